@@ -1,0 +1,271 @@
+"""A molecule with its force field: topology, OpenMM System, reference positions, domain and basins."""
+
+import hashlib
+import os
+import re
+import tomllib
+from collections.abc import Sequence
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from xml.etree import ElementTree
+
+import mdtraj
+import numpy as np
+import openmm
+import torch
+from openmm import app
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from boltzgen import units
+from boltzgen.perception import MolecularGraph, Quadruple
+
+Interval = Annotated[tuple[float, float], Field(strict=False)]
+_OPENMM_DATA = Path(app.__file__).parent / "data"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Domain(_Strict):
+    """The part of configuration space on which the density lives; outside it u = +inf. Only one domain is supported so far.
+
+    Attributes:
+        enantiomer: every stereocentre keeps the handedness of the reference positions.
+        equivalent_hydrogens: one labelling of each methyl's hydrogens: mean torsion in a third of the circle, handed order fixed.
+        peptide_bonds: secondary amides stay trans, |omega| > 90 degrees.
+    """
+
+    enantiomer: Literal["input"] = "input"
+    equivalent_hydrogens: Literal["one labelling"] = "one labelling"
+    peptide_bonds: Literal["trans"] = "trans"
+
+
+class Basin(_Strict):
+    """A named region of torsion space: a conformation belongs when every torsion named here lies in its interval.
+
+    `phi` and `psi` are half-open intervals [low, high) in degrees on the circle, so ``(120, -30)`` passes through 180; None means any.
+    """
+
+    name: str
+    phi: Interval | None = None
+    psi: Interval | None = None
+
+    def contains(self, phi: np.ndarray, psi: np.ndarray) -> np.ndarray:
+        """Whether each conformation is inside, bool (...); phi and psi are (...) in radians."""
+        inside = np.ones(np.shape(phi), dtype=bool)
+        for values, interval in ((phi, self.phi), (psi, self.psi)):
+            if interval is not None:
+                low, high = interval
+                inside &= np.mod(np.degrees(values) - low, 360.0) < np.mod(high - low, 360.0)
+        return inside
+
+
+class _Structure(_Strict):
+    file: str
+
+
+class _ForceField(_Strict):
+    files: list[str]
+    constraints: Literal["none"] = "none"
+
+
+class SystemFile(_Strict):
+    """The contents of a `system.toml`."""
+
+    name: str
+    description: str = ""
+    temperature: float = 300.0
+    structure: _Structure
+    forcefield: _ForceField
+    domain: Domain = Domain()
+    basins: list[Basin] = []
+
+
+class System:
+    """A molecule, its OpenMM System and reference positions.
+
+    Attributes:
+        topology: `openmm.app.Topology`.
+        openmm_system: `openmm.System`; not to be changed afterwards.
+        positions: reference positions, float64 tensor (n_atoms, 3) in nm.
+        name: short name.
+        temperature: default temperature in K.
+        domain: where the density is defined.
+        basins: named regions of (phi, psi), first match wins.
+        folder: where it was loaded from, or None.
+    """
+
+    def __init__(
+        self,
+        topology: app.Topology,
+        openmm_system: openmm.System,
+        positions: Any,
+        *,
+        name: str = "molecule",
+        description: str = "",
+        temperature: float = 300.0,
+        domain: Domain | None = None,
+        basins: Sequence[Basin] = (),
+        folder: Path | None = None,
+    ) -> None:
+        values = np.asarray(units.strip_units(positions, "nanometer"), dtype=np.float64)
+        n_atoms = topology.getNumAtoms()
+        if values.shape != (n_atoms, 3):
+            raise ValueError(f"expected positions of shape ({n_atoms}, 3) in nm for this topology, got {values.shape}")
+        if openmm_system.getNumParticles() != n_atoms:
+            raise ValueError(f"the topology has {n_atoms} atoms but the OpenMM System {openmm_system.getNumParticles()} particles; they must match")
+        if not np.isfinite(values).all():
+            raise ValueError("positions contain NaN or infinite coordinates; give a structure in which every atom is placed")
+        self.topology = topology
+        self.openmm_system = openmm_system
+        self.positions = torch.from_numpy(values.copy())
+        self.name = name
+        self.description = description
+        self.temperature = float(units.strip_units(temperature, "kelvin"))
+        self.domain = domain or Domain()
+        self.basins = tuple(basins)
+        self.folder = folder
+
+    @property
+    def n_atoms(self) -> int:
+        return int(self.topology.getNumAtoms())
+
+    @cached_property
+    def graph(self) -> MolecularGraph:
+        """Elements and bonds; raises ValueError unless the molecule is connected."""
+        elements = [a.element.symbol if a.element is not None else "X" for a in self.topology.atoms()]
+        return MolecularGraph.from_bonds(elements, [(b[0].index, b[1].index) for b in self.topology.bonds()])
+
+    @cached_property
+    def torsions(self) -> dict[str, Quadruple]:
+        """Named backbone torsions as atom quadruples: phi and psi, numbered by residue (phi2, psi2, ...) where there are several."""
+        trajectory = mdtraj.Trajectory(self.positions.numpy(), mdtraj.Topology.from_openmm(self.topology))
+        named: dict[str, Quadruple] = {}
+        for kind, compute in (("phi", mdtraj.compute_phi), ("psi", mdtraj.compute_psi)):
+            quadruples = compute(trajectory)[0]
+            for k, (a, b, c, d) in enumerate(quadruples):
+                named[kind if len(quadruples) == 1 else f"{kind}{k + 1}"] = (int(a), int(b), int(c), int(d))
+        return named
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of elements, bonds and every force-field parameter: equal for systems that define the same density."""
+        xml = openmm.XmlSerializer.serialize(self.openmm_system)
+        digest = hashlib.sha256(re.sub(r'openmmVersion="[^"]*"', "", xml).encode())
+        digest.update(repr((self.graph.elements, self.graph.neighbours, self.domain.model_dump())).encode())
+        return digest.hexdigest()
+
+    @classmethod
+    def load(cls, name_or_folder: str | os.PathLike[str]) -> Self:
+        """Load a shipped system by name, or a folder that holds a `system.toml`.
+
+        Raises:
+            FileNotFoundError: no such system or folder.
+            ValueError: the folder's contents are not a valid system.
+        """
+        folder = Path(name_or_folder)
+        if not (folder / "system.toml").is_file():
+            shipped = shipped_systems()
+            if str(name_or_folder) not in shipped:
+                raise FileNotFoundError(
+                    f"no system called {str(name_or_folder)!r} and no folder of that name with a system.toml; shipped systems: {', '.join(shipped)}"
+                )
+            folder = shipped[str(name_or_folder)]
+        try:
+            spec = SystemFile.model_validate(tomllib.loads((folder / "system.toml").read_text()))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
+            detail = _first_line(error)
+            raise ValueError(f"{folder / 'system.toml'} is not a valid system file: {detail}") from error
+        files = [str(folder / f) if (folder / f).is_file() else f for f in spec.forcefield.files]
+        return cls.from_pdb(
+            folder / spec.structure.file,
+            files,
+            name=spec.name,
+            description=spec.description,
+            temperature=spec.temperature,
+            domain=spec.domain,
+            basins=spec.basins,
+            folder=folder,
+        )
+
+    @classmethod
+    def from_pdb(
+        cls, pdb: str | os.PathLike[str], forcefield: Sequence[str], constraints: Any = None, *, name: str | None = None, **keywords: Any
+    ) -> Self:
+        """Build a system from a PDB file and OpenMM force-field XML files (no cutoff, implicit solvent or vacuum).
+
+        Args:
+            pdb: a PDB file with every hydrogen present.
+            forcefield: names of files that OpenMM ships (``"amber96.xml"``, ``"implicit/obc1.xml"``) or paths of your own.
+            constraints: None, or OpenMM's ``app.HBonds`` etc.; passed to `ForceField.createSystem`.
+            name: defaults to the file's stem. Other keywords go to `System`.
+
+        Raises:
+            FileNotFoundError: a file is missing.
+            ValueError: the PDB cannot be read, the force field does not fit it, or a user's XML file holds a script.
+        """
+        path = Path(pdb)
+        if not path.is_file():
+            raise FileNotFoundError(f"no PDB file at {path}")
+        for file in forcefield:
+            _refuse_scripts(file)
+        try:
+            structure = app.PDBFile(str(path))
+        except Exception as error:
+            raise ValueError(f"{path} is not a readable PDB file ({_first_line(error)}); expected ATOM records with coordinates") from error
+        if structure.topology.getNumAtoms() == 0:
+            raise ValueError(f"{path} holds no atoms; expected a PDB file with ATOM records")
+        try:
+            system = app.ForceField(*forcefield).createSystem(
+                structure.topology, nonbondedMethod=app.NoCutoff, constraints=constraints, removeCMMotion=False
+            )
+        except Exception as error:
+            raise ValueError(
+                f"force field {list(forcefield)} does not fit {path}: {_first_line(error)} "
+                "(every residue needs a template and all its hydrogens; try PDBFixer or app.Modeller.addHydrogens)"
+            ) from error
+        return cls(structure.topology, system, structure.getPositions(asNumpy=True), name=name or path.stem, **keywords)
+
+
+def shipped_systems() -> dict[str, Path]:
+    """Names and folders of the systems that come with the package: the installed wheel's, then a checkout's."""
+    found: dict[str, Path] = {}
+    package = Path(str(resources.files("boltzgen")))
+    for root in (package / "_systems", package.parent / "systems"):
+        if root.is_dir():
+            for folder in sorted(root.iterdir()):
+                if (folder / "system.toml").is_file():
+                    found.setdefault(folder.name, folder)
+    return found
+
+
+def _refuse_scripts(file: str, seen: frozenset[str] = frozenset()) -> None:
+    """Raise ValueError if a force-field file that is not OpenMM's own holds Python code (OpenMM would execute it)."""
+    path = Path(file)
+    if not path.is_file():
+        if not (_OPENMM_DATA / file).is_file():
+            raise FileNotFoundError(f"no force-field file {file!r}: neither a path nor one of OpenMM's own files")
+        return
+    if str(path.resolve()) in seen or path.resolve().is_relative_to(_OPENMM_DATA.resolve()):
+        return
+    try:
+        root = ElementTree.parse(path).getroot()
+    except ElementTree.ParseError as error:
+        raise ValueError(f"force-field file {file} is not valid XML: {error}") from error
+    for element in root.iter():
+        if element.tag in ("Script", "InitializationScript"):
+            raise ValueError(f"force-field file {file} holds a <{element.tag}>, Python code that OpenMM would run; remove it or use one of OpenMM's own files")
+        if element.tag == "Include":
+            include = element.get("file", "")
+            beside = path.parent / include
+            _refuse_scripts(str(beside) if beside.is_file() else include, seen | {str(path.resolve())})
+
+
+def _first_line(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(str(p) for p in first['loc'])}: {first['msg']}"
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,31 @@
+"""Physical constants and the one place where OpenMM quantities become plain numbers.
+
+Throughout the package: lengths in nm, energies in kJ/mol or (reduced) in kT, temperatures in K, angles in radians.
+"""
+
+from typing import Any
+
+#: Molar gas constant in kJ/(mol K) (CODATA 2018, exact).
+MOLAR_GAS_CONSTANT = 0.00831446261815324
+
+#: kJ in one kcal (thermochemical calorie).
+KJ_PER_KCAL = 4.184
+
+
+def kt(temperature: float) -> float:
+    """Thermal energy RT at `temperature` [K], in kJ/mol."""
+    if not temperature > 0:
+        raise ValueError(f"temperature must be a positive number of kelvin, got {temperature!r}")
+    return MOLAR_GAS_CONSTANT * temperature
+
+
+def strip_units(value: Any, unit_name: str) -> Any:
+    """Return `value` as plain numbers, converting an OpenMM `Quantity` to the unit called `unit_name`.
+
+    `unit_name` is an attribute of `openmm.unit` (for instance ``"kelvin"`` or ``"nanometer"``); plain numbers pass through.
+    """
+    if hasattr(value, "value_in_unit"):
+        from openmm import unit
+
+        return value.value_in_unit(getattr(unit, unit_name))
+    return value
