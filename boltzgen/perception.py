@@ -98,8 +98,4 @@ class MolecularGraph:
     def stereocentres(self) -> list[int]:
         """Carbons with four topologically different neighbours."""
         classes = self.equivalence_classes()
-        return [
-            i
-            for i, n in enumerate(self.neighbours)
-            if self.elements[i] == "C" and len(n) == 4 and len({classes[j] for j in n}) == 4
-        ]
+        return [i for i, n in enumerate(self.neighbours) if self.elements[i] == "C" and len(n) == 4 and len({classes[j] for j in n}) == 4]

@@ -257,7 +257,9 @@ def _refuse_scripts(file: str, seen: frozenset[str] = frozenset()) -> None:
         raise ValueError(f"force-field file {file} is not valid XML: {error}") from error
     for element in root.iter():
         if element.tag in ("Script", "InitializationScript"):
-            raise ValueError(f"force-field file {file} holds a <{element.tag}>, Python code that OpenMM would run; remove it or use one of OpenMM's own files")
+            raise ValueError(
+                f"force-field file {file} holds a <{element.tag}>, Python code that OpenMM would run; remove it or use one of OpenMM's own files"
+            )
         if element.tag == "Include":
             include = element.get("file", "")
             beside = path.parent / include

@@ -37,8 +37,7 @@ class Energy(nn.Module, ABC):
         """Reduced energy u(x) in kT, shape ``(...)``, of positions x of shape ``(..., n_atoms, 3)`` in nm."""
         if x.shape[-2:] != (self.n_atoms, 3):
             raise ValueError(
-                f"expected positions of shape (..., {self.n_atoms}, 3) in nm, got {tuple(x.shape)}; "
-                "check that they belong to this system"
+                f"expected positions of shape (..., {self.n_atoms}, 3) in nm, got {tuple(x.shape)}; check that they belong to this system"
             )
         return self.potential(x) / units.kt(self.temperature)
 
@@ -65,6 +64,10 @@ class CountedEnergy(Energy):
     @property
     def n_evaluations(self) -> int:
         return self._count[0]
+
+    @n_evaluations.setter
+    def n_evaluations(self, value: int) -> None:
+        self._count[0] = value
 
     def potential(self, x: Tensor) -> Tensor:
         self._count[0] += x.shape[:-2].numel()

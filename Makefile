@@ -1,0 +1,42 @@
+# make demo   install, draw conformations from the shipped model, analyse them
+# make test   linters, types and the whole test suite
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+DEV := $(VENV)/.installed-dev
+SOURCES := $(shell find boltzgen systems -type f -not -path '*/__pycache__/*')
+# A development install serves the demo too; it always runs the checkout.
+READY := $(if $(wildcard $(DEV)),$(DEV),$(INSTALLED))
+
+.PHONY: demo test venv dev clean
+
+demo: $(READY)
+	mkdir -p demo
+	$(BIN)/boltzgen sample alanine_dipeptide -n 20000 -o demo/samples.h5
+	$(BIN)/boltzgen analyze demo/samples.h5 -o demo
+
+test: $(DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -q
+
+venv: $(READY)
+
+dev: $(DEV)
+
+$(BIN)/pip:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "boltzgen needs Python 3.11 or newer; try make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+
+$(INSTALLED): pyproject.toml $(SOURCES) | $(BIN)/pip
+	$(BIN)/pip install --quiet .
+	touch $@
+
+$(DEV): pyproject.toml | $(BIN)/pip
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

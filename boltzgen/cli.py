@@ -1,0 +1,286 @@
+"""The command line. It parses, calls the library and prints; heavy modules are imported by the command that needs them."""
+
+import json
+import sys
+import time
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+from boltzgen import __version__
+
+if TYPE_CHECKING:
+    from boltzgen.system import System
+    from boltzgen.train.trainer import Progress
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help="Exactly weighted conformations of a molecule from its force field.")
+#: What a wrong command line raises, the base of `typer.BadParameter`: typer exports it under no name of its own.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[2]
+_LOW_EFFICIENCY = 0.05
+
+Device = Annotated[str, typer.Option(help="Torch device, for instance cpu or cuda.")]
+Seed = Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same result.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: 0, 2 for wrong input (one line on stderr), 130 for Ctrl-C."""
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(args=None if arguments is None else list(arguments), prog_name="boltzgen", standalone_mode=False)
+        if code == 130:
+            raise KeyboardInterrupt
+        return code if isinstance(code, int) else 0
+    except (KeyboardInterrupt, typer.Abort):
+        return _complain("interrupted", 130)
+    except _UsageError as error:
+        return _complain(f"{error.format_message()} (see boltzgen --help)", 2)  # type: ignore[attr-defined]
+    except OSError as error:
+        return _complain(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", 2)
+    except (ValueError, NotImplementedError) as error:
+        return _complain(str(error), 2)
+
+
+@app.callback(invoke_without_command=True)
+def boltzgen(
+    context: typer.Context, version: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version and exit.")] = False
+) -> None:
+    """Exactly weighted conformations of a molecule from its force field."""
+    if version:
+        typer.echo(f"boltzgen {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command()
+def systems() -> None:
+    """List the molecules that come with the package."""
+    from boltzgen.generator import CHECKPOINT
+    from boltzgen.system import SystemFile, shipped_systems
+
+    table = Table("name", "temperature", "trained", "description", box=None, pad_edge=False)
+    for name, folder in shipped_systems().items():
+        spec = SystemFile.model_validate(tomllib.loads((folder / "system.toml").read_text()))
+        table.add_row(name, f"{spec.temperature:g} K", "yes" if (folder / CHECKPOINT).is_file() else "no", spec.description)
+    Console().print(table)
+
+
+@app.command()
+def train(
+    system: Annotated[str, typer.Argument(help="Name of a shipped system, or a folder with a system.toml.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Run folder (default: runs/NAME).")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run folder's last checkpoint.")] = False,
+    seed: Seed = 0,
+    device: Device = "cpu",
+) -> None:
+    """Train a generator from energies alone."""
+    from boltzgen.system import System
+    from boltzgen.train import run
+
+    _check_device(device)
+    molecule = System.load(system)
+    folder = output or Path("runs") / molecule.name
+    with _progress(TextColumn("{task.description}"), BarColumn(), TaskProgressColumn()) as bar:
+        task = bar.add_task("preparing", total=1.0)
+        summary = run.train(
+            molecule,
+            folder,
+            seed=seed,
+            resume=resume,
+            device=device,
+            progress=lambda progress: bar.update(task, completed=progress.fraction, description=_describe(progress)),
+        )
+    _print_fields(summary)
+    Console().print(f"run folder: {folder}    draw from it with: boltzgen sample {folder} -n 100000", soft_wrap=True, highlight=False)
+
+
+@app.command()
+def sample(
+    source: Annotated[str, typer.Argument(metavar="SYSTEM_OR_RUN", help="A shipped system, a folder with a system.toml, or a run folder.")],
+    n: Annotated[int, typer.Option("-n", min=1, help="Number of conformations to draw.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="HDF5 file for the samples (.h5).")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Temperature of the target in K (default: that of training).")] = None,
+    seed: Seed = 0,
+    device: Device = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Draw weighted conformations from a trained generator."""
+    from contextlib import nullcontext
+
+    import torch
+
+    from boltzgen.analysis.report import finite_or_none, weight_summary
+    from boltzgen.energy.base import CountedEnergy
+    from boltzgen.energy.forcefield import ForceFieldEnergy
+    from boltzgen.generator import BoltzmannGenerator
+    from boltzgen.samples import SamplesWriter
+
+    _check_device(device)
+    system, folder = _find(source)
+    generator = BoltzmannGenerator.load(folder, system, device=device)
+    target = generator.temperature if temperature is None else temperature
+    energy = CountedEnergy(ForceFieldEnergy(system, target)).to(device)
+    start = time.perf_counter()
+    log_w = []
+    with (
+        SamplesWriter(output, system, target, seed=seed) if output else nullcontext() as writer,
+        _progress(TextColumn("sampling"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as bar,
+    ):
+        task = bar.add_task("", total=n)
+        for chunk in generator.sample_chunks(n, energy, seed=seed):
+            log_w.append(chunk.log_w)
+            bar.advance(task, len(chunk))
+            if writer is not None:
+                writer.write(chunk)
+                writer.n_energy_evaluations = energy.n_evaluations
+    seconds = time.perf_counter() - start
+    summary = weight_summary(torch.cat(log_w)) | {"n_energy_evaluations": energy.n_evaluations, "seconds": seconds}
+    _warn_if_inefficient(summary["sampling_efficiency"])
+    if as_json:
+        typer.echo(json.dumps(finite_or_none(summary), allow_nan=False))
+    else:
+        _print_fields(summary | ({"file": str(output)} if output else {}))
+
+
+@app.command()
+def analyze(
+    file: Annotated[Path, typer.Argument(help="Samples file made by `boltzgen sample`.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the report, the surfaces and the pictures.")],
+    as_json: Json = False,
+) -> None:
+    """Free-energy surface, basin populations and free-energy differences of a samples file."""
+    from boltzgen.analysis import report
+
+    result = report.analyze(file, output)
+    _warn_if_inefficient(result["sampling_efficiency"])
+    if as_json:
+        typer.echo(json.dumps(result, allow_nan=False))
+        return
+    _print_fields({key: result[key] for key in ("n_samples", "sampling_efficiency", "sampling_efficiency_clipped", "log_z", "log_z_error")})
+    if result["basins"]:
+        Console().print(_basin_table(result["basins"]))
+    Console().print(f"written to {output}: {', '.join(['report.json', *result['files']])}", soft_wrap=True, highlight=False)
+
+
+@app.command()
+def export(
+    file: Annotated[Path, typer.Argument(help="Samples file made by `boltzgen sample`.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="Trajectory to write: .dcd, .xtc or .pdb.")],
+    resample: Annotated[int | None, typer.Option(min=1, help="Draw this many frames of equal weight, with replacement.")] = None,
+    seed: Seed = 0,
+) -> None:
+    """Write samples as a trajectory for other programs."""
+    from boltzgen.analysis.export import export as write
+
+    n_frames = write(file, target, resample=resample, seed=seed)
+    if resample is None:
+        _warn(f"the frames of {target} do not have equal weight: averages over them need log_w of {file}; use --resample N for equal weights")
+    Console().print(f"{n_frames} frames written to {target}", soft_wrap=True, highlight=False)
+
+
+def _find(source: str) -> "tuple[System, Path]":
+    """The system that a name, a system's folder or a run's folder stands for, and the folder with its checkpoint."""
+    from boltzgen.generator import CHECKPOINT
+    from boltzgen.system import System
+
+    folder = Path(source)
+    summary = folder / "summary.json"
+    if summary.is_file():
+        try:
+            name = json.loads(summary.read_text())["system"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{summary} does not say which system the run is of; train it again with `boltzgen train`") from error
+        return System.load(name), folder
+    if (folder / CHECKPOINT).is_file() and not (folder / "system.toml").is_file():
+        raise ValueError(f"{folder} has no summary.json: the run has not ended; finish it with `boltzgen train SYSTEM -o {folder} --resume`")
+    if folder.is_dir() and not (folder / "system.toml").is_file():
+        raise FileNotFoundError(f"{folder} is neither a run folder (summary.json) nor a system folder (system.toml); see `boltzgen systems`")
+    system = System.load(source)
+    if system.folder is None or not (system.folder / CHECKPOINT).is_file():
+        raise FileNotFoundError(f"{source} has no trained checkpoint; run `boltzgen train {source} -o RUN` first, then `boltzgen sample RUN -n N`")
+    return system, system.folder
+
+
+def _check_device(device: str) -> None:
+    import torch
+
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device {device!r} cannot be used here ({str(error).splitlines()[0]}); use --device cpu") from error
+
+
+def _progress(*columns: ProgressColumn) -> Bar:
+    """A progress bar on stderr, absent where stderr is not a terminal."""
+    console = Console(stderr=True)
+    return Bar(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _describe(progress: "Progress") -> str:
+    """One line on where a training run stands."""
+    minutes, seconds = divmod(int(progress.seconds_left), 60) if progress.seconds_left < 1e6 else (0, 0)
+    return (
+        f"{progress.stage}  {progress.temperature:.0f} K  loss {progress.loss:.3f}  efficiency {100 * progress.efficiency:.1f} %  "
+        f"{progress.n_energy_evaluations:.2e} energies  {minutes}:{seconds:02d} left"
+    )
+
+
+def _print_fields(fields: dict[str, Any]) -> None:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for key, value in fields.items():
+        if isinstance(value, str | int | float):
+            table.add_row(key.replace("_", " "), f"{value:.6g}" if isinstance(value, float) else str(value))
+    Console().print(table)
+
+
+def _basin_table(basins: list[dict[str, Any]]) -> Table:
+    table = Table("basin", box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for title in ("population %", "95 % interval", "ΔF / kT", "95 % interval", "draws", "effective"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for b in basins:
+        share = f"< {100 * b['high']:.3g}" if b["is_upper_bound"] else f"{100 * b['low']:.3g} .. {100 * b['high']:.3g}"
+        delta, low, high = b["delta_f_kT"], b["delta_f_low"], b["delta_f_high"]
+        centre = "" if delta is None else f"{delta:.2f}"
+        table.add_row(b["name"], f"{100 * b['population']:.3g}", share, centre, _interval(low, high), str(b["n_raw"]), f"{b['n_effective']:.1f}")
+    return table
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    """An interval in words, where None is an open end."""
+    if low is None:
+        return "" if high is None else f"< {high:.2f}"
+    return f"> {low:.2f}" if high is None else f"{low:.2f} .. {high:.2f}"
+
+
+def _warn_if_inefficient(efficiency: float) -> None:
+    if efficiency < _LOW_EFFICIENCY:
+        _warn(
+            f"sampling efficiency is {100 * efficiency:.2g} %: estimates rest on few conformations; train longer, or stay near training's temperature"
+        )
+
+
+def _warn(message: str) -> None:
+    typer.echo(f"warning: {message}", err=True)
+
+
+def _complain(message: str, code: int) -> int:
+    """Print an error as one line on stderr and return the exit code."""
+    typer.echo(f"boltzgen: {' '.join(message.split())}", err=True)
+    return code
+
+
+def run() -> NoReturn:
+    """Entry point of ``python -m boltzgen.cli``."""
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    run()

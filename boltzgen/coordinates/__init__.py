@@ -1,0 +1,1 @@
+"""Internal coordinates: z-matrices, their geometry, and the scaled coordinates that flows work in."""

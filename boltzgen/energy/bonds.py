@@ -1,0 +1,40 @@
+"""Harmonic bonds: U = k/2 (r - r0)^2."""
+
+import openmm
+import torch
+from openmm import unit
+from torch import Tensor
+
+from boltzgen.energy.geometry import Geometry, PairList, differences
+from boltzgen.energy.term import Term
+
+
+class HarmonicBonds(Term):
+    """Harmonic bonds between pairs of atoms (n, 2); r0 in nm, k in kJ/(mol nm^2)."""
+
+    arms: Tensor
+    r0: Tensor
+    k: Tensor
+
+    def __init__(self, atoms: list[tuple[int, int]], r0: list[float], k: list[float], n_atoms: int) -> None:
+        super().__init__()
+        i, j = torch.tensor(atoms, dtype=torch.long).reshape(-1, 2).unbind(1)
+        self.register_buffer("arms", differences(i, j, n_atoms))
+        self.parameter_column("r0", r0)
+        self.parameter_column("k", k)
+
+    @classmethod
+    def from_openmm(cls, force: openmm.HarmonicBondForce, pairs: PairList) -> "HarmonicBonds":
+        """Read an OpenMM `HarmonicBondForce`."""
+        atoms, r0, k = [], [], []
+        for n in range(force.getNumBonds()):
+            i, j, length, constant = force.getBondParameters(n)
+            atoms.append((i, j))
+            r0.append(length.value_in_unit(unit.nanometer))
+            k.append(constant.value_in_unit(unit.kilojoule_per_mole / unit.nanometer**2))
+        return cls(atoms, r0, k, pairs.n_atoms)
+
+    def forward(self, geometry: Geometry) -> Tensor:
+        x = geometry.x
+        r = (self.arms.to(x.dtype) @ x).square().sum(0).sqrt()
+        return (0.5 * self.k.to(x.dtype) * (r - self.r0.to(x.dtype)).square()).sum(0)

@@ -1,0 +1,127 @@
+"""A molecular-mechanics force field, batched: torch terms built from the parameters of an OpenMM System."""
+
+from collections.abc import Callable
+from typing import Any
+
+import openmm
+import torch
+from torch import Tensor, nn
+
+from boltzgen.energy.angles import HarmonicAngles
+from boltzgen.energy.base import Energy
+from boltzgen.energy.bonds import HarmonicBonds
+from boltzgen.energy.first_order import first_order
+from boltzgen.energy.gb import OBC
+from boltzgen.energy.geometry import Geometry, PairList, full_precision
+from boltzgen.energy.nonbonded import Nonbonded, excluded_pairs
+from boltzgen.energy.term import Term, UnsupportedForceError
+from boltzgen.energy.torsions import PeriodicTorsions
+from boltzgen.system import System
+
+#: OpenMM force class -> how its term is read. A new force is one file and one line here.
+TERMS: dict[str, Callable[[Any, PairList], Term]] = {
+    "HarmonicBondForce": HarmonicBonds.from_openmm,
+    "HarmonicAngleForce": HarmonicAngles.from_openmm,
+    "PeriodicTorsionForce": PeriodicTorsions.from_openmm,
+    "NonbondedForce": Nonbonded.from_openmm,
+    "CustomGBForce": OBC.from_openmm,
+}
+
+#: Forces without a potential energy.
+IGNORED = frozenset({"CMMotionRemover"})
+
+#: Configurations of 22 atoms per chunk that keep a CPU's intermediates in its cache; scaled by the number of pairs for other sizes.
+_CHUNK_PAIRS = 1024 * 231
+
+
+class ForceFieldEnergy(Energy):
+    """Reduced energy in kT of a whole batch at once, equal to OpenMM's own.
+
+    Every force of the System becomes a batched term with the same parameters. Gradients are computed with the energies,
+    chunk by chunk, where x requires them: memory stays bounded and only the forces are kept. They can be used once: a second derivative raises.
+
+    Args:
+        system: the molecule; its OpenMM System must have no constraints, virtual sites or periodic forces.
+        temperature: T in K, by default the system's.
+
+    Raises:
+        UnsupportedForceError: the System has something that this class does not compute; `OpenMMEnergy` does.
+    """
+
+    def __init__(self, system: System, temperature: Any = None) -> None:
+        super().__init__(system.n_atoms, system.temperature if temperature is None else temperature)
+        source = system.openmm_system
+        _check_system(source)
+        self.pairs = PairList(system.n_atoms, last=excluded_pairs(source))
+        terms: dict[str, Term] = {}
+        for force in source.getForces():
+            kind = type(force).__name__
+            if kind in IGNORED:
+                continue
+            if kind not in TERMS:
+                raise UnsupportedForceError(kind, f"known forces are {', '.join(TERMS)}")
+            if force.usesPeriodicBoundaryConditions():
+                raise UnsupportedForceError(kind, "it uses periodic boundary conditions")
+            count = sum(name.split("_")[0] == kind for name in terms)
+            terms[f"{kind}_{count + 1}" if count else kind] = TERMS[kind](force, self.pairs)
+        self.terms = nn.ModuleDict(terms)
+
+    def potential(self, x: Tensor) -> Tensor:
+        """Potential energy in kJ/mol, shape (...), of positions (..., n_atoms, 3) in nm."""
+        # Inside a Function, whether gradients are wanted can no longer be told from x alone.
+        flat = (x if torch.is_grad_enabled() else x.detach()).reshape(-1, self.n_atoms, 3)
+        energy: Tensor = _Potential.apply(flat, self)
+        return energy.reshape(x.shape[:-2])
+
+    def potentials(self, x: Tensor) -> dict[str, Tensor]:
+        """Potential energy in kJ/mol, shape (...), of each force by its class name, with a graph; for inspection and tests."""
+        geometry = self._geometry(x.reshape(-1, self.n_atoms, 3))
+        return {name: term(geometry).reshape(x.shape[:-2]) for name, term in self.terms.items()}
+
+    def _geometry(self, x: Tensor) -> Geometry:
+        return Geometry(x.permute(2, 1, 0).contiguous(), self.pairs)
+
+    def _chunk(self, x: Tensor) -> Tensor:
+        geometry = self._geometry(x)
+        energy = x.new_zeros(len(x))
+        for term in self.terms.values():
+            energy = energy + term(geometry)
+        return energy
+
+    def _chunk_with_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad():
+            leaf = x.detach().requires_grad_()
+            energy = self._chunk(leaf)
+            gradient = torch.autograd.grad(energy.sum(), leaf)[0] if energy.requires_grad else torch.zeros_like(leaf)
+        return energy.detach(), gradient
+
+    def chunk_size(self, device: torch.device) -> int:
+        """Configurations computed at a time."""
+        return max(1, (_CHUNK_PAIRS if device.type == "cpu" else 64 * _CHUNK_PAIRS) // max(1, len(self.pairs)))
+
+
+class _Potential(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, energy: ForceFieldEnergy) -> Tensor:
+        with full_precision(x.device.type):
+            chunks = x.detach().split(energy.chunk_size(x.device))
+            if not ctx.needs_input_grad[0]:
+                return torch.cat([energy._chunk(chunk) for chunk in chunks])
+            values, gradients = zip(*(energy._chunk_with_gradient(chunk) for chunk in chunks), strict=True)
+        ctx.save_for_backward(torch.cat(gradients), x)
+        return torch.cat(values)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        slope, x = ctx.saved_tensors
+        return first_order(gradient, slope, x), None
+
+
+def _check_system(system: openmm.System) -> None:
+    n_constraints = system.getNumConstraints()
+    if n_constraints:
+        raise UnsupportedForceError(
+            f"a System with {n_constraints} constraints", "densities on constrained bonds are not supported yet (or build it with constraints=None)"
+        )
+    if any(system.isVirtualSite(i) for i in range(system.getNumParticles())):
+        raise UnsupportedForceError("a System with virtual sites", "their positions are not free coordinates")

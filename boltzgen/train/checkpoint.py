@@ -1,0 +1,103 @@
+"""A run's folder: the state after each round, written whole or not at all."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from boltzgen.generator import CHECKPOINT, BoltzmannGenerator, read_tensors, write_atomically
+from boltzgen.system import System
+from boltzgen.train.replay import Replay, Round
+from boltzgen.train.settings import Settings
+from boltzgen.train.trainer import TrainingState
+
+STATE = "state.safetensors"
+METRICS = "metrics.jsonl"
+_SCALARS = ("stage", "stage_round", "round_index", "temperature", "seconds")
+
+
+def save_state(folder: Path, state: TrainingState, settings: Settings, n_energy_evaluations: int) -> None:
+    """Write the run's state, its newest replay round, the generator's checkpoint and the metrics.
+
+    The state file is written last but one and names the replay files it needs: a crash at any moment leaves the previous round's state usable.
+    """
+    present = {f"round_{state.round_index - len(state.replay.rounds) + k:04d}.safetensors": r for k, r in enumerate(state.replay.rounds)}
+    for name, drawn in present.items():
+        if not (folder / name).exists():
+            write_atomically(folder / name, save(drawn.tensors(), metadata={"boltzgen": "{}"}))
+    metadata: dict[str, Any] = {name: getattr(state, name) for name in _SCALARS}
+    metadata |= {
+        "settings": settings.as_dict(),
+        "n_energy_evaluations": n_energy_evaluations,
+        "replay": list(present),
+        "metrics": state.metrics,
+        "has_hot": state.hot is not None,
+        "fingerprint": state.generator.fingerprint,
+        "seed": state.generator.seed,
+    }
+    tensors = {f"flow.{k}": v for k, v in state.generator.flow.state_dict().items()}
+    tensors |= {f"average.{k}": v for k, v in state.average.items()}
+    if state.hot is not None:
+        tensors |= {f"hot.{k}": v for k, v in state.hot.state_dict().items()}
+    for index, moments in state.optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{k}": v for k, v in moments.items()}
+    averaged_checkpoint(folder, state)
+    write_atomically(folder / METRICS, "".join(json.dumps(m) + "\n" for m in state.metrics).encode())
+    tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+    write_atomically(folder / STATE, save(tensors, metadata={"boltzgen": json.dumps(metadata)}))
+    for old in folder.glob("round_*.safetensors"):
+        if old.name not in present:
+            old.unlink()
+
+
+def averaged_checkpoint(folder: Path, state: TrainingState) -> None:
+    """Write the generator's checkpoint, with the averaged parameters where there are any."""
+    generator, trained = state.generator, state.generator.flow.state_dict()
+    if state.average:
+        trained = {k: v.clone() for k, v in trained.items()}
+        generator.flow.load_state_dict(state.average)
+    generator.save(folder / CHECKPOINT)
+    if state.average:
+        generator.flow.load_state_dict(trained)
+
+
+def load_state(folder: Path, system: System, device: str) -> tuple[TrainingState, Settings, int]:
+    """Read a run's state: (state, settings, n_energy_evaluations so far).
+
+    Raises:
+        FileNotFoundError: the folder holds no state.
+        ValueError: a file is broken, or the run belongs to another system.
+    """
+    if not (folder / STATE).is_file():
+        raise FileNotFoundError(f"nothing to resume in {folder}: no {STATE}; start the run without --resume")
+    metadata, tensors = read_tensors(folder / STATE)
+    generator = BoltzmannGenerator.load(folder, system, device=device)
+    if metadata["fingerprint"] != generator.fingerprint:
+        raise ValueError(f"the run in {folder} belongs to another system than {system.name!r}; give the system it was started with")
+    tensors = {k: v.to(device) for k, v in tensors.items()}
+    generator.flow.load_state_dict(_under(tensors, "flow."))
+    settings = Settings.from_dict(metadata["settings"])
+    optimizer = torch.optim.Adam(generator.flow.parameters(), lr=settings.warmup_rate)
+    restored = optimizer.state_dict()
+    for key, value in _under(tensors, "optimizer.").items():
+        index, _, name = key.partition(".")
+        restored["state"].setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict(restored)
+    replay = Replay(settings.replay)
+    for name in metadata["replay"]:
+        replay.rounds.append(Round(**{k: v.to(device) for k, v in read_tensors(folder / name)[1].items()}))
+    state = TrainingState(generator, optimizer, replay, average=_under(tensors, "average."), metrics=metadata["metrics"])
+    for name in _SCALARS:
+        setattr(state, name, metadata[name])
+    if metadata["has_hot"]:
+        state.set_hot()
+        assert state.hot is not None
+        state.hot.load_state_dict(_under(tensors, "hot."))
+    return state, settings, metadata["n_energy_evaluations"]
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -1,0 +1,107 @@
+"""A training run from a system to a checkpoint, in a folder from which it can go on."""
+
+import json
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from boltzgen import __version__
+from boltzgen.energy.base import CountedEnergy
+from boltzgen.energy.forcefield import ForceFieldEnergy
+from boltzgen.generator import BoltzmannGenerator, write_atomically
+from boltzgen.reweighting import clip_log_weights, largest_weight_share, log_z, sampling_efficiency
+from boltzgen.system import System, shipped_systems
+from boltzgen.train.checkpoint import STATE, load_state, save_state
+from boltzgen.train.settings import Settings
+from boltzgen.train.trainer import Progress, Trainer
+
+SUMMARY = "summary.json"
+#: Fresh draws of the finished generator for the summary, and their seed.
+_N_VALIDATION, _VALIDATION_SEED = 100_000, 2**31
+
+
+def train(
+    system: System,
+    folder: Path,
+    *,
+    seed: int = 0,
+    resume: bool = False,
+    device: str = "cpu",
+    progress: Callable[[Progress], None] | None = None,
+    settings: Settings | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """Train a generator for `system` from energies alone and return the run's summary.
+
+    `folder` gets `checkpoint.safetensors`, `metrics.jsonl` (a line for each round), the state to resume from, and at the end `summary.json`.
+    Interrupted at any moment, the run goes on with `resume=True` from its last finished round.
+
+    Args:
+        settings: by default `Settings()`; a resumed run keeps its own.
+        options: of `molecular_flow`, for instance ``resampled=False``.
+
+    Raises:
+        FileExistsError: the folder already holds a run and `resume` is false.
+        FileNotFoundError: `resume` is true and there is nothing to resume.
+    """
+    energy = CountedEnergy(ForceFieldEnergy(system).to(device))
+    if resume:
+        state, settings, energy.n_evaluations = load_state(folder, system, device)
+        seed = state.generator.seed
+        trainer = Trainer(energy, system.temperature, settings, seed=seed, progress=progress)
+    else:
+        if (folder / STATE).exists():
+            raise FileExistsError(f"{folder} already holds a training run; add --resume to go on with it, or choose another folder")
+        folder.mkdir(parents=True, exist_ok=True)
+        settings = settings or Settings()
+        began = time.perf_counter()
+        generator = BoltzmannGenerator.for_system(system, energy, seed=seed, temperature=settings.start_temperature, **options).to(device)
+        trainer = Trainer(energy, system.temperature, settings, seed=seed, progress=progress)
+        state = trainer.start(generator)
+        state.seconds = time.perf_counter() - began
+    while state.stage != "done":
+        trainer.run_round(state)
+        save_state(folder, state, settings, energy.n_evaluations)
+    summary = _validate(BoltzmannGenerator.load(folder, system, device=device), energy, system, state.seconds)
+    summary |= {"settings": settings.as_dict(), "hardware": _hardware(device)}
+    write_atomically(folder / SUMMARY, json.dumps(summary, indent=1).encode())
+    return summary
+
+
+def _validate(generator: BoltzmannGenerator, energy: CountedEnergy, system: System, seconds: float) -> dict[str, Any]:
+    """Figures of fresh draws from the finished generator; their energies count as well."""
+    began = time.perf_counter()
+    log_w = torch.cat([chunk.log_w for chunk in generator.sample_chunks(_N_VALIDATION, energy, seed=_VALIDATION_SEED)])
+    estimate, error = log_z(log_w)
+    return {
+        "system": _reference(system),
+        "system_name": system.name,
+        "temperature": generator.temperature,
+        "seconds": seconds + time.perf_counter() - began,
+        "n_energy_evaluations": energy.n_evaluations,
+        "n_validation": _N_VALIDATION,
+        "sampling_efficiency": sampling_efficiency(log_w),
+        "sampling_efficiency_clipped": sampling_efficiency(clip_log_weights(log_w)),
+        "largest_weight_share": largest_weight_share(log_w),
+        "fraction_outside_domain": float((log_w == -torch.inf).double().mean()),
+        "log_z": estimate,
+        "log_z_error": error,
+        "seed": generator.seed,
+        "versions": {"boltzgen": __version__, "torch": torch.__version__, "python": platform.python_version()},
+    }
+
+
+def _reference(system: System) -> str:
+    """What `System.load` finds the system by: a shipped name, or the absolute path of its folder."""
+    if system.folder is None or system.folder in shipped_systems().values():
+        return system.name
+    return str(system.folder.resolve())
+
+
+def _hardware(device: str) -> dict[str, Any]:
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.processor() or platform.machine()
+    return {"device": device, "name": name, "threads": torch.get_num_threads()}

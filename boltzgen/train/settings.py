@@ -1,0 +1,63 @@
+"""The numbers that define a training run."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a generator is trained: reverse KL at a high temperature, adaptive annealing, then refinement at the target temperature.
+
+    Attributes:
+        start_temperature: K, where reverse KL loses no mode.
+        warmup_rounds, warmup_steps, warmup_batch, warmup_rate: reverse KL; steps in each round, draws in each step, Adam's rate.
+        warmup_cap: kT above the median at which clashes are compressed, see `reverse_kl`.
+        round_samples: draws, each with one energy, at the start of every later round.
+        hot_temperature, hot_share: torsions of this share of the draws come from the flow as it was when it passed this temperature [K].
+        keep, at_most: the next temperature keeps this share of the present efficiency, see `next_temperature`.
+        replay: rounds whose draws are trained on.
+        spread, boost: oversampling of rarely visited torsions, see `Replay.draw_batches`.
+        anneal_steps, anneal_batch, anneal_rate: training in each annealing round; the rate falls by a cosine to a tenth.
+        final_rounds, final_steps, final_batch, final_rate: refinement at the target; the rate falls by one cosine to zero over all rounds.
+        kl_weight, dispersion_weight: the loss is their combination of `forward_kl` and `log_dispersion`.
+        final_kl_weight: replaces kl_weight in the refinement.
+        average_decay: decay of the exponential average of the weights in the refinement, per step.
+        max_norm: gradients are scaled down to this norm.
+    """
+
+    start_temperature: float = 1200.0
+    warmup_rounds: int = 4
+    warmup_steps: int = 100
+    warmup_batch: int = 1024
+    warmup_rate: float = 1e-3
+    warmup_cap: float = 30.0
+    round_samples: int = 65536
+    hot_temperature: float = 600.0
+    hot_share: float = 0.15
+    keep: float = 0.6
+    at_most: float = 0.5
+    replay: int = 4
+    spread: float = 0.5
+    boost: float = 30.0
+    anneal_steps: int = 100
+    anneal_batch: int = 1024
+    anneal_rate: float = 1e-3
+    final_rounds: int = 16
+    final_steps: int = 130
+    final_batch: int = 2048
+    final_rate: float = 1e-3
+    kl_weight: float = 1.0
+    dispersion_weight: float = 1.0
+    final_kl_weight: float = 1.0
+    average_decay: float = 0.99
+    max_norm: float = 100.0
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        unknown = set(values) - {f.name for f in fields(cls)}
+        if unknown:
+            raise ValueError(f"unknown training settings {sorted(unknown)}; known: {[f.name for f in fields(cls)]}")
+        return cls(**values)

@@ -1,0 +1,224 @@
+"""One round of training after another, each from a saved state to the next."""
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from boltzgen.coordinates.pullback import PullbackEnergy
+from boltzgen.energy.base import CountedEnergy
+from boltzgen.flow.flow import Flow
+from boltzgen.generator import BoltzmannGenerator, random_stream
+from boltzgen.reweighting import effective_sample_size, log_z, sampling_efficiency
+from boltzgen.train.annealing import draw_round, next_temperature
+from boltzgen.train.objectives import forward_kl, log_dispersion, reverse_kl
+from boltzgen.train.replay import Replay
+from boltzgen.train.settings import Settings
+
+#: Draws whose energies are computed together.
+_DRAW_BATCH = 8192
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands, for a progress bar.
+
+    `fraction` is of the whole run's expected work; `efficiency` that of the last round's draws at its temperature (NaN before the first).
+    """
+
+    stage: str
+    fraction: float
+    loss: float
+    efficiency: float
+    temperature: float
+    n_energy_evaluations: int
+    seconds: float
+    seconds_left: float
+
+
+@dataclass
+class TrainingState:
+    """Everything that a run needs to go on, saved after each round.
+
+    Attributes:
+        stage: "warmup", "anneal", "final" or "done"; `stage_round` counts within it and `round_index` over the run.
+        temperature: K at which the flow is trained now.
+        average: exponential average of the flow's parameters, empty before the refinement.
+        hot: the torsions' flow as it was at the hot temperature, or None.
+        metrics: one record for each round.
+    """
+
+    generator: BoltzmannGenerator
+    optimizer: torch.optim.Adam
+    replay: Replay
+    stage: str = "warmup"
+    stage_round: int = 0
+    round_index: int = 0
+    temperature: float = 0.0
+    seconds: float = 0.0
+    average: dict[str, Tensor] = field(default_factory=dict)
+    hot: Flow | None = None
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+
+    def set_hot(self) -> None:
+        """Keep the torsions' flow as it is now as the hot one."""
+        self.hot = copy.deepcopy(self.generator.flow.leading).requires_grad_(False)
+
+
+class Trainer:
+    """Trains a generator to its system's Boltzmann distribution at a target temperature [K].
+
+    `run_round` takes the state through one round; all randomness in it derives from (seed, round), so that a round repeated from the
+    same state gives the same result.
+    """
+
+    def __init__(
+        self, energy: CountedEnergy, target_temperature: float, settings: Settings, *, seed: int, progress: Callable[[Progress], None] | None = None
+    ) -> None:
+        self.energy, self.target, self.settings, self.seed, self.progress = energy, target_temperature, settings, seed, progress
+
+    def start(self, generator: BoltzmannGenerator) -> TrainingState:
+        """The state before the first round."""
+        optimizer = torch.optim.Adam(generator.flow.parameters(), lr=self.settings.warmup_rate)
+        return TrainingState(generator, optimizer, Replay(self.settings.replay), temperature=self.settings.start_temperature)
+
+    def run_round(self, state: TrainingState) -> None:
+        """Advance `state` by one round, in place."""
+        began = time.perf_counter()
+        stream = random_stream(state.generator.device, self.seed, state.round_index)
+        record: dict[str, Any] = {"round": state.round_index, "stage": state.stage}
+        if state.stage == "warmup":
+            record |= self._warmup(state, stream, began)
+        else:
+            record |= self._reweighted(state, stream, began)
+        state.generator.temperature = state.temperature
+        state.seconds += time.perf_counter() - began
+        state.metrics.append(record | {"temperature": state.temperature, "n_energy_evaluations": self.energy.n_evaluations, "seconds": state.seconds})
+        state.round_index += 1
+        self._advance(state)
+
+    def _advance(self, state: TrainingState) -> None:
+        """Choose the next round's stage."""
+        s = self.settings
+        state.stage_round += 1
+        following = state.stage
+        if state.stage == "warmup" and state.stage_round == s.warmup_rounds:
+            following = "anneal"
+        elif state.stage == "anneal" and state.temperature <= self.target:
+            following = "final"
+        elif state.stage == "final" and state.stage_round == s.final_rounds:
+            following = "done"
+        if following != state.stage:
+            state.stage, state.stage_round = following, 0
+
+    def _warmup(self, state: TrainingState, stream: torch.Generator, began: float) -> dict[str, Any]:
+        s = self.settings
+        target = PullbackEnergy(self.energy.at(state.temperature), state.generator.coordinates)
+        losses, log_w = [], torch.empty(0)
+        for step in range(s.warmup_steps):
+            done = (state.stage_round * s.warmup_steps + step) / (s.warmup_rounds * s.warmup_steps)
+            _set_rate(state.optimizer, s.warmup_rate * _cosine(done, floor=0.1))
+            loss, log_w = reverse_kl(state.generator.flow, target, s.warmup_batch, cap=s.warmup_cap, generator=stream)
+            self._step(state, loss)
+            losses.append(float(loss.detach()))
+            self._report(state, losses[-1], sampling_efficiency(log_w), step / s.warmup_steps, began)
+        return {"loss": sum(losses) / len(losses), "efficiency": sampling_efficiency(log_w)}
+
+    def _reweighted(self, state: TrainingState, stream: torch.Generator, began: float) -> dict[str, Any]:
+        """Draw, choose the temperature, and train on the replayed draws reweighted to it."""
+        s, final = self.settings, state.stage == "final"
+        flow = state.generator.flow
+        target = PullbackEnergy(self.energy.at(state.temperature), state.generator.coordinates)
+        drawn, n_own = draw_round(flow, target, s.round_samples, hot=state.hot, share=s.hot_share, batch=_DRAW_BATCH, generator=stream)
+        state.replay.rounds.append(drawn)
+        record = _diagnose(drawn.log_w(state.temperature)[:n_own], drawn.log_w(state.temperature))
+        if not final:
+            if state.hot is None and state.temperature <= s.hot_temperature:
+                state.set_hot()
+            state.temperature = next_temperature(drawn, state.temperature, self.target, keep=s.keep, at_most=s.at_most)
+        steps, size = (s.final_steps, s.final_batch) if final else (s.anneal_steps, s.anneal_batch)
+        batches = state.replay.draw_batches(steps, size, state.temperature, spread=s.spread, boost=s.boost, generator=stream)
+        kl_weight = s.final_kl_weight if final else s.kl_weight
+        losses = []
+        for step, (y, u, weight) in enumerate(zip(*batches, strict=True)):
+            if final:
+                _set_rate(state.optimizer, s.final_rate * _cosine((state.stage_round * steps + step) / (s.final_rounds * steps)))
+            else:
+                _set_rate(state.optimizer, s.anneal_rate * _cosine(step / steps, floor=0.1))
+            log_q = flow.log_prob(y)
+            loss = kl_weight * forward_kl(log_q, weight) + s.dispersion_weight * log_dispersion(log_q, u)
+            self._step(state, loss)
+            if final:
+                _update_average(state.average, flow.state_dict(), s.average_decay)
+            losses.append(float(loss.detach()))
+            self._report(state, losses[-1], record["efficiency"], step / steps, began)
+        return record | {"loss": sum(losses) / len(losses)}
+
+    def _step(self, state: TrainingState, loss: Tensor) -> None:
+        state.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(state.generator.flow.parameters(), self.settings.max_norm)
+        if torch.isfinite(norm):
+            state.optimizer.step()
+
+    def _report(self, state: TrainingState, loss: float, efficiency: float, part: float, began: float) -> None:
+        if self.progress is None:
+            return
+        fraction = self._fraction(state, part)
+        seconds = state.seconds + time.perf_counter() - began
+        left = seconds * (1 - fraction) / fraction if fraction > 0 else math.inf
+        self.progress(Progress(state.stage, fraction, loss, efficiency, state.temperature, self.energy.n_evaluations, seconds, left))
+
+    def _fraction(self, state: TrainingState, part: float) -> float:
+        """Share of the run's work done, from samples trained on; annealing is measured by how far log T has come."""
+        s = self.settings
+        warmup = s.warmup_rounds * s.warmup_steps * s.warmup_batch
+        anneal = 9 * (s.anneal_steps * s.anneal_batch + s.round_samples / 2)
+        final = s.final_rounds * (s.final_steps * s.final_batch + s.round_samples / 2)
+        if state.stage == "warmup":
+            done = warmup * (state.stage_round + part) / s.warmup_rounds
+        elif state.stage == "anneal":
+            span = math.log(s.start_temperature / self.target)
+            done = warmup + anneal * (math.log(s.start_temperature / state.temperature) / span if span > 0 else 1.0)
+        else:
+            done = warmup + anneal + final * (state.stage_round + part) / s.final_rounds
+        return done / (warmup + anneal + final)
+
+
+def _diagnose(own: Tensor, mixture: Tensor) -> dict[str, float]:
+    """Figures of a round's draws: the flow's own, and log Z from all of them."""
+    estimate, error = log_z(mixture)
+    return {
+        "efficiency": sampling_efficiency(own),
+        "mixture_efficiency": sampling_efficiency(mixture),
+        "effective_sample_size": effective_sample_size(mixture),
+        "log_z": estimate,
+        "log_z_error": error,
+        "fraction_outside_domain": float((own == -math.inf).double().mean()),
+    }
+
+
+def _cosine(done: float, floor: float = 0.0) -> float:
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+@torch.no_grad()
+def _update_average(average: dict[str, Tensor], present: dict[str, Tensor], decay: float) -> None:
+    """average <- decay * average + (1 - decay) * present; starts as a copy."""
+    for name, value in present.items():
+        if name not in average:
+            average[name] = value.detach().clone()
+        elif value.is_floating_point():
+            average[name].lerp_(value.detach(), 1 - decay)
+        else:
+            average[name].copy_(value)

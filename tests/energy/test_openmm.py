@@ -1,0 +1,40 @@
+"""OpenMMEnergy: what the laws do not cover."""
+
+import pytest
+import torch
+
+from boltzgen.energy import OpenMMEnergy
+from boltzgen.system import System
+
+
+def test_context_is_made_once_and_shared_between_temperatures(alanine: System) -> None:
+    energy = OpenMMEnergy(alanine)
+    hot = energy.at(1200.0)
+    assert hot.context is energy.context
+
+
+def test_temperature_defaults_to_the_systems(alanine: System) -> None:
+    assert OpenMMEnergy(alanine).temperature == alanine.temperature == 300.0
+    assert OpenMMEnergy(alanine, 450.0).temperature == 450.0
+
+
+def test_unknown_platform_lists_those_there_are(alanine: System) -> None:
+    with pytest.raises(ValueError, match="no platform 'reference' here; available: Reference"):
+        OpenMMEnergy(alanine, platform="reference")
+
+
+def test_other_platform_agrees(alanine: System) -> None:
+    energy = OpenMMEnergy(alanine, platform="CPU")
+    torch.testing.assert_close(energy(alanine.positions), OpenMMEnergy(alanine)(alanine.positions), rtol=1e-5, atol=0)
+
+
+def test_configuration_that_openmm_refuses_is_infinite(alanine: System) -> None:
+    x = alanine.positions.repeat(2, 1, 1)
+    x[1, 0, 0] = float("nan")
+    x.requires_grad_()
+    u = OpenMMEnergy(alanine)(x)
+    (gradient,) = torch.autograd.grad(u.sum(), x)
+    assert torch.isfinite(u[0])
+    assert not torch.isfinite(u[1])
+    assert torch.isfinite(gradient[0]).all()
+    assert not torch.isfinite(gradient[1]).any()

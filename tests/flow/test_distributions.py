@@ -1,0 +1,162 @@
+"""The laws of every distribution: it integrates to one, and its draws follow its density."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor, nn
+
+from boltzgen.distribution import Distribution
+from boltzgen.flow.base import Product, StandardNormal, UniformTorus
+from boltzgen.flow.coupling import CircularCoupling, SplineCoupling
+from boltzgen.flow.flow import Flow, HierarchicalFlow
+from boltzgen.flow.linear import TriangularAffine
+from boltzgen.flow.resampled import PeriodicAcceptance, ResampledTorus
+from boltzgen.transform import Chain
+
+
+def sharp(distribution: Distribution, size: float = 1.0) -> Distribution:
+    """In float64 with parameters far from their start."""
+    generator = torch.Generator().manual_seed(4)
+    distribution = distribution.double()
+    with torch.no_grad():
+        for p in distribution.parameters():
+            p += size * torch.randn(p.shape, generator=generator, dtype=p.dtype) / math.sqrt(p.shape[-1])
+    return distribution
+
+
+class Narrow(nn.Module):
+    """A log acceptance with a known, small acceptance rate."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        return 3 * (torch.cos(z).sum(-1) - z.shape[-1]) - 0.5
+
+
+def resampled(n: int, truncation: int) -> Distribution:
+    return sharp(ResampledTorus(n, PeriodicAcceptance(n, hidden=(8, 8)), truncation=truncation), 1.5)
+
+
+def hierarchical() -> HierarchicalFlow:
+    leading = Flow(UniformTorus(2), CircularCoupling(2, [0], bins=5, hidden=(8,)))
+    conditional = Flow(StandardNormal(2), Chain([SplineCoupling(2, [0], 4, bins=4, hidden=(8,), bound=3.0), TriangularAffine(2, 4, hidden=(8,))]))
+    return sharp(HierarchicalFlow(leading, conditional, lambda t: torch.cat((torch.cos(t), torch.sin(t)), -1)), 0.3)  # type: ignore[return-value]
+
+
+#: name -> (two-dimensional distribution, axes: "t" for a circle, "r" for the line)
+DISTRIBUTIONS: dict[str, tuple[Callable[[], Distribution], str]] = {
+    "normal": (lambda: StandardNormal(2).double(), "rr"),
+    "uniform torus": (lambda: UniformTorus(2).double(), "tt"),
+    "resampled, T = 1": (lambda: resampled(2, 1), "tt"),
+    "resampled, T = 2": (lambda: resampled(2, 2), "tt"),
+    "resampled, T = 5": (lambda: resampled(2, 5), "tt"),
+    "resampled, T = 100": (lambda: resampled(2, 100), "tt"),
+    "resampled, small Z": (lambda: ResampledTorus(2, Narrow(), truncation=7).double(), "tt"),
+    "product": (lambda: Product([resampled(1, 10), StandardNormal(1).double()]), "tr"),
+    "circular flow": (lambda: sharp(Flow(resampled(2, 10), Chain([CircularCoupling(2, [0], bins=5), CircularCoupling(2, [1], bins=5)]))), "tt"),
+    "spline flow": (lambda: sharp(Flow(StandardNormal(2), Chain([SplineCoupling(2, [0], bins=5), SplineCoupling(2, [1], bins=5)])), 0.4), "rr"),
+}
+REACH = 9.0
+
+
+def axis_points(kind: str, n: int) -> tuple[Tensor, float]:
+    """Midpoints of n equal cells of a circle, or of [-REACH, REACH], and the cell's width."""
+    reach = math.pi if kind == "t" else REACH
+    width = 2 * reach / n
+    return -reach + width * (torch.arange(n, dtype=torch.float64) + 0.5), width
+
+
+@torch.no_grad()
+def cell_masses(distribution: Distribution, axes: str, cells: int, fine: int) -> Tensor:
+    """Probability of each of cells x cells equal boxes, by midpoint sums over fine x fine points in each."""
+    (a, da), (b, db) = (axis_points(kind, cells * fine) for kind in axes)
+    density = distribution.log_prob(torch.cartesian_prod(a, b)).exp().reshape(cells, fine, cells, fine)
+    return density.sum((1, 3)) * da * db
+
+
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_integrates_to_one(name: str) -> None:
+    build, axes = DISTRIBUTIONS[name]
+    masses = cell_masses(build(), axes, 20, 50)
+    assert abs(float(masses.sum()) - 1) < 1e-4
+
+
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_draws_follow_the_density(name: str) -> None:
+    build, axes = DISTRIBUTIONS[name]
+    distribution = build()
+    n = 40_000
+    z, log_prob, _ = distribution.draw((n,), generator=torch.Generator().manual_seed(5))
+    torch.testing.assert_close(distribution.log_prob(z), log_prob, atol=1e-9, rtol=0)
+    masses = cell_masses(distribution, axes, 12, 40).flatten()
+    bins = [torch.clamp(((z[:, k].detach() + (r := math.pi if kind == "t" else REACH)) / (2 * r) * 12).long(), 0, 11) for k, kind in enumerate(axes)]
+    counts = torch.bincount(12 * bins[0] + bins[1], minlength=144).double()
+    kept = masses * n > 8
+    observed = torch.cat((counts[kept], counts[~kept].sum().reshape(1)))
+    expected = torch.cat((masses[kept], 1 - masses[kept].sum().reshape(1))) * n
+    if expected[-1] < 8:
+        observed, expected = observed[:-1], expected[:-1] * observed[:-1].sum() / expected[:-1].sum()
+    assert stats.chisquare(observed.numpy(), expected.numpy(), sum_check=False).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_contract_of_a_draw(name: str) -> None:
+    build, _ = DISTRIBUTIONS[name]
+    distribution = build()
+    z, log_prob, score = distribution.draw((3, 4), generator=torch.Generator().manual_seed(6))
+    assert z.shape == (3, 4, 2)
+    assert log_prob.shape == score.shape == (3, 4)
+    again, _ = distribution.sample_and_log_prob((3, 4), generator=torch.Generator().manual_seed(6))
+    assert torch.equal(z, again)
+    if distribution.has_rsample:
+        assert not score.any()
+    else:
+        with pytest.raises(TypeError, match="no pathwise"):
+            distribution.rsample((2,))
+
+
+def test_hierarchical_flow_is_normalized_for_each_torsion() -> None:
+    flow = hierarchical()
+    a, da = axis_points("t", 60)
+    t = torch.cartesian_prod(a, a)
+    assert abs(float(flow.leading.log_prob(t).exp().sum().detach() * da * da) - 1) < 1e-3
+    r, dr = axis_points("r", 400)
+    plane = torch.cartesian_prod(r, r)
+    for row in t[::1117]:
+        density = (flow.log_prob(torch.cat((row.expand(len(plane), 2), plane), -1)) - flow.leading.log_prob(row)).exp()
+        assert abs(float(density.sum().detach() * dr * dr) - 1) < 1e-3
+    z, log_prob, _ = flow.draw((50,))
+    torch.testing.assert_close(flow.log_prob(z), log_prob, atol=1e-9, rtol=0)
+
+
+def test_acceptance_rate_and_proposals() -> None:
+    """Z = (e^-3 I0(3))^2 e^-0.5 for Narrow in two dimensions; proposals per draw counted in the sampler."""
+    base = ResampledTorus(2, Narrow(), truncation=7).double()
+    exact = 2 * math.log(float(torch.special.i0e(torch.tensor(3.0, dtype=torch.float64)))) - 0.5
+    assert abs(float(base.log_acceptance_rate()) - exact) < 1e-9
+    z = math.exp(exact)
+    assert float(base.expected_proposals()) == pytest.approx((1 - (1 - z) ** 7) / z, rel=1e-9)
+
+
+def test_grid_is_fine_enough_for_the_molecular_acceptance() -> None:
+    """The 64 x 64 quadrature of log Z against 256 x 256, for a network that has moved far from its start."""
+    coarse = resampled(2, 100)
+    assert isinstance(coarse, ResampledTorus)
+    fine = ResampledTorus(2, coarse.acceptance, grid_points=256).double()
+    assert abs(float((coarse.log_acceptance_rate() - fine.log_acceptance_rate()).detach())) < 1e-4
+
+
+def test_log_acceptance_rate_stays_in_the_graph() -> None:
+    """d log p / d theta must include d log Z / d theta: its mean over the density is zero."""
+    base = resampled(1, 4)
+    a, da = axis_points("t", 2000)
+    log_p = base.log_prob(a.unsqueeze(-1))
+    (log_p.exp().detach() * log_p).sum().mul(da).backward()
+    gradient = torch.cat([p.grad.flatten() for p in base.parameters() if p.grad is not None])
+    assert gradient.abs().max() < 1e-6  # leaving log Z out gives 0.1
+
+
+def test_truncation_must_be_positive() -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        ResampledTorus(2, Narrow(), truncation=0)

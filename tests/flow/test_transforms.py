@@ -1,0 +1,142 @@
+"""The laws of every transform: round trip, log-determinant against the autograd Jacobian, batch = loop, any leading shape."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from boltzgen.flow.coupling import CircularCoupling, SplineCoupling
+from boltzgen.flow.linear import TriangularAffine
+from boltzgen.transform import Chain, Transform
+
+CONTEXT = 3
+
+
+def disturbed(transform: Transform, size: float = 1.0) -> Transform:
+    """The transform in float64 with parameters far from their start, where every term of its derivative matters."""
+    generator = torch.Generator().manual_seed(1)
+    transform = transform.double()
+    with torch.no_grad():
+        for p in transform.parameters():
+            p += size * torch.randn(p.shape, generator=generator, dtype=p.dtype) / math.sqrt(p.shape[-1])
+    return transform
+
+
+#: name -> (transform of 5 coordinates, whether they are angles)
+TRANSFORMS: dict[str, tuple[Callable[[], Transform], bool]] = {
+    "circular coupling": (lambda: disturbed(CircularCoupling(5, [0, 2], bins=6, hidden=(8,))), True),
+    "spline coupling": (lambda: disturbed(SplineCoupling(5, [1, 2, 4], CONTEXT, bins=5, hidden=(8,), bound=2.0)), False),
+    "spline coupling, no context": (lambda: disturbed(SplineCoupling(5, [0], bins=4, hidden=(8,), bound=1.5)), False),
+    "triangular affine": (lambda: disturbed(TriangularAffine(5, CONTEXT, hidden=(8,)), 0.3), False),
+    "chain": (
+        lambda: disturbed(Chain([SplineCoupling(5, [1, 3], CONTEXT, bins=3, hidden=(8,)), TriangularAffine(5, CONTEXT, hidden=(8,))]), 0.3),
+        False,
+    ),
+    "inverse": (
+        lambda: disturbed(Chain([TriangularAffine(5, CONTEXT, hidden=(8,)), SplineCoupling(5, [1, 3], CONTEXT, hidden=(8,))]), 0.3).inv,
+        False,
+    ),
+}
+
+
+def draw(periodic: bool, n: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(2)
+    z = torch.randn(n, 5, generator=generator, dtype=torch.float64)
+    if periodic:
+        z = torch.remainder(2 * z + math.pi, 2 * math.pi) - math.pi
+    return z, torch.randn(n, CONTEXT, generator=generator, dtype=torch.float64)
+
+
+def context_for(name: str, context: Tensor) -> Tensor | None:
+    return None if "no context" in name or "circular" in name else context
+
+
+def apart(a: Tensor, b: Tensor, periodic: bool) -> float:
+    difference = a - b
+    if periodic:
+        difference = torch.remainder(difference + math.pi, 2 * math.pi) - math.pi
+    return float(difference.detach().abs().max())
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_round_trip(name: str) -> None:
+    build, periodic = TRANSFORMS[name]
+    transform = build()
+    z, context = draw(periodic, 200)
+    x, log_det = transform(z, context_for(name, context))
+    back, log_det_back = transform.inverse(x, context_for(name, context))
+    assert apart(back, z, periodic) < 1e-9
+    assert apart(x, z, periodic) > 0.1
+    torch.testing.assert_close(log_det_back, -log_det, atol=1e-9, rtol=0)
+    if periodic:
+        assert x.abs().max() <= math.pi
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_log_det_is_the_jacobians(name: str) -> None:
+    build, periodic = TRANSFORMS[name]
+    transform = build()
+    z, context = draw(periodic, 20)
+    for row in range(len(z)):
+        c = None if context_for(name, context) is None else context[row]
+        for direction in (transform.forward, transform.inverse):
+            jacobian = torch.autograd.functional.jacobian(lambda v, d=direction, c=c: d(v, c)[0], z[row])
+            torch.testing.assert_close(torch.linalg.slogdet(jacobian)[1], direction(z[row], c)[1], atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_any_leading_shape(name: str) -> None:
+    build, periodic = TRANSFORMS[name]
+    transform = build()
+    z, context = draw(periodic, 6)
+    x, log_det = transform(z, context_for(name, context))
+    c = None if context_for(name, context) is None else context.reshape(2, 3, -1)
+    folded, folded_log_det = transform(z.reshape(2, 3, 5), c)
+    torch.testing.assert_close(folded.reshape(6, 5), x, atol=1e-12, rtol=0)
+    torch.testing.assert_close(folded_log_det.reshape(6), log_det, atol=1e-12, rtol=0)
+    assert folded_log_det.shape == (2, 3)
+
+
+@pytest.mark.parametrize("name", [name for name in TRANSFORMS if name != "inverse"])
+def test_starts_near_the_identity_or_its_default(name: str) -> None:
+    fresh = {
+        "circular coupling": CircularCoupling(5, [0, 2]),
+        "chain": Chain([SplineCoupling(5, [1, 3], CONTEXT)]),
+        "triangular affine": TriangularAffine(5, CONTEXT),
+    }.get(name, SplineCoupling(5, [1], CONTEXT if "no context" not in name else 0))
+    z, context = draw("circular" in name, 50)
+    x, log_det = fresh(z.float(), None if context_for(name, context) is None else context.float())
+    assert (x - z).abs().max() < 0.1
+    assert log_det.abs().max() < 0.1
+
+
+def test_triangular_affine_starts_from_a_precision() -> None:
+    generator = torch.Generator().manual_seed(3)
+    a = torch.randn(5, 5, generator=generator, dtype=torch.float64)
+    precision = a @ a.T + torch.eye(5, dtype=torch.float64)
+    affine = TriangularAffine(5, CONTEXT).double()
+    affine.initialize(precision)
+    with torch.no_grad():
+        affine.net.last.weight.zero_()
+    z, context = draw(False, 50)
+    x, log_det = affine(z, context)
+    torch.testing.assert_close(torch.einsum("bi,ij,bj->b", x, precision, x), z.square().sum(-1), atol=1e-9, rtol=1e-9)
+    torch.testing.assert_close(log_det, (-0.5 * torch.logdet(precision)).expand(50), atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("inverse", [False, True])
+def test_gradients_are_finite_at_and_beyond_the_bounds(inverse: bool) -> None:
+    coupling = disturbed(SplineCoupling(2, [0], bins=4, hidden=(8,), bound=1.5))
+    z = torch.tensor([[-1e8, 0.0], [-1.5, 0.0], [1.5, 0.0], [1.6, 0.3], [0.0, 1.0]], dtype=torch.float64, requires_grad=True)
+    x, log_det = (coupling.inverse if inverse else coupling.forward)(z)
+    (x.sum() + log_det.sum()).backward()
+    assert torch.isfinite(z.grad).all()
+    assert torch.equal(x[[0, 3], 0], z[[0, 3], 0])
+
+
+@pytest.mark.parametrize("active", [[], [0, 0], [0, 1, 2, 3, 4], [7]])
+def test_a_coupling_needs_both_halves(active: list[int]) -> None:
+    with pytest.raises(ValueError, match="distinct indices"):
+        SplineCoupling(5, active)

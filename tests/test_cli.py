@@ -1,0 +1,290 @@
+"""The command line over a made-up generator: what it prints, writes and refuses. (The real one has its own tests.)"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import mdtraj
+import pytest
+import torch
+
+from boltzgen import __version__, cli
+from boltzgen.generator import BoltzmannGenerator
+from boltzgen.reweighting import WeightedSamples, clip_log_weights, sampling_efficiency
+from boltzgen.samples import read_header, read_samples
+from boltzgen.system import System, shipped_systems
+from tests.posing import made_up_samples
+
+
+class FakeGenerator:
+    """Stands for a trained generator of any system; `spread` and `stop` make it bad or interrupted."""
+
+    temperature = 300.0
+    spread = 0.3
+    stop: type[BaseException] | None = None
+    loaded: Path | None = None
+
+    @classmethod
+    def load(cls, path: Path, system: System, *, device: str = "cpu") -> "FakeGenerator":
+        cls.loaded, cls.system = Path(path), system
+        return cls()
+
+    def sample_chunks(self, n: int, energy: torch.nn.Module, *, seed: int = 0) -> Iterator[WeightedSamples]:
+        whole = made_up_samples(self.system, n, seed, spread=self.spread)
+        for start in range(0, n, 700):
+            part = whole[start : start + 700]
+            energy(part.x[:1].expand(len(part), -1, -1))
+            yield part
+            if self.stop is not None:
+                raise self.stop
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that looks like a finished run, and a generator to load from it."""
+    monkeypatch.setattr("boltzgen.generator.BoltzmannGenerator", FakeGenerator)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "checkpoint.safetensors").touch()
+    (folder / "summary.json").write_text(json.dumps({"system": "alanine_dipeptide"}))
+    return folder
+
+
+Output = tuple[int, str, str]
+
+
+def call(capfd: pytest.CaptureFixture[str], *arguments: object) -> Output:
+    capfd.readouterr()
+    code = cli.main([str(a) for a in arguments])
+    return code, *capfd.readouterr()
+
+
+def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
+    script = "import sys, boltzgen.cli; print(*{'torch', 'openmm', 'mdtraj', 'matplotlib', 'h5py', 'scipy', 'numpy'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip() == ""
+
+
+def test_help_version_and_systems(capfd: pytest.CaptureFixture[str]) -> None:
+    for arguments in ([], ["--help"]):
+        code, out, err = call(capfd, *arguments)
+        assert code == 0
+        assert err == ""
+        assert all(c in out for c in ("systems", "train", "sample", "analyze", "export"))
+    assert call(capfd, "--version") == (0, f"boltzgen {__version__}\n", "")
+    code, out, _ = call(capfd, "systems")
+    assert code == 0
+    assert all(name in out for name in shipped_systems())
+
+
+def test_sample_prints_one_json_object_and_nothing_else(run_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    code, out, err = call(capfd, "sample", run_folder, "-n", 2_000, "--seed", 4, "--json", "-o", run_folder / "s.h5")
+    assert code == 0
+    assert err == ""
+    assert out.count("\n") == 1
+    result = json.loads(out)
+    assert set(result) == {
+        "n_samples", "effective_sample_size", "sampling_efficiency", "sampling_efficiency_clipped", "largest_weight_share",
+        "log_z", "log_z_error", "n_energy_evaluations", "seconds", "fraction_outside_domain",
+    }  # fmt: skip
+    samples = read_samples(run_folder / "s.h5")
+    expected = made_up_samples(System.load("alanine_dipeptide"), 2_000, 4)
+    assert torch.equal(samples.x, expected.x)
+    assert torch.equal(samples.log_w, expected.log_w)
+    assert result["n_samples"] == result["n_energy_evaluations"] == 2_000
+    assert result["effective_sample_size"] == pytest.approx(expected.effective_sample_size)
+    assert result["sampling_efficiency"] == pytest.approx(expected.sampling_efficiency)
+    assert result["sampling_efficiency_clipped"] == pytest.approx(sampling_efficiency(clip_log_weights(expected.log_w)))
+    assert (result["log_z"], result["log_z_error"]) == pytest.approx(expected.log_z)
+    assert result["fraction_outside_domain"] == pytest.approx(0.01)
+    assert 0 < result["seconds"] < 100
+    header = read_header(run_folder / "s.h5")
+    assert (header.seed, header.temperature, header.n_energy_evaluations) == (4, 300.0, 2_000)
+
+
+def test_sample_weights_to_the_temperature_asked_for(run_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    seen = []
+    sample_chunks = FakeGenerator.sample_chunks
+    FakeGenerator.sample_chunks = lambda self, n, energy, *, seed=0: (seen.append(energy.temperature), sample_chunks(self, n, energy, seed=seed))[1]  # type: ignore[method-assign,assignment,func-returns-value]
+    try:
+        assert call(capfd, "sample", run_folder, "-n", 10, "--temperature", 350, "-o", run_folder / "s.h5")[0] == 0
+        assert call(capfd, "sample", run_folder, "-n", 10)[0] == 0
+    finally:
+        FakeGenerator.sample_chunks = sample_chunks  # type: ignore[method-assign]
+    assert seen == [350.0, 300.0]
+    assert read_header(run_folder / "s.h5").temperature == 350.0
+
+
+def test_sample_without_json_prints_a_table(run_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = call(capfd, "sample", run_folder, "-n", 500)
+    assert code == 0
+    assert "sampling efficiency" in out
+    assert "log z error" in out
+    assert "500" in out
+
+
+def test_a_low_efficiency_is_warned_of_on_stderr(run_folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeGenerator, "spread", 3.0)
+    code, out, err = call(capfd, "sample", run_folder, "-n", 2_000, "--json", "-o", run_folder / "s.h5")
+    assert code == 0
+    assert json.loads(out)["sampling_efficiency"] < 0.05
+    assert err.startswith("warning: sampling efficiency is")
+    assert err.count("\n") == 1
+    code, out, err = call(capfd, "analyze", run_folder / "s.h5", "-o", run_folder / "out", "--json")
+    assert code == 0
+    assert json.loads(out)["basins"]
+    assert err.startswith("warning: sampling efficiency is")
+
+
+def test_analyze(run_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    call(capfd, "sample", run_folder, "-n", 2_000, "-o", run_folder / "s.h5")
+    code, out, err = call(capfd, "analyze", run_folder / "s.h5", "-o", run_folder / "out", "--json")
+    assert code == 0
+    assert err == ""
+    assert out.count("\n") == 1
+    result = json.loads(out)
+    assert [b["name"] for b in result["basins"]] == ["C7ax", "alphaL", "alphaR", "C7eq", "C5"]
+    assert all(set(b) >= {"population", "low", "high", "n_raw", "n_effective", "delta_f_kT"} for b in result["basins"])
+    assert sum(b["population"] for b in result["basins"]) == pytest.approx(1.0)
+    assert result == json.loads((run_folder / "out" / "report.json").read_text())
+    code, out, _ = call(capfd, "analyze", run_folder / "s.h5", "-o", run_folder / "out")
+    rows = {line.split()[0]: line for line in out.splitlines() if line.strip()}
+    assert code == 0
+    assert "< " in rows["alphaL"]
+    assert " .. " in rows["alphaR"]
+    assert "ramachandran.png" in out
+
+
+def test_export(run_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    file = run_folder / "s.h5"
+    call(capfd, "sample", run_folder, "-n", 200, "-o", file)
+    code, out, err = call(capfd, "export", file, run_folder / "a.xtc")
+    assert code == 0
+    assert "200 frames" in out
+    assert "do not have equal weight" in err
+    code, out, err = call(capfd, "export", file, run_folder / "b.dcd", "--resample", 30, "--seed", 1)
+    assert code == 0
+    assert "30 frames" in out
+    assert err == ""
+    assert [mdtraj.load(str(run_folder / name), top=str(file)).n_frames for name in ("a.xtc", "b.dcd")] == [200, 30]
+
+
+def test_train_hands_everything_on(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = {}
+
+    def train(system: System, folder: Path, *, seed: int, resume: bool, device: str, progress) -> dict[str, object]:  # type: ignore[no-untyped-def]
+        seen.update(system=system.name, folder=folder, seed=seed, resume=resume, device=device)
+        progress(
+            SimpleNamespace(
+                stage="annealing",
+                fraction=0.2,
+                loss=1.5,
+                efficiency=0.4,
+                temperature=700.0,
+                n_energy_evaluations=10**6,
+                seconds=9.0,
+                seconds_left=61.0,
+            )
+        )
+        return {"sampling_efficiency": 0.9, "system": system.name}
+
+    import boltzgen.train
+
+    fake = SimpleNamespace(train=train)
+    monkeypatch.setitem(sys.modules, "boltzgen.train.run", fake)
+    monkeypatch.setattr(boltzgen.train, "run", fake, raising=False)
+    code, out, _ = call(capfd, "train", "alanine_dipeptide", "-o", tmp_path / "r", "--seed", 3, "--resume")
+    assert code == 0
+    assert "0.9" in out
+    assert str(tmp_path / "r") in out
+    assert seen == {"system": "alanine_dipeptide", "folder": tmp_path / "r", "seed": 3, "resume": True, "device": "cpu"}
+    call(capfd, "train", "alanine_dipeptide")
+    assert seen["folder"] == Path("runs/alanine_dipeptide")
+    assert seen["seed"] == 0
+    assert seen["resume"] is False
+
+
+def test_a_run_a_folder_and_a_name_are_found(run_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    source = shipped_systems()["alanine_dipeptide"]
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for file in ("system.toml", "topology.pdb"):
+        (folder / file).write_bytes((source / file).read_bytes())
+    code, _, err = call(capfd, "sample", folder, "-n", 5)
+    assert code == 2
+    assert "no trained checkpoint; run `boltzgen train" in err
+    (folder / "checkpoint.safetensors").touch()
+    assert call(capfd, "sample", folder, "-n", 5)[0] == 0
+    assert FakeGenerator.loaded == folder
+    (run_folder / "summary.json").write_text(json.dumps({"system": str(folder)}))
+    assert call(capfd, "sample", run_folder, "-n", 5)[0] == 0
+    assert FakeGenerator.loaded == run_folder
+    assert FakeGenerator.system.folder == folder
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sample", "nonsense", "-n", "5"], "no system called 'nonsense'"),
+        (["sample", "{run}"], "Missing option '-n'"),
+        (["sample", "{run}", "-n", "0"], "Invalid value for '-n'"),
+        (["sample", "{run}", "-n", "many"], "Invalid value for '-n'"),
+        (["sample", "{run}", "-n", "5", "--seed", "-1"], "Invalid value for '--seed'"),
+        (["sample", "{run}", "-n", "5", "--temperature", "-5"], "positive number of kelvin"),
+        (["sample", "{run}", "-n", "5", "--device", "abacus"], "use --device cpu"),
+        (["sample", "{run}", "-n", "5", "--device", "cuda:99"], "use --device cpu"),
+        (["sample", "{run}", "-n", "5", "-o", "{tmp}/no/s.h5"], "does not exist"),
+        (["sample", "{run}", "-n", "5", "-o", "{tmp}/s.dcd"], "ends in .h5"),
+        (["sample", "{tmp}", "-n", "5"], "neither a run folder"),
+        (["sample", "{halfway}", "-n", "5"], "--resume"),
+        (["sample", "{broken}", "-n", "5"], "does not say which system"),
+        (["train", "nonsense"], "no system called 'nonsense'"),
+        (["analyze", "{tmp}/none.h5", "-o", "{tmp}/out"], "no samples file at"),
+        (["analyze", "{run}/summary.json", "-o", "{tmp}/out"], "not an HDF5 file"),
+        (["analyze", "{good}", "-o", "{good}"], "File exists: "),
+        (["export", "{good}", "{tmp}/out.txt"], ".dcd or .xtc or .pdb"),
+        (["export", "{tmp}/none.h5", "{tmp}/out.dcd"], "no samples file at"),
+        (["export", "{good}", "{tmp}/out.dcd", "--resample", "0"], "Invalid value for '--resample'"),
+        (["dance"], "No such command 'dance'"),
+        (["sample", "{run}", "-n", "5", "--fast"], "No such option"),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_code_2(
+    run_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    for name in ("halfway", "broken"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "checkpoint.safetensors").touch()
+    (tmp_path / "broken" / "summary.json").write_text("{}")
+    names = {"run": run_folder, "tmp": tmp_path, "halfway": tmp_path / "halfway", "broken": tmp_path / "broken", "good": tmp_path / "good.h5"}
+    call(capfd, "sample", run_folder, "-n", 5, "-o", tmp_path / "good.h5")
+    code, out, err = call(capfd, *(a.format(**names) for a in arguments))
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.startswith("boltzgen: ")
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(("stop", "code", "message"), [(KeyboardInterrupt, 130, "interrupted"), (ValueError, 2, ""), (MemoryError, None, "")])
+def test_an_interrupted_command_leaves_no_file(
+    run_folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, stop: type[BaseException], code: int | None, message: str
+) -> None:
+    monkeypatch.setattr(FakeGenerator, "stop", stop)
+    arguments = ("sample", run_folder, "-n", 2_000, "-o", run_folder / "s.h5")
+    if code is None:  # a fault of ours keeps its traceback
+        with pytest.raises(stop):
+            call(capfd, *arguments)
+    else:
+        got, out, err = call(capfd, *arguments)
+        assert (got, out) == (code, "")
+        assert message in err
+        assert err.count("\n") == 1
+    assert sorted(p.name for p in run_folder.iterdir()) == ["checkpoint.safetensors", "summary.json"]
+
+
+def test_the_fake_has_the_real_ones_methods() -> None:
+    for name in ("load", "sample_chunks"):
+        assert hasattr(BoltzmannGenerator, name)

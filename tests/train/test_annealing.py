@@ -1,0 +1,85 @@
+"""Temperatures, mixtures and replayed batches: what must stay exact whatever the settings."""
+
+import copy
+import math
+
+import pytest
+import torch
+
+from boltzgen.coordinates.pullback import PullbackEnergy
+from boltzgen.energy import CountedEnergy, ForceFieldEnergy
+from boltzgen.generator import BoltzmannGenerator
+from boltzgen.reweighting import log_z, sampling_efficiency
+from boltzgen.system import System
+from boltzgen.train.annealing import draw_round, next_temperature
+from boltzgen.train.replay import Replay, Round
+from boltzgen.units import kt
+
+
+def harmonic_round(n: int = 200_000, seed: int = 0) -> Round:
+    """Exact draws at 1000 K of U = 20 kJ/mol * (y1^2 + y2^2)."""
+    generator = torch.Generator().manual_seed(seed)
+    sigma = math.sqrt(kt(1000.0) / 40)
+    y = sigma * torch.randn(n, 2, generator=generator, dtype=torch.float64)
+    log_q = (-0.5 * (y / sigma).square() - math.log(sigma * math.sqrt(2 * math.pi))).sum(-1)
+    return Round(y, 20 * y.square().sum(-1), torch.zeros(n, dtype=torch.float64), log_q, log_q)
+
+
+@pytest.mark.parametrize(("keep", "at_most"), [(0.6, 1.0), (0.9, 1.0), (0.9, 0.5)])
+def test_next_temperature_keeps_the_wanted_efficiency(keep: float, at_most: float) -> None:
+    """Known answer: reweighting a 2-D Gaussian from beta to b beta has efficiency (2 b - 1) / b^2."""
+    found = next_temperature(harmonic_round(), 1000.0, 100.0, keep=keep, at_most=at_most)
+    b = 1000.0 / found
+    assert (2 * b - 1) / b**2 == pytest.approx(min(keep, at_most), abs=0.01)
+
+
+def test_next_temperature_stops_at_the_target() -> None:
+    assert next_temperature(harmonic_round(), 1000.0, 990.0, keep=0.5, at_most=0.5) == 990.0
+
+
+def test_replay_averages_stay_those_of_the_target() -> None:
+    """Oversampling of rare torsions and the mixing of rounds cancel in weighted averages: <U> = kT at 500 K."""
+    replay = Replay(3)
+    for seed in range(4):
+        replay.rounds.append(harmonic_round(50_000, seed))
+    assert len(replay.rounds) == 3
+    batches = replay.draw_batches(100, 2000, 500.0, spread=0.5, boost=30.0, generator=torch.Generator().manual_seed(1))
+    assert batches.y.shape == (100, 2000, 2)
+    assert batches.weight.std() > 0.1
+    mean_u = (batches.weight * batches.u).sum() / batches.weight.sum()
+    assert float(mean_u) == pytest.approx(1.0, abs=0.02)
+    assert float(batches.u.mean()) > 1.1  # unweighted, the rarely visited are over-represented
+
+
+def test_replay_never_draws_outside_the_domain() -> None:
+    drawn = harmonic_round(1000)
+    potential = torch.where(drawn.y[:, 0] > 0, math.inf, drawn.potential)
+    replay = Replay(1)
+    replay.rounds.append(Round(drawn.y, potential, drawn.log_det, drawn.log_proposal, drawn.log_leading))
+    batches = replay.draw_batches(10, 100, 800.0, spread=0.5, boost=30.0, generator=torch.Generator().manual_seed(1))
+    assert torch.isfinite(batches.u).all()
+    assert (batches.y[..., 0] <= 0).all()
+
+
+def test_mixture_rounds_are_exactly_weighted() -> None:
+    """log Z from the flow's own draws and from a mixture with very different torsions agree; own draws come first."""
+    system = System.load("alanine_dipeptide")
+    energy = CountedEnergy(ForceFieldEnergy(system, 1200.0))
+    generator = BoltzmannGenerator.for_system(system, energy, seed=3)
+    hot = copy.deepcopy(generator.flow.leading)
+    with torch.no_grad():
+        for p in generator.flow.leading.parameters():
+            p += 0.1 * torch.randn(p.shape, generator=torch.Generator().manual_seed(4))
+    target = PullbackEnergy(energy, generator.coordinates)
+    before = energy.n_evaluations
+    stream = torch.Generator().manual_seed(5)
+    plain, n_own = draw_round(generator.flow, target, 16384, hot=None, share=0.3, batch=4096, generator=stream)
+    assert n_own == 16384
+    assert energy.n_evaluations - before == 16384
+    mixed, n_own = draw_round(generator.flow, target, 16384, hot=hot, share=0.3, batch=4096, generator=stream)
+    assert n_own == 16384 - int(0.3 * 16384)
+    torch.testing.assert_close(generator.flow.log_prob(plain.y), plain.log_proposal, atol=2e-3, rtol=0)
+    (a, da), (b, db) = (log_z(r.log_w(1200.0)) for r in (plain, mixed))
+    assert abs(a - b) < 4 * math.hypot(da, db)
+    assert math.hypot(da, db) < 0.2
+    assert sampling_efficiency(mixed.log_w(1200.0)) > 0.005

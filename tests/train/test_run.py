@@ -1,0 +1,133 @@
+"""A whole run in miniature: files, summary, interruption, resumption, wrong folders."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from boltzgen.generator import CHECKPOINT, BoltzmannGenerator
+from boltzgen.system import System
+from boltzgen.train.checkpoint import METRICS, STATE
+from boltzgen.train.run import SUMMARY, train
+from boltzgen.train.settings import Settings
+from boltzgen.train.trainer import Progress
+
+#: A run of six short rounds through every stage, with a hot flow from the first annealing round on.
+TINY = Settings(
+    warmup_rounds=2,
+    warmup_steps=3,
+    warmup_batch=64,
+    round_samples=1024,
+    hot_temperature=1000.0,
+    keep=0.02,
+    at_most=0.02,
+    replay=2,
+    anneal_steps=2,
+    anneal_batch=64,
+    final_rounds=2,
+    final_steps=3,
+    final_batch=64,
+)
+
+
+@pytest.fixture(autouse=True)
+def small_validation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("boltzgen.train.run._N_VALIDATION", 3000)
+
+
+@pytest.fixture(scope="module")
+def system() -> System:
+    return System.load("alanine_dipeptide")
+
+
+def timeless(folder: Path) -> list[dict[str, Any]]:
+    return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in (folder / METRICS).read_text().splitlines()]
+
+
+class StopAt:
+    """A progress callback that interrupts at the n-th call."""
+
+    def __init__(self, n: int) -> None:
+        self.left = n
+        self.seen: list[Progress] = []
+
+    def __call__(self, progress: Progress) -> None:
+        self.seen.append(progress)
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def whole(system: System, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("boltzgen.train.run._N_VALIDATION", 3000)
+        return folder, train(system, folder, seed=5, settings=TINY)
+
+
+def test_a_run_leaves_its_files_and_counts_everything(system: System, whole: tuple[Path, dict[str, Any]]) -> None:
+    folder, summary = whole
+    assert json.loads((folder / SUMMARY).read_text()) == summary
+    rounds = timeless(folder)
+    assert [r["stage"] for r in rounds][:2] == ["warmup"] * 2
+    assert rounds[-1]["stage"] == "final"
+    assert rounds[-1]["temperature"] == system.temperature
+    reweighted = sum(r["stage"] != "warmup" for r in rounds)
+    reference = rounds[0]["n_energy_evaluations"] - 3 * 64  # minimisation and Hessian, before the first round
+    assert reference > 111
+    assert rounds[-1]["n_energy_evaluations"] == reference + 2 * 3 * 64 + reweighted * 1024
+    assert summary["n_energy_evaluations"] == rounds[-1]["n_energy_evaluations"] + 4096  # two whole blocks of validation draws
+    for key in ("seconds", "sampling_efficiency", "log_z", "seed", "versions", "hardware"):
+        assert key in summary
+    assert BoltzmannGenerator.load(folder, system).temperature == system.temperature
+
+
+@pytest.mark.parametrize("interrupted_at", [2, 5, 8, 11])
+def test_interrupted_and_resumed_is_the_same_run(system: System, whole: tuple[Path, dict[str, Any]], tmp_path: Path, interrupted_at: int) -> None:
+    """At any step: what the interrupted round had done is repeated from its start, the rest goes on."""
+    folder = tmp_path / "run"
+    stop = StopAt(interrupted_at)
+    with pytest.raises(KeyboardInterrupt):
+        train(system, folder, seed=5, settings=TINY, progress=stop)
+    resume = (folder / STATE).exists()
+    summary = train(system, folder, seed=5, settings=TINY, resume=resume)
+    assert timeless(folder) == timeless(whole[0])
+    assert summary["sampling_efficiency"] == whole[1]["sampling_efficiency"]
+    assert summary["n_energy_evaluations"] == whole[1]["n_energy_evaluations"]
+
+
+def test_progress_rises(system: System, tmp_path: Path) -> None:
+    stop = StopAt(10)
+    with pytest.raises(KeyboardInterrupt):
+        train(system, tmp_path / "run", settings=TINY, progress=stop)
+    fractions = [p.fraction for p in stop.seen]
+    assert fractions == sorted(fractions)
+    assert 0 <= fractions[0] < fractions[-1] <= 1
+    assert [p.n_energy_evaluations for p in stop.seen] == sorted(p.n_energy_evaluations for p in stop.seen)
+
+
+def test_a_finished_run_is_not_overwritten(system: System, whole: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    with pytest.raises(FileExistsError, match="--resume"):
+        train(system, whole[0])
+    with pytest.raises(FileNotFoundError, match="nothing to resume"):
+        train(system, tmp_path / "none", resume=True)
+
+
+def test_two_seeds_differ(system: System, whole: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    train(system, tmp_path / "other", seed=6, settings=TINY)
+    assert timeless(tmp_path / "other") != timeless(whole[0])
+
+
+def test_unknown_settings_are_named() -> None:
+    with pytest.raises(ValueError, match="learning_rte"):
+        Settings.from_dict({"learning_rte": 1.0})
+
+
+def test_checkpoint_of_a_crash_between_files_is_whole(system: System, whole: tuple[Path, dict[str, Any]]) -> None:
+    assert (whole[0] / CHECKPOINT).is_file()
+    assert not list(whole[0].glob("*.partial"))
+    assert len(list(whole[0].glob("round_*.safetensors"))) == TINY.replay
+    assert torch.isfinite(torch.tensor(whole[1]["log_z"]))
