@@ -168,6 +168,8 @@ def test_export(run_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert code == 0
     assert "30 frames" in out
     assert err == ""
+    call(capfd, "export", file, run_folder / "c.dcd", "--resample", 30, "--seed", 2)
+    assert (run_folder / "b.dcd").read_bytes() != (run_folder / "c.dcd").read_bytes()
     assert [mdtraj.load(str(run_folder / name), top=str(file)).n_frames for name in ("a.xtc", "b.dcd")] == [200, 30]
 
 
