@@ -59,7 +59,8 @@ class Basin(_Strict):
         for values, interval in ((phi, self.phi), (psi, self.psi)):
             if interval is not None:
                 low, high = interval
-                inside &= np.mod(np.degrees(values) - low, 360.0) < np.mod(high - low, 360.0)
+                width = 360.0 if high - low >= 360.0 else (high - low) % 360.0
+                inside &= np.mod(np.degrees(values) - low, 360.0) < width
         return inside
 
 

@@ -210,6 +210,12 @@ def test_basins_follow_the_stated_rules_on_a_grid(alanine: System) -> None:
     assert set(names.ravel()) == {"C7ax", "alphaL", "alphaR", "C7eq", "C5"}
 
 
+def test_a_whole_circle_is_an_interval() -> None:
+    phi = np.radians([-180.0, -1.0, 0.0, 179.9])
+    assert Basin(name="any", phi=(-180, 180)).contains(phi, phi).all()
+    assert not Basin(name="none", phi=(30, 30)).contains(phi, phi).any()
+
+
 def test_basin_intervals_are_periodic_and_half_open() -> None:
     basin = Basin(name="through 180", phi=(90, -90))
     phi = np.radians([90.0, 179.0, 181.0, -179.0, 270.0 - 1e-6, -90.0, 0.0, 90.0 - 1e-6, 450.0 + 1e-6])

@@ -19,14 +19,13 @@ class Settings:
         spread, boost: oversampling of rarely visited torsions, see `Replay.draw_batches`.
         anneal_steps, anneal_batch, anneal_rate: training in each annealing round; the rate falls by a cosine to a tenth.
         final_rounds, final_steps, final_batch, final_rate: refinement at the target; the rate falls by one cosine to zero over all rounds.
-        kl_weight, dispersion_weight: the loss is their combination of `forward_kl` and `log_dispersion`.
-        final_kl_weight: replaces kl_weight in the refinement.
+        kl_weight: the loss is `log_dispersion` plus this much of `forward_kl`, whose gradient is noisy even at the optimum.
         average_decay: decay of the exponential average of the weights in the refinement, per step.
         max_norm: gradients are scaled down to this norm.
     """
 
     start_temperature: float = 1200.0
-    warmup_rounds: int = 4
+    warmup_rounds: int = 3
     warmup_steps: int = 100
     warmup_batch: int = 1024
     warmup_rate: float = 1e-3
@@ -36,19 +35,17 @@ class Settings:
     hot_share: float = 0.15
     keep: float = 0.6
     at_most: float = 0.5
-    replay: int = 4
+    replay: int = 6
     spread: float = 0.5
     boost: float = 30.0
     anneal_steps: int = 100
     anneal_batch: int = 1024
     anneal_rate: float = 1e-3
-    final_rounds: int = 16
-    final_steps: int = 130
+    final_rounds: int = 20
+    final_steps: int = 110
     final_batch: int = 2048
     final_rate: float = 1e-3
-    kl_weight: float = 1.0
-    dispersion_weight: float = 1.0
-    final_kl_weight: float = 1.0
+    kl_weight: float = 0.1
     average_decay: float = 0.99
     max_norm: float = 100.0
 

@@ -143,7 +143,6 @@ class Trainer:
             state.temperature = next_temperature(drawn, state.temperature, self.target, keep=s.keep, at_most=s.at_most)
         steps, size = (s.final_steps, s.final_batch) if final else (s.anneal_steps, s.anneal_batch)
         batches = state.replay.draw_batches(steps, size, state.temperature, spread=s.spread, boost=s.boost, generator=stream)
-        kl_weight = s.final_kl_weight if final else s.kl_weight
         losses = []
         for step, (y, u, weight) in enumerate(zip(*batches, strict=True)):
             if final:
@@ -151,7 +150,7 @@ class Trainer:
             else:
                 _set_rate(state.optimizer, s.anneal_rate * _cosine(step / steps, floor=0.1))
             log_q = flow.log_prob(y)
-            loss = kl_weight * forward_kl(log_q, weight) + s.dispersion_weight * log_dispersion(log_q, u)
+            loss = s.kl_weight * forward_kl(log_q, weight) + log_dispersion(log_q, u)
             self._step(state, loss)
             if final:
                 _update_average(state.average, flow.state_dict(), s.average_decay)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from boltzgen import units
 from boltzgen.energy import ForceFieldEnergy, OpenMMEnergy, UnsupportedForceError
+from boltzgen.generator import BoltzmannGenerator
 from boltzgen.system import System
 
 #: The T-FAB energy at the shipped positions (the PDB file's three decimals in Angstrom), OpenMM 8.6.1 Reference, kJ/mol.
@@ -65,6 +66,14 @@ def test_thermal_frames(energy: ForceFieldEnergy, alanine: System, thermal_frame
     assert_same(energy_and_gradient(energy.potential, x), reference)
     # The frames are thermal: equipartition puts them about 30 kT above a minimum, nowhere near a clash.
     assert reference[0].std() > 2 * units.kt(temperature)
+
+
+def test_flow_samples(energy: ForceFieldEnergy, alanine: System) -> None:
+    """Draws of an untrained generator: uniform torsions, so that many of them clash."""
+    x = BoltzmannGenerator.for_system(alanine, energy, seed=0).sample(500, energy).x.double()
+    reference = energy_and_gradient(OpenMMEnergy(alanine).potential, x)
+    assert reference[0].median() < 500 < 1e5 < reference[0].max()
+    assert_same(energy_and_gradient(energy.potential, x), reference)
 
 
 def test_distorted_frames(energy: ForceFieldEnergy, alanine: System, distorted_frames: Tensor) -> None:

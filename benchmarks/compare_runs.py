@@ -1,0 +1,84 @@
+"""Sample several trained generators of alanine dipeptide and compare them: efficiency, log Z, basins, and what the base does.
+
+    python benchmarks/compare_runs.py alanine_dipeptide RUN ... [-n 100000] [--seeds 0 1 2]
+
+Each argument is a shipped system's name or a run folder. Prints for each generator and seed the efficiency and log Z; for each generator
+(seeds pooled) the basin populations with 95 % intervals and, where its base is resampled, the acceptance rate Z, the proposals per draw and the
+standard deviation of log a under the model; then log Z and basins against those of the first one.
+"""
+
+import argparse
+import itertools
+import math
+from pathlib import Path
+
+import torch
+
+from boltzgen.energy import CountedEnergy, ForceFieldEnergy
+from boltzgen.flow.base import Product
+from boltzgen.flow.resampled import ResampledTorus
+from boltzgen.generator import BoltzmannGenerator
+from boltzgen.reweighting import WeightedSamples, clip_log_weights, largest_weight_share, sampling_efficiency
+from boltzgen.system import System
+
+
+def load(system: System, source: str) -> BoltzmannGenerator:
+    folder = Path(source) if Path(source).is_dir() else system.folder
+    assert folder is not None
+    return BoltzmannGenerator.load(folder, system)
+
+
+@torch.no_grad()
+def describe_base(generator: BoltzmannGenerator) -> str:
+    base = generator.flow.leading.base
+    resampled = [f for f in base.factors if isinstance(f, ResampledTorus)] if isinstance(base, Product) else []
+    if not resampled:
+        return "uniform base"
+    (factor,) = resampled
+    z = factor.sample((100_000,), generator=torch.Generator().manual_seed(0))
+    log_a = factor.acceptance(z)
+    rate, proposals = float(factor.log_acceptance_rate().exp()), float(factor.expected_proposals())
+    return f"resampled base: Z = {rate:.4f}, {proposals:.2f} proposals per draw, std of log a under the model {float(log_a.std()):.3f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sources", nargs="+")
+    parser.add_argument("-n", type=int, default=100_000)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    arguments = parser.parse_args()
+    system = System.load("alanine_dipeptide")
+    energy = CountedEnergy(ForceFieldEnergy(system))
+    pooled = {}
+    for source in arguments.sources:
+        generator = load(system, source)
+        print(f"\n{source} (training seed {generator.seed}): {describe_base(generator)}")
+        runs = [generator.sample(arguments.n, energy, seed=seed) for seed in arguments.seeds]
+        for seed, samples in zip(arguments.seeds, runs, strict=True):
+            clipped = sampling_efficiency(clip_log_weights(samples.log_w))
+            estimate, error = samples.log_z
+            print(
+                f"  seed {seed}, n = {arguments.n}: efficiency {100 * samples.sampling_efficiency:.2f} %, clipped {100 * clipped:.2f} %, "
+                f"largest weight {100 * largest_weight_share(samples.log_w):.3f} %, log Z {estimate:.4f} +- {error:.4f}, "
+                f"{int((samples.torsion('phi') > 0).sum())} draws at phi > 0"
+            )
+        for (a, first), (b, second) in itertools.combinations(zip(arguments.seeds, runs, strict=True), 2):
+            print(f"  log Z of seeds {a}, {b}: z = {z_score(first.log_z, second.log_z):+.2f}")
+        pooled[source] = WeightedSamples.concatenate(runs)
+        print(f"  all seeds: efficiency {100 * pooled[source].sampling_efficiency:.2f} %")
+        for basin in pooled[source].populations():
+            print(f"    {basin.name:6s} {100 * basin.population:8.4f} %  [{100 * basin.low:.4f}, {100 * basin.high:.4f}]  {basin.n_raw} draws")
+    first, *others = arguments.sources
+    for other in others:
+        print(f"\n{first} against {other}: log Z z = {z_score(pooled[first].log_z, pooled[other].log_z):+.2f}")
+        for a, b in zip(pooled[first].populations(), pooled[other].populations(), strict=True):
+            print(f"    {a.name:6s} intervals {'overlap' if max(a.low, b.low) <= min(a.high, b.high) else 'DO NOT OVERLAP'}")
+    print(f"\n{energy.n_evaluations} energies, {torch.get_num_threads()} threads, float32")
+
+
+def z_score(a: tuple[float, float], b: tuple[float, float]) -> float:
+    return (a[0] - b[0]) / math.hypot(a[1], b[1])
+
+
+if __name__ == "__main__":
+    main()
