@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(f"{error.format_message()} (see boltzgen --help)", 2)  # type: ignore[attr-defined]
     except OSError as error:
         return _complain(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", 2)
-    except (ValueError, NotImplementedError) as error:
+    except (ValueError, NotImplementedError, FloatingPointError) as error:
         return _complain(str(error), 2)
 
 
@@ -88,16 +88,20 @@ def train(
     _check_device(device)
     molecule = System.load(system)
     folder = output or Path("runs") / molecule.name
-    with _progress(TextColumn("{task.description}"), BarColumn(), TaskProgressColumn()) as bar:
-        task = bar.add_task("preparing", total=1.0)
-        summary = run.train(
-            molecule,
-            folder,
-            seed=seed,
-            resume=resume,
-            device=device,
-            progress=lambda progress: bar.update(task, completed=progress.fraction, description=_describe(progress)),
-        )
+    try:
+        with _progress(TextColumn("{task.description}"), BarColumn(), TaskProgressColumn()) as bar:
+            task = bar.add_task("preparing", total=1.0)
+            summary = run.train(
+                molecule,
+                folder,
+                seed=seed,
+                resume=resume,
+                device=device,
+                progress=lambda progress: bar.update(task, completed=progress.fraction, description=_describe(progress)),
+            )
+    except KeyboardInterrupt:
+        _warn(f"finished rounds are kept; go on with: boltzgen train {system} -o {folder} --resume")
+        raise
     _print_fields(summary)
     Console().print(f"run folder: {folder}    draw from it with: boltzgen sample {folder} -n 100000", soft_wrap=True, highlight=False)
 

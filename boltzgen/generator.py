@@ -124,13 +124,15 @@ class BoltzmannGenerator(nn.Module):
         write_atomically(Path(path), save(tensors, metadata={"boltzgen": json.dumps(metadata)}))
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], system: System, *, device: str | torch.device = "cpu") -> Self:
-        """Read a checkpoint file, or the one in a run's or a system's folder.
+    def load(cls, path: str | os.PathLike[str] | None, system: System, *, device: str | torch.device = "cpu") -> Self:
+        """Read a checkpoint file, or the one in a run's or a system's folder (`system.folder`, for a shipped generator).
 
         Raises:
-            FileNotFoundError: there is none.
+            FileNotFoundError: there is none; or `path` is None, the folder of a system that was not loaded from one.
             ValueError: the file is broken, or belongs to another system, force field, domain or z-matrix.
         """
+        if path is None:
+            raise FileNotFoundError(f"the system {system.name!r} has no folder; give a run's folder or a checkpoint file")
         file = Path(path) / CHECKPOINT if Path(path).is_dir() else Path(path)
         if not file.is_file():
             raise FileNotFoundError(f"no checkpoint at {file}; train one with: boltzgen train {system.name}")

@@ -1,6 +1,9 @@
 """A whole run in miniature: files, summary, interruption, resumption, wrong folders."""
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +100,31 @@ def test_interrupted_and_resumed_is_the_same_run(system: System, whole: tuple[Pa
     assert timeless(folder) == timeless(whole[0])
     assert summary["sampling_efficiency"] == whole[1]["sampling_efficiency"]
     assert summary["n_energy_evaluations"] == whole[1]["n_energy_evaluations"]
+
+
+KILLED = """
+import json, os, signal, sys
+from pathlib import Path
+from boltzgen.system import System
+from boltzgen.train.run import train
+from boltzgen.train.settings import Settings
+calls = 0
+def kill(progress):
+    global calls
+    calls += 1
+    if calls == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+train(System.load("alanine_dipeptide"), Path(sys.argv[1]), seed=5, settings=Settings.from_dict(json.loads(sys.argv[3])), progress=kill)
+"""
+
+
+def test_killed_outright_and_resumed_is_the_same_run(system: System, whole: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    done = subprocess.run([sys.executable, "-c", KILLED, folder, "10", json.dumps(TINY.as_dict())], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert 1 < len(timeless(folder)) < len(timeless(whole[0]))
+    assert train(system, folder, resume=True)["sampling_efficiency"] == whole[1]["sampling_efficiency"]
+    assert timeless(folder) == timeless(whole[0])
 
 
 def test_progress_rises(system: System, tmp_path: Path) -> None:

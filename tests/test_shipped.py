@@ -1,0 +1,53 @@
+"""The shipped checkpoint of alanine dipeptide, through the command line: what its README claims, on few draws."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import mdtraj
+import pytest
+
+from boltzgen.cli import main
+from boltzgen.generator import CHECKPOINT, read_tensors
+from boltzgen.system import System
+
+SEEDS = (11, 12, 13)
+N = 8192
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    assert main(arguments) == 0
+    result: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return result
+
+
+def test_efficiency_and_log_z(capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [printed(capsys, "sample", "alanine_dipeptide", "-n", str(N), "--seed", str(seed), "--json") for seed in SEEDS]
+    for run in runs:
+        assert run["sampling_efficiency"] >= 0.75
+        assert run["n_energy_evaluations"] == N
+        assert run["fraction_outside_domain"] < 1e-3
+    for a, b in ((0, 1), (0, 2), (1, 2)):
+        assert abs(runs[a]["log_z"] - runs[b]["log_z"]) < 4 * math.hypot(runs[a]["log_z_error"], runs[b]["log_z_error"])
+
+
+def test_sample_analyze_export(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "samples.h5"
+    printed(capsys, "sample", "alanine_dipeptide", "-n", "20000", "-o", str(file), "--seed", "1", "--json")
+    assert mdtraj.load(str(file)).n_frames == 20000
+    report = printed(capsys, "analyze", str(file), "-o", str(tmp_path / "report"), "--json")
+    basins = {b["name"]: b for b in report["basins"]}
+    assert basins["C7ax"]["n_raw"] + basins["alphaL"]["n_raw"] >= 20  # at least 1e-3 of all draws are at phi > 0
+    assert sum(b["population"] for b in report["basins"]) == pytest.approx(1.0)
+    assert (tmp_path / "report" / "ramachandran.png").stat().st_size > 10_000
+    assert main(["export", str(file), str(tmp_path / "out.xtc"), "--resample", "50"]) == 0
+    assert mdtraj.load(str(tmp_path / "out.xtc"), top=str(file)).n_frames == 50
+
+
+def test_checkpoint_says_what_it_is() -> None:
+    folder = System.load("alanine_dipeptide").folder
+    assert folder is not None
+    assert (folder / CHECKPOINT).stat().st_size <= 5_000_000
+    metadata, _ = read_tensors(folder / CHECKPOINT)
+    assert metadata["temperature"] == 300.0
