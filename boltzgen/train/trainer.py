@@ -1,6 +1,7 @@
 """One round of training after another, each from a saved state to the next."""
 
 import copy
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from boltzgen.train.annealing import draw_round, next_temperature
 from boltzgen.train.objectives import forward_kl, log_dispersion, reverse_kl
 from boltzgen.train.replay import Replay
 from boltzgen.train.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 #: Draws whose energies are computed together.
 _DRAW_BATCH = 8192
@@ -119,15 +122,15 @@ class Trainer:
     def _warmup(self, state: TrainingState, stream: torch.Generator, began: float) -> dict[str, Any]:
         s = self.settings
         target = PullbackEnergy(self.energy.at(state.temperature), state.generator.coordinates)
-        losses, log_w = [], torch.empty(0)
+        losses, skipped, log_w = [], 0, torch.empty(0)
         for step in range(s.warmup_steps):
             done = (state.stage_round * s.warmup_steps + step) / (s.warmup_rounds * s.warmup_steps)
             _set_rate(state.optimizer, s.warmup_rate * _cosine(done, floor=0.1))
             loss, log_w = reverse_kl(state.generator.flow, target, s.warmup_batch, cap=s.warmup_cap, generator=stream)
-            self._step(state, loss)
+            skipped += not self._step(state, loss)
             losses.append(float(loss.detach()))
             self._report(state, losses[-1], sampling_efficiency(log_w), step / s.warmup_steps, began)
-        return {"loss": sum(losses) / len(losses), "efficiency": sampling_efficiency(log_w)}
+        return {"loss": sum(losses) / len(losses), "skipped_steps": skipped, "efficiency": sampling_efficiency(log_w)}
 
     def _reweighted(self, state: TrainingState, stream: torch.Generator, began: float) -> dict[str, Any]:
         """Draw, choose the temperature, and train on the replayed draws reweighted to it."""
@@ -143,7 +146,7 @@ class Trainer:
             state.temperature = next_temperature(drawn, state.temperature, self.target, keep=s.keep, at_most=s.at_most)
         steps, size = (s.final_steps, s.final_batch) if final else (s.anneal_steps, s.anneal_batch)
         batches = state.replay.draw_batches(steps, size, state.temperature, spread=s.spread, boost=s.boost, generator=stream)
-        losses = []
+        losses, skipped = [], 0
         for step, (y, u, weight) in enumerate(zip(*batches, strict=True)):
             if final:
                 _set_rate(state.optimizer, s.final_rate * _cosine((state.stage_round * steps + step) / (s.final_rounds * steps)))
@@ -151,19 +154,23 @@ class Trainer:
                 _set_rate(state.optimizer, s.anneal_rate * _cosine(step / steps, floor=0.1))
             log_q = flow.log_prob(y)
             loss = s.kl_weight * forward_kl(log_q, weight) + log_dispersion(log_q, u)
-            self._step(state, loss)
+            skipped += not self._step(state, loss)
             if final:
                 _update_average(state.average, flow.state_dict(), s.average_decay)
             losses.append(float(loss.detach()))
             self._report(state, losses[-1], record["efficiency"], step / steps, began)
-        return record | {"loss": sum(losses) / len(losses)}
+        return record | {"loss": sum(losses) / len(losses), "skipped_steps": skipped}
 
-    def _step(self, state: TrainingState, loss: Tensor) -> None:
+    def _step(self, state: TrainingState, loss: Tensor) -> bool:
+        """One step of the optimizer, or none where the gradient is not finite; whether it was made."""
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(state.generator.flow.parameters(), self.settings.max_norm)
-        if torch.isfinite(norm):
-            state.optimizer.step()
+        if not torch.isfinite(norm):
+            logger.warning("round %d: a step was skipped because its gradient is not finite", state.round_index)
+            return False
+        state.optimizer.step()
+        return True
 
     def _report(self, state: TrainingState, loss: float, efficiency: float, part: float, began: float) -> None:
         if self.progress is None:

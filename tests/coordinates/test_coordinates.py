@@ -101,6 +101,19 @@ def test_domain(system: System, coordinates: MolecularCoordinates) -> None:
         assert not coordinates.in_domain(out), k
 
 
+def test_the_other_enantiomer_is_outside_whatever_its_methyls(coordinates: MolecularCoordinates) -> None:
+    """The alpha carbon inverted alone: CB and HA change sides, every hydrogen keeps its label and hand."""
+    r = coordinates.reference.clone()
+    swapped = r.clone()
+    for atom in (9, 10):
+        swapped[internal_position(coordinates, atom)] = -r[internal_position(coordinates, atom)]
+    inverted = MolecularCoordinates(System.load("alanine_dipeptide"), swapped)
+    y = inverted.from_internal(swapped)
+    assert not inverted.in_domain(y)
+    y[inverted.n_circles :] = (r - swapped)[inverted.narrow_index] / inverted.scale[inverted.narrow_index]
+    assert inverted.in_domain(y)
+
+
 @pytest.mark.parametrize(("degrees", "inside"), [(91, True), (-91, True), (180, True), (-170, True), (89, False), (-89, False), (0, False)])
 def test_only_trans_peptide_bonds(coordinates: MolecularCoordinates, degrees: float, inside: bool) -> None:
     r = coordinates.reference.clone()
