@@ -32,12 +32,12 @@ class Settings:
     warmup_cap: float = 30.0
     round_samples: int = 65536
     hot_temperature: float = 600.0
-    hot_share: float = 0.15
+    hot_share: float = 0.3
     keep: float = 0.6
     at_most: float = 0.5
     replay: int = 6
-    spread: float = 0.5
-    boost: float = 30.0
+    spread: float = 0.75
+    boost: float = 100.0
     anneal_steps: int = 100
     anneal_batch: int = 1024
     anneal_rate: float = 1e-3
