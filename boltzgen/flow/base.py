@@ -1,6 +1,7 @@
 """Elementary base distributions and their products."""
 
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -9,8 +10,8 @@ from torch import Tensor, nn
 from boltzgen.distribution import Distribution
 
 
-class StandardNormal(Distribution):
-    """Independent standard normals, event shape (n,)."""
+class _Elementary(Distribution):
+    """n independent coordinates without parameters, event shape (n,); draws have the dtype and device of the module."""
 
     anchor: Tensor
 
@@ -18,34 +19,35 @@ class StandardNormal(Distribution):
         super().__init__()
         self.event_shape, self.has_rsample = torch.Size((n,)), True
         self.register_buffer("anchor", torch.zeros(()), persistent=False)
+
+    def draw(self, shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        z = self._fill(self.anchor.new_empty(*shape, *self.event_shape), generator)
+        log_prob = self.log_prob(z)
+        return z, log_prob, torch.zeros_like(log_prob)
+
+    @abstractmethod
+    def _fill(self, z: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Overwrite z with draws and return it."""
+
+
+class StandardNormal(_Elementary):
+    """Independent standard normals, event shape (n,)."""
 
     def log_prob(self, z: Tensor) -> Tensor:
         return -0.5 * z.square().sum(-1) - 0.5 * math.log(2 * math.pi) * self.event_shape[0]
 
-    def draw(self, shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        z = torch.randn(*shape, *self.event_shape, generator=generator, dtype=self.anchor.dtype, device=self.anchor.device)
-        log_prob = self.log_prob(z)
-        return z, log_prob, torch.zeros_like(log_prob)
+    def _fill(self, z: Tensor, generator: torch.Generator | None) -> Tensor:
+        return z.normal_(generator=generator)
 
 
-class UniformTorus(Distribution):
+class UniformTorus(_Elementary):
     """Uniform density on a product of n circles [-pi, pi), event shape (n,)."""
-
-    anchor: Tensor
-
-    def __init__(self, n: int) -> None:
-        super().__init__()
-        self.event_shape, self.has_rsample = torch.Size((n,)), True
-        self.register_buffer("anchor", torch.zeros(()), persistent=False)
 
     def log_prob(self, z: Tensor) -> Tensor:
         return torch.full_like(z[..., 0], -math.log(2 * math.pi) * self.event_shape[0])
 
-    def draw(self, shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        unit = torch.rand(*shape, *self.event_shape, generator=generator, dtype=self.anchor.dtype, device=self.anchor.device)
-        z = 2 * math.pi * unit - math.pi
-        log_prob = self.log_prob(z)
-        return z, log_prob, torch.zeros_like(log_prob)
+    def _fill(self, z: Tensor, generator: torch.Generator | None) -> Tensor:
+        return z.uniform_(generator=generator).mul_(2 * math.pi).sub_(math.pi)
 
 
 class Product(Distribution):
