@@ -25,9 +25,11 @@ LAYERS = {
 }
 
 #: The modules that may import each heavy dependency (prefixes of their dotted names within the package).
-TERM_FILES = ["energy.bonds", "energy.angles", "energy.torsions", "energy.nonbonded", "energy.gb"]
+CUSTOM = ["bond", "angle", "torsion", "compound_bond", "external", "nonbonded", "gb"]
+TERM_FILES = ["energy.bonds", "energy.angles", "energy.torsions", "energy.nonbonded", "energy.gb", "energy.rb_torsions", "energy.cmap"]
+TERM_FILES += ["energy.custom", "energy.tabulated", *(f"energy.custom_{kind}" for kind in CUSTOM)]
 HOMES = {
-    "openmm": ["units", "system", "energy.openmm", "energy.forcefield", *TERM_FILES, "simulate"],
+    "openmm": ["units", "system", "energy.openmm", "energy.contexts", "energy.workers", "energy.forcefield", *TERM_FILES, "simulate"],
     "mdtraj": ["system", "analysis", "samples"],
     "matplotlib": ["analysis"],
     "typer": ["cli"],

@@ -7,15 +7,25 @@ import openmm
 import torch
 from torch import Tensor, nn
 
+from boltzgen.energy import custom_gb
 from boltzgen.energy.angles import HarmonicAngles
 from boltzgen.energy.base import Energy
 from boltzgen.energy.bonds import HarmonicBonds
+from boltzgen.energy.cmap import CMAPTorsions
+from boltzgen.energy.custom_angle import CustomAngles
+from boltzgen.energy.custom_bond import CustomBonds
+from boltzgen.energy.custom_compound_bond import CustomCompoundBonds
+from boltzgen.energy.custom_external import CustomExternal
+from boltzgen.energy.custom_nonbonded import CustomNonbonded
+from boltzgen.energy.custom_torsion import CustomTorsions
 from boltzgen.energy.first_order import first_order
 from boltzgen.energy.gb import OBC
 from boltzgen.energy.geometry import Geometry, PairList, full_precision
 from boltzgen.energy.nonbonded import Nonbonded, excluded_pairs
+from boltzgen.energy.rb_torsions import RBTorsions
 from boltzgen.energy.term import Term, UnsupportedForceError
 from boltzgen.energy.torsions import PeriodicTorsions
+from boltzgen.energy.unsupported import why_unsupported
 from boltzgen.system import System
 
 #: OpenMM force class -> how its term is read. A new force is one file and one line here.
@@ -23,8 +33,17 @@ TERMS: dict[str, Callable[[Any, PairList], Term]] = {
     "HarmonicBondForce": HarmonicBonds.from_openmm,
     "HarmonicAngleForce": HarmonicAngles.from_openmm,
     "PeriodicTorsionForce": PeriodicTorsions.from_openmm,
+    "RBTorsionForce": RBTorsions.from_openmm,
+    "CMAPTorsionForce": CMAPTorsions.from_openmm,
     "NonbondedForce": Nonbonded.from_openmm,
-    "CustomGBForce": OBC.from_openmm,
+    "GBSAOBCForce": OBC.from_gbsa,
+    "CustomBondForce": CustomBonds.from_openmm,
+    "CustomAngleForce": CustomAngles.from_openmm,
+    "CustomTorsionForce": CustomTorsions.from_openmm,
+    "CustomExternalForce": CustomExternal.from_openmm,
+    "CustomCompoundBondForce": CustomCompoundBonds.from_openmm,
+    "CustomNonbondedForce": CustomNonbonded.from_openmm,
+    "CustomGBForce": custom_gb.from_openmm,
 }
 
 #: Forces without a potential energy.
@@ -59,7 +78,7 @@ class ForceFieldEnergy(Energy):
             if kind in IGNORED:
                 continue
             if kind not in TERMS:
-                raise UnsupportedForceError(kind, f"known forces are {', '.join(TERMS)}")
+                raise UnsupportedForceError(kind, why_unsupported(kind, TERMS))
             if force.usesPeriodicBoundaryConditions():
                 raise UnsupportedForceError(kind, "it uses periodic boundary conditions")
             count = sum(name.split("_")[0] == kind for name in terms)

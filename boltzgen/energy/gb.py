@@ -1,4 +1,4 @@
-"""Generalized Born solvation after Onufriev, Bashford and Case (Proteins 55, 383, 2004), as OpenMM writes it in a `CustomGBForce`.
+"""Generalized Born solvation after Onufriev, Bashford and Case (Proteins 55, 383, 2004), as OpenMM's `GBSAOBCForce` and `CustomGBForce` have it.
 
 With offset radii o_i and scaled radii s_j (nm), the pair integral of Hawkins, Cramer and Truhlar is, where r + s_j >= o_i (else 0),
 
@@ -7,18 +7,24 @@ With offset radii o_i and scaled radii s_j (nm), the pair integral of Hawkins, C
     psi_i = o_i sum_j I_ij,    1/B_i = 1/o_i - tanh(a psi_i + b psi_i^2 + c psi_i^3) / (o_i + offset)
 
     U = -K [sum_i q_i^2 / 2 B_i + sum_{i<j} q_i q_j / f_ij] + surface,    f^2 = r^2 + B_i B_j exp(-r^2 / 4 B_i B_j)
+
+`GBSAOBCForce` adds 1/o_i - 1/L to the integral of an atom inside the other sphere, o_i < s_j - r. With a cutoff r_c, pairs further apart
+add nothing to I and to the sum, and each pair within it -K q_i q_j (1/f_ij - 1/r_c).
 """
 
 import re
 from dataclasses import dataclass
+from math import pi
 from typing import Any
 
 import openmm
 import torch
+from openmm import unit
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from boltzgen.energy.geometry import Geometry, PairList
+from boltzgen.energy.nonbonded import COULOMB
 from boltzgen.energy.term import Term, UnsupportedForceError
 
 _NUMBER = r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?"
@@ -40,6 +46,8 @@ class OBCModel:
         self_factor: factor of sum_i q_i^2 / B_i, kJ nm/(mol e^2).
         pair_factor: factor of sum_{i<j} q_i q_j / f_ij, kJ nm/(mol e^2).
         surface: (tension in kJ/(mol nm^2), probe radius in nm, offset in nm) of tension (R + probe)^2 (R/B)^6; (0, 0, 0) without it.
+        engulfing: whether the integral has the term of an atom inside the other sphere.
+        cutoff: in nm, or None.
     """
 
     polynomial: tuple[float, float, float]
@@ -47,6 +55,8 @@ class OBCModel:
     self_factor: float
     pair_factor: float
     surface: tuple[float, float, float]
+    engulfing: bool = False
+    cutoff: float | None = None
 
 
 class OBC(Term):
@@ -85,10 +95,28 @@ class OBC(Term):
         charge, radius, scaled = zip(*(force.getParticleParameters(i) for i in range(force.getNumParticles())), strict=True)
         return cls(model, list(charge), list(radius), list(scaled), pairs)
 
+    @classmethod
+    def from_gbsa(cls, force: openmm.GBSAOBCForce, pairs: PairList) -> "OBC":
+        """Read an OpenMM `GBSAOBCForce`: OBC2, with OpenMM's fixed offset of 0.009 nm and probe of 0.14 nm."""
+        method = force.getNonbondedMethod()
+        if method not in (openmm.GBSAOBCForce.NoCutoff, openmm.GBSAOBCForce.CutoffNonPeriodic):
+            raise UnsupportedForceError("GBSAOBCForce", "it uses a periodic cutoff, expected the method NoCutoff or CutoffNonPeriodic")
+        factor = -COULOMB * (1.0 / force.getSoluteDielectric() - 1.0 / force.getSolventDielectric())
+        tension = 4 * pi * force.getSurfaceAreaEnergy().value_in_unit(unit.kilojoule_per_mole / unit.nanometer**2)
+        cutoff = None if method == openmm.GBSAOBCForce.NoCutoff else force.getCutoffDistance().value_in_unit(unit.nanometer)
+        model = OBCModel((1.0, -0.8, 4.85), 0.009, 0.5 * factor, factor, (tension, 0.14, 0.009), engulfing=True, cutoff=cutoff)
+        charge, radius, scaled = [], [], []
+        for i in range(force.getNumParticles()):
+            q, full, scale = force.getParticleParameters(i)
+            charge.append(q.value_in_unit(unit.elementary_charge))
+            radius.append(full.value_in_unit(unit.nanometer) - 0.009)
+            scaled.append(scale * radius[-1])
+        return cls(model, charge, radius, scaled, pairs)
+
     def forward(self, geometry: Geometry) -> Tensor:
         r = geometry.distances
         dtype = r.dtype
-        integrals = _BornIntegrals.apply(r, self.inner.to(dtype), self.reach.to(dtype), self.gather.to(dtype), self.first, self.second)
+        integrals = _BornIntegrals.apply(r, self.inner.to(dtype), self.reach.to(dtype), self.gather.to(dtype), self.first, self.second, self.model)
         radius = self.radius.to(dtype)
         psi = integrals * radius
         a, b, c = self.model.polynomial
@@ -98,16 +126,18 @@ class OBC(Term):
         if tension:
             full = radius + offset
             energy = energy + (tension * (full + probe).square() * (full / born).pow(6)).sum(0)
-        return energy + _PairEnergy.apply(r, born, self.qq.to(dtype), self.gather.to(dtype), self.first, self.second)
+        return energy + _PairEnergy.apply(r, born, self.qq.to(dtype), self.gather.to(dtype), self.first, self.second, self.model.cutoff)
 
 
 class _BornIntegrals(torch.autograd.Function):
     """sum_j I_ij, (n_atoms, batch), of pair distances (n_pairs, batch)."""
 
     @staticmethod
-    def forward(ctx: Any, r: Tensor, inner: Tensor, reach: Tensor, gather: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    def forward(ctx: Any, r: Tensor, inner: Tensor, reach: Tensor, gather: Tensor, first: Tensor, second: Tensor, model: OBCModel) -> Tensor:
         upper = r + reach
         outside = upper >= inner
+        if model.cutoff is not None:
+            outside &= r <= model.cutoff
         depth = (r - reach).abs_()
         lower = torch.maximum(depth, inner)
         inverse_l, inverse_u, inverse_r = lower.reciprocal_(), upper.reciprocal(), r.reciprocal()
@@ -115,11 +145,14 @@ class _BornIntegrals(torch.autograd.Function):
         log = (inverse_u / inverse_l).log_().mul_(inverse_r)
         ratio = reach.square() * inverse_r
         value = (r - ratio).mul_(squares).mul_(0.25).add_(inverse_l).sub_(inverse_u).add_(log, alpha=0.5).mul_(0.5)
+        if model.engulfing:
+            value = value + torch.where((reach - r) > inner, inner.reciprocal() - inverse_l, 0.0)
         value = torch.where(outside, value, 0.0)
         if ctx.needs_input_grad[0]:
-            # dI/dr by L and U cancels except for a whole sphere inside (o < s - r), where dI/dL dL/dr = 1/L^2.
+            # dI/dr by L and U cancels except for a whole sphere inside (o < s - r), where dI/dL dL/dr = 1/L^2, which the engulfing term takes away.
             slope = ratio.mul_(inverse_r).add_(1.0).mul_(squares).mul_(0.125).sub_(log.mul_(inverse_r), alpha=0.25)
-            slope = slope + torch.where((reach - r) > inner, inverse_l.square(), 0.0)
+            if not model.engulfing:
+                slope = slope + torch.where((reach - r) > inner, inverse_l.square(), 0.0)
             ctx.save_for_backward(torch.where(outside, slope, 0.0), first, second)
         return gather @ value.flatten(0, 1)
 
@@ -128,20 +161,23 @@ class _BornIntegrals(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         slope, first, second = ctx.saved_tensors
         total = (gradient.index_select(0, first).mul_(slope[0])).addcmul_(gradient.index_select(0, second), slope[1])
-        return total, None, None, None, None, None
+        return total, None, None, None, None, None, None
 
 
 class _PairEnergy(torch.autograd.Function):
     """sum_{i<j} qq_ij / f_ij, (batch,), of pair distances (n_pairs, batch) and Born radii (n_atoms, batch)."""
 
     @staticmethod
-    def forward(ctx: Any, r: Tensor, born: Tensor, qq: Tensor, gather: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    def forward(ctx: Any, r: Tensor, born: Tensor, qq: Tensor, gather: Tensor, first: Tensor, second: Tensor, cutoff: float | None) -> Tensor:
         product = born.index_select(0, first).mul_(born.index_select(0, second))
         r2 = r.square()
         exponent = (r2 / product).mul_(-0.25)
         decay = exponent.exp()
         f2 = torch.addcmul(r2, product, decay)
         pair = f2.rsqrt().mul_(qq)
+        if cutoff is not None:
+            # A distance that is not a number is not beyond the cutoff.
+            pair = torch.where(r > cutoff, 0.0, pair)
         if ctx.needs_input_grad[0] or ctx.needs_input_grad[1]:
             # dU/df^2 = -U / 2f^2;  df^2/dr = 2r (1 - e/4);  B_i df^2/dB_i = B_i B_j e (1 + r^2 / 4 B_i B_j).
             half = (pair / f2).mul_(-0.5)
@@ -149,13 +185,13 @@ class _PairEnergy(torch.autograd.Function):
             by_log_born = (1.0 - exponent).mul_(decay).mul_(product).mul_(half)
             n = len(qq)
             ctx.save_for_backward(by_r, (gather[:, :n] + gather[:, n:]) @ by_log_born / born)
-        return pair.sum(0)
+        return pair.sum(0) if cutoff is None else (pair - torch.where(r > cutoff, 0.0, qq / cutoff)).sum(0)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         by_r, by_born = ctx.saved_tensors
-        return gradient * by_r, gradient * by_born, None, None, None, None
+        return gradient * by_r, gradient * by_born, None, None, None, None, None
 
 
 def recognise(force: openmm.CustomGBForce) -> OBCModel:

@@ -1,81 +1,95 @@
 """Energies from OpenMM itself, one configuration at a time: the reference, and the way out for forces that torch terms lack."""
 
-from typing import Any
+import math
+from collections.abc import Mapping
+from typing import Any, Self
 
-import numpy as np
 import openmm
 import torch
-from openmm import unit
 from torch import Tensor
 
 from boltzgen.energy.base import Energy
+from boltzgen.energy.contexts import ContextEngine
 from boltzgen.energy.first_order import first_order
+from boltzgen.energy.workers import WorkerPool
 from boltzgen.system import System
 
 
 class OpenMMEnergy(Energy):
-    """Reduced energy in kT computed by an OpenMM `Context`, with OpenMM's forces as its gradient.
+    """Reduced energy in kT computed by OpenMM, with OpenMM's forces as its gradient.
 
-    Works for every OpenMM force, in a Python loop over the batch: hundreds of microseconds per configuration and more. A configuration
-    for which OpenMM raises has energy +inf and a NaN gradient. Second derivatives raise.
+    Works for every OpenMM force, one configuration after the other: hundreds of microseconds per configuration and more. A configuration for
+    which OpenMM raises has energy +inf and a NaN gradient. Second derivatives raise.
+
+    With ``workers`` the batch is split over that many processes, which start at the first evaluation and end with `close`, at the end of a ``with``
+    block, or with the interpreter. A worker that dies or takes too long ends them all, with a `WorkerError`.
 
     Args:
         system: the molecule.
         temperature: T in K, by default the system's.
         platform: name of an OpenMM platform. "Reference" is float64 and exact.
+        properties: the platform's properties, such as ``{"Threads": "1"}``; workers of the CPU platform have one thread each unless told otherwise.
+        workers: number of processes, or None to compute in this one.
+        timeout: time in s that a worker may take to start, or to compute the 64 configurations that it gets at a time.
 
     Raises:
-        ValueError: OpenMM has no such platform here.
+        ValueError: OpenMM has no such platform here, the platform no such property, or a number is out of range.
     """
 
-    def __init__(self, system: System, temperature: Any = None, *, platform: str = "Reference") -> None:
+    def __init__(
+        self,
+        system: System,
+        temperature: Any = None,
+        *,
+        platform: str = "Reference",
+        properties: Mapping[str, str] | None = None,
+        workers: int | None = None,
+        timeout: float = 120.0,
+    ) -> None:
         super().__init__(system.n_atoms, system.temperature if temperature is None else temperature)
         available = [openmm.Platform.getPlatform(i).getName() for i in range(openmm.Platform.getNumPlatforms())]
         if platform not in available:
             raise ValueError(f"OpenMM has no platform {platform!r} here; available: {', '.join(available)}")
+        known = openmm.Platform.getPlatformByName(platform).getPropertyNames()
+        settings = {name: str(value) for name, value in (properties or {}).items()}
+        for name in settings:
+            if name not in known:
+                raise ValueError(f"the platform {platform} has no property {name!r}; it has: {', '.join(known) or 'none'}")
+        if workers is not None and workers < 1:
+            raise ValueError(f"workers must be at least 1, or None to compute in this process, got {workers}")
+        if not 0 < timeout < math.inf:
+            raise ValueError(f"timeout must be a positive number of seconds, got {timeout}")
         self.platform = platform
-        self.openmm_system = system.openmm_system
-        # A list, so that every at(T) shares the one context.
-        self._contexts: list[openmm.Context] = []
-
-    @property
-    def context(self) -> openmm.Context:
-        """The context that computes, made on first use."""
-        if not self._contexts:
-            integrator = openmm.VerletIntegrator(0.001)
-            self._contexts.append(openmm.Context(self.openmm_system, integrator, openmm.Platform.getPlatformByName(self.platform)))
-        return self._contexts[0]
+        # Shared by every at(T).
+        self.engine: ContextEngine | WorkerPool
+        if workers is None:
+            self.engine = ContextEngine(system.openmm_system, platform, settings)
+        else:
+            if platform == "CPU":
+                settings = {"Threads": "1", **settings}
+            self.engine = WorkerPool(system.openmm_system, platform, settings, workers=workers, timeout=timeout)
 
     def potential(self, x: Tensor) -> Tensor:
         """Potential energy in kJ/mol, shape (...), of positions (..., n_atoms, 3) in nm."""
         energy: Tensor = _Potential.apply(x if torch.is_grad_enabled() else x.detach(), self)
         return energy
 
-    def evaluate(self, x: np.ndarray, forces: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """Energies in kJ/mol, (batch,), and forces in kJ/(mol nm), (batch, n_atoms, 3).
+    def close(self) -> None:
+        """End the worker processes, if any; every `at(T)` of this energy shares them."""
+        self.engine.close()
 
-        Args:
-            x: positions in nm, float64 (batch, n_atoms, 3).
-            forces: whether forces are wanted; they are zero otherwise.
-        """
-        energies, all_forces = np.empty(len(x)), np.zeros(x.shape)
-        for row, positions in enumerate(x):
-            try:
-                self.context.setPositions(positions)
-                state = self.context.getState(getEnergy=True, getForces=forces)
-                energies[row] = state.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole)
-                if forces:
-                    all_forces[row] = state.getForces(asNumpy=True).value_in_unit(unit.kilojoule_per_mole / unit.nanometer)
-            except openmm.OpenMMException:
-                energies[row], all_forces[row] = np.inf, np.nan
-        return energies, all_forces
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 class _Potential(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, energy: OpenMMEnergy) -> Tensor:
         flat = x.detach().reshape(-1, *x.shape[-2:]).to("cpu", torch.float64).numpy()
-        values, forces = energy.evaluate(flat, forces=ctx.needs_input_grad[0])
+        values, forces = energy.engine.evaluate(flat, forces=ctx.needs_input_grad[0])
         ctx.save_for_backward(torch.from_numpy(-forces).to(x).reshape(x.shape), x)
         return torch.from_numpy(values).to(x).reshape(x.shape[:-2])
 

@@ -1,6 +1,7 @@
 """Periodic torsions: U = k (1 + cos(n phi - phase))."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from math import cos, sin
 
 import openmm
@@ -32,8 +33,7 @@ class PeriodicTorsions(Term):
 
     def __init__(self, series: dict[Quadruple, dict[int, tuple[float, float]]], n_atoms: int) -> None:
         super().__init__()
-        i, j, k, l = torch.tensor(list(series), dtype=torch.long).reshape(-1, 4).unbind(1)
-        self.register_buffer("arms", differences(torch.cat([j, k, l]), torch.cat([i, j, k]), n_atoms))
+        self.register_buffer("arms", bond_vectors(list(series), n_atoms))
         highest = max((n for terms in series.values() for n in terms), default=0)
         table = torch.zeros(2, highest + 1, len(series), 1, dtype=torch.float64)
         for row, terms in enumerate(series.values()):
@@ -59,14 +59,7 @@ class PeriodicTorsions(Term):
 
     def forward(self, geometry: Geometry) -> Tensor:
         x = geometry.x
-        b1, b2, b3 = (self.arms.to(x.dtype) @ x).chunk(3, dim=1)
-        m, n = torch.linalg.cross(b1, b2, dim=0), torch.linalg.cross(b2, b3, dim=0)
-        norm2 = m.square().sum(0) * n.square().sum(0)
-        defined = norm2 > 0
-        scale = torch.where(defined, norm2, 1.0).rsqrt()
-        # cos(phi) = m.n / |m||n| and sin(phi) = |b2| b1.n / |m||n|.
-        c = torch.where(defined, (m * n).sum(0) * scale, 1.0)
-        s = torch.where(defined, (b1 * n).sum(0) * b2.square().sum(0).sqrt() * scale, 0.0)
+        c, s = cosine_and_sine(self.arms.to(x.dtype), x)
         cosine, sine = self.cosine.to(x.dtype), self.sine.to(x.dtype)
         total = self.constant.to(x.dtype).expand(x.shape[-1])
         previous, current = (torch.ones_like(c), torch.zeros_like(s)), (c, s)
@@ -76,3 +69,25 @@ class PeriodicTorsions(Term):
                 step = (2.0 * c * current[0] - previous[0], 2.0 * c * current[1] - previous[1])
                 previous, current = current, step
         return total
+
+
+def bond_vectors(quadruples: Sequence[Quadruple], n_atoms: int) -> Tensor:
+    """The matrix, float64 (3 n, n_atoms), whose product with positions gives the vectors i->j of every quadruple, then j->k, then k->l."""
+    i, j, k, l = torch.tensor(quadruples, dtype=torch.long).reshape(-1, 4).unbind(1)
+    return differences(torch.cat([j, k, l]), torch.cat([i, j, k]), n_atoms)
+
+
+def cosine_and_sine(arms: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """cos(phi) and sin(phi), each (n, batch), of the torsions whose `bond_vectors` are ``arms``, at positions x (3, n_atoms, batch) in nm.
+
+    cos(phi) = m.n / |m||n| and sin(phi) = |b2| b1.n / |m||n| with m = b1 x b2, n = b2 x b3. Where the torsion is undefined they are 1 and 0,
+    without gradient.
+    """
+    b1, b2, b3 = (arms @ x).chunk(3, dim=1)
+    m, n = torch.linalg.cross(b1, b2, dim=0), torch.linalg.cross(b2, b3, dim=0)
+    norm2 = m.square().sum(0) * n.square().sum(0)
+    defined = norm2 != 0
+    scale = torch.where(defined, norm2, 1.0).rsqrt()
+    c = torch.where(defined, (m * n).sum(0) * scale, 1.0)
+    s = torch.where(defined, (b1 * n).sum(0) * b2.square().sum(0).sqrt() * scale, 0.0)
+    return c, s

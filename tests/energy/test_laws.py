@@ -13,6 +13,7 @@ from boltzgen.system import System
 ENERGIES: dict[str, Callable[[System], Energy]] = {
     "OpenMMEnergy": OpenMMEnergy,
     "OpenMMEnergy, 500 K": lambda system: OpenMMEnergy(system, 500.0),
+    "OpenMMEnergy, worker": lambda system: OpenMMEnergy(system, workers=1),
     "ForceFieldEnergy": ForceFieldEnergy,
     "ForceFieldEnergy, 1200 K": lambda system: ForceFieldEnergy(system, 1200.0),
     "CountedEnergy": lambda system: CountedEnergy(ForceFieldEnergy(system)),
