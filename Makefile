@@ -1,5 +1,6 @@
 # make demo   install, draw conformations from the shipped model, analyse them
-# make test   linters, types and the whole test suite
+# make test   linters, types and the test suite
+# make matrix every force field and molecule against OpenMM
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +10,7 @@ SOURCES := $(shell find boltzgen systems -type f -not -path '*/__pycache__/*')
 # A development install serves the demo too; it always runs the checkout.
 READY := $(if $(wildcard $(DEV)),$(DEV),$(INSTALLED))
 
-.PHONY: demo test venv dev clean
+.PHONY: demo test matrix venv dev clean
 
 demo: $(READY)
 	mkdir -p demo
@@ -21,6 +22,10 @@ test: $(DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -q
+
+# Every force field, solvent model and molecule against OpenMM: minutes.
+matrix: $(DEV)
+	$(BIN)/pytest -q -m matrix tests/energy
 
 venv: $(READY)
 

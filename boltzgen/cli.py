@@ -123,7 +123,7 @@ def sample(
 
     from boltzgen.analysis.report import finite_or_none, weight_summary
     from boltzgen.energy.base import CountedEnergy
-    from boltzgen.energy.forcefield import ForceFieldEnergy
+    from boltzgen.energy.choose import energy_for
     from boltzgen.generator import BoltzmannGenerator
     from boltzgen.samples import SamplesWriter
 
@@ -131,7 +131,7 @@ def sample(
     system, folder = _find(source)
     generator = BoltzmannGenerator.load(folder, system, device=device)
     target = generator.temperature if temperature is None else temperature
-    energy = CountedEnergy(ForceFieldEnergy(system, target)).to(device)
+    energy = CountedEnergy(energy_for(system, target)).to(device)
     start = time.perf_counter()
     log_w = []
     with (

@@ -11,7 +11,7 @@ import torch
 
 from boltzgen import __version__
 from boltzgen.energy.base import CountedEnergy
-from boltzgen.energy.forcefield import ForceFieldEnergy
+from boltzgen.energy.choose import energy_for
 from boltzgen.generator import BoltzmannGenerator, write_atomically
 from boltzgen.reweighting import clip_log_weights, largest_weight_share, log_z, sampling_efficiency
 from boltzgen.system import System, shipped_systems
@@ -48,7 +48,7 @@ def train(
         FileExistsError: the folder already holds a run and `resume` is false.
         FileNotFoundError: `resume` is true and there is nothing to resume.
     """
-    energy = CountedEnergy(ForceFieldEnergy(system).to(device))
+    energy = CountedEnergy(energy_for(system).to(device))
     if resume:
         state, settings, energy.n_evaluations = load_state(folder, system, device)
         seed = state.generator.seed
