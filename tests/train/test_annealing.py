@@ -69,7 +69,7 @@ def test_mixture_rounds_are_exactly_weighted() -> None:
     hot = copy.deepcopy(flow.leading)
     with torch.no_grad():
         for p in flow.leading.parameters():
-            p += 0.3 * torch.randn(p.shape, generator=torch.Generator().manual_seed(4))
+            p += 0.15 * torch.randn(p.shape, generator=torch.Generator().manual_seed(4))
     target = PullbackEnergy(energy, generator.coordinates)
     before, n, share = energy.n_evaluations, 16384, 0.3
     stream = torch.Generator().manual_seed(5)
