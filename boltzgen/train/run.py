@@ -4,6 +4,7 @@ import json
 import platform
 import time
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def _validate(generator: BoltzmannGenerator, energy: CountedEnergy, system: Syst
         "log_z": estimate,
         "log_z_error": error,
         "seed": generator.seed,
-        "versions": {"boltzgen": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        "versions": {"boltzgen": __version__, "torch": torch.__version__, "openmm": metadata.version("openmm"), "python": platform.python_version()},
     }
 
 
