@@ -18,7 +18,7 @@ from boltzgen.reweighting import clip_log_weights, largest_weight_share, log_z, 
 from boltzgen.system import System, shipped_systems
 from boltzgen.train.checkpoint import STATE, load_state, save_state
 from boltzgen.train.settings import Settings
-from boltzgen.train.trainer import Progress, Trainer
+from boltzgen.train.trainer import Progress, Trainer, start
 
 SUMMARY = "summary.json"
 #: Fresh draws of the finished generator for the summary, and their seed.
@@ -49,21 +49,20 @@ def train(
         FileExistsError: the folder already holds a run and `resume` is false.
         FileNotFoundError: `resume` is true and there is nothing to resume.
     """
-    energy = CountedEnergy(energy_for(system).to(device))
+    energy = CountedEnergy(energy_for(system))
     if resume:
         state, settings, energy.n_evaluations = load_state(folder, system, device)
-        seed = state.generator.seed
-        trainer = Trainer(energy, system.temperature, settings, seed=seed, progress=progress)
     else:
         if (folder / STATE).exists():
             raise FileExistsError(f"{folder} already holds a training run; add --resume to go on with it, or choose another folder")
         folder.mkdir(parents=True, exist_ok=True)
         settings = settings or Settings()
         began = time.perf_counter()
-        generator = BoltzmannGenerator.for_system(system, energy, seed=seed, temperature=settings.start_temperature, **options).to(device)
-        trainer = Trainer(energy, system.temperature, settings, seed=seed, progress=progress)
-        state = trainer.start(generator)
+        # The reference minimum and its Hessian are found on the CPU, in float64, whatever the device.
+        generator = BoltzmannGenerator.for_system(system, energy, seed=seed, temperature=settings.start_temperature, **options)
+        state = start(generator.to(device), settings)
         state.seconds = time.perf_counter() - began
+    trainer = Trainer(energy.to(device), system.temperature, settings, seed=state.generator.seed, progress=progress)
     while state.stage != "done":
         trainer.run_round(state)
         save_state(folder, state, settings, energy.n_evaluations)

@@ -73,6 +73,12 @@ class TrainingState:
         self.hot = copy.deepcopy(self.generator.flow.leading).requires_grad_(False)
 
 
+def start(generator: BoltzmannGenerator, settings: Settings) -> TrainingState:
+    """The state before the first round."""
+    optimizer = torch.optim.Adam(generator.flow.parameters(), lr=settings.warmup_rate)
+    return TrainingState(generator, optimizer, Replay(settings.replay), temperature=settings.start_temperature)
+
+
 class Trainer:
     """Trains a generator to its system's Boltzmann distribution at a target temperature [K].
 
@@ -84,11 +90,6 @@ class Trainer:
         self, energy: CountedEnergy, target_temperature: float, settings: Settings, *, seed: int, progress: Callable[[Progress], None] | None = None
     ) -> None:
         self.energy, self.target, self.settings, self.seed, self.progress = energy, target_temperature, settings, seed, progress
-
-    def start(self, generator: BoltzmannGenerator) -> TrainingState:
-        """The state before the first round."""
-        optimizer = torch.optim.Adam(generator.flow.parameters(), lr=self.settings.warmup_rate)
-        return TrainingState(generator, optimizer, Replay(self.settings.replay), temperature=self.settings.start_temperature)
 
     def run_round(self, state: TrainingState) -> None:
         """Advance `state` by one round, in place."""
