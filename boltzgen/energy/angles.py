@@ -5,8 +5,8 @@ import torch
 from openmm import unit
 from torch import Tensor
 
-from boltzgen.energy.geometry import Geometry, PairList, differences
-from boltzgen.energy.term import Term
+from boltzgen.energy.geometry import Geometry, PairList, cross, differences, dot
+from boltzgen.energy.term import Term, with_gradient
 
 
 class HarmonicAngles(Term):
@@ -39,10 +39,21 @@ class HarmonicAngles(Term):
         return cls(atoms, theta0, k, pairs.n_atoms)
 
     def forward(self, geometry: Geometry) -> Tensor:
-        x = geometry.x
-        a, b = (self.arms.to(x.dtype) @ x).chunk(2, dim=1)
-        cross = torch.linalg.cross(a, b, dim=0).square().sum(0)
-        straight = cross == 0
-        sine = torch.where(straight, 1.0, cross).sqrt()
-        theta = torch.atan2(torch.where(straight, 0.0, sine), (a * b).sum(0))
-        return (0.5 * self.k.to(x.dtype) * (theta - self.theta0.to(x.dtype)).square()).sum(0)
+        x, arms, k = geometry.x, geometry.cast(self.arms), geometry.cast(self.k)
+        with torch.no_grad():
+            vectors = arms @ x
+            a, b = vectors.chunk(2, dim=1)
+            normal = cross(a, b)
+            sine = dot(normal, normal).sqrt_()
+            bend = torch.atan2(sine, dot(a, b)).sub_(geometry.cast(self.theta0))
+            pull = k * bend
+            energy = 0.5 * (pull * bend).sum(0)
+            if not x.requires_grad:
+                return energy
+            # d theta / da = a x (a x b) / (|a|^2 |a x b|), and the same for b with the other sign.
+            pull.div_(sine).masked_fill_(sine == 0, 0.0)
+            by_arm = torch.empty_like(vectors)
+            for arm, force, scale in zip((a, b), by_arm.chunk(2, dim=1), (pull, -pull), strict=True):
+                torch.mul(cross(arm, normal), scale / dot(arm, arm), out=force)
+            slope = arms.T @ by_arm
+        return with_gradient(energy, x, slope)

@@ -5,8 +5,8 @@ import torch
 from openmm import unit
 from torch import Tensor
 
-from boltzgen.energy.geometry import Geometry, PairList, differences
-from boltzgen.energy.term import Term
+from boltzgen.energy.geometry import Geometry, PairList, differences, dot
+from boltzgen.energy.term import Term, with_gradient
 
 
 class HarmonicBonds(Term):
@@ -35,6 +35,16 @@ class HarmonicBonds(Term):
         return cls(atoms, r0, k, pairs.n_atoms)
 
     def forward(self, geometry: Geometry) -> Tensor:
-        x = geometry.x
-        r = (self.arms.to(x.dtype) @ x).square().sum(0).sqrt()
-        return (0.5 * self.k.to(x.dtype) * (r - self.r0.to(x.dtype)).square()).sum(0)
+        x, arms, k = geometry.x, geometry.cast(self.arms), geometry.cast(self.k)
+        with torch.no_grad():
+            vectors = arms @ x
+            r = dot(vectors, vectors).sqrt_()
+            stretch = r - geometry.cast(self.r0)
+            pull = k * stretch
+            energy = 0.5 * (pull * stretch).sum(0)
+            if not x.requires_grad:
+                return energy
+            # Two atoms in one place have no direction: no gradient.
+            scale = pull.div_(r).masked_fill_(r == 0, 0.0)
+            slope = arms.T @ vectors.mul_(scale)
+        return with_gradient(energy, x, slope)

@@ -84,6 +84,7 @@ class ForceFieldEnergy(Energy):
             count = sum(name.split("_")[0] == kind for name in terms)
             terms[f"{kind}_{count + 1}" if count else kind] = TERMS[kind](force, self.pairs)
         self.terms = nn.ModuleDict(terms)
+        _keep_freed_memory()
 
     def potential(self, x: Tensor) -> Tensor:
         """Potential energy in kJ/mol, shape (...), of positions (..., n_atoms, 3) in nm."""
@@ -97,20 +98,20 @@ class ForceFieldEnergy(Energy):
         geometry = self._geometry(x.reshape(-1, self.n_atoms, 3))
         return {name: term(geometry).reshape(x.shape[:-2]) for name, term in self.terms.items()}
 
-    def _geometry(self, x: Tensor) -> Geometry:
-        return Geometry(x.permute(2, 1, 0).contiguous(), self.pairs)
+    def _geometry(self, x: Tensor, casts: dict[Tensor, Tensor] | None = None) -> Geometry:
+        return Geometry(x.permute(2, 1, 0).contiguous(), self.pairs, casts)
 
-    def _chunk(self, x: Tensor) -> Tensor:
-        geometry = self._geometry(x)
+    def _chunk(self, x: Tensor, casts: dict[Tensor, Tensor]) -> Tensor:
+        geometry = self._geometry(x, casts)
         energy = x.new_zeros(len(x))
         for term in self.terms.values():
             energy = energy + term(geometry)
         return energy
 
-    def _chunk_with_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _chunk_with_gradient(self, x: Tensor, casts: dict[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
             leaf = x.detach().requires_grad_()
-            energy = self._chunk(leaf)
+            energy = self._chunk(leaf, casts)
             gradient = torch.autograd.grad(energy.sum(), leaf)[0] if energy.requires_grad else torch.zeros_like(leaf)
         return energy.detach(), gradient
 
@@ -123,10 +124,11 @@ class _Potential(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, energy: ForceFieldEnergy) -> Tensor:
         with full_precision(x.device.type):
+            casts: dict[Tensor, Tensor] = {}
             chunks = x.detach().split(energy.chunk_size(x.device))
             if not ctx.needs_input_grad[0]:
-                return torch.cat([energy._chunk(chunk) for chunk in chunks])
-            values, gradients = zip(*(energy._chunk_with_gradient(chunk) for chunk in chunks), strict=True)
+                return torch.cat([energy._chunk(chunk, casts) for chunk in chunks])
+            values, gradients = zip(*(energy._chunk_with_gradient(chunk, casts) for chunk in chunks), strict=True)
         ctx.save_for_backward(torch.cat(gradients), x)
         return torch.cat(values)
 
@@ -134,6 +136,15 @@ class _Potential(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         slope, x = ctx.saved_tensors
         return first_order(gradient, slope, x), None
+
+
+def _keep_freed_memory() -> None:
+    """Have the C library keep the memory of one chunk for the next.
+
+    glibc returns free memory to the kernel beyond twice the largest block (of 32 MiB at most) that it has seen mapped and freed, and at first that is
+    little: the pages of every intermediate would be mapped and cleared again for every chunk, at half of the whole cost.
+    """
+    torch.empty(31 << 20, dtype=torch.uint8)
 
 
 def _check_system(system: openmm.System) -> None:

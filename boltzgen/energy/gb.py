@@ -21,11 +21,10 @@ import openmm
 import torch
 from openmm import unit
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from boltzgen.energy.geometry import Geometry, PairList
 from boltzgen.energy.nonbonded import COULOMB
-from boltzgen.energy.term import Term, UnsupportedForceError
+from boltzgen.energy.term import Term, UnsupportedForceError, with_gradient
 
 _NUMBER = r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?"
 _UNSIGNED = r"\d+(?:\.\d*)?(?:[eE][+-]?\d+)?"
@@ -66,11 +65,8 @@ class OBC(Term):
     radius: Tensor
     scaled: Tensor
     qq: Tensor
-    first: Tensor
-    second: Tensor
     inner: Tensor
     reach: Tensor
-    gather: Tensor
 
     def __init__(self, model: OBCModel, charge: list[float], radius: list[float], scaled: list[float], pairs: PairList) -> None:
         super().__init__()
@@ -78,15 +74,12 @@ class OBC(Term):
         self.parameter_column("charge", charge)
         self.parameter_column("radius", radius)
         self.parameter_column("scaled", scaled)
-        self.register_buffer("first", pairs.first)
-        self.register_buffer("second", pairs.second)
         self.parameter_column("qq", model.pair_factor * (self.charge[pairs.first] * self.charge[pairs.second]))
-        # Integrals over both directions of a pair: (o of the first, s of the second), then the reverse. `gather` adds them up by atom.
+        # Integrals over both directions of a pair: (o of the first, s of the second), then the reverse.
         self.register_buffer("inner", self.radius[torch.stack([pairs.first, pairs.second])])
         self.register_buffer("reach", self.scaled[torch.stack([pairs.second, pairs.first])])
-        gather = torch.zeros(pairs.n_atoms, 2 * len(pairs), dtype=torch.float64)
-        gather[torch.cat([pairs.first, pairs.second]), torch.arange(2 * len(pairs))] = 1.0
-        self.register_buffer("gather", gather)
+        # The distance below which |o - s| shows: one sphere inside the other, or an empty integral.
+        self.closeness = float((self.inner - self.reach).abs().max()) if len(pairs) else 0.0
 
     @classmethod
     def from_openmm(cls, force: openmm.CustomGBForce, pairs: PairList) -> "OBC":
@@ -114,84 +107,90 @@ class OBC(Term):
         return cls(model, charge, radius, scaled, pairs)
 
     def forward(self, geometry: Geometry) -> Tensor:
-        r = geometry.distances
-        dtype = r.dtype
-        integrals = _BornIntegrals.apply(r, self.inner.to(dtype), self.reach.to(dtype), self.gather.to(dtype), self.first, self.second, self.model)
-        radius = self.radius.to(dtype)
-        psi = integrals * radius
+        distances = geometry.distances
+        with torch.no_grad():
+            energy, slope = self._energy_and_slope(geometry)
+        return energy if slope is None else with_gradient(energy, distances, slope)
+
+    def _energy_and_slope(self, geometry: Geometry) -> tuple[Tensor, Tensor | None]:
+        """Energy (batch,) and, if wanted, its derivative by every distance, (n_pairs, batch)."""
+        r, cast, pairs = geometry.distances, geometry.cast, geometry.pairs
+        radius, charge, qq = cast(self.radius), cast(self.charge), cast(self.qq)
+        integrals, integral_slope = self._integrals(geometry)
+
+        psi = integrals.mul_(radius)
         a, b, c = self.model.polynomial
-        born = (radius.reciprocal() - torch.tanh(psi * (a + psi * (b + psi * c))) / (radius + self.model.offset)).reciprocal()
-        energy = (self.model.self_factor * self.charge.to(dtype).square() / born).sum(0)
+        saturated = torch.tanh(psi * (a + psi * (b + psi * c)))
+        full = radius + self.model.offset
+        inverse_born = radius.reciprocal() - saturated / full
+        self_energy = self.model.self_factor * charge.square() * inverse_born
         tension, probe, offset = self.model.surface
-        if tension:
-            full = radius + offset
-            energy = energy + (tension * (full + probe).square() * (full / born).pow(6)).sum(0)
-        return energy + _PairEnergy.apply(r, born, self.qq.to(dtype), self.gather.to(dtype), self.first, self.second, self.model.cutoff)
+        area = radius + offset
+        surface = tension * (area + probe).square() * (area * inverse_born).pow(6) if tension else torch.zeros_like(self_energy)
+        energy = (self_energy + surface).sum(0)
 
-
-class _BornIntegrals(torch.autograd.Function):
-    """sum_j I_ij, (n_atoms, batch), of pair distances (n_pairs, batch)."""
-
-    @staticmethod
-    def forward(ctx: Any, r: Tensor, inner: Tensor, reach: Tensor, gather: Tensor, first: Tensor, second: Tensor, model: OBCModel) -> Tensor:
-        upper = r + reach
-        outside = upper >= inner
-        if model.cutoff is not None:
-            outside &= r <= model.cutoff
-        depth = (r - reach).abs_()
-        lower = torch.maximum(depth, inner)
-        inverse_l, inverse_u, inverse_r = lower.reciprocal_(), upper.reciprocal(), r.reciprocal()
-        squares = inverse_u.square().addcmul_(inverse_l, inverse_l, value=-1.0)
-        log = (inverse_u / inverse_l).log_().mul_(inverse_r)
-        ratio = reach.square() * inverse_r
-        value = (r - ratio).mul_(squares).mul_(0.25).add_(inverse_l).sub_(inverse_u).add_(log, alpha=0.5).mul_(0.5)
-        if model.engulfing:
-            value = value + torch.where((reach - r) > inner, inner.reciprocal() - inverse_l, 0.0)
-        value = torch.where(outside, value, 0.0)
-        if ctx.needs_input_grad[0]:
-            # dI/dr by L and U cancels except for a whole sphere inside (o < s - r), where dI/dL dL/dr = 1/L^2, which the engulfing term takes away.
-            slope = ratio.mul_(inverse_r).add_(1.0).mul_(squares).mul_(0.125).sub_(log.mul_(inverse_r), alpha=0.25)
-            if not model.engulfing:
-                slope = slope + torch.where((reach - r) > inner, inverse_l.square(), 0.0)
-            ctx.save_for_backward(torch.where(outside, slope, 0.0), first, second)
-        return gather @ value.flatten(0, 1)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        slope, first, second = ctx.saved_tensors
-        total = (gradient.index_select(0, first).mul_(slope[0])).addcmul_(gradient.index_select(0, second), slope[1])
-        return total, None, None, None, None, None, None
-
-
-class _PairEnergy(torch.autograd.Function):
-    """sum_{i<j} qq_ij / f_ij, (batch,), of pair distances (n_pairs, batch) and Born radii (n_atoms, batch)."""
-
-    @staticmethod
-    def forward(ctx: Any, r: Tensor, born: Tensor, qq: Tensor, gather: Tensor, first: Tensor, second: Tensor, cutoff: float | None) -> Tensor:
-        product = born.index_select(0, first).mul_(born.index_select(0, second))
-        r2 = r.square()
-        exponent = (r2 / product).mul_(-0.25)
+        born = inverse_born.reciprocal()
+        product = born.index_select(0, pairs.first).mul_(born.index_select(0, pairs.second))
+        exponent = r.square().div_(product).mul_(-0.25)
         decay = exponent.exp()
-        f2 = torch.addcmul(r2, product, decay)
-        pair = f2.rsqrt().mul_(qq)
+        decayed = product.mul_(decay)
+        inverse_f2 = torch.addcmul(decayed, r, r).reciprocal_()
+        pair = inverse_f2.sqrt().mul_(qq)
+        cutoff = self.model.cutoff
         if cutoff is not None:
             # A distance that is not a number is not beyond the cutoff.
-            pair = torch.where(r > cutoff, 0.0, pair)
-        if ctx.needs_input_grad[0] or ctx.needs_input_grad[1]:
-            # dU/df^2 = -U / 2f^2;  df^2/dr = 2r (1 - e/4);  B_i df^2/dB_i = B_i B_j e (1 + r^2 / 4 B_i B_j).
-            half = (pair / f2).mul_(-0.5)
-            by_r = (2.0 - 0.5 * decay).mul_(r).mul_(half)
-            by_log_born = (1.0 - exponent).mul_(decay).mul_(product).mul_(half)
-            n = len(qq)
-            ctx.save_for_backward(by_r, (gather[:, :n] + gather[:, n:]) @ by_log_born / born)
-        return pair.sum(0) if cutoff is None else (pair - torch.where(r > cutoff, 0.0, qq / cutoff)).sum(0)
+            beyond = r > cutoff
+            pair = pair.masked_fill_(beyond, 0.0)
+            energy = energy - (qq / cutoff).expand_as(r).masked_fill(beyond, 0.0).sum(0)
+        energy = energy + pair.sum(0)
+        if integral_slope is None:
+            return energy, None
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        by_r, by_born = ctx.saved_tensors
-        return gradient * by_r, gradient * by_born, None, None, None, None, None
+        # dU/df^2 = -U / 2f^2;  df^2/dr = 2r (1 - e/4);  B_i df^2/dB_i = B_i B_j e (1 + r^2 / 4 B_i B_j).
+        half = pair.mul_(inverse_f2).mul_(-0.5)
+        by_log_born = exponent.neg_().add_(1.0).mul_(decayed).mul_(half)
+        slope = decay.mul_(-0.5).add_(2.0).mul_(r).mul_(half)
+        # B dU/dB, with B d/dB = -(1/B) d/d(1/B); and d(1/B)/dI by the chain rule, d tanh = 1 - tanh^2.
+        by_log = pairs.sum_by_atom(by_log_born).sub_(self_energy).sub_(surface, alpha=6.0)
+        by_integral = (1.0 - saturated.square()).mul_(a + psi * (2.0 * b + psi * (3.0 * c))).mul_(by_log).mul_(born).mul_(radius / full)
+        slope.addcmul_(by_integral.index_select(0, pairs.first), integral_slope[0])
+        return energy, slope.addcmul_(by_integral.index_select(0, pairs.second), integral_slope[1])
+
+    def _integrals(self, geometry: Geometry) -> tuple[Tensor, Tensor | None]:
+        """sum_j I_ij, (n_atoms, batch), and, if wanted, the derivative of both integrals of every pair by its distance, (2, n_pairs, batch).
+
+        Spheres that lie inside one another (s - r > o) or whose integral is empty (r + s < o) need more work, and a pair that is close enough. At
+        ordinary distances L = max(o, r - s), without the absolute value; an empty integral is one with U = L = o.
+        """
+        r, inverse_r = geometry.distances, geometry.inverse_distances
+        inner, reach = geometry.cast(self.inner), geometry.cast(self.reach)
+        # A distance that is not a number takes the longer way, and so does not hide a short one.
+        close = r.numel() > 0 and not bool(r.amin() >= self.closeness)
+        lower, upper = r - reach, r + reach
+        if close:
+            lower, upper = lower.abs_(), torch.maximum(upper, inner, out=upper)
+        inverse_l, inverse_u = torch.maximum(lower, inner, out=lower).reciprocal_(), upper.reciprocal_()
+        log = (inverse_u / inverse_l).log_().mul_(inverse_r)
+        ratio = reach.square() * inverse_r
+        # (1/U^2 - 1/L^2) / 4 = -(1/L - 1/U) (1/L + 1/U) / 4
+        squares = (inverse_l + inverse_u).mul_(-0.25)
+        difference = torch.sub(inverse_l, inverse_u, out=inverse_u)
+        squares.mul_(difference)
+        value = torch.addcmul(difference, r - ratio, squares, out=difference).add_(log, alpha=0.5).mul_(0.5)
+        inside = (reach - r) > inner if close else None
+        if inside is not None and self.model.engulfing:
+            value.add_((inner.reciprocal() - inverse_l).masked_fill_(~inside, 0.0))
+        beyond = None if self.model.cutoff is None else r > self.model.cutoff
+        if beyond is not None:
+            value.masked_fill_(beyond, 0.0)
+        integrals = geometry.pairs.sum_by_atom(value.flatten(0, 1))
+        if not r.requires_grad:
+            return integrals, None
+        # dI/dr by L and U cancels except for a whole sphere inside (o < s - r), where dI/dL dL/dr = 1/L^2, which the engulfing term takes away.
+        slope = torch.addcmul(squares, ratio.mul_(inverse_r), squares, out=squares).mul_(0.5).sub_(log.mul_(inverse_r), alpha=0.25)
+        if inside is not None and not self.model.engulfing:
+            slope.add_(inverse_l.square().masked_fill_(~inside, 0.0))
+        return integrals, slope if beyond is None else slope.masked_fill_(beyond, 0.0)
 
 
 def recognise(force: openmm.CustomGBForce) -> OBCModel:

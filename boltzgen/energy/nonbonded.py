@@ -56,8 +56,8 @@ class Nonbonded(Term):
     def forward(self, geometry: Geometry) -> Tensor:
         distances = geometry.distances
         with torch.no_grad():
-            qq, c6, c12 = (p.to(distances.dtype) for p in (self.qq, self.c6, self.c12))
-            inverse = distances[: len(qq)].reciprocal()
+            qq, c6, c12 = geometry.cast(self.qq), geometry.cast(self.c6), geometry.cast(self.c12)
+            inverse = geometry.inverse_distances[: len(qq)]
             coulomb = qq * inverse
             r6 = inverse.square()
             r6 = r6.square().mul_(r6)

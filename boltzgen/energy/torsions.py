@@ -9,8 +9,8 @@ import torch
 from openmm import unit
 from torch import Tensor
 
-from boltzgen.energy.geometry import Geometry, PairList, differences
-from boltzgen.energy.term import Term, UnsupportedForceError
+from boltzgen.energy.geometry import Geometry, PairList, cross, differences, dot
+from boltzgen.energy.term import Term, UnsupportedForceError, with_gradient
 
 Quadruple = tuple[int, int, int, int]
 
@@ -27,8 +27,8 @@ class PeriodicTorsions(Term):
     """
 
     arms: Tensor
-    cosine: Tensor
-    sine: Tensor
+    value: Tensor
+    slope: Tensor
     constant: Tensor
 
     def __init__(self, series: dict[Quadruple, dict[int, tuple[float, float]]], n_atoms: int) -> None:
@@ -40,8 +40,11 @@ class PeriodicTorsions(Term):
             for n, (c, s) in terms.items():
                 table[0, n, row], table[1, n, row] = c, s
         self.register_buffer("constant", table[0, 0].sum())
-        self.register_buffer("cosine", table[0, 1:].contiguous())
-        self.register_buffer("sine", table[1, 1:].contiguous())
+        cosine, sine = table[:, 1:]
+        multiplicity = torch.arange(1, highest + 1, dtype=torch.float64).reshape(-1, 1, 1)
+        # Coefficients of cos(n phi) and sin(n phi) in U and in dU/dphi, (n, 2, quadruples, 1).
+        self.register_buffer("value", torch.stack([cosine, sine], 1))
+        self.register_buffer("slope", torch.stack([multiplicity * sine, -multiplicity * cosine], 1))
 
     @classmethod
     def from_openmm(cls, force: openmm.PeriodicTorsionForce, pairs: PairList) -> "PeriodicTorsions":
@@ -58,17 +61,38 @@ class PeriodicTorsions(Term):
         return cls(series, pairs.n_atoms)
 
     def forward(self, geometry: Geometry) -> Tensor:
-        x = geometry.x
-        c, s = cosine_and_sine(self.arms.to(x.dtype), x)
-        cosine, sine = self.cosine.to(x.dtype), self.sine.to(x.dtype)
-        total = self.constant.to(x.dtype).expand(x.shape[-1])
-        previous, current = (torch.ones_like(c), torch.zeros_like(s)), (c, s)
-        for row in range(len(cosine)):
-            total = total + (cosine[row] * current[0] + sine[row] * current[1]).sum(0)
-            if row + 1 < len(cosine):
-                step = (2.0 * c * current[0] - previous[0], 2.0 * c * current[1] - previous[1])
-                previous, current = current, step
-        return total
+        x, arms = geometry.x, geometry.cast(self.arms)
+        value, slope = geometry.cast(self.value), geometry.cast(self.slope)
+        with torch.no_grad():
+            b1, b2, b3 = (arms @ x).chunk(3, dim=1)
+            m, n = cross(b1, b2), cross(b2, b3)
+            m2, n2, length2 = dot(m, m), dot(n, n), dot(b2, b2)
+            norm2 = m2 * n2
+            undefined = norm2 == 0
+            scale = norm2.masked_fill_(undefined, 1.0).rsqrt_()
+            length = length2.sqrt()
+            # cos(phi) and sin(phi), then of 2 phi, 3 phi, ...
+            wave = torch.stack([dot(m, n).mul_(scale).masked_fill_(undefined, 1.0), dot(b1, n).mul_(length).mul_(scale).masked_fill_(undefined, 0.0)])
+            twice = 2.0 * wave[0]
+            before = torch.stack([torch.ones_like(twice), torch.zeros_like(twice)])
+            energies, pull = torch.zeros_like(wave), torch.zeros_like(wave)
+            for row in range(len(value)):
+                if row:
+                    before, wave = wave, before.neg_().addcmul_(twice, wave)
+                energies.addcmul_(value[row], wave)
+                if x.requires_grad:
+                    pull.addcmul_(slope[row], wave)
+            energy = energies.sum((0, 1)).add_(geometry.cast(self.constant))
+            if not x.requires_grad:
+                return energy
+            # d phi / db1 = |b2| m / m^2,  d phi / db3 = |b2| n / n^2,  d phi / db2 = -[(b1.b2) d phi / db1 + (b3.b2) d phi / db3] / b2^2.
+            pull_length = pull.sum(0).mul_(length).masked_fill_(undefined, 0.0)
+            m.mul_(pull_length / m2.masked_fill_(undefined, 1.0))
+            n.mul_(pull_length / n2.masked_fill_(undefined, 1.0))
+            length2.masked_fill_(undefined, 1.0)
+            middle = (m * (dot(b1, b2) / length2)).addcmul_(n, dot(b3, b2) / length2).neg_()
+            by_position = arms.T @ torch.cat([m, middle, n], dim=1)
+        return with_gradient(energy, x, by_position)
 
 
 def bond_vectors(quadruples: Sequence[Quadruple], n_atoms: int) -> Tensor:

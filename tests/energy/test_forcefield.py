@@ -125,6 +125,17 @@ def test_chunks_do_not_show(energy: ForceFieldEnergy, distorted_frames: Tensor, 
     torch.testing.assert_close(chunked, whole, rtol=1e-12, atol=1e-12)
 
 
+def test_a_row_that_is_not_a_number_hides_no_close_pair(energy: ForceFieldEnergy, alanine: System) -> None:
+    """Close pairs make Born integrals take a longer way for the whole chunk."""
+    x = alanine.positions.clone().reshape(1, 22, 3)
+    x[0, 1] = x[0, 0] + 0.01 * (x[0, 1] - x[0, 0])
+    u, gradient = energy_and_gradient(energy, torch.cat([torch.full_like(x, torch.nan), x, alanine.positions[None]]))
+    alone = energy_and_gradient(energy, x)
+    torch.testing.assert_close((u[1:2], gradient[1:2]), alone, rtol=1e-12, atol=1e-9)
+    assert_same(alone, energy_and_gradient(lambda x: OpenMMEnergy(alanine)(x), x))
+    assert torch.isnan(u[0])
+
+
 def test_reduced_precision_elsewhere_does_not_reach_the_energy(energy: ForceFieldEnergy, thermal_frames: dict[float, Tensor]) -> None:
     x = thermal_frames[300.0][:64].float()
     expected = energy_and_gradient(energy, x)

@@ -131,7 +131,8 @@ def main() -> None:
             topology, positions = with_side_chains([backbone([name], capped=True)])
             variants = [None, form, None] if name == "HIS" else None
             finish(topology, positions, variants, f"ace_{form.lower()}_nme.pdb")
-    finish(*with_side_chains([backbone(["ALA"] * 5, capped=True)]), None, "ace_ala5_nme.pdb")
+    for length, file in ((3, "capped_ala3.pdb"), (5, "ace_ala5_nme.pdb"), (13, "capped_ala13.pdb")):
+        finish(*with_side_chains([backbone(["ALA"] * length, capped=True)]), None, file)
     finish(*disulfide(), None, "disulfide.pdb")
     for names in TRIPEPTIDES:
         finish(*with_side_chains([backbone(names.split(), capped=False)]), None, f"{names.lower().replace(' ', '_')}.pdb")
