@@ -19,6 +19,10 @@ SOURCE = HERE.parents[2] / "systems" / "alanine_dipeptide" / "topology.pdb"
 
 AMINO_ACIDS = "ALA ARG ASN ASP CYS GLN GLU GLY HIS ILE LEU LYS MET PHE PRO SER THR TRP TYR VAL"
 HISTIDINES = ["HID", "HIE", "HIP"]
+LARGER = {
+    "chignolin.pdb": "GLY TYR ASP PRO GLU THR GLY THR TRP GLY",
+    "trp_cage.pdb": "ASN LEU TYR ILE GLN TRP LEU LYS ASP GLY GLY PRO SER SER GLY ARG PRO PRO PRO SER",
+}
 TRIPEPTIDES = ["GLY ALA VAL", "LEU ILE MET", "PHE PRO TRP", "SER THR CYS", "TYR ASN GLN", "ASP GLU LYS", "ARG HIS ALA"]
 
 Atoms = dict[str, np.ndarray]
@@ -136,6 +140,8 @@ def main() -> None:
     finish(*disulfide(), None, "disulfide.pdb")
     for names in TRIPEPTIDES:
         finish(*with_side_chains([backbone(names.split(), capped=False)]), None, f"{names.lower().replace(' ', '_')}.pdb")
+    for file, names in LARGER.items():
+        finish(*with_side_chains([backbone(names.split(), capped=False)]), None, file)
 
 
 if __name__ == "__main__":

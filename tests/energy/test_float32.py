@@ -1,0 +1,19 @@
+"""Single precision on peptides of 138 and 304 atoms, against double precision on the same rounded positions."""
+
+import pytest
+
+from boltzgen.energy import ForceFieldEnergy
+from tests.energy.test_matrix import make, thermal_frames
+
+CASES = [("amber99sbildn", "gbsa"), ("amber19", "vacuum"), pytest.param("amber14", "gbn2", marks=pytest.mark.matrix)]
+
+
+@pytest.mark.parametrize("molecule", ["chignolin", "trp_cage"])
+@pytest.mark.parametrize(("field", "solvent"), CASES)
+def test_float32_within_a_thousandth_of_kt(field: str, solvent: str, molecule: str) -> None:
+    system = make(field, solvent, molecule)
+    energy = ForceFieldEnergy(system)
+    x = thermal_frames(system, 64).float()
+    error = energy(x).double() - energy(x.double())
+    assert error.abs().max() < 1e-3
+    assert error.mean().abs() < 2e-4
