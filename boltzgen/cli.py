@@ -1,6 +1,7 @@
 """The command line. It parses, calls the library and prints; heavy modules are imported by the command that needs them."""
 
 import json
+import math
 import sys
 import time
 import tomllib
@@ -78,10 +79,13 @@ def train(
     system: Annotated[str, typer.Argument(help="Name of a shipped system, or a folder with a system.toml.")],
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Run folder (default: runs/NAME).")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run folder's last checkpoint.")] = False,
+    data: Annotated[Path | None, typer.Option(help="Train on this trajectory or samples file, sampled at the system's temperature.")] = None,
+    topology: Annotated[Path | None, typer.Option(help="PDB file of the trajectory's atoms, where its format holds none.")] = None,
+    mixed: Annotated[bool, typer.Option("--mixed", help="Train on data and energies together.")] = False,
     seed: Seed = 0,
     device: Device = "cpu",
 ) -> None:
-    """Train a generator from energies alone."""
+    """Train a generator from energies alone, from data alone, or from both."""
     from boltzgen.system import System
     from boltzgen.train import run
 
@@ -97,11 +101,17 @@ def train(
                 seed=seed,
                 resume=resume,
                 device=device,
+                data=data,
+                topology=topology,
+                mixed=mixed,
                 progress=lambda progress: bar.update(task, completed=progress.fraction, description=_describe(progress)),
             )
     except KeyboardInterrupt:
         _warn(f"finished rounds are kept; go on with: boltzgen train {system} -o {folder} --resume")
         raise
+    if dropped := summary.get("frames_dropped"):
+        reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
+        _warn(f"{sum(dropped.values())} of {summary['n_frames']} frames were dropped as outside the domain: {reasons}")
     _print_fields(summary)
     Console().print(f"run folder: {folder}    draw from it with: boltzgen sample {folder} -n 100000", soft_wrap=True, highlight=False)
 
@@ -231,8 +241,10 @@ def _progress(*columns: ProgressColumn) -> Bar:
 def _describe(progress: "Progress") -> str:
     """One line on where a training run stands."""
     minutes, seconds = divmod(int(progress.seconds_left), 60) if progress.seconds_left < 1e6 else (0, 0)
+    # Nothing is drawn while training on data.
+    efficiency = "" if math.isnan(progress.efficiency) else f"efficiency {100 * progress.efficiency:.1f} %  "
     return (
-        f"{progress.stage}  {progress.temperature:.0f} K  loss {progress.loss:.3f}  efficiency {100 * progress.efficiency:.1f} %  "
+        f"{progress.stage}  {progress.temperature:.0f} K  loss {progress.loss:.3f}  {efficiency}"
         f"{progress.n_energy_evaluations:.2e} energies  {minutes}:{seconds:02d} left"
     )
 

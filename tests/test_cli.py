@@ -176,8 +176,8 @@ def test_export(run_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
 def test_train_hands_everything_on(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     seen = {}
 
-    def train(system: System, folder: Path, *, seed: int, resume: bool, device: str, progress) -> dict[str, object]:  # type: ignore[no-untyped-def]
-        seen.update(system=system.name, folder=folder, seed=seed, resume=resume, device=device)
+    def train(system: System, folder: Path, *, seed: int, resume: bool, device: str, progress, **data) -> dict[str, object]:  # type: ignore[no-untyped-def]
+        seen.update(system=system.name, folder=folder, seed=seed, resume=resume, device=device, **data)
         progress(
             SimpleNamespace(
                 stage="annealing",
@@ -190,7 +190,7 @@ def test_train_hands_everything_on(tmp_path: Path, capfd: pytest.CaptureFixture[
                 seconds_left=61.0,
             )
         )
-        return {"sampling_efficiency": 0.9, "system": system.name}
+        return {"sampling_efficiency": 0.9, "system": system.name, "n_frames": 50, "frames_dropped": {"cis peptide bond": 2} if data["data"] else {}}
 
     import boltzgen.train
 
@@ -201,7 +201,11 @@ def test_train_hands_everything_on(tmp_path: Path, capfd: pytest.CaptureFixture[
     assert code == 0
     assert "0.9" in out
     assert str(tmp_path / "r") in out
-    assert seen == {"system": "alanine_dipeptide", "folder": tmp_path / "r", "seed": 3, "resume": True, "device": "cpu"}
+    nothing = {"data": None, "topology": None, "mixed": False}
+    assert seen == {"system": "alanine_dipeptide", "folder": tmp_path / "r", "seed": 3, "resume": True, "device": "cpu", **nothing}
+    _, _, err = call(capfd, "train", "alanine_dipeptide", "--data", "md.xtc", "--topology", "md.pdb", "--mixed")
+    assert (seen["data"], seen["topology"], seen["mixed"]) == (Path("md.xtc"), Path("md.pdb"), True)
+    assert "2 of 50 frames were dropped as outside the domain: 2 cis peptide bond" in err
     call(capfd, "train", "alanine_dipeptide")
     assert seen["folder"] == Path("runs/alanine_dipeptide")
     assert seen["seed"] == 0
@@ -243,6 +247,12 @@ def test_a_run_a_folder_and_a_name_are_found(run_folder: Path, tmp_path: Path, c
         (["sample", "{halfway}", "-n", "5"], "--resume"),
         (["sample", "{broken}", "-n", "5"], "does not say which system"),
         (["train", "nonsense"], "no system called 'nonsense'"),
+        (["train", "alanine_dipeptide", "-o", "{tmp}/r", "--data", "{tmp}/none.xtc"], "no trajectory or topology at"),
+        (["train", "alanine_dipeptide", "-o", "{tmp}/r", "--data", "{run}/summary.json"], "cannot be read as a trajectory of the 22 atoms"),
+        (["train", "alanine_dipeptide", "-o", "{tmp}/r", "--data", "{good}", "--topology", "{tmp}/none.pdb"], "no trajectory or topology at"),
+        (["train", "alanine_dipeptide", "-o", "{tmp}/r", "--mixed"], "add --data FILE"),
+        (["train", "alanine_dipeptide", "-o", "{tmp}/r", "--topology", "top.pdb"], "add --data FILE"),
+        (["train", "alanine_dipeptide", "-o", "{tmp}/r", "--resume", "--data", "{good}"], "leave out --data, --topology and --mixed"),
         (["analyze", "{tmp}/none.h5", "-o", "{tmp}/out"], "no samples file at"),
         (["analyze", "{run}/summary.json", "-o", "{tmp}/out"], "not an HDF5 file"),
         (["analyze", "{good}", "-o", "{good}"], "File exists: "),
@@ -290,3 +300,10 @@ def test_an_interrupted_command_leaves_no_file(
 def test_the_fake_has_the_real_ones_methods() -> None:
     for name in ("load", "sample_chunks"):
         assert hasattr(BoltzmannGenerator, name)
+
+
+def test_progress_names_no_efficiency_where_nothing_is_drawn() -> None:
+    state = {"stage": "data", "loss": 81.5, "temperature": 300.0, "n_energy_evaluations": 1000, "seconds_left": 61.0}
+    line = cli._describe(SimpleNamespace(efficiency=float("nan"), **state))  # type: ignore[arg-type]
+    assert line == "data  300 K  loss 81.500  1.00e+03 energies  1:01 left"
+    assert "efficiency 40.0 %" in cli._describe(SimpleNamespace(efficiency=0.4, **state))  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ LAYERS = {
     **dict.fromkeys(["coordinates"], 3),
     # Weights are arithmetic on arrays, and training works on a generator: both lie below it.
     **dict.fromkeys(["flow", "free_energy", "reweighting"], 4),
-    **dict.fromkeys(["samples", "generator"], 5),
+    **dict.fromkeys(["samples", "trajectory", "generator"], 5),
     **dict.fromkeys(["train"], 6),
     **dict.fromkeys(["analysis"], 7),
     **dict.fromkeys(["cli", "__main__"], 8),
@@ -30,7 +30,7 @@ TERM_FILES = ["energy.bonds", "energy.angles", "energy.torsions", "energy.nonbon
 TERM_FILES += ["energy.custom", "energy.tabulated", *(f"energy.custom_{kind}" for kind in CUSTOM)]
 HOMES = {
     "openmm": ["units", "system", "energy.openmm", "energy.contexts", "energy.workers", "energy.forcefield", *TERM_FILES, "simulate"],
-    "mdtraj": ["system", "analysis", "samples"],
+    "mdtraj": ["system", "analysis", "samples", "trajectory"],
     "matplotlib": ["analysis"],
     "numba": ["energy.kernels"],
     "typer": ["cli"],

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from boltzgen.coordinates.geometry import wrap
+from boltzgen.coordinates.geometry import dihedral, wrap
 from boltzgen.coordinates.internal import InternalCoordinates
 from boltzgen.coordinates.zmatrix import TorsionKind, ZMatrix
 from boltzgen.system import System
@@ -85,16 +85,17 @@ class MolecularCoordinates(Transform):
         if any(not self.reference[a] > 0 > self.reference[b] for _, a, b in self._methyls):
             raise ValueError("expected the hydrogens of each methyl to be spread around its carbon, got some on one side; check the input structure")
 
-    def _handedness(self, system: System, methyls: set[int], position: dict[int, int]) -> list[tuple[int, float]]:
-        """Offset and its sign in the input structure, for each centre with four neighbours: what keeps its handedness."""
+    def _handedness(self, system: System, methyls: set[int], position: dict[int, int]) -> list[tuple[int, float, bool]]:
+        """Offset, its sign in the input structure, and whether a stereocentre's, for each centre with four neighbours: what keeps its handedness."""
         r = self.internal.inverse(system.positions)[0]
         handed, seen = [], set()
+        stereocentres = set(system.graph.stereocentres())
         for row in self.zmatrix.torsion_rows:
             j = row.bonded
             if row.kind is TorsionKind.OFFSET and len(system.graph.neighbours[j]) == 4 and j not in methyls and j not in seen:
                 seen.add(j)
                 k = position[row.atom]
-                handed.append((k, 1.0 if r[k] > 0 else -1.0))
+                handed.append((k, 1.0 if r[k] > 0 else -1.0, j in stereocentres))
         return handed
 
     def to_internal(self, y: Tensor) -> Tensor:
@@ -129,24 +130,77 @@ class MolecularCoordinates(Transform):
 
     def in_domain(self, y: Tensor) -> Tensor:
         """Whether flow coordinates y (..., 3n - 6) lie in the domain, bool (...). NaN is outside."""
+        inside, *others = self.domain_conditions(y).values()
+        for condition in others:
+            inside = inside & condition
+        return inside
+
+    def domain_conditions(self, y: Tensor) -> dict[str, Tensor]:
+        """Each condition of the domain by the name of what breaks it, bool (...): whether y (..., 3n - 6) meets it; see `in_domain`."""
         n = self.n_atoms
         r = self.to_internal(y)
-        # float32's nearest value to pi lies just above it.
-        inside = (y[..., self.n_full : self.n_circles].abs() <= math.pi + 1e-6).all(-1)
-        inside &= (r[..., : n - 1] > 0).all(-1)
-        bends = r[..., n - 1 : 2 * n - 3]
-        inside &= ((bends > 0) & (bends < math.pi)).all(-1)
+        bonds, bends = r[..., : n - 1], r[..., n - 1 : 2 * n - 3]
         twists = r[..., self._narrow_torsions] - self.reference.to(r.dtype)[self._narrow_torsions]
-        inside &= (twists.abs() < math.pi).all(-1)
+        everywhere = torch.ones(y.shape[:-1], dtype=torch.bool, device=y.device)
+        geometry = (bonds > 0).all(-1) & ((bends > 0) & (bends < math.pi)).all(-1) & (twists.abs() < math.pi).all(-1)
+        conditions = {"geometry": geometry, "other enantiomer": everywhere, "cis peptide bond": everywhere, "exchanged hydrogens": everywhere}
         for k in self._omegas:
-            inside &= torch.cos(r[..., k]) < 0
-        for k, sign in self._handed:
-            inside &= sign * torch.sin(r[..., k]) > 0
+            conditions["cis peptide bond"] = conditions["cis peptide bond"] & (torch.cos(r[..., k]) < 0)
+        for k, sign, stereocentre in self._handed:
+            name = "other enantiomer" if stereocentre else "exchanged hydrogens"
+            conditions[name] = conditions[name] & (sign * torch.sin(r[..., k]) > 0)
+        # float32's nearest value to pi lies just above it.
+        labelled = (y[..., self.n_full : self.n_circles].abs() <= math.pi + 1e-6).all(-1)
         for _, a, b in self._methyls:
             # The gaps between neighbouring hydrogens, going round: each in (0, pi), a condition that relabelling leaves alone.
             first, last = r[..., a], -r[..., b]
-            inside &= (first > 0) & (first < math.pi) & (last > 0) & (last < math.pi) & (first + last > math.pi)
-        return inside
+            labelled = labelled & (first > 0) & (first < math.pi) & (last > 0) & (last < math.pi) & (first + last > math.pi)
+        return conditions | {"methyl hydrogens": labelled}
+
+    @torch.no_grad()
+    def canonical(self, x: Tensor) -> Tensor:
+        """The same conformations x (..., n_atoms, 3) in nm with each methyl's hydrogens labelled as the domain has them.
+
+        The hydrogens' torsions about the methyl's bond, sorted, fix the handed order of the labels up to a cyclic shift, and each shift moves the
+        mean torsion tau by 120 degrees: the one with 3 (tau - tau_ref) in [-pi, pi) is chosen. Only equivalent hydrogens exchange places, so that
+        energies stay as they are; a labelling inside the domain is kept. Conformations outside it for another reason (a cis peptide bond, the
+        other enantiomer, three hydrogens on one side) remain outside. x is not changed; its dtype is kept, torsions are compared in float64.
+        """
+        y = x.clone()
+        for m, atoms in enumerate(self._methyl_atoms()):
+            hydrogens = list(atoms[:3])
+            twists = torch.stack([dihedral(*(x[..., i, :].double() for i in (h, *atoms[3:]))) for h in hydrogens], dim=-1)
+            labels = self._labelling(self._methyls[m], twists)
+            y[..., hydrogens, :] = torch.take_along_dim(x[..., hydrogens, :], labels.unsqueeze(-1), dim=-2)
+        return y
+
+    def _methyl_atoms(self) -> list[tuple[int, ...]]:
+        """Atoms of each methyl: its hydrogens in the order of `_methyls`, then the carbon, its neighbour and the one that defines torsion zero."""
+        rows, first = self.zmatrix.torsion_rows, 2 * self.n_atoms - 3
+        leaders = [rows[tau - first] for tau, _, _ in self._methyls]
+        return [
+            (row.atom, rows[a - first].atom, rows[b - first].atom, row.bonded, row.second, row.third)
+            for row, (_, a, b) in zip(leaders, self._methyls, strict=True)
+        ]
+
+    def _labelling(self, methyl: tuple[int, int, int], twists: Tensor) -> Tensor:
+        """Which hydrogen (0, 1, 2) takes each label, int64 (..., 3), from their torsions (..., 3); as they are if no labelling is inside."""
+        third = 2 * math.pi / 3
+        tau_ref = self._mean_torsion(self.reference, *methyl)
+        twists = torch.nan_to_num(twists)
+        ordered, order = twists.sort(dim=-1)
+        # With the labels in ascending order the offsets are s2 - s1 and s3 - s1 - 2 pi, and tau = (s1 + s2 + s3 - 2 pi) / 3.
+        tau = (ordered.sum(-1) - 2 * math.pi) / 3
+        shift = -torch.floor((wrap(tau - tau_ref) + third / 2) / third)
+        places = torch.remainder(shift.unsqueeze(-1) + torch.arange(3, device=twists.device), 3).long()
+        labels = order.gather(-1, places)
+        going_round = torch.cat((ordered.diff(dim=-1), 2 * math.pi - ordered[..., 2:] + ordered[..., :1]), dim=-1)
+        spread = ((going_round > 0) & (going_round < math.pi)).all(-1)
+        # A labelling on the domain's edge is kept, so that rounding cannot turn it to and fro.
+        gaps = torch.remainder(twists.roll(-1, -1) - twists, 2 * math.pi)
+        offset = wrap(twists[..., 0] + (gaps[..., 0] - gaps[..., 2]) / 3 - tau_ref)
+        kept = (gaps < math.pi).all(-1) & (3 * offset.abs() <= math.pi + 1e-9)
+        return torch.where((spread & ~kept).unsqueeze(-1), labels, torch.arange(3, device=twists.device))
 
     def _log_scale(self, like: Tensor) -> Tensor:
         return (self.scale[self.narrow_index].log().sum() - self.n_methyl * math.log(3.0)).to(like.dtype)

@@ -20,7 +20,7 @@ _SCALARS = ("stage", "stage_round", "round_index", "temperature", "seconds")
 
 
 def save_state(folder: Path, state: TrainingState, settings: Settings, n_energy_evaluations: int) -> None:
-    """Write the run's state, its newest replay round, the generator's checkpoint and the metrics.
+    """Write the run's state, its newest replay round, the checkpoint (of the averaged parameters where there are any) and the metrics.
 
     The state file is written last but one and names the replay files it needs: a crash at any moment leaves the previous round's state usable.
     """
@@ -39,29 +39,19 @@ def save_state(folder: Path, state: TrainingState, settings: Settings, n_energy_
         "seed": state.generator.seed,
     }
     tensors = {f"flow.{k}": v for k, v in state.generator.flow.state_dict().items()}
-    tensors |= {f"average.{k}": v for k, v in state.average.items()}
+    tensors |= {f"average.{k}": v for k, v in state.average.items()} | {f"best.{k}": v for k, v in state.best.items()}
     if state.hot is not None:
         tensors |= {f"hot.{k}": v for k, v in state.hot.state_dict().items()}
     for index, moments in state.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{k}": v for k, v in moments.items()}
-    averaged_checkpoint(folder, state)
+    with state.using(state.best or state.average):
+        state.generator.save(folder / CHECKPOINT)
     write_atomically(folder / METRICS, "".join(json.dumps(m) + "\n" for m in state.metrics).encode())
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
     write_atomically(folder / STATE, save(tensors, metadata={"boltzgen": json.dumps(metadata)}))
     for old in folder.glob("round_*.safetensors"):
         if old.name not in present:
             old.unlink()
-
-
-def averaged_checkpoint(folder: Path, state: TrainingState) -> None:
-    """Write the generator's checkpoint, with the averaged parameters where there are any."""
-    generator, trained = state.generator, state.generator.flow.state_dict()
-    if state.average:
-        trained = {k: v.clone() for k, v in trained.items()}
-        generator.flow.load_state_dict(state.average)
-    generator.save(folder / CHECKPOINT)
-    if state.average:
-        generator.flow.load_state_dict(trained)
 
 
 def load_state(folder: Path, system: System, device: str) -> tuple[TrainingState, Settings, int]:
@@ -89,7 +79,8 @@ def load_state(folder: Path, system: System, device: str) -> tuple[TrainingState
     replay = Replay(settings.replay)
     for name in metadata["replay"]:
         replay.rounds.append(Round(**{k: v.to(device) for k, v in read_tensors(folder / name)[1].items()}))
-    state = TrainingState(generator, optimizer, replay, average=_under(tensors, "average."), metrics=metadata["metrics"])
+    average, best = _under(tensors, "average."), _under(tensors, "best.")
+    state = TrainingState(generator, optimizer, replay, average=average, best=best, metrics=metadata["metrics"])
     for name in _SCALARS:
         setattr(state, name, metadata[name])
     if metadata["has_hot"]:

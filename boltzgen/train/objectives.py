@@ -81,3 +81,14 @@ def log_dispersion(log_q: Tensor, u: Tensor, *, width: float = 1.0) -> Tensor:
     d = log_q + u
     deviation = (d - d.mean()) / width
     return width * width * (torch.sqrt(1 + deviation.square()) - 1).mean()
+
+
+def energies_and_data(log_q: Tensor, u: Tensor, weights: Tensor, n_data: int, *, kl_weight: float, data_weight: float) -> Tensor:
+    """kl_weight * forward KL on draws + data_weight * forward KL on data + the log-dispersion of both, whose log Z is one and the same.
+
+    Args:
+        log_q, u, weights: of samples (n,), of which the last n_data are data and the others weighted draws of the flow.
+    """
+    draws, data = slice(None, len(log_q) - n_data), slice(len(log_q) - n_data, None)
+    likelihood = kl_weight * forward_kl(log_q[draws], weights[draws]) + data_weight * forward_kl(log_q[data], weights[data])
+    return likelihood + log_dispersion(log_q, u)

@@ -1,6 +1,7 @@
 """A training run from a system to a checkpoint, in a folder from which it can go on."""
 
 import json
+import os
 import platform
 import time
 from collections.abc import Callable
@@ -17,8 +18,10 @@ from boltzgen.generator import BoltzmannGenerator, write_atomically
 from boltzgen.reweighting import clip_log_weights, largest_weight_share, log_z, sampling_efficiency
 from boltzgen.system import System, shipped_systems
 from boltzgen.train.checkpoint import STATE, load_state, save_state
+from boltzgen.train.data import DATA, Data, read_data
 from boltzgen.train.settings import Settings
 from boltzgen.train.trainer import Progress, Trainer, start
+from boltzgen.trajectory import iter_frames
 
 SUMMARY = "summary.json"
 #: Fresh draws of the finished generator for the summary, and their seed.
@@ -34,39 +37,63 @@ def train(
     device: str = "cpu",
     progress: Callable[[Progress], None] | None = None,
     settings: Settings | None = None,
+    data: str | os.PathLike[str] | None = None,
+    topology: str | os.PathLike[str] | None = None,
+    mixed: bool = False,
     **options: Any,
 ) -> dict[str, Any]:
-    """Train a generator for `system` from energies alone and return the run's summary.
+    """Train a generator for `system` from energies, data or both, and return the run's summary.
 
     `folder` gets `checkpoint.safetensors`, `metrics.jsonl` (a line for each round), the state to resume from, and at the end `summary.json`.
     Interrupted at any moment, the run goes on with `resume=True` from its last finished round.
 
     Args:
         settings: by default `Settings()`; a resumed run keeps its own.
+        data: trajectory or samples file of the target at the system's temperature, see `read_data`: maximum likelihood on it replaces the training
+            from energies. A resumed run keeps its own, a copy of which lies in its folder.
+        topology: of `data`, where its format holds none.
+        mixed: go on with energies after the data, training on both.
         options: of `molecular_flow`, for instance ``resampled=False``.
 
     Raises:
         FileExistsError: the folder already holds a run and `resume` is false.
-        FileNotFoundError: `resume` is true and there is nothing to resume.
+        FileNotFoundError: `resume` is true and there is nothing to resume; or there is no such data.
+        ValueError: the data does not fit the system; `topology` or `mixed` without data; `data` for a resumed run.
     """
+    if data is None and (topology is not None or mixed):
+        raise ValueError("a topology, or training on data and energies mixed, needs data; add --data FILE")
+    if resume and data is not None:
+        raise ValueError("a resumed run goes on with the data that it was started with; leave out --data, --topology and --mixed")
     energy = CountedEnergy(energy_for(system))
+    samples = None
+    if data is not None:
+        next(iter_frames(data, system, topology=topology))  # what is wrong with a file mostly shows here, before the work
     if resume:
         state, settings, energy.n_evaluations = load_state(folder, system, device)
+        samples = Data.load(folder) if (folder / DATA).exists() else None
     else:
         if (folder / STATE).exists():
             raise FileExistsError(f"{folder} already holds a training run; add --resume to go on with it, or choose another folder")
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / DATA).unlink(missing_ok=True)  # of a run that was interrupted before its first round's end
         settings = settings or Settings()
         began = time.perf_counter()
         # The reference minimum and its Hessian are found on the CPU, in float64, whatever the device.
-        generator = BoltzmannGenerator.for_system(system, energy, seed=seed, temperature=settings.start_temperature, **options)
-        state = start(generator.to(device), settings)
+        first = settings.start_temperature if data is None else system.temperature
+        generator = BoltzmannGenerator.for_system(system, energy, seed=seed, temperature=first, **options)
+        if data is not None:
+            samples = read_data(data, system, generator.coordinates, topology=topology, energy=energy if mixed else None)
+            samples.save(folder)
+        state = start(generator.to(device), settings, stage="warmup" if samples is None else "data")
         state.seconds = time.perf_counter() - began
-    trainer = Trainer(energy.to(device), system.temperature, settings, seed=state.generator.seed, progress=progress)
+    samples = None if samples is None else samples.to(device)
+    trainer = Trainer(energy.to(device), system.temperature, settings, seed=state.generator.seed, data=samples, progress=progress)
     while state.stage != "done":
         trainer.run_round(state)
         save_state(folder, state, settings, energy.n_evaluations)
     summary = _validate(BoltzmannGenerator.load(folder, system, device=device), energy, system, state.seconds)
+    if samples is not None:
+        summary |= samples.summary() | _likelihoods(state.metrics)
     summary |= {"settings": settings.as_dict(), "hardware": _hardware(device)}
     write_atomically(folder / SUMMARY, json.dumps(summary, indent=1).encode())
     return summary
@@ -93,6 +120,14 @@ def _validate(generator: BoltzmannGenerator, energy: CountedEnergy, system: Syst
         "seed": generator.seed,
         "versions": {"boltzgen": __version__, "torch": torch.__version__, "openmm": metadata.version("openmm"), "python": platform.python_version()},
     }
+
+
+def _likelihoods(metrics: list[dict[str, Any]]) -> dict[str, Any]:
+    """Negative log-likelihoods of the parameters that were kept: after the best round on data alone, or the last one with energies."""
+    data = [m for m in metrics if m["stage"] == "data"]
+    best = min(data, key=lambda m: m["held_out_nll"])
+    kept = metrics[-1] if metrics[-1]["stage"] == "final" else best
+    return {"held_out_nll": kept["held_out_nll"], "data_nll": best["nll"], "best_data_round": best["round"]}
 
 
 def _reference(system: System) -> str:

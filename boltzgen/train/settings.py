@@ -8,6 +8,8 @@ from typing import Any, Self
 class Settings:
     """How a generator is trained: reverse KL at a high temperature, adaptive annealing, then refinement at the target temperature.
 
+    With data, maximum likelihood takes the place of the first two, and the refinement is left out unless energies are used as well.
+
     Attributes:
         start_temperature: K, where reverse KL loses no mode.
         warmup_rounds, warmup_steps, warmup_batch, warmup_rate: reverse KL; steps in each round, draws in each step, Adam's rate.
@@ -22,6 +24,11 @@ class Settings:
         kl_weight: the loss is `log_dispersion` plus this much of `forward_kl`, whose gradient is noisy even at the optimum.
         average_decay: decay of the exponential average of the weights in the refinement, per step.
         max_norm: gradients are scaled down to this norm.
+        data_rounds, data_steps, data_batch, data_rate: training on data; the rate falls by one cosine to zero over all rounds.
+        data_patience: it ends after so many rounds without a better likelihood of the frames held out; the best round's parameters are kept.
+        data_decay: Adam's rate times this is the share by which the weight matrices shrink in each step of maximum likelihood, against overfitting.
+        data_share: share of data in each batch of the refinement, see `energies_and_data`.
+        data_weight: what `forward_kl` on the data counts beside the log-dispersion where energies are used as well.
     """
 
     start_temperature: float = 1200.0
@@ -48,6 +55,14 @@ class Settings:
     kl_weight: float = 0.1
     average_decay: float = 0.99
     max_norm: float = 100.0
+    data_rounds: int = 8
+    data_steps: int = 90
+    data_batch: int = 1024
+    data_rate: float = 1e-3
+    data_decay: float = 5.0
+    data_patience: int = 3
+    data_share: float = 0.5
+    data_weight: float = 0.1
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

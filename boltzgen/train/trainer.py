@@ -4,21 +4,23 @@ import copy
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from boltzgen.coordinates.pullback import PullbackEnergy
 from boltzgen.energy.base import CountedEnergy
-from boltzgen.flow.flow import Flow
+from boltzgen.flow.flow import Flow, HierarchicalFlow
 from boltzgen.generator import BoltzmannGenerator, random_stream
 from boltzgen.reweighting import effective_sample_size, log_z, sampling_efficiency
 from boltzgen.train.annealing import draw_round, next_temperature
-from boltzgen.train.objectives import forward_kl, log_dispersion, reverse_kl
-from boltzgen.train.replay import Replay
+from boltzgen.train.data import Data
+from boltzgen.train.objectives import energies_and_data, forward_kl, log_dispersion, reverse_kl
+from boltzgen.train.replay import Batches, Replay
 from boltzgen.train.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -31,7 +33,8 @@ _DRAW_BATCH = 8192
 class Progress:
     """Where a run stands, for a progress bar.
 
-    `fraction` is of the whole run's expected work; `efficiency` that of the last round's draws at its temperature (NaN before the first).
+    `fraction` is of the whole run's expected work; `efficiency` that of the last round's draws at its temperature (NaN before the first, and in
+    training on data, where nothing is drawn).
     """
 
     stage: str
@@ -49,9 +52,10 @@ class TrainingState:
     """Everything that a run needs to go on, saved after each round.
 
     Attributes:
-        stage: "warmup", "anneal", "final" or "done"; `stage_round` counts within it and `round_index` over the run.
+        stage: "warmup", "anneal" (or "data" in place of both), "final" or "done"; `stage_round` counts within it and `round_index` over the run.
         temperature: K at which the flow is trained now.
-        average: exponential average of the flow's parameters, empty before the refinement.
+        average: exponential average of the flow's parameters, empty before the refinement; in training on data too.
+        best: the average after the round of the best likelihood of the frames held out, empty where there is no data.
         hot: the torsions' flow as it was at the hot temperature, or None.
         metrics: one record for each round.
     """
@@ -65,18 +69,33 @@ class TrainingState:
     temperature: float = 0.0
     seconds: float = 0.0
     average: dict[str, Tensor] = field(default_factory=dict)
+    best: dict[str, Tensor] = field(default_factory=dict)
     hot: Flow | None = None
     metrics: list[dict[str, Any]] = field(default_factory=list)
+
+    @contextmanager
+    def using(self, parameters: dict[str, Tensor]) -> Iterator[HierarchicalFlow]:
+        """The generator's flow with other parameters (none: its own) for as long as the block lasts."""
+        flow = self.generator.flow
+        if not parameters:
+            yield flow
+            return
+        trained = {k: v.clone() for k, v in flow.state_dict().items()}
+        flow.load_state_dict(parameters)
+        try:
+            yield flow
+        finally:
+            flow.load_state_dict(trained)
 
     def set_hot(self) -> None:
         """Keep the torsions' flow as it is now as the hot one."""
         self.hot = copy.deepcopy(self.generator.flow.leading).requires_grad_(False)
 
 
-def start(generator: BoltzmannGenerator, settings: Settings) -> TrainingState:
-    """The state before the first round."""
+def start(generator: BoltzmannGenerator, settings: Settings, *, stage: str = "warmup") -> TrainingState:
+    """The state before the first round, at the temperature of the generator: "warmup" to train from energies, "data" to begin with data."""
     optimizer = torch.optim.Adam(generator.flow.parameters(), lr=settings.warmup_rate)
-    return TrainingState(generator, optimizer, Replay(settings.replay), temperature=settings.start_temperature)
+    return TrainingState(generator, optimizer, Replay(settings.replay), stage, temperature=generator.temperature)
 
 
 class Trainer:
@@ -87,9 +106,20 @@ class Trainer:
     """
 
     def __init__(
-        self, energy: CountedEnergy, target_temperature: float, settings: Settings, *, seed: int, progress: Callable[[Progress], None] | None = None
+        self,
+        energy: CountedEnergy,
+        target_temperature: float,
+        settings: Settings,
+        *,
+        seed: int,
+        data: Data | None = None,
+        progress: Callable[[Progress], None] | None = None,
     ) -> None:
         self.energy, self.target, self.settings, self.seed, self.progress = energy, target_temperature, settings, seed, progress
+        self.data: Data | None = None
+        self.held_out: Data | None = None
+        if data is not None:
+            self.data, self.held_out = data.split()
 
     def run_round(self, state: TrainingState) -> None:
         """Advance `state` by one round, in place."""
@@ -98,12 +128,18 @@ class Trainer:
         record: dict[str, Any] = {"round": state.round_index, "stage": state.stage}
         if state.stage == "warmup":
             record |= self._warmup(state, stream, began)
+        elif state.stage == "data":
+            record |= self._on_data(state, stream, began)
         else:
             record |= self._reweighted(state, stream, began)
+        if self.held_out is not None:
+            record |= {"held_out_nll": self._held_out_nll(state)}
         state.generator.temperature = state.temperature
         state.seconds += time.perf_counter() - began
         state.metrics.append(record | {"temperature": state.temperature, "n_energy_evaluations": self.energy.n_evaluations, "seconds": state.seconds})
         state.round_index += 1
+        if self.held_out is not None:
+            self._keep_best(state)
         self._advance(state)
 
     def _advance(self, state: TrainingState) -> None:
@@ -113,6 +149,10 @@ class Trainer:
         following = state.stage
         if state.stage == "warmup" and state.stage_round == s.warmup_rounds:
             following = "anneal"
+        elif state.stage == "data" and (state.stage_round == s.data_rounds or self._is_stale(state)):
+            state.generator.flow.load_state_dict(state.best)
+            state.average = {}
+            following = "final" if self.mixed else "done"
         elif state.stage == "anneal" and state.temperature <= self.target:
             following = "final"
         elif state.stage == "final" and state.stage_round == s.final_rounds:
@@ -146,7 +186,10 @@ class Trainer:
                 state.set_hot()
             state.temperature = next_temperature(drawn, state.temperature, self.target, keep=s.keep, at_most=s.at_most)
         steps, size = (s.final_steps, s.final_batch) if final else (s.anneal_steps, s.anneal_batch)
-        batches = state.replay.draw_batches(steps, size, state.temperature, spread=s.spread, boost=s.boost, generator=stream)
+        n_data = int(s.data_share * size) if self.mixed else 0
+        batches = state.replay.draw_batches(steps, size - n_data, state.temperature, spread=s.spread, boost=s.boost, generator=stream)
+        if n_data:
+            batches = Batches(*(torch.cat(pair, dim=1) for pair in zip(batches, self._data_batches(steps, n_data, stream), strict=True)))
         losses, skipped = [], 0
         for step, (y, u, weight) in enumerate(zip(*batches, strict=True)):
             if final:
@@ -154,13 +197,70 @@ class Trainer:
             else:
                 _set_rate(state.optimizer, s.anneal_rate * _cosine(step / steps, floor=0.1))
             log_q = flow.log_prob(y)
-            loss = s.kl_weight * forward_kl(log_q, weight) + log_dispersion(log_q, u)
+            if n_data:
+                loss = energies_and_data(log_q, u, weight, n_data, kl_weight=s.kl_weight, data_weight=s.data_weight)
+            else:
+                loss = s.kl_weight * forward_kl(log_q, weight) + log_dispersion(log_q, u)
             skipped += not self._step(state, loss)
             if final:
                 _update_average(state.average, flow.state_dict(), s.average_decay)
             losses.append(float(loss.detach()))
             self._report(state, losses[-1], record["efficiency"], step / steps, began)
         return record | {"loss": sum(losses) / len(losses), "skipped_steps": skipped}
+
+    def _on_data(self, state: TrainingState, stream: torch.Generator, began: float) -> dict[str, Any]:
+        """Train on the data: by maximum likelihood, or where its energies are known mostly by their log-dispersion."""
+        s, flow = self.settings, state.generator.flow
+        losses, likelihoods, skipped = [], [], 0
+        for step, (y, u, weight) in enumerate(zip(*self._data_batches(s.data_steps, s.data_batch, stream), strict=True)):
+            rate = s.data_rate * _cosine((state.stage_round * s.data_steps + step) / (s.data_rounds * s.data_steps))
+            _set_rate(state.optimizer, rate)
+            log_q = flow.log_prob(y)
+            likelihood = forward_kl(log_q, weight)
+            loss = s.data_weight * likelihood + log_dispersion(log_q, u) if self.mixed else likelihood
+            skipped += not self._step(state, loss)
+            if not self.mixed:
+                _shrink_matrices(flow, rate * s.data_decay)
+            _update_average(state.average, flow.state_dict(), s.average_decay)
+            losses.append(float(loss.detach()))
+            likelihoods.append(float(likelihood.detach()))
+            self._report(state, losses[-1], math.nan, step / s.data_steps, began)
+        assert self.data is not None
+        nll = sum(likelihoods) / len(likelihoods) + _mean(self.data.log_det, self.data.weight)
+        return {"loss": sum(losses) / len(losses), "nll": nll, "skipped_steps": skipped}
+
+    @property
+    def mixed(self) -> bool:
+        """Whether training goes on with energies after the data alone."""
+        return self.data is not None and self.data.potential is not None
+
+    def _data_batches(self, n_batches: int, batch: int, stream: torch.Generator) -> Batches:
+        """Batches of training frames, each frame as often as any other, with u_y (NaN where energies are not known) and weights."""
+        assert self.data is not None
+        n = len(self.data)
+        shuffled = [torch.randperm(n, generator=stream, device=stream.device) for _ in range(math.ceil(n_batches * batch / n))]
+        index = torch.cat(shuffled)[: n_batches * batch]
+        y, weight = self.data.y[index], self.data.weight[index]
+        u = self.data.reduced(self.target)[index] if self.mixed else torch.full_like(weight, math.nan)
+        return Batches(*(t.unflatten(0, (n_batches, batch)).to(y.dtype) for t in (y, u, weight)))
+
+    @torch.no_grad()
+    def _held_out_nll(self, state: TrainingState) -> float:
+        """-log q(x) of the frames held out, weighted mean, under the averaged parameters."""
+        assert self.held_out is not None
+        with state.using(state.average) as flow:
+            log_q = torch.cat([flow.log_prob(y) for y in self.held_out.y.split(_DRAW_BATCH)])
+        return _mean(self.held_out.log_det - log_q.double(), self.held_out.weight)
+
+    def _keep_best(self, state: TrainingState) -> None:
+        """Keep the averaged parameters if no earlier round on data alone held out better; in the refinement, always."""
+        found = [m["held_out_nll"] for m in state.metrics]
+        if state.stage != "data" or len(found) == 1 or found[-1] < min(found[:-1]):
+            state.best = {k: v.clone() for k, v in state.average.items()}
+
+    def _is_stale(self, state: TrainingState) -> bool:
+        found = [m["held_out_nll"] for m in state.metrics]
+        return len(found) - 1 - found.index(min(found)) >= self.settings.data_patience
 
     def _step(self, state: TrainingState, loss: Tensor) -> bool:
         """One step of the optimizer, or none where the gradient is not finite; whether it was made."""
@@ -184,6 +284,8 @@ class Trainer:
     def _fraction(self, state: TrainingState, part: float) -> float:
         """Share of the run's work done, from samples trained on; annealing is measured by how far log T has come."""
         s = self.settings
+        if self.data is not None:
+            return self._fraction_with_data(state, part)
         warmup = s.warmup_rounds * s.warmup_steps * s.warmup_batch
         anneal = 9 * (s.anneal_steps * s.anneal_batch + s.round_samples / 2)
         final = s.final_rounds * (s.final_steps * s.final_batch + s.round_samples / 2)
@@ -195,6 +297,14 @@ class Trainer:
         else:
             done = warmup + anneal + final * (state.stage_round + part) / s.final_rounds
         return done / (warmup + anneal + final)
+
+    def _fraction_with_data(self, state: TrainingState, part: float) -> float:
+        s = self.settings
+        data = s.data_rounds * s.data_steps * s.data_batch
+        final = s.final_rounds * (s.final_steps * s.final_batch + s.round_samples / 2) if self.mixed else 0.0
+        if state.stage == "data":
+            return data * (state.stage_round + part) / s.data_rounds / (data + final)
+        return (data + final * (state.stage_round + part) / s.final_rounds) / (data + final)
 
 
 def _diagnose(own: Tensor, mixture: Tensor) -> dict[str, float]:
@@ -208,6 +318,18 @@ def _diagnose(own: Tensor, mixture: Tensor) -> dict[str, float]:
         "log_z_error": error,
         "fraction_outside_domain": float((own == -math.inf).double().mean()),
     }
+
+
+def _mean(values: Tensor, weight: Tensor) -> float:
+    return float((values * weight).sum() / weight.sum())
+
+
+@torch.no_grad()
+def _shrink_matrices(module: nn.Module, share: float) -> None:
+    """Decoupled weight decay (Loshchilov and Hutter 2019, arXiv:1711.05101) of matrices alone: biases hold the harmonic approximation."""
+    for parameter in module.parameters():
+        if parameter.dim() > 1:
+            parameter.mul_(1 - share)
 
 
 def _cosine(done: float, floor: float = 0.0) -> float:

@@ -10,7 +10,7 @@ from boltzgen.distribution import Distribution
 from boltzgen.flow.base import Product, StandardNormal
 from boltzgen.flow.flow import Flow
 from boltzgen.flow.resampled import ResampledTorus
-from boltzgen.train.objectives import forward_kl, log_dispersion, reverse_kl
+from boltzgen.train.objectives import energies_and_data, forward_kl, log_dispersion, reverse_kl
 from boltzgen.transform import Transform
 
 
@@ -185,3 +185,26 @@ def test_log_dispersion() -> None:
     noise = torch.randn(10_000, generator=generator, dtype=torch.float64)
     assert float(log_dispersion(-u + 1e-3 * noise, u)) == pytest.approx(0.5e-6 * float(noise.var()), rel=1e-3)
     assert float(log_dispersion(-u + 1e6 * noise, u, width=2.0)) == pytest.approx(2e6 * float((noise - noise.mean()).abs().mean()), rel=1e-3)
+
+
+def test_energies_and_data_is_the_weighted_sum() -> None:
+    """Value and gradient: forward KL of the draws, forward KL of the data, and the log-dispersion of both about one mean."""
+    flow, target = toy_flow(), ToyTarget()
+    with torch.no_grad():
+        y = flow.draw((50,), generator=torch.Generator().manual_seed(6))[0]
+    u, weights = target(y), torch.rand(50, generator=torch.Generator().manual_seed(7)).double()
+
+    def gradient(loss: Tensor) -> Tensor:
+        flow.zero_grad()
+        loss.backward()
+        return gradients(flow)
+
+    def pieces() -> list[Tensor]:
+        log_q = flow.log_prob(y)
+        return [forward_kl(log_q[:30], weights[:30]), forward_kl(log_q[30:], weights[30:]), log_dispersion(log_q, u)]
+
+    parts = [gradient(pieces()[k]) for k in range(3)]
+    loss = energies_and_data(flow.log_prob(y), u, weights, 20, kl_weight=0.3, data_weight=0.7)
+    assert float(loss.detach()) == pytest.approx(sum(c * float(p.detach()) for c, p in zip((0.3, 0.7, 1.0), pieces(), strict=True)))
+    assert all(p.abs().max() > 0.01 for p in parts)
+    assert torch.allclose(gradient(loss), 0.3 * parts[0] + 0.7 * parts[1] + parts[2], atol=1e-12)

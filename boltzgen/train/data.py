@@ -1,0 +1,172 @@
+"""Samples of the target from elsewhere (MD, another generator) as training data: frames in flow coordinates, on the domain."""
+
+import json
+import logging
+import os
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from boltzgen import units
+from boltzgen.coordinates.molecular import MolecularCoordinates
+from boltzgen.energy.base import Energy
+from boltzgen.generator import read_tensors, write_atomically
+from boltzgen.reweighting import effective_sample_size
+from boltzgen.system import System
+from boltzgen.trajectory import iter_frames
+
+logger = logging.getLogger(__name__)
+
+DATA = "data.safetensors"
+#: Fewest frames that a density is fitted to.
+MINIMUM = 100
+#: One frame in ten is held out, in contiguous blocks: neighbours in time are alike, so that single frames would be seen from both sides.
+_BLOCKS, _HELD_EVERY = 100, 10
+#: A bond of a constrained simulation varies less than this share of its thermal width, rounding of the file included.
+_RIGID = 0.3
+_WEIGHTLESS = "zero weight"
+
+
+@dataclass(frozen=True)
+class Data:
+    """Frames that the target at its temperature is represented by; all (n,) but y (n, n_dims).
+
+    Attributes:
+        y: flow coordinates, float32.
+        log_det: log|det dx/dy|, float64.
+        weight: what each frame counts, float64, of mean 1.
+        potential: U in kJ/mol, float64, where training is to use energies, else None.
+        source: file that they come from.
+        n_read: frames in it.
+        dropped: frames left out, by reason.
+    """
+
+    y: Tensor
+    log_det: Tensor
+    weight: Tensor
+    potential: Tensor | None = None
+    source: str = ""
+    n_read: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def __getitem__(self, index: Tensor) -> "Data":
+        """The frames of a boolean mask or an index tensor."""
+        potential = None if self.potential is None else self.potential[index]
+        return replace(self, y=self.y[index], log_det=self.log_det[index], weight=self.weight[index], potential=potential)
+
+    def reduced(self, temperature: float) -> Tensor:
+        """u_y (n,) in kT at a temperature [K]; needs the potential."""
+        assert self.potential is not None
+        return self.potential / units.kt(temperature) - self.log_det
+
+    def split(self) -> "tuple[Data, Data]":
+        """(training, held out): each tenth of a hundred consecutive blocks of frames is held out."""
+        held = torch.arange(len(self), device=self.y.device) * _BLOCKS // len(self) % _HELD_EVERY == _HELD_EVERY - 1
+        return self[~held], self[held]
+
+    def summary(self) -> dict[str, Any]:
+        """What was read, used and dropped, for a run's summary."""
+        return {
+            "data": self.source,
+            "n_frames": self.n_read,
+            "n_frames_used": len(self),
+            "effective_frames": effective_sample_size(self.weight.log()),
+            "frames_dropped": self.dropped,
+        }
+
+    def to(self, device: str) -> "Data":
+        potential = None if self.potential is None else self.potential.to(device)
+        return replace(self, y=self.y.to(device), log_det=self.log_det.to(device), weight=self.weight.to(device), potential=potential)
+
+    def save(self, folder: Path) -> None:
+        """Write `data.safetensors` at once or not at all: what a resumed run goes on with."""
+        tensors = {"y": self.y, "log_det": self.log_det, "weight": self.weight}
+        if self.potential is not None:
+            tensors["potential"] = self.potential
+        metadata = {"source": self.source, "n_read": self.n_read, "dropped": self.dropped}
+        write_atomically(folder / DATA, save({k: v.cpu().contiguous() for k, v in tensors.items()}, metadata={"boltzgen": json.dumps(metadata)}))
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        metadata, tensors = read_tensors(folder / DATA)
+        return cls(tensors["y"], tensors["log_det"], tensors["weight"], tensors.get("potential"), **metadata)
+
+
+@torch.no_grad()
+def read_data(
+    path: str | os.PathLike[str],
+    system: System,
+    coordinates: MolecularCoordinates,
+    *,
+    topology: str | os.PathLike[str] | None = None,
+    energy: Energy | None = None,
+) -> Data:
+    """Read a trajectory sampled from the Boltzmann distribution of `system` at its temperature; see `iter_frames` for formats and checks.
+
+    Methyl hydrogens are first given the domain's labels (they are equivalent); frames outside the domain are then dropped and counted by reason.
+    Memory: 4 bytes for each of the 3n - 6 coordinates of a frame.
+
+    Args:
+        energy: evaluated once for each frame that is kept, for training on data and energies together.
+
+    Raises:
+        FileNotFoundError, ValueError: as `iter_frames`; or fewer than 100 frames are left; or bonds do not vary, as under constraints.
+    """
+    parts: list[tuple[Tensor, ...]] = []
+    dropped: Counter[str] = Counter()
+    n_read = 0
+    for x, log_w in iter_frames(path, system, topology=topology):
+        n_read += len(x)
+        x = coordinates.canonical(x.double())
+        y, log_det = coordinates.inverse(x)
+        kept = _inside(coordinates, y, log_w, dropped)
+        # `inverse` gives log|det dy/dx|.
+        columns = [y[kept].float(), -log_det[kept], log_w[kept]]
+        if energy is not None:
+            columns.append(energy.potential(x[kept]))
+        parts.append(tuple(columns))
+    y, log_det, log_w, *potential = (torch.cat(p) for p in zip(*parts, strict=True))
+    _check_rest(Path(path), len(y), n_read, dropped)
+    _check_flexible(coordinates, y)
+    weight = torch.softmax(log_w, 0) * len(y)
+    for reason, count in dropped.items():
+        logger.info("%s: dropped %d of %d frames: %s", path, count, n_read, reason)
+    return Data(y, log_det, weight, potential[0] if potential else None, str(path), n_read, dict(dropped))
+
+
+def _inside(coordinates: MolecularCoordinates, y: Tensor, log_w: Tensor, dropped: Counter[str]) -> Tensor:
+    """Whether each frame has weight and lies in the domain, bool (n,); others are counted in `dropped` under the first reason that applies."""
+    kept = torch.ones(len(y), dtype=torch.bool)
+    for reason, met in {_WEIGHTLESS: log_w > -torch.inf, **coordinates.domain_conditions(y)}.items():
+        if lost := int((kept & ~met).sum()):
+            dropped[reason] += lost
+        kept &= met
+    return kept
+
+
+def _check_rest(path: Path, n_left: int, n_read: int, dropped: Counter[str]) -> None:
+    if n_left >= MINIMUM:
+        return
+    if dropped["other enantiomer"] == n_read:
+        raise ValueError(f"all {n_read} frames of {path} are the other enantiomer; mirror the frames or build the system from the same molecule")
+    reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.most_common()) or "none"
+    raise ValueError(f"{path} leaves {n_left} of {n_read} frames to train on, expected at least {MINIMUM}; dropped as outside the domain: {reasons}")
+
+
+def _check_flexible(coordinates: MolecularCoordinates, y: Tensor) -> None:
+    """Raise if a bond has no width: a density on all coordinates cannot be fitted to a simulation with constraints."""
+    bonds = [i for i, k in enumerate(coordinates.narrow_index) if k < coordinates.n_atoms - 1]
+    rigid = int((y[:, coordinates.n_circles :][:, bonds].std(0) < _RIGID).sum())
+    if rigid:
+        raise ValueError(
+            f"{rigid} of {len(bonds)} bonds hardly vary in these frames: they come from a simulation with constraints, but the system has none; "
+            "run it with constraints=None (and a time step of 1 fs or less)"
+        )
