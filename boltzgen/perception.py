@@ -3,7 +3,7 @@
 Everything here is found from elements and bonds alone; no residue or atom names are typed in.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 Quadruple = tuple[int, int, int, int]
@@ -99,3 +99,13 @@ class MolecularGraph:
         """Carbons with four topologically different neighbours."""
         classes = self.equivalence_classes()
         return [i for i, n in enumerate(self.neighbours) if self.elements[i] == "C" and len(n) == 4 and len({classes[j] for j in n}) == 4]
+
+
+def backbone_pairs(torsions: Mapping[str, Quadruple]) -> list[tuple[str, str]]:
+    """Names of the (phi, psi) of each residue that has both: the phi C-N-CA-C and the psi N-CA-C-N that share N-CA-C.
+
+    >>> backbone_pairs({"phi": (4, 6, 8, 14), "psi": (6, 8, 14, 16)})
+    [('phi', 'psi')]
+    """
+    psi_of = {atoms[:3]: name for name, atoms in torsions.items() if name.startswith("psi")}
+    return [(name, psi_of[atoms[1:]]) for name, atoms in torsions.items() if name.startswith("phi") and atoms[1:] in psi_of]

@@ -91,6 +91,12 @@ def log_z(log_w: Tensor) -> tuple[float, float]:
     return estimate, math.sqrt(max(n / effective_sample_size(values) - 1.0, 0.0) / (n - 1))
 
 
+def dihedrals(x: Tensor, atoms: Quadruple) -> Tensor:
+    """The torsion of four atoms in every conformation, (...) in (-pi, pi], of positions x (..., n_atoms, 3)."""
+    a, b, c, d = atoms
+    return dihedral(x[..., a, :], x[..., b, :], x[..., c, :], x[..., d, :])
+
+
 class Molecule(Protocol):
     """What samples need to know of their molecule to name regions: a `System`, or the header of a samples file."""
 
@@ -179,8 +185,7 @@ class WeightedSamples:
         torsions = self._molecule().torsions
         if name not in torsions:
             raise ValueError(f"no torsion called {name!r} in this molecule; it has: {', '.join(torsions) or 'none'}")
-        a, b, c, d = torsions[name]
-        return dihedral(self.x[:, a], self.x[:, b], self.x[:, c], self.x[:, d])
+        return dihedrals(self.x, torsions[name])
 
     def populations(self, **options: Any) -> "list[BasinPopulation]":
         """Weighted populations of the molecule's basins with intervals; options are `free_energy.basin_populations`'s."""

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +18,7 @@ from boltzgen.reweighting import WeightedSamples, clip_log_weights, sampling_eff
 from boltzgen.samples import read_header, read_samples
 from boltzgen.system import System, shipped_systems
 from tests.posing import made_up_samples
+from tests.standin import stand_in
 
 
 class FakeGenerator:
@@ -72,7 +74,7 @@ def test_help_version_and_systems(capfd: pytest.CaptureFixture[str]) -> None:
         code, out, err = call(capfd, *arguments)
         assert code == 0
         assert err == ""
-        assert all(c in out for c in ("systems", "train", "sample", "analyze", "export"))
+        assert all(c in out for c in ("systems", "train", "sample", "analyze", "evaluate", "export"))
     assert call(capfd, "--version") == (0, f"boltzgen {__version__}\n", "")
     code, out, _ = call(capfd, "systems")
     assert code == 0
@@ -155,6 +157,43 @@ def test_analyze(run_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert "< " in rows["alphaL"]
     assert " .. " in rows["alphaR"]
     assert "ramachandran.png" in out
+
+
+def test_evaluate(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    stand_in().save(tmp_path / "r.h5")
+    arguments = ("evaluate", "alanine_dipeptide", "--reference", tmp_path / "r.h5", "-n", 1024, "--seed", 4)
+    code, out, err = call(capfd, *arguments, "--json", "-o", tmp_path / "out")
+    assert code == 0
+    assert out.count("\n") == 1
+    result = json.loads(out)
+    assert all(f"warning: {warning}\n" in err for warning in result["warnings"])
+    assert not result["flagged"]
+    assert (result["n_samples"], result["seed"]) == (1024, 4)
+    assert result == json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"evaluation.json", "evaluation.md", "evaluation.png", "evaluation.pdf"}
+    code, out, _ = call(capfd, *arguments)
+    assert code == 0
+    assert all(line in out for line in result["conventions"])
+    assert f"{result['log_z']:.4f} ± {result['log_z_error']:.4f}" in out
+    assert len([line for line in out.splitlines() if line.startswith(("C7ax", "alphaL", "alphaR", "C7eq", "C5"))]) == 5
+
+
+def test_evaluate_needs_the_systems_own_reference(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    source = shipped_systems()["alanine_dipeptide"]
+    for file in ("topology.pdb", "checkpoint.safetensors"):
+        (tmp_path / file).write_bytes((source / file).read_bytes())
+    text = (source / "system.toml").read_text()
+    (tmp_path / "system.toml").write_text(text)
+    code, out, err = call(capfd, "evaluate", tmp_path, "-n", 500)
+    assert (code, out) == (2, "")
+    assert "has no reference.h5 of its own" in err
+    stand_in().save(tmp_path / "reference.h5")
+    assert call(capfd, "evaluate", tmp_path, "-n", 500)[0] == 0
+    replace(stand_in(), fingerprint="another").save(tmp_path / "reference.h5")
+    code, out, err = call(capfd, "evaluate", tmp_path, "-n", 500)
+    assert (code, out) == (2, "")
+    assert "is a reference of another system" in err
+    assert err.count("\n") == 1
 
 
 def test_export(run_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -256,6 +295,9 @@ def test_a_run_a_folder_and_a_name_are_found(run_folder: Path, tmp_path: Path, c
         (["analyze", "{tmp}/none.h5", "-o", "{tmp}/out"], "no samples file at"),
         (["analyze", "{run}/summary.json", "-o", "{tmp}/out"], "not an HDF5 file"),
         (["analyze", "{good}", "-o", "{good}"], "File exists: "),
+        (["evaluate", "{run}", "--reference", "{tmp}/none.h5"], "no reference file at"),
+        (["evaluate", "{run}", "--reference", "{good}"], "not a whole reference file"),
+        (["evaluate", "{run}", "-n", "5"], "Invalid value for '-n'"),
         (["export", "{good}", "{tmp}/out.txt"], ".dcd or .xtc or .pdb"),
         (["export", "{tmp}/none.h5", "{tmp}/out.dcd"], "no samples file at"),
         (["export", "{good}", "{tmp}/out.dcd", "--resample", "0"], "Invalid value for '--resample'"),

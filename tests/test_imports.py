@@ -17,8 +17,8 @@ LAYERS = {
     **dict.fromkeys(["energy", "simulate"], 2),
     **dict.fromkeys(["coordinates"], 3),
     # Weights are arithmetic on arrays, and training works on a generator: both lie below it.
-    **dict.fromkeys(["flow", "free_energy", "reweighting"], 4),
-    **dict.fromkeys(["samples", "trajectory", "generator"], 5),
+    **dict.fromkeys(["flow", "free_energy", "histograms", "reweighting"], 4),
+    **dict.fromkeys(["samples", "trajectory", "generator", "reference", "reference_file"], 5),
     **dict.fromkeys(["train"], 6),
     **dict.fromkeys(["analysis"], 7),
     **dict.fromkeys(["cli", "__main__"], 8),

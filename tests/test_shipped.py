@@ -11,7 +11,8 @@ import torch
 
 from boltzgen.cli import main
 from boltzgen.generator import CHECKPOINT, BoltzmannGenerator, read_tensors
-from boltzgen.system import System
+from boltzgen.reference import REFERENCE
+from boltzgen.system import System, shipped_systems
 
 SEEDS = (11, 12, 13)
 N = 8192
@@ -54,6 +55,20 @@ def test_float32_densities_are_good_to_a_ten_thousandth() -> None:
     y, drawn, _ = flow.draw((20_000,), generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(flow.log_prob(y), drawn, atol=2e-4, rtol=0)
     torch.testing.assert_close(flow.double().log_prob(y.double()), drawn.double(), atol=2e-4, rtol=0)
+
+
+SHIPPED = shipped_systems()["alanine_dipeptide"]
+
+
+@pytest.mark.skipif(not (SHIPPED / REFERENCE).is_file(), reason="no reference ships yet")
+def test_the_generator_agrees_with_the_shipped_reference(capsys: pytest.CaptureFixture[str]) -> None:
+    """Reweighted populations and marginals within the combined errors, and nothing missing."""
+    assert (SHIPPED / REFERENCE).stat().st_size <= 5_000_000
+    result = printed(capsys, "evaluate", "alanine_dipeptide", "-n", "30000", "--json")
+    assert result["missing_modes"] == []
+    assert max(abs(b["z"]) for b in result["basins"]) < 4
+    assert abs(result["marginals"][0]["z"]) < 5
+    assert abs(result["eubo"] - result["log_z"]) < 0.1
 
 
 def test_checkpoint_says_what_it_is() -> None:

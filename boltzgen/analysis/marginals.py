@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from boltzgen.histograms import angle_bins
+
 
 @dataclass(frozen=True)
 class TorsionDensity:
@@ -33,12 +35,3 @@ def torsion_density(angle: np.ndarray, weights: np.ndarray, n_bins: int = 90) ->
 def bin_centres(n_bins: int) -> np.ndarray:
     """Centres of n_bins equal bins over -180..180, in degrees."""
     return -180.0 + (np.arange(n_bins) + 0.5) * 360.0 / n_bins
-
-
-def angle_bins(angle: np.ndarray, n_bins: int) -> np.ndarray:
-    """Bin of each angle [radians] on the circle, int64 of the same shape: -180 and 180 degrees fall into the same, first, bin.
-
-    An angle that is not a number (a draw without weight) is put into bin 0.
-    """
-    turns = np.nan_to_num(np.asarray(angle, dtype=np.float64) / (2 * np.pi) + 0.5)
-    return np.floor(np.mod(turns, 1.0) * n_bins).astype(np.int64) % n_bins

@@ -14,8 +14,8 @@ from scipy import ndimage
 
 from boltzgen.analysis.marginals import TorsionDensity, torsion_density
 from boltzgen.analysis.ramachandran import Ramachandran, ramachandran, suitable_bins
-from boltzgen.analysis.torsions import backbone_pairs
 from boltzgen.free_energy import assign_basins
+from boltzgen.perception import backbone_pairs
 from boltzgen.reweighting import WeightedSamples, effective_sample_size, normalized_weights
 from boltzgen.system import Basin
 

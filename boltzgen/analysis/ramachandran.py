@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from boltzgen.analysis.marginals import angle_bins, bin_centres
+from boltzgen.analysis.marginals import bin_centres
+from boltzgen.histograms import angle_bins
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ import torch
 from boltzgen import reweighting
 from boltzgen.analysis.plots import ramachandran_figure
 from boltzgen.analysis.ramachandran import Ramachandran, ramachandran, suitable_bins
-from boltzgen.analysis.torsions import backbone_pairs, torsion_values
+from boltzgen.analysis.torsions import torsion_values
 from boltzgen.free_energy import assign_basins, basin_populations
+from boltzgen.perception import backbone_pairs
 from boltzgen.samples import SamplesHeader, iter_samples, read_header
 
 

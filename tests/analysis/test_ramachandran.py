@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy import special
 
-from boltzgen.analysis.marginals import angle_bins, bin_centres, torsion_density
+from boltzgen.analysis.marginals import bin_centres, torsion_density
 from boltzgen.analysis.ramachandran import ramachandran, suitable_bins
+from boltzgen.histograms import angle_bins
 
 
 def torus_draws(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -4,7 +4,8 @@ import mdtraj
 import numpy as np
 import pytest
 
-from boltzgen.analysis.torsions import backbone_pairs, torsion_values
+from boltzgen.analysis.torsions import torsion_values
+from boltzgen.perception import backbone_pairs
 from boltzgen.reweighting import WeightedSamples
 from boltzgen.system import System
 from tests.posing import made_up_samples, pose

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from boltzgen.coordinates.internal import InternalCoordinates
 from boltzgen.coordinates.molecular import MolecularCoordinates
+from boltzgen.energy.choose import energy_for
 from boltzgen.system import System
 
 
@@ -160,3 +161,72 @@ def test_relabelling_a_methyl_moves_it_by_a_whole_circle(system: System, coordin
     assert torch.allclose(shift.round(), shift, atol=1e-9)
     assert (shift.abs().sum(-1) > 0.5).all()
     assert not coordinates.in_domain(back).any()
+
+
+METHYLS = ((0, 2, 3), (11, 12, 13), (19, 20, 21))
+
+
+def random_labels(x: Tensor, seed: int = 1) -> Tensor:
+    """The same conformations x (n, 22, 3) with the hydrogens of each methyl permuted at random, mirrored labellings included."""
+    rng, out = np.random.default_rng(seed), x.clone()
+    for methyl in METHYLS:
+        order = torch.from_numpy(rng.permuted(np.tile(methyl, (len(x), 1)), axis=1))
+        out[:, list(methyl)] = x[torch.arange(len(x))[:, None], order]
+    return out
+
+
+def test_the_methyls_are_where_the_tests_think(system: System) -> None:
+    assert sorted(h for _, h in system.graph.methyl_rotors()) == sorted(METHYLS)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_canonical_undoes_any_relabelling(system: System, coordinates: MolecularCoordinates, dtype: torch.dtype) -> None:
+    """Each conformation has one labelling in the domain, so the one it came from is found again, bit by bit, and with it its energy."""
+    x = coordinates(random_y(coordinates, 2000))[0].to(dtype)
+    relabelled = random_labels(x)
+    before = relabelled.clone()
+    changed = (relabelled != x).any(-1).any(-1)
+    assert changed.double().mean() > 0.9
+    assert (~coordinates.in_domain(coordinates.inverse(relabelled)[0])).equal(changed)
+    assert torch.equal(coordinates.canonical(relabelled), x)
+    assert torch.equal(relabelled, before)
+    assert torch.equal(coordinates.canonical(x), x)
+    assert coordinates.canonical(relabelled.reshape(20, 100, 22, 3)).shape == (20, 100, 22, 3)
+    energy = energy_for(system)
+    calm = coordinates.forward(random_y(coordinates, 50) * 0.5)[0]
+    torch.testing.assert_close(energy(coordinates.canonical(random_labels(calm))), energy(random_labels(calm)), atol=1e-8, rtol=1e-12)
+
+
+def test_canonical_leaves_the_rest_of_the_domain_to_the_rest(system: System, coordinates: MolecularCoordinates) -> None:
+    """The mirror image, a cis peptide bond and NaN are outside before and after."""
+    x = coordinates(random_y(coordinates, 200))[0]
+    mirrored = coordinates.canonical(x * torch.tensor([1.0, 1.0, -1.0], dtype=x.dtype))
+    assert not coordinates.in_domain(coordinates.inverse(mirrored)[0]).any()
+    y = coordinates.inverse(x)[0]
+    k = coordinates.narrow_index.index(internal_position(coordinates, 18)) + coordinates.n_circles
+    y[:, k] += math.pi / coordinates.scale[coordinates.narrow_index][k - coordinates.n_circles]
+    cis = random_labels(coordinates(y)[0])
+    assert not coordinates.in_domain(coordinates.inverse(coordinates.canonical(cis))[0]).any()
+    assert torch.equal(coordinates.canonical(torch.full_like(x, math.nan)).isnan(), torch.ones_like(x, dtype=torch.bool))
+
+
+def test_canonical_on_the_edge_of_the_third(coordinates: MolecularCoordinates) -> None:
+    """At 3 (tau - tau_ref) = +-pi two labellings are equally good: the result lies inside and is settled."""
+    y = random_y(coordinates, 400)
+    y[:, coordinates.n_full : coordinates.n_circles] = math.pi * (1 - 1e-15) * torch.sign(y[:, coordinates.n_full : coordinates.n_circles])
+    once = coordinates.canonical(random_labels(coordinates(y)[0]))
+    assert coordinates.in_domain(coordinates.inverse(once)[0]).all()
+    assert torch.equal(coordinates.canonical(once), once)
+
+
+def test_three_hydrogens_on_one_side_have_no_labelling(coordinates: MolecularCoordinates) -> None:
+    theta, r, where = methyl_grid(coordinates, 12)
+    r[:, where[0]], r[:, where[1]], r[:, where[2]] = theta[:, 0], theta[:, 1] - theta[:, 0], theta[:, 2] - theta[:, 0]
+    x = coordinates.internal(r)[0]
+    ordered = theta.sort(dim=-1).values
+    gaps = torch.cat((ordered.diff(dim=-1), 2 * math.pi - ordered[:, 2:] + ordered[:, :1]), dim=-1)
+    spread = (gaps < math.pi - 1e-9).all(-1) & (gaps > 1e-9).all(-1)
+    canonical = coordinates.canonical(x)
+    clear = spread | (gaps > math.pi + 1e-9).any(-1)
+    assert torch.equal(coordinates.in_domain(coordinates.inverse(canonical)[0])[clear], spread[clear])
+    assert torch.equal(canonical[clear & ~spread], x[clear & ~spread])

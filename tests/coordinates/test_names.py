@@ -1,0 +1,75 @@
+"""Names and values of internal coordinates, against mdtraj."""
+
+import math
+
+import mdtraj
+import numpy as np
+import pytest
+import torch
+
+from boltzgen.coordinates.molecular import MolecularCoordinates
+from boltzgen.coordinates.names import coordinate_names, coordinate_units, coordinate_values
+from boltzgen.system import System
+from tests.coordinates.test_coordinates import random_labels, random_y
+
+
+@pytest.fixture(scope="module")
+def system() -> System:
+    return System.load("alanine_dipeptide")
+
+
+@pytest.fixture(scope="module")
+def coordinates(system: System) -> MolecularCoordinates:
+    return MolecularCoordinates(system)
+
+
+def test_values_are_what_their_names_say(system: System, coordinates: MolecularCoordinates) -> None:
+    """Each bond, angle and torsion is computed from the atoms in its name."""
+    x = coordinates(random_y(coordinates, 20))[0]
+    values, inside = coordinate_values(coordinates, x)
+    names = coordinate_names(coordinates, system.graph.elements, system.torsions)
+    assert inside.all()
+    assert len(set(names)) == len(names) == 60
+    trajectory = mdtraj.Trajectory(x.numpy(), mdtraj.Topology.from_openmm(system.topology))
+    seen = set()
+    for k, name in enumerate(names):
+        kind, atoms = name.split()
+        seen.add(kind)
+        index = [int("".join(c for c in atom if c.isdigit())) - 1 for atom in atoms.split("-")]
+        assert all(atom.startswith(system.graph.elements[i]) for atom, i in zip(atoms.split("-"), index, strict=True))
+        if kind == "bond":
+            expected = mdtraj.compute_distances(trajectory, [index])[:, 0]
+        elif kind == "angle":
+            expected = mdtraj.compute_angles(trajectory, [index])[:, 0]
+        elif kind in ("phi", "psi", "torsion"):
+            expected = mdtraj.compute_dihedrals(trajectory, [index])[:, 0]
+        elif kind == "offset":
+            a, b, c, leader = index
+            beyond = (
+                next(r.third for r in coordinates.zmatrix.torsion_rows if r.atom == leader) if leader != coordinates.zmatrix.rows[2].atom else None
+            )
+            if beyond is None:  # an improper of the first atoms: its leader is the third atom, which has no torsion of its own
+                expected = mdtraj.compute_dihedrals(trajectory, [index])[:, 0]
+            else:
+                expected = np.subtract(*mdtraj.compute_dihedrals(trajectory, [[a, b, c, beyond], [leader, b, c, beyond]]).T)
+        else:
+            continue
+        np.testing.assert_allclose(np.abs(np.angle(np.exp(1j * (values[:, k] - expected)))), 0.0, atol=3e-4, err_msg=name)
+    assert seen == {"bond", "angle", "phi", "psi", "torsion", "offset", "methyl"}
+    assert names[:5] == ["phi C15-C9-N7-C5", "psi N17-C15-C9-N7", "methyl C2", "methyl C11", "methyl C19"]
+    assert "bond N7-C5" in names
+
+
+def test_units(coordinates: MolecularCoordinates) -> None:
+    names, units = coordinate_names(coordinates, ("X",) * 22), coordinate_units(coordinates)
+    assert [u == "nm" for u in units] == [n.startswith("bond") for n in names]
+
+
+def test_values_do_not_depend_on_the_labelling(coordinates: MolecularCoordinates) -> None:
+    x = coordinates(random_y(coordinates, 100))[0]
+    values, inside = coordinate_values(coordinates, random_labels(x))
+    expected, _ = coordinate_values(coordinates, x)
+    assert inside.all()
+    np.testing.assert_array_equal(values, expected)
+    assert np.abs(values[:, 2:5]).max() <= math.pi
+    assert not coordinate_values(coordinates, x * torch.tensor([1.0, 1.0, -1.0]))[1].any()
