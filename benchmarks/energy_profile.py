@@ -1,18 +1,22 @@
-"""Where the time of a batched T-FAB energy goes, term by term.
+"""Where the time of a batched T-FAB energy goes.
 
     python benchmarks/energy_profile.py [--batch 1024] [--threads 1] [--repeats 30]
 
-Prints the minimum over the repeats, in microseconds a configuration: each term with the distances at hand, and the whole energy without
-and with its gradient. Configurations are draws of the shipped generator (seed 0), float32.
+Prints the minimum over the repeats, in microseconds a configuration, without and with the gradient: each force alone in the compiled loops
+(each time with the loading of positions, which the whole energy does once), the whole energy by them, and the whole energy term by term in torch.
+Configurations are draws of the shipped generator (seed 0), float32.
 """
 
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
+from torch import Tensor
 
 from boltzgen.energy import ForceFieldEnergy
+from boltzgen.energy.fused import Fused
 from boltzgen.generator import BoltzmannGenerator
 from boltzgen.system import System
 
@@ -28,6 +32,11 @@ def fastest(function: Callable[[], object], repeats: int) -> float:
     return min(times)
 
 
+def report(name: str, function: Callable[[Tensor, bool], object], x: Tensor, repeats: int) -> None:
+    alone, both = (1e6 * fastest(partial(function, x, gradient), repeats) / len(x) for gradient in (False, True))
+    print(f"{name:24s} {alone:7.3f} {both:13.3f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=1024)
@@ -38,17 +47,13 @@ def main() -> None:
     system = System.load("alanine_dipeptide")
     energy = ForceFieldEnergy(system)
     x = BoltzmannGenerator.load(system.folder, system).sample(arguments.batch, energy, seed=0).x
-    leaf = x.clone().requires_grad_()
-    rows: dict[str, Callable[[], object]] = {}
-    with torch.no_grad():
-        geometry = energy._geometry(x)
-        for name, term in energy.terms.items():
-            rows[name] = lambda term=term: term(geometry)
-        rows["whole energy"] = lambda: energy(x)
-        for name, function in rows.items():
-            print(f"{name:24s} {1e6 * fastest(function, arguments.repeats) / len(x):7.2f} us")
-    whole = fastest(lambda: torch.autograd.grad(energy(leaf).sum(), leaf), arguments.repeats)
-    print(f"{'energy and forces':24s} {1e6 * whole / len(x):7.2f} us")
+    rows = {name: Fused([term], energy.pairs) for name, term in energy.terms.items()}
+    rows |= {"no force": Fused([], energy.pairs), "whole energy": energy.fused}
+    print(f"{'us a configuration':24s} {'energy':>7s} {'and gradient':>13s}")
+    for name, fused in rows.items():
+        report(name, fused, x, arguments.repeats)
+    terms = list(energy.terms.values())
+    report("whole, term by term", lambda x, gradient: energy._by_terms(x, terms, gradient), x, arguments.repeats)
     print(f"batch {len(x)}, {arguments.threads} thread(s), float32, torch {torch.__version__}, minimum of {arguments.repeats}")
 
 

@@ -32,6 +32,7 @@ HOMES = {
     "openmm": ["units", "system", "energy.openmm", "energy.contexts", "energy.workers", "energy.forcefield", *TERM_FILES, "simulate"],
     "mdtraj": ["system", "analysis", "samples"],
     "matplotlib": ["analysis"],
+    "numba": ["energy.kernels"],
     "typer": ["cli"],
     "rich": ["cli", "train"],
 }

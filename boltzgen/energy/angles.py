@@ -16,13 +16,15 @@ class HarmonicAngles(Term):
     no direction, the gradient is zero.
     """
 
+    atoms: Tensor
     arms: Tensor
     theta0: Tensor
     k: Tensor
 
     def __init__(self, atoms: list[tuple[int, int, int]], theta0: list[float], k: list[float], n_atoms: int) -> None:
         super().__init__()
-        i, j, l = torch.tensor(atoms, dtype=torch.long).reshape(-1, 3).unbind(1)
+        self.register_buffer("atoms", torch.tensor(atoms, dtype=torch.long).reshape(-1, 3))
+        i, j, l = self.atoms.unbind(1)
         self.register_buffer("arms", differences(torch.cat([i, l]), torch.cat([j, j]), n_atoms))
         self.parameter_column("theta0", theta0)
         self.parameter_column("k", k)

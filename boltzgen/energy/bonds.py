@@ -12,13 +12,15 @@ from boltzgen.energy.term import Term, with_gradient
 class HarmonicBonds(Term):
     """Harmonic bonds between pairs of atoms (n, 2); r0 in nm, k in kJ/(mol nm^2)."""
 
+    atoms: Tensor
     arms: Tensor
     r0: Tensor
     k: Tensor
 
     def __init__(self, atoms: list[tuple[int, int]], r0: list[float], k: list[float], n_atoms: int) -> None:
         super().__init__()
-        i, j = torch.tensor(atoms, dtype=torch.long).reshape(-1, 2).unbind(1)
+        self.register_buffer("atoms", torch.tensor(atoms, dtype=torch.long).reshape(-1, 2))
+        i, j = self.atoms.unbind(1)
         self.register_buffer("arms", differences(i, j, n_atoms))
         self.parameter_column("r0", r0)
         self.parameter_column("k", k)

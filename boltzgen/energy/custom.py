@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from boltzgen.energy import tabulated
 from boltzgen.energy.expression import Expression, ExpressionError
 from boltzgen.energy.geometry import Geometry, Masters
-from boltzgen.energy.term import Term, UnsupportedForceError
+from boltzgen.energy.term import Term, UnsupportedForceError, row_sum
 
 
 class CustomTerm(Term):
@@ -91,7 +91,7 @@ def parameter_names(force: Any, of: str) -> list[str]:
 
 def total(expression: Expression, values: Mapping[str, Tensor], rows: int, like: Tensor) -> Tensor:
     """Sum over `rows` of an expression, shape (batch,) as the last of `like`."""
-    return full(expression(values), rows, like).sum(0)
+    return row_sum(full(expression(values), rows, like))
 
 
 def full(value: Tensor | float, rows: int, like: Tensor) -> Tensor:

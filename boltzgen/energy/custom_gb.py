@@ -16,7 +16,7 @@ from boltzgen.energy.custom import CustomTerm, PairRows, Parameters, cutoff_of, 
 from boltzgen.energy.expression import Expression, gate
 from boltzgen.energy.gb import OBC
 from boltzgen.energy.geometry import Geometry, Masters, PairList
-from boltzgen.energy.term import Term, UnsupportedForceError
+from boltzgen.energy.term import Term, UnsupportedForceError, row_sum
 
 
 @dataclass
@@ -69,7 +69,7 @@ class CustomGB(CustomTerm):
         energy = x.new_zeros(x.shape[-1])
         for stage in self.energies:
             value = self._single(stage, known, x) if stage.pairs is None else self._pairwise(stage, known, geometry)
-            energy = energy + value.sum(0)
+            energy = energy + row_sum(value)
         return energy
 
     def _single(self, stage: Stage, known: Mapping[str, Tensor], x: Tensor) -> Tensor:

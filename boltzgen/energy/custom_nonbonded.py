@@ -9,6 +9,7 @@ from torch import Tensor
 from boltzgen.energy.custom import CustomTerm, PairRows, Parameters, cutoff_of, full, parameter_names
 from boltzgen.energy.expression import gate
 from boltzgen.energy.geometry import Geometry, PairList
+from boltzgen.energy.term import row_sum
 
 
 class CustomNonbonded(CustomTerm):
@@ -61,7 +62,7 @@ class CustomNonbonded(CustomTerm):
         if self.cutoff is not None and self.switch is not None:
             t = ((r - self.switch) / (self.cutoff - self.switch)).clamp(0.0, 1.0)
             energy = energy * (1.0 + t * t * t * (-10.0 + t * (15.0 - 6.0 * t)))
-        return (energy if within is None else torch.where(within, energy, 0.0)).sum(0)
+        return row_sum(energy if within is None else torch.where(within, energy, 0.0))
 
 
 def _interacting(force: Any, pairs: PairList) -> list[tuple[int, int]]:

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from boltzgen.energy.geometry import Geometry, PairList
 from boltzgen.energy.nonbonded import COULOMB
-from boltzgen.energy.term import Term, UnsupportedForceError, with_gradient
+from boltzgen.energy.term import Term, UnsupportedForceError, row_sum, with_gradient
 
 _NUMBER = r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?"
 _UNSIGNED = r"\d+(?:\.\d*)?(?:[eE][+-]?\d+)?"
@@ -127,7 +127,7 @@ class OBC(Term):
         tension, probe, offset = self.model.surface
         area = radius + offset
         surface = tension * (area + probe).square() * (area * inverse_born).pow(6) if tension else torch.zeros_like(self_energy)
-        energy = (self_energy + surface).sum(0)
+        energy = row_sum(self_energy + surface)
 
         born = inverse_born.reciprocal()
         product = born.index_select(0, pairs.first).mul_(born.index_select(0, pairs.second))
@@ -141,8 +141,8 @@ class OBC(Term):
             # A distance that is not a number is not beyond the cutoff.
             beyond = r > cutoff
             pair = pair.masked_fill_(beyond, 0.0)
-            energy = energy - (qq / cutoff).expand_as(r).masked_fill(beyond, 0.0).sum(0)
-        energy = energy + pair.sum(0)
+            energy = energy - row_sum((qq / cutoff).expand_as(r).masked_fill(beyond, 0.0))
+        energy = energy + row_sum(pair)
         if integral_slope is None:
             return energy, None
 

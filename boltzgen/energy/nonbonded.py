@@ -10,7 +10,7 @@ from openmm import unit
 from torch import Tensor
 
 from boltzgen.energy.geometry import Geometry, PairList
-from boltzgen.energy.term import Term, UnsupportedForceError, with_gradient
+from boltzgen.energy.term import Term, UnsupportedForceError, row_sum, with_gradient
 
 #: Coulomb's constant 1 / (4 pi eps0) in kJ nm / (mol e^2), from the constants of CODATA 2018 as OpenMM uses them.
 COULOMB = (1.602176634e-19**2 * 6.02214076e23) / (4 * pi * 8.8541878128e-12) * 1e6
@@ -63,7 +63,7 @@ class Nonbonded(Term):
             r6 = r6.square().mul_(r6)
             repulsion = (c12 * r6).mul_(r6)
             attraction = c6 * r6
-            energy = (coulomb + repulsion).sub_(attraction).sum(0)
+            energy = row_sum((coulomb + repulsion).sub_(attraction))
             if not distances.requires_grad:
                 return energy
             slope = torch.zeros_like(distances)
@@ -125,7 +125,7 @@ class CutoffNonbonded(Nonbonded):
             lennard_jones = torch.where(self.bare, 1.0, switched) * lennard_jones
         energy = qq / r + field * (self.cutoff.k * r.square() - self.cutoff.c) + lennard_jones
         # A distance that is not a number is not beyond the cutoff.
-        return torch.where(self.bare | ~(r > self.cutoff.distance), energy, 0.0).sum(0)
+        return row_sum(torch.where(self.bare | ~(r > self.cutoff.distance), energy, 0.0))
 
 
 Values = tuple[float, float, float]

@@ -34,6 +34,11 @@ class Term(Masters, ABC):
         self.register_buffer(name, torch.as_tensor(values, dtype=torch.float64).reshape(-1, 1))
 
 
+def row_sum(values: Tensor) -> Tensor:
+    """Sum over rows (n, batch), shape (batch,), added up in float64: tens of thousands of pairs in float32 would lose 1e-3 kT."""
+    return values.sum(0, dtype=torch.float64).to(values.dtype)
+
+
 def with_gradient(value: Tensor, variable: Tensor, slope: Tensor) -> Tensor:
     """`value` (batch,), computed without a graph, given the gradient `slope` with respect to `variable`, both (n, batch)."""
     result: Tensor = _WithGradient.apply(value, variable, slope)

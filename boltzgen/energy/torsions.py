@@ -26,6 +26,7 @@ class PeriodicTorsions(Term):
         series: coefficients (c, s) in kJ/mol by multiplicity, for each quadruple.
     """
 
+    atoms: Tensor
     arms: Tensor
     value: Tensor
     slope: Tensor
@@ -33,6 +34,7 @@ class PeriodicTorsions(Term):
 
     def __init__(self, series: dict[Quadruple, dict[int, tuple[float, float]]], n_atoms: int) -> None:
         super().__init__()
+        self.register_buffer("atoms", torch.tensor(list(series), dtype=torch.long).reshape(-1, 4))
         self.register_buffer("arms", bond_vectors(list(series), n_atoms))
         highest = max((n for terms in series.values() for n in terms), default=0)
         table = torch.zeros(2, highest + 1, len(series), 1, dtype=torch.float64)
