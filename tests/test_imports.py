@@ -14,12 +14,12 @@ ROOT = Path(boltzgen.__file__).parent
 LAYERS = {
     **dict.fromkeys(["units", "transform", "distribution"], 0),
     **dict.fromkeys(["perception", "system"], 1),
-    **dict.fromkeys(["energy", "simulate"], 2),
+    **dict.fromkeys(["energy"], 2),
     **dict.fromkeys(["coordinates"], 3),
     # Weights are arithmetic on arrays, and training works on a generator: both lie below it.
     **dict.fromkeys(["flow", "free_energy", "histograms", "reweighting"], 4),
     **dict.fromkeys(["samples", "trajectory", "generator", "reference", "reference_file"], 5),
-    **dict.fromkeys(["train"], 6),
+    **dict.fromkeys(["train", "simulate"], 6),
     **dict.fromkeys(["analysis"], 7),
     **dict.fromkeys(["cli", "__main__"], 8),
 }

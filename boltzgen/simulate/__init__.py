@@ -1,0 +1,1 @@
+"""Reference ensembles by simulation: replica exchange on batched energies, and OpenMM's own molecular dynamics."""

@@ -1,0 +1,57 @@
+"""Where walkers start: conformations with torsions drawn at random, brought to a nearby minimum."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from boltzgen.coordinates.molecular import MolecularCoordinates
+from boltzgen.energy.base import Energy
+from boltzgen.simulate.hmc import Configurations
+
+_ROUNDS = 20
+
+
+def inside_domain(coordinates: MolecularCoordinates, x: Tensor) -> Tensor:
+    """Whether positions (batch, n_atoms, 3) lie in the domain up to a rotation of the methyls, which only renames their hydrogens; bool (batch,)."""
+    y = coordinates.inverse(x)[0]
+    y[..., coordinates.n_full : coordinates.n_circles] = 0.0
+    return coordinates.in_domain(y)
+
+
+@torch.no_grad()
+def random_starts(coordinates: MolecularCoordinates, energy: Energy, n: int, *, seed: int) -> Tensor:
+    """n conformations in the domain, (n, n_atoms, 3) in nm float32, whose free torsions were drawn uniformly before a descent in energy.
+
+    Raises:
+        ValueError: too few of them came out with a finite energy, inside the domain.
+    """
+    stream = torch.Generator().manual_seed(seed)
+    found: list[Tensor] = []
+    for _ in range(_ROUNDS):
+        y = coordinates.from_internal(coordinates.reference).repeat(n, 1)
+        y[:, : coordinates.n_circles] = math.pi * (2 * torch.rand(n, coordinates.n_circles, generator=stream, dtype=y.dtype) - 1)
+        x, potential = descend(energy, coordinates(y)[0].float())
+        good = potential.isfinite() & inside_domain(coordinates, x)
+        # What remains clashed would fly apart.
+        good &= potential < potential[good].median() + 20.0 * x.shape[1] if good.any() else good
+        found.append(x[good])
+        if sum(map(len, found)) >= n:
+            return torch.cat(found)[:n]
+    raise ValueError(
+        f"only {sum(map(len, found))} of {n * _ROUNDS} random conformations relax to a place in the domain; expected {n}: check the structure"
+    )
+
+
+def descend(energy: Energy, x: Tensor, n_steps: int = 300) -> tuple[Tensor, Tensor]:
+    """Positions (batch, n_atoms, 3) after steepest descent with a step of its own for each configuration, and U (batch,) in kJ/mol."""
+    here = Configurations.at(energy, x)
+    # Largest displacement of an atom, in nm.
+    length = torch.full((len(x),), 0.002, dtype=x.dtype, device=x.device)
+    for _ in range(n_steps):
+        steepest = here.gradient.nan_to_num(0.0, 0.0, 0.0).norm(dim=-1).amax(-1).clamp_min(1e-12)
+        there = Configurations.at(energy, here.x - (length / steepest)[:, None, None] * here.gradient.nan_to_num(0.0, 0.0, 0.0))
+        better = ~(there.potential >= here.potential) & there.potential.isfinite()
+        here = there.where(better, here)
+        length = torch.where(better, 1.2 * length, 0.3 * length).clamp(1e-6, 0.02)
+    return here.x, here.potential
