@@ -29,6 +29,7 @@ TRAJECTORIES = (".h5", ".xtc", ".dcd")
 #: Walkers that a bootstrap over them needs.
 _FEW_WALKERS = 8
 _CHUNK = 65536
+_ANGSTROM_PER_NM = 10.0
 
 
 def summarize(folder: Path, system: System, *, command: str = "", n_configurations: int = 5000) -> dict[str, Any]:
@@ -165,10 +166,10 @@ def write_trajectory(folder: Path, system: System, target: Path) -> int:
             if partial.suffix == ".h5":
                 file.topology = topology
             for w in range(ensemble.n_walkers):
-                x = coordinates.canonical(ensemble.x[:, w, 0])
-                x = x[coordinates.in_domain(coordinates.inverse(x)[0])].numpy()
-                file.write(10.0 * x if partial.suffix == ".dcd" else x)
-                n_frames += len(x)
+                labelled = coordinates.canonical(ensemble.x[:, w, 0])
+                frames = labelled[coordinates.in_domain(coordinates.inverse(labelled)[0])].numpy()
+                file.write(_ANGSTROM_PER_NM * frames if partial.suffix == ".dcd" else frames)
+                n_frames += len(frames)
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)

@@ -206,51 +206,6 @@ class MolecularCoordinates(Transform):
         kept = (gaps < math.pi).all(-1) & (3 * offset.abs() <= math.pi + 1e-9)
         return torch.where((spread & ~kept).unsqueeze(-1), labels, torch.arange(3, device=twists.device))
 
-    @torch.no_grad()
-    def canonical(self, x: Tensor) -> Tensor:
-        """The same conformations x (..., n_atoms, 3) in nm with each methyl's hydrogens labelled as the domain has them.
-
-        The hydrogens' torsions about the methyl's bond, sorted, fix the handed order of the labels up to a cyclic shift, and each shift moves the
-        mean torsion tau by 120 degrees: the one with 3 (tau - tau_ref) in [-pi, pi) is chosen. Only equivalent hydrogens exchange places, so that
-        energies stay as they are; a labelling inside the domain is kept. Conformations outside it for another reason (a cis peptide bond, the
-        other enantiomer, three hydrogens on one side) remain outside. x is not changed; its dtype is kept, torsions are compared in float64.
-        """
-        y = x.clone()
-        for m, atoms in enumerate(self._methyl_atoms()):
-            hydrogens = list(atoms[:3])
-            twists = torch.stack([dihedral(*(x[..., i, :].double() for i in (h, *atoms[3:]))) for h in hydrogens], dim=-1)
-            labels = self._labelling(self._methyls[m], twists)
-            y[..., hydrogens, :] = torch.take_along_dim(x[..., hydrogens, :], labels.unsqueeze(-1), dim=-2)
-        return y
-
-    def _methyl_atoms(self) -> list[tuple[int, ...]]:
-        """Atoms of each methyl: its hydrogens in the order of `_methyls`, then the carbon, its neighbour and the one that defines torsion zero."""
-        rows, first = self.zmatrix.torsion_rows, 2 * self.n_atoms - 3
-        leaders = [rows[tau - first] for tau, _, _ in self._methyls]
-        return [
-            (row.atom, rows[a - first].atom, rows[b - first].atom, row.bonded, row.second, row.third)
-            for row, (_, a, b) in zip(leaders, self._methyls, strict=True)
-        ]
-
-    def _labelling(self, methyl: tuple[int, int, int], twists: Tensor) -> Tensor:
-        """Which hydrogen (0, 1, 2) takes each label, int64 (..., 3), from their torsions (..., 3); as they are if no labelling is inside."""
-        third = 2 * math.pi / 3
-        tau_ref = self._mean_torsion(self.reference, *methyl)
-        twists = torch.nan_to_num(twists)
-        ordered, order = twists.sort(dim=-1)
-        # With the labels in ascending order the offsets are s2 - s1 and s3 - s1 - 2 pi, and tau = (s1 + s2 + s3 - 2 pi) / 3.
-        tau = (ordered.sum(-1) - 2 * math.pi) / 3
-        shift = -torch.floor((wrap(tau - tau_ref) + third / 2) / third)
-        places = torch.remainder(shift.unsqueeze(-1) + torch.arange(3, device=twists.device), 3).long()
-        labels = order.gather(-1, places)
-        going_round = torch.cat((ordered.diff(dim=-1), 2 * math.pi - ordered[..., 2:] + ordered[..., :1]), dim=-1)
-        spread = ((going_round > 0) & (going_round < math.pi)).all(-1)
-        # A labelling on the domain's edge is kept, so that rounding cannot turn it to and fro.
-        gaps = torch.remainder(twists.roll(-1, -1) - twists, 2 * math.pi)
-        offset = wrap(twists[..., 0] + (gaps[..., 0] - gaps[..., 2]) / 3 - tau_ref)
-        kept = (gaps < math.pi).all(-1) & (3 * offset.abs() <= math.pi + 1e-9)
-        return torch.where((spread & ~kept).unsqueeze(-1), labels, torch.arange(3, device=twists.device))
-
     def _log_scale(self, like: Tensor) -> Tensor:
         return (self.scale[self.narrow_index].log().sum() - self.n_methyl * math.log(3.0)).to(like.dtype)
 
