@@ -92,23 +92,22 @@ def _populations(ensemble: Ensemble, labels: np.ndarray | None) -> dict[str, Any
     starts = _basins(ensemble.starts, system)
     assert starts is not None
     groups = {name: starts == k for k, name in enumerate(names) if (starts == k).sum() >= _FEW_WALKERS}
-    apart = {name: bootstrap.populations(labels, names, walkers) for name, walkers in groups.items()}
-    summary["starts"] = {name: {"n_walkers": int(groups[name].sum()), "z": _agreement(apart, name)} for name in apart}
+    summary["starts"] = {
+        name: {
+            "n_walkers": int(walkers.sum()),
+            "z": _differences(bootstrap.populations(labels, names, walkers), bootstrap.populations(labels, names, ~walkers)),
+        }
+        for name, walkers in groups.items()
+        if (~walkers).sum() >= _FEW_WALKERS
+    }
     summary["largest_start_z"] = max((abs(z) for group in summary["starts"].values() for z in group["z"].values()), default=None)
     return summary
 
 
-def _agreement(apart: dict[str, Populations], name: str) -> dict[str, float]:
-    """Largest difference (in standard errors) between the walkers that began in basin `name` and those of any other one, for each basin."""
-    mine, found = apart[name], {}
-    for k, basin in enumerate(mine.names):
-        differences = [
-            (mine.share[k] - other.share[k]) / max(float(np.hypot(mine.error[k], other.error[k])), 1e-12)
-            for other_name, other in apart.items()
-            if other_name != name
-        ]
-        found[basin] = float(max(differences, key=abs, default=0.0))
-    return found
+def _differences(mine: Populations, rest: Populations) -> dict[str, float]:
+    """Difference of each population between two groups of walkers, in standard errors."""
+    error = np.maximum(np.hypot(mine.error, rest.error), 1e-12)
+    return dict(zip(mine.names, ((mine.share - rest.share) / error).tolist(), strict=True))
 
 
 def _correlation(ensemble: Ensemble, labels: np.ndarray | None) -> dict[str, float]:

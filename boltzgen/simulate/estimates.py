@@ -58,14 +58,13 @@ class Populations:
     """Shares of named regions at one temperature.
 
     Attributes:
-        names: of the regions; `share` and `error`: value and standard error of each, (n,).
-        replicates: of the bootstrap, (n_replicates, n).
+        names: of the regions.
+        share, error: value and standard error of each, (n,).
     """
 
     names: tuple[str, ...]
     share: np.ndarray
     error: np.ndarray
-    replicates: np.ndarray
 
 
 class WalkerBootstrap:
@@ -97,6 +96,8 @@ class WalkerBootstrap:
         self.shift = potential.mean()
         rng = np.random.default_rng(seed)
         self.draws = rng.multinomial(self.n_walkers, np.full(self.n_walkers, 1.0 / self.n_walkers), size=n_replicates)
+        self.solution = self._free_energies(np.ones(self.n_walkers), np.zeros(len(self.beta)))
+        self.solutions = np.stack([self._free_energies(d, self.solution) for d in self.draws])
 
     def count(self, chosen: np.ndarray) -> np.ndarray:
         """Frames of each walker in each bin of energy, (n_walkers, n_bins), that are `chosen`, bool like the energies."""
@@ -108,26 +109,25 @@ class WalkerBootstrap:
         """Shares of the regions that `labels`, int like the energies, give each frame: an index into `names`, or -1.
 
         Args:
-            walkers: use only these, bool (n_walkers,).
+            walkers: use only these, bool (n_walkers,), with the ladder's free energies from all of them.
         """
         members = np.stack([self.count(labels == k) for k in range(len(names))])
-        used = np.ones(self.n_walkers) if walkers is None else walkers.astype(np.float64)
-        share = self._shares(used, members, self._free_energies(used, np.zeros(len(self.beta))))
-        draws = self.draws
-        if walkers is not None:
-            rng = np.random.default_rng(1)
-            draws = np.zeros_like(self.draws)
-            draws[:, walkers] = rng.multinomial(walkers.sum(), np.full(walkers.sum(), 1.0 / walkers.sum()), size=len(draws))
-        f = self._free_energies(used, np.zeros(len(self.beta)))
-        replicates = np.stack([self._shares(d, members, self._free_energies(d, f)) for d in draws])
-        return Populations(names, share, replicates.std(0, ddof=1), replicates)
+        f = self.solution
+        if walkers is None:
+            share = self._shares(np.ones(self.n_walkers), members, f)
+            replicates = np.stack([self._shares(d, members, each) for d, each in zip(self.draws, self.solutions, strict=True)])
+            return Populations(names, share, replicates.std(0, ddof=1))
+        n = int(walkers.sum())
+        draws = np.zeros_like(self.draws)
+        draws[:, walkers] = np.random.default_rng(1).multinomial(n, np.full(n, 1.0 / n), size=len(draws))
+        replicates = np.stack([self._shares(d, members, f) for d in draws])
+        # The bootstrap of n walkers divides by n, not by n - 1.
+        error = replicates.std(0, ddof=1) * np.sqrt(n / max(n - 1, 1))
+        return Populations(names, self._shares(walkers.astype(np.float64), members, f), error)
 
     def free_energies(self) -> tuple[np.ndarray, np.ndarray]:
         """Reduced free energies f_k - f_0 of the ladder, and their standard errors, (n_temperatures,)."""
-        f = self._free_energies(np.ones(self.n_walkers), np.zeros(len(self.beta)))
-        replicates = np.stack([self._free_energies(d, f) for d in self.draws])
-        offset = (self.beta - self.beta[0]) * self.shift
-        return f + offset, replicates.std(0, ddof=1)
+        return self.solution + (self.beta - self.beta[0]) * self.shift, self.solutions.std(0, ddof=1)
 
     def _free_energies(self, multiplicity: np.ndarray, f: np.ndarray) -> np.ndarray:
         """MBAR's free energies, f_0 = 0, with walkers counted so many times; by its self-consistent equations, from f."""
