@@ -10,7 +10,7 @@ from torch import Tensor
 from boltzgen.energy.base import Energy
 from boltzgen.energy.choose import energy_for
 from boltzgen.generator import BoltzmannGenerator
-from boltzgen.reference import Reference
+from boltzgen.reference import REFERENCE, Reference
 from boltzgen.reweighting import WeightedSamples
 from boltzgen.system import System
 
@@ -31,6 +31,14 @@ def stand_in(n: int = 32_768, n_configurations: int = 5000) -> Reference:
     walker = torch.arange(n) % N_WALKERS
     metadata = {"made": "for tests"}
     return Reference.from_frames(system, draws.x, draws.u, draws.log_w, walker, metadata=metadata, n_configurations=n_configurations)
+
+
+@cache
+def simulated() -> Reference:
+    """The shipped reference, of an independent simulation."""
+    system = shipped()[0]
+    assert system.folder is not None
+    return Reference.load(system.folder / REFERENCE, system)
 
 
 class Thinned:

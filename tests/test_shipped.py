@@ -60,7 +60,6 @@ def test_float32_densities_are_good_to_a_ten_thousandth() -> None:
 SHIPPED = shipped_systems()["alanine_dipeptide"]
 
 
-@pytest.mark.skipif(not (SHIPPED / REFERENCE).is_file(), reason="no reference ships yet")
 def test_the_generator_agrees_with_the_shipped_reference(capsys: pytest.CaptureFixture[str]) -> None:
     """Reweighted populations and marginals within the combined errors, and nothing missing."""
     assert (SHIPPED / REFERENCE).stat().st_size <= 5_000_000
