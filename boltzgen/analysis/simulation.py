@@ -21,7 +21,7 @@ from boltzgen.reference import REFERENCE, Reference
 from boltzgen.reweighting import dihedrals
 from boltzgen.samples import check_target
 from boltzgen.simulate.ensemble import Ensemble
-from boltzgen.simulate.estimates import Populations, WalkerBootstrap, correlation_time, mbar
+from boltzgen.simulate.estimates import WalkerBootstrap, correlation_time, group_differences, mbar
 from boltzgen.system import System
 
 SUMMARY = "simulation.json"
@@ -40,7 +40,7 @@ def summarize(folder: Path, system: System, *, command: str = "", n_configuratio
     summary = _figures(ensemble) | {"reduced_free_energies": f.tolist(), "command": command}
     labels = _basins(ensemble.x, system)
     if ensemble.n_walkers >= _FEW_WALKERS:
-        summary |= _populations(ensemble, labels)
+        summary |= _populations(ensemble, labels, log_w)
     else:
         summary["basins"] = []
     summary["correlation_frames"] = _correlation(ensemble, labels)
@@ -76,7 +76,7 @@ def _figures(ensemble: Ensemble) -> dict[str, Any]:
     }
 
 
-def _populations(ensemble: Ensemble, labels: np.ndarray | None) -> dict[str, Any]:
+def _populations(ensemble: Ensemble, labels: np.ndarray | None, log_w: np.ndarray) -> dict[str, Any]:
     """Populations of the basins at the system's temperature, and whether walkers that began in different ones agree."""
     system = ensemble.system
     bootstrap = WalkerBootstrap(ensemble.potential.numpy(), ensemble.temperatures.numpy(), system.temperature)
@@ -89,25 +89,25 @@ def _populations(ensemble: Ensemble, labels: np.ndarray | None) -> dict[str, Any
         {"name": name, "population": float(p), "error": float(e), "relative_error": float(e / p) if p > 0 else None}
         for name, p, e in zip(names, whole.share, whole.error, strict=True)
     ]
-    starts = _basins(ensemble.starts, system)
-    assert starts is not None
-    groups = {name: starts == k for k, name in enumerate(names) if (starts == k).sum() >= _FEW_WALKERS}
-    summary["starts"] = {
-        name: {
-            "n_walkers": int(walkers.sum()),
-            "z": _differences(bootstrap.populations(labels, names, walkers), bootstrap.populations(labels, names, ~walkers)),
-        }
-        for name, walkers in groups.items()
-        if (~walkers).sum() >= _FEW_WALKERS
-    }
-    summary["largest_start_z"] = max((abs(z) for group in summary["starts"].values() for z in group["z"].values()), default=None)
+    summary["starts"] = _starts(ensemble, labels, log_w)
     return summary
 
 
-def _differences(mine: Populations, rest: Populations) -> dict[str, float]:
-    """Difference of each population between two groups of walkers, in standard errors."""
-    error = np.maximum(np.hypot(mine.error, rest.error), 1e-12)
-    return dict(zip(mine.names, ((mine.share - rest.share) / error).tolist(), strict=True))
+def _starts(ensemble: Ensemble, labels: np.ndarray, log_w: np.ndarray) -> dict[str, Any]:
+    """Whether walkers that began in different basins agree on the populations: see `group_differences`."""
+    group, names = _basins(ensemble.starts, ensemble.system), [basin.name for basin in ensemble.system.basins]
+    assert group is not None
+    present = np.unique(group)
+    if len(present) < 2:
+        return {}
+    weights = np.exp(log_w)
+    sums = np.stack([(weights * (labels == k)).sum((0, 2)) for k in range(len(names))], axis=1)
+    z, chance = group_differences(sums, weights.sum((0, 2)), group)
+    rows = {
+        (names[k] if k >= 0 else "none"): {"n_walkers": int((group == k).sum()), "z": dict(zip(names, row.tolist(), strict=True))}
+        for k, row in zip(present, z, strict=True)
+    }
+    return {"groups": rows, "largest_z": float(np.abs(z).max()), "probability_of_as_large_by_chance": chance}
 
 
 def _correlation(ensemble: Ensemble, labels: np.ndarray | None) -> dict[str, float]:

@@ -105,25 +105,12 @@ class WalkerBootstrap:
         index = (walkers * _BINS + self.bin)[chosen]
         return np.bincount(index, minlength=self.n_walkers * _BINS).reshape(self.n_walkers, _BINS).astype(np.float64)
 
-    def populations(self, labels: np.ndarray, names: tuple[str, ...], walkers: np.ndarray | None = None) -> Populations:
-        """Shares of the regions that `labels`, int like the energies, give each frame: an index into `names`, or -1.
-
-        Args:
-            walkers: use only these, bool (n_walkers,), with the ladder's free energies from all of them.
-        """
+    def populations(self, labels: np.ndarray, names: tuple[str, ...]) -> Populations:
+        """Shares of the regions that `labels`, int like the energies, give each frame: an index into `names`, or -1."""
         members = np.stack([self.count(labels == k) for k in range(len(names))])
-        f = self.solution
-        if walkers is None:
-            share = self._shares(np.ones(self.n_walkers), members, f)
-            replicates = np.stack([self._shares(d, members, each) for d, each in zip(self.draws, self.solutions, strict=True)])
-            return Populations(names, share, replicates.std(0, ddof=1))
-        n = int(walkers.sum())
-        draws = np.zeros_like(self.draws)
-        draws[:, walkers] = np.random.default_rng(1).multinomial(n, np.full(n, 1.0 / n), size=len(draws))
-        replicates = np.stack([self._shares(d, members, f) for d in draws])
-        # The bootstrap of n walkers divides by n, not by n - 1.
-        error = replicates.std(0, ddof=1) * np.sqrt(n / max(n - 1, 1))
-        return Populations(names, self._shares(walkers.astype(np.float64), members, f), error)
+        share = self._shares(np.ones(self.n_walkers), members, self.solution)
+        replicates = np.stack([self._shares(d, members, f) for d, f in zip(self.draws, self.solutions, strict=True)])
+        return Populations(names, share, replicates.std(0, ddof=1))
 
     def free_energies(self) -> tuple[np.ndarray, np.ndarray]:
         """Reduced free energies f_k - f_0 of the ladder, and their standard errors, (n_temperatures,)."""
@@ -151,6 +138,41 @@ class WalkerBootstrap:
         w = np.exp(log_w - log_w.max())
         shares: np.ndarray = (members @ w) @ multiplicity / ((multiplicity @ self.counts) @ w)
         return shares
+
+
+def group_differences(
+    sums: np.ndarray, weights: np.ndarray, group: np.ndarray, *, n_permutations: int = 2000, seed: int = 0
+) -> tuple[np.ndarray, float]:
+    """Whether groups of independent walkers agree on shares: each group against all other walkers.
+
+    The share of a walker deviates by r = n (sums - share * weights) / sum(weights) from that of all; means of r are compared with the variance over
+    all walkers. For a rare region a group's own variance would be small just where its mean is.
+
+    Args:
+        sums: weight of each walker in each region, (n_walkers, n_regions); `weights` its whole weight, (n_walkers,).
+        group: of each walker, int (n_walkers,).
+        n_permutations: random regroupings of the walkers.
+        seed: of the regroupings.
+
+    Returns:
+        (z, p): difference of each group from the rest in standard errors, (n_groups, n_regions) in the order of ``np.unique(group)``, and the
+        probability that a random regrouping has as large a |z| anywhere.
+    """
+    residual = (sums - sums.sum(0) / weights.sum() * weights[:, None]) * (len(weights) / weights.sum())
+    spread = np.maximum(residual.std(0, ddof=1), 1e-300)
+    members = (group == np.unique(group)[:, None]).astype(np.float64)
+    n_in = members.sum(1, keepdims=True)
+    scale = spread * np.sqrt(1.0 / n_in + 1.0 / (len(weights) - n_in))
+
+    def deviations(order: np.ndarray) -> np.ndarray:
+        inside = members @ residual[order]
+        z: np.ndarray = (inside / n_in - (residual.sum(0) - inside) / (len(weights) - n_in)) / scale
+        return z
+
+    z = deviations(np.arange(len(weights)))
+    rng = np.random.default_rng(seed)
+    largest = np.array([np.abs(deviations(rng.permutation(len(weights)))).max() for _ in range(n_permutations)])
+    return z, float((largest >= np.abs(z).max()).mean())
 
 
 def correlation_time(series: np.ndarray) -> float:

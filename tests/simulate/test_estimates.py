@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from boltzgen import units
-from boltzgen.simulate.estimates import WalkerBootstrap, correlation_time, mbar
+from boltzgen.simulate.estimates import WalkerBootstrap, correlation_time, group_differences, mbar
 
 TEMPERATURES = np.array([300.0, 400.0, 550.0])
 N_DEGREES = 12
@@ -85,15 +85,23 @@ def test_hot_frames_count_with_their_weight() -> None:
     assert found.error[1] < naive.error[1]
 
 
-def test_a_group_of_walkers() -> None:
+def test_groups_of_walkers_that_agree_and_one_that_does_not() -> None:
+    """Over rare, skewed shares: z of order one and chances spread over (0, 1) under the null; a group with another share is seen."""
     rng = np.random.default_rng(4)
-    u = rng.gamma(3.0, 1.0, size=(50, 20, 1))
-    labels = np.zeros(u.shape, dtype=int)
-    labels[:, :10] = 1
-    bootstrap = WalkerBootstrap(u, TEMPERATURES[:1], 300.0, n_replicates=10)
-    first = np.arange(20) < 10
-    assert bootstrap.populations(labels, ("zero", "one"), first).share.tolist() == [0.0, 1.0]
-    assert bootstrap.populations(labels, ("zero", "one"), ~first).share.tolist() == [1.0, 0.0]
+    group = np.repeat(np.arange(4), [10, 20, 30, 40])
+    z, chances = [], []
+    for _ in range(100):
+        counts = np.stack([rng.poisson(3.0, 100), rng.poisson(30.0, 100)], axis=1).astype(float)
+        found, chance = group_differences(counts, np.full(100, 1000.0), group, n_permutations=100)
+        z.append(found)
+        chances.append(chance)
+    assert np.std(z) == pytest.approx(1.0, abs=0.1)
+    assert stats.kstest(chances, "uniform").pvalue > 1e-3
+    counts[group == 1, 0] += 3.0
+    found, chance = group_differences(counts, np.full(100, 1000.0), group, n_permutations=100)
+    assert found[1, 0] > 4
+    assert np.abs(found[:, 1]).max() < 4
+    assert chance == 0.0
 
 
 def test_correlation_time_of_a_chain() -> None:
