@@ -25,7 +25,7 @@ class Harmonic(Energy):
 
 
 class DoubleWell(Energy):
-    """U = 8 (x^2 - 1)^2 + x in the first coordinate of one particle, harmonic in the others."""
+    """U = 40 (x^2 - 1)^2 + x in the first coordinate of one particle, harmonic in the others: a barrier of 16 kT at 300 K."""
 
     def potential(self, x: Tensor) -> Tensor:
         first, rest = x[..., 0, 0], x[..., 0, 1:]
@@ -33,7 +33,7 @@ class DoubleWell(Energy):
 
     @staticmethod
     def well(x: Tensor) -> Tensor:
-        return 8.0 * (x.square() - 1.0).square() + x
+        return 40.0 * (x.square() - 1.0).square() + x
 
 
 def stream(seed: int = 0) -> torch.Generator:
@@ -75,8 +75,8 @@ def test_double_well_against_quadrature() -> None:
     start = torch.zeros(256, 1, 3, dtype=torch.float64)
     start[:, 0, 0] = 1.0  # all in the upper well
     state = sampler.start(start)
-    state.step[:] = 0.1
-    sampler.run(state, 0, 1, 400, tune=True)
+    state.step[:] = 0.05
+    sampler.run(state, 0, 1, 600, tune=True)
     block = sampler.run(state, 1, 100, 5)
     for k, temperature in enumerate(temperatures.tolist()):
 

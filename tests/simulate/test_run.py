@@ -1,5 +1,6 @@
 """Simulations of alanine dipeptide: their folders, resuming, errors, and agreement with OpenMM's own dynamics."""
 
+import math
 import shutil
 from pathlib import Path
 
@@ -12,9 +13,10 @@ from boltzgen import units
 from boltzgen.cli import main
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.energy.forcefield import ForceFieldEnergy
-from boltzgen.simulate.blocks import block_files
+from boltzgen.simulate.blocks import block_files, load_block
 from boltzgen.simulate.ensemble import Ensemble
 from boltzgen.simulate.estimates import correlation_time
+from boltzgen.simulate.replica_exchange import FIRST_STEP
 from boltzgen.simulate.run import Plan, Progress, simulate
 from boltzgen.simulate.start import inside_domain, random_starts
 from boltzgen.system import System
@@ -95,6 +97,25 @@ def test_errors(alanine: System, small: Path, tmp_path: Path) -> None:
     last.write_bytes(last.read_bytes()[:1000])
     with pytest.raises(ValueError, match="not a whole"):
         Ensemble.load(tmp_path / "broken", alanine)
+
+
+def test_time_steps_are_tuned_in_the_burn_in_alone(alanine: System, small: Path) -> None:
+    steps = [load_block(path)[0].statistics["time_step_ps"] for path in block_files(small)]
+    assert steps[0] != [FIRST_STEP] * len(steps[0])
+    assert steps[1:] == [steps[0]] * (len(steps) - 1)
+
+
+def test_a_turned_methyl_is_inside_and_a_cis_peptide_bond_is_not(alanine: System) -> None:
+    coordinates = MolecularCoordinates(alanine)
+    y = coordinates.from_internal(coordinates.reference)
+    turned, cis = y.clone(), y.clone()
+    turned[coordinates.n_full] += 2 * math.pi  # 3 tau
+    omega = coordinates.n_circles + coordinates.narrow_index.index(coordinates._omegas[0])
+    cis[omega] += math.pi / coordinates.scale[coordinates._omegas[0]]
+    x = coordinates(torch.stack([y, turned, cis]))[0]
+    assert inside_domain(coordinates, x).tolist() == [True, True, False]
+    # A third of a turn only renames the hydrogens, so the domain itself holds one of the two.
+    assert coordinates.in_domain(coordinates.inverse(x)[0]).tolist() == [True, False, False]
 
 
 def test_random_starts_are_spread_and_relaxed(alanine: System) -> None:
