@@ -1,4 +1,4 @@
-"""The energy benchmark runs, and reports every way it compares; its times are not judged here."""
+"""The benchmarks run, and report every way they compare; their times are not judged here."""
 
 import json
 import subprocess
@@ -18,3 +18,12 @@ def test_energy_benchmark(tmp_path: Path) -> None:
         assert ways <= {row["way"] for row in result["times"] if row["what"] == what}
     assert all(0 < row["minimum_us"] <= row["median_us"] for row in result["times"])
     assert [row["forces"] for row in result["memory"]] == [False, True]
+
+
+def test_simulation_benchmark() -> None:
+    script = BENCHMARK.with_name("simulate.py")
+    done = subprocess.run([sys.executable, script, "--quick"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = done.stdout.splitlines()
+    assert sum(row.startswith("OpenMM") for row in rows) == 4
+    assert rows[-1].startswith("replica exchange")
