@@ -186,6 +186,7 @@ def simulate(
     from boltzgen.analysis import simulation
     from boltzgen.analysis.report import finite_or_none
     from boltzgen.simulate import run
+    from boltzgen.simulate.blocks import block_files
     from boltzgen.system import System
 
     _check_device(device)
@@ -210,7 +211,8 @@ def simulate(
                 progress=lambda p: bar.update(task, completed=p.done, total=p.wanted, description=_describe_simulation(p.statistics)),
             )
     except KeyboardInterrupt:
-        _warn(f"finished blocks are kept; go on with: boltzgen simulate {system} --method {method} -o {folder} -n {frames} --resume")
+        if block_files(folder):
+            _warn(f"finished blocks are kept; go on with: boltzgen simulate {system} --method {method} -o {folder} -n {frames} --resume")
         raise
     summary = simulation.summarize(folder, molecule, command=" ".join(["boltzgen", *sys.argv[1:]]))
     if trajectory is not None:

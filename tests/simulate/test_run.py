@@ -214,3 +214,16 @@ def test_wrong_command_lines(arguments: list[str], message: str, tmp_path: Path,
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_ctrl_c_says_how_to_go_on_only_where_there_is_something_to_go_on_with(
+    tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*arguments: object, **keywords: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("boltzgen.simulate.run.simulate", interrupted)
+    assert main(["simulate", "alanine_dipeptide", "-o", str(small), "-n", "6", "--resume"]) == 130
+    assert "--resume" in capsys.readouterr().err
+    assert main(["simulate", "alanine_dipeptide", "-o", str(tmp_path / "new")]) == 130
+    assert "--resume" not in capsys.readouterr().err
