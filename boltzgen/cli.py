@@ -19,7 +19,7 @@ from boltzgen import __version__
 
 if TYPE_CHECKING:
     from boltzgen.system import System
-    from boltzgen.train.trainer import Progress
+    from boltzgen.train.progress import Progress
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help="Exactly weighted conformations of a molecule from its force field.")
 #: What a wrong command line raises, the base of `typer.BadParameter`: typer exports it under no name of its own.

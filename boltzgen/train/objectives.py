@@ -39,9 +39,7 @@ def reverse_kl(
     y, log_q, score = flow.draw((n,), generator=generator)
     u, gradient = target.value_and_gradient(y)
     advantage = log_q.detach() + u
-    good = advantage.isfinite()
-    if not good.any():
-        raise FloatingPointError(f"all of {n} draws have a non-finite energy or density; lower the learning rate or start hotter")
+    good = _usable(advantage)
     # Value u, gradient du/dy: the energy's own graph is not needed.
     path = log_q + u + (gradient * (y - y.detach())).sum(-1)
     path, score, values = path[good], score[good], advantage[good]
@@ -51,12 +49,52 @@ def reverse_kl(
         capped = torch.where(excess > 0, values - excess + torch.log1p(excess.clamp(min=0)), values)
         path = capped + slope * (path - path.detach())
         values = capped
-    m = len(values)
-    baseline = values.mean()
-    covariance = ((values - baseline) * score).sum() / max(m - 1, 1)
-    # Only the gradient of the score term counts: its value is subtracted again.
-    loss = path.mean() + covariance - covariance.detach()
-    return loss, torch.where(good, -advantage, -torch.inf)
+    return path.mean() + _score_term(values, score), torch.where(good, -advantage, -torch.inf)
+
+
+def reverse_kl_path(flow: Distribution, target: Target, n: int, *, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+    """KL(q || p) up to log Z as in `reverse_kl`, with the path gradient, whose variance vanishes as q approaches p.
+
+    A draw is y = f(z): z from the base, f with the flow's parameters theta, which stand for those of pathwise factors of the base too. The total
+    derivative of E[A], A = log q(y) + u_y(y), has three parts, with phi the parameters of the base's accept/reject factors of density p_phi:
+
+        E[ d(log q + u_y)/dy . df/dtheta ]     how draws move,
+        E[ A grad_phi log p_phi(z) ]           how often they are made, z fixed: Cov(A, grad_phi log p_phi(z)),
+        E[ grad log q(y) ] at fixed y          zero for every parameter, theta and phi, because q stays normalised.
+
+    `reverse_kl` keeps the noise of the third part; here it is left out ("sticking the landing": Roeder et al. 2017, arXiv:1703.09194; for flows:
+    Vaitl et al. 2022, arXiv:2207.08219). Where q = p the first factor is zero and A a constant, so that every single draw has gradient zero. The
+    price is a pass through `flow.log_prob` for its gradient in y.
+
+    Like `reverse_kl` it seeks modes: where q has no draws, it has no gradient that would put some there. Use it near the optimum.
+
+    Returns:
+        (loss, log_w) as `reverse_kl` does.
+    """
+    y, log_q, score = flow.draw((n,), generator=generator)
+    u, energy_slope = target.value_and_gradient(y)
+    # Differentiated in y alone: the parameters of log q at fixed y do not take part.
+    leaf = y.detach().requires_grad_()
+    (density_slope,) = torch.autograd.grad(flow.log_prob(leaf).sum(), leaf)
+    advantage = log_q.detach() + u
+    good = _usable(advantage)
+    moved = ((density_slope + energy_slope) * (y - y.detach())).sum(-1)
+    path = (advantage + moved)[good]
+    return path.mean() + _score_term(advantage[good], score[good]), torch.where(good, -advantage, -torch.inf)
+
+
+def _usable(advantage: Tensor) -> Tensor:
+    """Which draws have a finite A; raises FloatingPointError if none has."""
+    good = advantage.isfinite()
+    if not good.any():
+        raise FloatingPointError(f"all of {len(good)} draws have a non-finite energy or density; lower the learning rate or start hotter")
+    return good
+
+
+def _score_term(values: Tensor, score: Tensor) -> Tensor:
+    """A scalar of value zero whose gradient is Cov(A, grad score) over a batch, unbiased with the batch mean as baseline."""
+    covariance = ((values - values.mean()) * score).sum() / max(len(values) - 1, 1)
+    return covariance - covariance.detach()
 
 
 def forward_kl(log_q: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -69,6 +107,25 @@ def forward_kl(log_q: Tensor, weights: Tensor | None = None) -> Tensor:
     if weights is None:
         return -log_q.mean()
     return -(weights * log_q).sum() / weights.sum()
+
+
+def alpha_2(log_q: Tensor, log_w: Tensor) -> Tensor:
+    """A surrogate with the gradient of log integral p^2 / q, the Renyi divergence of order 2, from weighted samples of g = p^2 / q.
+
+        grad log integral p^2 / q = -E_g[grad log q],
+
+    because p does not depend on q's parameters; the weighted mean of -log q over such samples estimates it, with a bias of order 1/n as any
+    self-normalised mean. Its *value* is a cross entropy from g, not the divergence. exp(-D_2) is the sampling efficiency in the limit of many
+    draws, so this objective is the one that efficiency itself asks for, and g visits most often what q has too little of (FAB: Midgley et al.
+    2023, arXiv:2208.01893). `annealed_importance_sampling` makes the samples, `PrioritisedBuffer` keeps them.
+
+    Args:
+        log_q: log-densities of the samples under the flow, (n,), with a graph.
+        log_w: their log-weights towards g, (n,), up to a constant; -inf leaves a sample out.
+    """
+    weights = torch.softmax(log_w, 0).to(log_q.dtype)
+    used = weights > 0
+    return -(weights[used] * log_q[used]).sum()
 
 
 def log_dispersion(log_q: Tensor, u: Tensor, *, width: float = 1.0) -> Tensor:

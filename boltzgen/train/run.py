@@ -19,8 +19,9 @@ from boltzgen.reweighting import clip_log_weights, largest_weight_share, log_z, 
 from boltzgen.system import System, shipped_systems
 from boltzgen.train.checkpoint import STATE, load_state, save_state
 from boltzgen.train.data import DATA, Data, read_data
+from boltzgen.train.progress import Progress
 from boltzgen.train.settings import Settings
-from boltzgen.train.trainer import Progress, Trainer, start
+from boltzgen.train.trainer import Trainer, start
 from boltzgen.trajectory import iter_frames
 
 SUMMARY = "summary.json"
@@ -126,7 +127,7 @@ def _likelihoods(metrics: list[dict[str, Any]]) -> dict[str, Any]:
     """Negative log-likelihoods of the parameters that were kept: after the best round on data alone, or the last one with energies."""
     data = [m for m in metrics if m["stage"] == "data"]
     best = min(data, key=lambda m: m["held_out_nll"])
-    kept = metrics[-1] if metrics[-1]["stage"] == "final" else best
+    kept = metrics[-1] if metrics[-1]["stage"] != "data" else best
     return {"held_out_nll": kept["held_out_nll"], "data_nll": best["nll"], "best_data_round": best["round"]}
 
 

@@ -3,10 +3,13 @@
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
+#: Rules that choose the next temperature.
+ANNEALING = ("ess", "trust_region")
+
 
 @dataclass(frozen=True)
 class Settings:
-    """How a generator is trained: reverse KL at a high temperature, adaptive annealing, then refinement at the target temperature.
+    """How a generator is trained: reverse KL at a high temperature, adaptive annealing, refinement at the target temperature, and perhaps a polish.
 
     With data, maximum likelihood takes the place of the first two, and the refinement is left out unless energies are used as well.
 
@@ -16,13 +19,18 @@ class Settings:
         warmup_cap: kT above the median at which clashes are compressed, see `reverse_kl`.
         round_samples: draws, each with one energy, at the start of every later round.
         hot_temperature, hot_share: torsions of this share of the draws come from the flow as it was when it passed this temperature [K].
-        keep, at_most: the next temperature keeps this share of the present efficiency, see `next_temperature`.
+        annealing: what chooses the next temperature: "ess" (`next_temperature`) or "trust_region" (`trust_region_temperature`).
+        keep, at_most: for "ess": the next temperature keeps this share of the present efficiency.
+        trust, entropy: for "trust_region": bounds in nats on the KL divergence and the entropy's decrease from one temperature to the next.
         replay: rounds whose draws are trained on.
         spread, boost: oversampling of rarely visited torsions, see `Replay.draw_batches`.
         anneal_steps, anneal_batch, anneal_rate: training in each annealing round; the rate falls by a cosine to a tenth.
         final_rounds, final_steps, final_batch, final_rate: refinement at the target; the rate falls by one cosine to zero over all rounds.
         kl_weight: the loss is `log_dispersion` plus this much of `forward_kl`, whose gradient is noisy even at the optimum.
         average_decay: decay of the exponential average of the weights in the refinement, per step.
+        polish_rounds, polish_steps, polish_batch, polish_rate: reverse KL at the target by `reverse_kl_path` after the refinement, if there is one,
+            with an energy for each draw; the rate falls by one cosine to zero over all rounds. It sharpens what the flow has but seeks modes: it puts
+            no draws where there are none, and a rate too high can empty a rare basin. No rounds by default.
         max_norm: gradients are scaled down to this norm.
         data_rounds, data_steps, data_batch, data_rate: training on data; the rate falls by one cosine to zero over all rounds.
         data_patience: it ends after so many rounds without a better likelihood of the frames held out; the best round's parameters are kept.
@@ -40,8 +48,11 @@ class Settings:
     round_samples: int = 65536
     hot_temperature: float = 600.0
     hot_share: float = 0.3
+    annealing: str = "ess"
     keep: float = 0.6
     at_most: float = 0.5
+    trust: float = 0.3
+    entropy: float = 5.0
     replay: int = 6
     spread: float = 0.75
     boost: float = 100.0
@@ -54,6 +65,10 @@ class Settings:
     final_rate: float = 1e-3
     kl_weight: float = 0.1
     average_decay: float = 0.99
+    polish_rounds: int = 0
+    polish_steps: int = 100
+    polish_batch: int = 2048
+    polish_rate: float = 1e-4
     max_norm: float = 100.0
     data_rounds: int = 8
     data_steps: int = 90
@@ -63,6 +78,12 @@ class Settings:
     data_patience: int = 3
     data_share: float = 0.5
     data_weight: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.annealing not in ANNEALING:
+            raise ValueError(f"unknown rule {self.annealing!r} for the setting annealing; known: {', '.join(ANNEALING)}")
+        if not (self.trust > 0 and self.entropy > 0):
+            raise ValueError(f"expected positive bounds, got trust {self.trust} and entropy {self.entropy} nats")
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

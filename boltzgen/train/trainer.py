@@ -17,10 +17,11 @@ from boltzgen.energy.base import CountedEnergy
 from boltzgen.flow.flow import Flow, HierarchicalFlow
 from boltzgen.generator import BoltzmannGenerator, random_stream
 from boltzgen.reweighting import effective_sample_size, log_z, sampling_efficiency
-from boltzgen.train.annealing import draw_round, next_temperature
+from boltzgen.train.annealing import draw_round, next_temperature, trust_region_temperature
 from boltzgen.train.data import Data
-from boltzgen.train.objectives import energies_and_data, forward_kl, log_dispersion, reverse_kl
-from boltzgen.train.replay import Batches, Replay
+from boltzgen.train.objectives import energies_and_data, forward_kl, log_dispersion, reverse_kl, reverse_kl_path
+from boltzgen.train.progress import Progress, fraction_done, share_cooled
+from boltzgen.train.replay import Batches, Replay, Round
 from boltzgen.train.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -29,30 +30,13 @@ logger = logging.getLogger(__name__)
 _DRAW_BATCH = 8192
 
 
-@dataclass(frozen=True)
-class Progress:
-    """Where a run stands, for a progress bar.
-
-    `fraction` is of the whole run's expected work; `efficiency` that of the last round's draws at its temperature (NaN before the first, and in
-    training on data, where nothing is drawn).
-    """
-
-    stage: str
-    fraction: float
-    loss: float
-    efficiency: float
-    temperature: float
-    n_energy_evaluations: int
-    seconds: float
-    seconds_left: float
-
-
 @dataclass
 class TrainingState:
     """Everything that a run needs to go on, saved after each round.
 
     Attributes:
-        stage: "warmup", "anneal" (or "data" in place of both), "final" or "done"; `stage_round` counts within it and `round_index` over the run.
+        stage: "warmup", "anneal" (or "data" in place of both), "final", "polish" where it is asked for, or "done"; `stage_round` counts within it and
+            `round_index` over the run.
         temperature: K at which the flow is trained now.
         average: exponential average of the flow's parameters, empty before the refinement; in training on data too.
         best: the average after the round of the best likelihood of the frames held out, empty where there is no data.
@@ -130,6 +114,8 @@ class Trainer:
             record |= self._warmup(state, stream, began)
         elif state.stage == "data":
             record |= self._on_data(state, stream, began)
+        elif state.stage == "polish":
+            record |= self._polish(state, stream, began)
         else:
             record |= self._reweighted(state, stream, began)
         if self.held_out is not None:
@@ -156,6 +142,10 @@ class Trainer:
         elif state.stage == "anneal" and state.temperature <= self.target:
             following = "final"
         elif state.stage == "final" and state.stage_round == s.final_rounds:
+            following = "polish" if s.polish_rounds else "done"
+            if following == "polish":
+                state.replay.rounds.clear()  # draws to come are trained on once, and none of these any more
+        elif state.stage == "polish" and state.stage_round == s.polish_rounds:
             following = "done"
         if following != state.stage:
             state.stage, state.stage_round = following, 0
@@ -184,7 +174,7 @@ class Trainer:
         if not final:
             if state.hot is None and state.temperature <= s.hot_temperature:
                 state.set_hot()
-            state.temperature = next_temperature(drawn, state.temperature, self.target, keep=s.keep, at_most=s.at_most)
+            state.temperature = self._next_temperature(drawn, state.temperature)
         steps, size = (s.final_steps, s.final_batch) if final else (s.anneal_steps, s.anneal_batch)
         n_data = int(s.data_share * size) if self.mixed else 0
         batches = state.replay.draw_batches(steps, size - n_data, state.temperature, spread=s.spread, boost=s.boost, generator=stream)
@@ -207,6 +197,27 @@ class Trainer:
             losses.append(float(loss.detach()))
             self._report(state, losses[-1], record["efficiency"], step / steps, began)
         return record | {"loss": sum(losses) / len(losses), "skipped_steps": skipped}
+
+    def _next_temperature(self, drawn: Round, present: float) -> float:
+        s = self.settings
+        if s.annealing == "trust_region":
+            return trust_region_temperature(drawn, present, self.target, trust=s.trust, entropy=s.entropy)
+        return next_temperature(drawn, present, self.target, keep=s.keep, at_most=s.at_most)
+
+    def _polish(self, state: TrainingState, stream: torch.Generator, began: float) -> dict[str, Any]:
+        """Reverse KL at the target by its path gradient; the record is of all of the round's draws, each weighted by the flow that made it."""
+        s, flow = self.settings, state.generator.flow
+        target = PullbackEnergy(self.energy.at(state.temperature), state.generator.coordinates)
+        losses, skipped, weights = [], 0, []
+        for step in range(s.polish_steps):
+            _set_rate(state.optimizer, s.polish_rate * _cosine((state.stage_round * s.polish_steps + step) / (s.polish_rounds * s.polish_steps)))
+            loss, log_w = reverse_kl_path(flow, target, s.polish_batch, generator=stream)
+            skipped += not self._step(state, loss)
+            _update_average(state.average, flow.state_dict(), s.average_decay)
+            losses.append(float(loss.detach()))
+            weights.append(log_w)
+            self._report(state, losses[-1], sampling_efficiency(log_w), step / s.polish_steps, began)
+        return _diagnose(torch.cat(weights), torch.cat(weights)) | {"loss": sum(losses) / len(losses), "skipped_steps": skipped}
 
     def _on_data(self, state: TrainingState, stream: torch.Generator, began: float) -> dict[str, Any]:
         """Train on the data: by maximum likelihood, or where its energies are known mostly by their log-dispersion."""
@@ -276,35 +287,13 @@ class Trainer:
     def _report(self, state: TrainingState, loss: float, efficiency: float, part: float, began: float) -> None:
         if self.progress is None:
             return
-        fraction = self._fraction(state, part)
+        s = self.settings
+        cooled = share_cooled(s.start_temperature, state.temperature, self.target)
+        data = self.data is not None
+        fraction = fraction_done(s, state.stage, state.stage_round + part, cooled=cooled, data=data, energies=self.mixed or not data)
         seconds = state.seconds + time.perf_counter() - began
         left = seconds * (1 - fraction) / fraction if fraction > 0 else math.inf
         self.progress(Progress(state.stage, fraction, loss, efficiency, state.temperature, self.energy.n_evaluations, seconds, left))
-
-    def _fraction(self, state: TrainingState, part: float) -> float:
-        """Share of the run's work done, from samples trained on; annealing is measured by how far log T has come."""
-        s = self.settings
-        if self.data is not None:
-            return self._fraction_with_data(state, part)
-        warmup = s.warmup_rounds * s.warmup_steps * s.warmup_batch
-        anneal = 9 * (s.anneal_steps * s.anneal_batch + s.round_samples / 2)
-        final = s.final_rounds * (s.final_steps * s.final_batch + s.round_samples / 2)
-        if state.stage == "warmup":
-            done = warmup * (state.stage_round + part) / s.warmup_rounds
-        elif state.stage == "anneal":
-            span = math.log(s.start_temperature / self.target)
-            done = warmup + anneal * (math.log(s.start_temperature / state.temperature) / span if span > 0 else 1.0)
-        else:
-            done = warmup + anneal + final * (state.stage_round + part) / s.final_rounds
-        return done / (warmup + anneal + final)
-
-    def _fraction_with_data(self, state: TrainingState, part: float) -> float:
-        s = self.settings
-        data = s.data_rounds * s.data_steps * s.data_batch
-        final = s.final_rounds * (s.final_steps * s.final_batch + s.round_samples / 2) if self.mixed else 0.0
-        if state.stage == "data":
-            return data * (state.stage_round + part) / s.data_rounds / (data + final)
-        return (data + final * (state.stage_round + part) / s.final_rounds) / (data + final)
 
 
 def _diagnose(own: Tensor, mixture: Tensor) -> dict[str, float]:

@@ -10,8 +10,10 @@ from boltzgen.coordinates.pullback import PullbackEnergy
 from boltzgen.energy import CountedEnergy, ForceFieldEnergy
 from boltzgen.generator import BoltzmannGenerator
 from boltzgen.system import System
-from boltzgen.train.annealing import draw_round, next_temperature
+from boltzgen.train.annealing import draw_round, next_temperature, trust_region_temperature
 from boltzgen.train.replay import Replay, Round
+from boltzgen.train.settings import Settings
+from boltzgen.train.trainer import Trainer
 from boltzgen.units import kt
 
 
@@ -34,6 +36,56 @@ def test_next_temperature_keeps_the_wanted_efficiency(keep: float, at_most: floa
 
 def test_next_temperature_stops_at_the_target() -> None:
     assert next_temperature(harmonic_round(), 1000.0, 990.0, keep=0.5, at_most=0.5) == 990.0
+
+
+@pytest.mark.parametrize("present", [1000.0, 850.0])
+@pytest.mark.parametrize(("trust", "entropy"), [(0.02, 10.0), (0.1, 10.0), (10.0, 0.15), (10.0, 0.4)])
+def test_trust_region_meets_its_bounds(present: float, trust: float, entropy: float) -> None:
+    """Known answer for a Gaussian in 2 dimensions from beta to b beta: KL(p' || p) = 1/b - 1 + log b, the entropy falls by log b.
+
+    At 850 K the draws, made at 1000 K, are weighted for the present temperature too. Where energies are counted from does not matter.
+    """
+    drawn = harmonic_round()
+    drawn = Round(drawn.y, drawn.potential - 80, drawn.log_det, drawn.log_proposal, drawn.log_leading)
+    b = present / trust_region_temperature(drawn, present, 100.0, trust=trust, entropy=entropy)
+    kl, fall = 1 / b - 1 + math.log(b), math.log(b)
+    assert (kl, fall)[trust > entropy] == pytest.approx(min(trust, entropy), rel=0.02)
+    assert kl < 1.02 * trust and fall < 1.02 * entropy
+
+
+def test_trust_region_measures_entropy_in_positions() -> None:
+    """The same draws in other coordinates y, whose volume elements their log_det makes up for, give the same temperature."""
+    drawn = harmonic_round()
+    twist = torch.sin(3 * drawn.y[:, 0] / drawn.y.std())
+    other = Round(drawn.y, drawn.potential, drawn.log_det + twist, drawn.log_proposal + twist, drawn.log_leading)
+    found = [trust_region_temperature(r, 1000.0, 100.0, trust=0.1, entropy=0.3) for r in (drawn, other)]
+    assert found[0] == pytest.approx(found[1], rel=1e-9)
+
+
+def test_trust_region_stops_at_the_target_and_wants_positive_bounds() -> None:
+    assert trust_region_temperature(harmonic_round(), 1000.0, 990.0, trust=0.1, entropy=0.1) == 990.0
+    outside = harmonic_round(1000)
+    outside.potential[:500] = math.inf
+    assert 100.0 < trust_region_temperature(outside, 1000.0, 100.0, trust=0.1, entropy=0.1) < 1000.0
+    with pytest.raises(ValueError, match="positive bounds"):
+        trust_region_temperature(harmonic_round(10), 1000.0, 990.0, trust=0.0, entropy=0.1)
+
+
+def test_the_rule_is_a_setting() -> None:
+    """Each rule with its own numbers; anything else is refused by name before any work."""
+    drawn, energy = harmonic_round(20_000), None
+    by_name = {
+        "ess": next_temperature(drawn, 1000.0, 300.0, keep=0.9, at_most=0.95),
+        "trust_region": trust_region_temperature(drawn, 1000.0, 300.0, trust=0.2, entropy=0.3),
+    }
+    for name, expected in by_name.items():
+        settings = Settings(annealing=name, keep=0.9, at_most=0.95, trust=0.2, entropy=0.3)
+        assert Trainer(energy, 300.0, settings, seed=0)._next_temperature(drawn, 1000.0) == expected  # type: ignore[arg-type]
+    assert by_name["ess"] != by_name["trust_region"]
+    with pytest.raises(ValueError, match="unknown rule 'cooling'.*ess, trust_region"):
+        Settings(annealing="cooling")
+    with pytest.raises(ValueError, match="positive bounds"):
+        Settings(entropy=-1.0)
 
 
 def test_replay_averages_stay_those_of_the_target() -> None:

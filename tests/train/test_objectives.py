@@ -1,89 +1,15 @@
 """Objectives against exact values and gradients on densities that quadrature can handle."""
 
+import copy
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from boltzgen.distribution import Distribution
-from boltzgen.flow.base import Product, StandardNormal
-from boltzgen.flow.flow import Flow
-from boltzgen.flow.resampled import ResampledTorus
-from boltzgen.train.objectives import energies_and_data, forward_kl, log_dispersion, reverse_kl
-from boltzgen.transform import Transform
-
-
-class Bump(nn.Module):
-    """log acceptance log sigmoid(a cos z + b sin z + c) on a circle."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.theta = nn.Parameter(torch.tensor([1.2, -0.7, -0.4], dtype=torch.float64))
-
-    def forward(self, z: Tensor) -> Tensor:
-        a, b, c = self.theta
-        return nn.functional.logsigmoid(a * torch.cos(z[..., 0]) + b * torch.sin(z[..., 0]) + c)
-
-
-class Shear(Transform):
-    """(t, r) -> (t, m cos t + s r): ties a Gaussian coordinate to a circle, with pathwise parameters."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.m = nn.Parameter(torch.tensor(0.3, dtype=torch.float64))
-        self.log_s = nn.Parameter(torch.tensor(0.2, dtype=torch.float64))
-
-    def forward(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        t, r = z[..., 0], z[..., 1]
-        return torch.stack((t, self.m * torch.cos(t) + self.log_s.exp() * r), -1), self.log_s.expand(t.shape)
-
-    def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        t, r = x[..., 0], x[..., 1]
-        return torch.stack((t, (r - self.m * torch.cos(t)) * torch.exp(-self.log_s)), -1), -self.log_s.expand(t.shape)
-
-
-class ToyTarget:
-    """u(t, r) = 1.5 cos(2 t - 0.5) + (r - sin t)^2; infinite where |r| > limit."""
-
-    def __init__(self, limit: float = math.inf) -> None:
-        self.limit = limit
-
-    def __call__(self, y: Tensor) -> Tensor:
-        t, r = y[..., 0], y[..., 1]
-        u = 1.5 * torch.cos(2 * t - 0.5) + (r - torch.sin(t)).square()
-        return torch.where(r.abs() < self.limit, u, math.inf)
-
-    def value_and_gradient(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.enable_grad():
-            leaf = y.detach().requires_grad_()
-            u = self(leaf)
-            (gradient,) = torch.autograd.grad(torch.where(u.isfinite(), u, 0.0).sum(), leaf)
-        return u.detach(), gradient
-
-
-def toy_flow() -> Flow:
-    return Flow(Product([ResampledTorus(1, Bump(), truncation=4).double(), StandardNormal(1).double()]), Shear())
-
-
-def plane(n_t: int = 200, n_r: int = 1500, reach: float = 14.0) -> tuple[Tensor, float]:
-    t = (torch.arange(n_t, dtype=torch.float64) + 0.5) * 2 * math.pi / n_t - math.pi
-    r = (torch.arange(n_r, dtype=torch.float64) + 0.5) * 2 * reach / n_r - reach
-    return torch.cartesian_prod(t, r), 2 * math.pi / n_t * 2 * reach / n_r
-
-
-def gradients(flow: Distribution) -> Tensor:
-    return torch.cat([p.grad.flatten() for p in flow.parameters() if p.grad is not None])
-
-
-def exact_gradient(flow: Distribution, target: ToyTarget) -> tuple[float, Tensor]:
-    """KL(q || p) up to log Z, and its gradient, by quadrature."""
-    grid, cell = plane()
-    log_q = flow.log_prob(grid)
-    loss = (log_q.exp() * (log_q + target(grid))).sum() * cell
-    flow.zero_grad()
-    loss.backward()
-    return float(loss.detach()), gradients(flow)
+from boltzgen.train.objectives import alpha_2, energies_and_data, forward_kl, log_dispersion, reverse_kl, reverse_kl_path
+from tests.train.toys import ToyTarget, by_quadrature, check_gradients, exact_gradient, gradients, learned_flow, plane, target_draws, toy_flow
 
 
 def test_reverse_kl_matches_quadrature() -> None:
@@ -127,15 +53,46 @@ def test_reverse_kl_unbiased_in_small_batches() -> None:
     assert ((found.mean(0) - exact).abs() / error).max() < 4.5
 
 
-def test_reverse_kl_leaves_out_infinite_energies() -> None:
+@pytest.mark.parametrize("objective", [reverse_kl, reverse_kl_path])
+def test_reverse_kl_leaves_out_infinite_energies(objective: Callable[..., tuple[Tensor, Tensor]]) -> None:
     flow, target = toy_flow(), ToyTarget(limit=1.0)
-    loss, log_w = reverse_kl(flow, target, 2000, generator=torch.Generator().manual_seed(2))
+    loss, log_w = objective(flow, target, 2000, generator=torch.Generator().manual_seed(2))
     loss.backward()
     assert torch.isfinite(loss)
     assert 0.1 < (log_w == -math.inf).double().mean() < 0.9
     assert torch.isfinite(gradients(flow)).all()
     with pytest.raises(FloatingPointError, match="non-finite"):
-        reverse_kl(flow, ToyTarget(limit=0.0), 100)
+        objective(flow, ToyTarget(limit=0.0), 100)
+
+
+@pytest.mark.parametrize(("n", "batches"), [(8, 1500), (20_000, 60)])
+def test_path_gradient_matches_quadrature(n: int, batches: int) -> None:
+    """Every kind of parameter at once, unbiased in small batches too; value and weights are those of `reverse_kl`."""
+    flow, target = learned_flow(), ToyTarget()
+    _, exact = exact_gradient(flow, target)
+    assert len(exact) == 7 and exact.abs().min() > 1e-3
+    generator = torch.Generator().manual_seed(8)
+    check_gradients(flow, lambda: reverse_kl_path(flow, target, n, generator=generator)[0], exact, batches=batches)
+    loss, log_w = reverse_kl_path(flow, target, 100, generator=torch.Generator().manual_seed(9))
+    plain, plain_log_w = reverse_kl(flow, target, 100, generator=torch.Generator().manual_seed(9))
+    assert float(loss.detach()) == pytest.approx(float(plain.detach()), abs=1e-12)
+    assert torch.equal(log_w, plain_log_w)
+
+
+def test_path_gradient_vanishes_at_the_optimum() -> None:
+    """Draw by draw, where q = p; what is left of `reverse_kl` there is noise."""
+    flow = learned_flow()
+    twin = copy.deepcopy(flow).requires_grad_(False)
+
+    class Twin(ToyTarget):
+        def __call__(self, y: Tensor) -> Tensor:
+            return 3.0 - twin.log_prob(y)
+
+    reverse_kl_path(flow, Twin(), 3, generator=torch.Generator().manual_seed(10))[0].backward()
+    assert gradients(flow).abs().max() < 1e-13
+    flow.zero_grad()
+    reverse_kl(flow, Twin(), 3, generator=torch.Generator().manual_seed(10))[0].backward()
+    assert gradients(flow).abs().max() > 1e-2
 
 
 def test_cap_leaves_ordinary_energies_alone_and_bounds_clashes() -> None:
@@ -175,6 +132,57 @@ def test_forward_kl_and_its_weights() -> None:
     log_q = torch.tensor([-1.0, -3.0])
     assert float(forward_kl(log_q)) == 2.0
     assert float(forward_kl(log_q, torch.tensor([3.0, 1.0]))) == 1.5
+
+
+def test_forward_kl_from_the_target_matches_quadrature() -> None:
+    flow, target = toy_flow(), ToyTarget()
+    p = torch.softmax(-target(plane()[0]), 0)
+    _, exact = by_quadrature(flow, lambda grid, log_q, cell: (p * (p.clamp(min=1e-300).log() - math.log(cell) - log_q)).sum())
+    assert exact.abs().min() > 0.01
+    generator = torch.Generator().manual_seed(11)
+    check_gradients(flow, lambda: forward_kl(flow.log_prob(target_draws(target, 20_000, generator))), exact, batches=60)
+
+
+@pytest.mark.parametrize("width", [0.5, 50.0])
+def test_log_dispersion_matches_quadrature(width: float) -> None:
+    """Of draws of the target: the mean of width^2 (sqrt(1 + (d - mean d)^2 / width^2) - 1); nearly half the variance at the larger width."""
+    flow, target = toy_flow(), ToyTarget()
+    grid, _ = plane()
+    u = target(grid)
+    p = torch.softmax(-u, 0)
+
+    def dispersion(_: Tensor, log_q: Tensor, cell: float) -> Tensor:
+        d = log_q + u
+        return width**2 * (p * (torch.sqrt(1 + ((d - (p * d).sum()) / width).square()) - 1)).sum()
+
+    _, exact = by_quadrature(flow, dispersion)
+    assert exact.abs().min() > 1e-3
+    generator = torch.Generator().manual_seed(12)
+
+    def loss() -> Tensor:
+        y = target_draws(target, 50_000, generator)
+        return log_dispersion(flow.log_prob(y), target(y), width=width)
+
+    check_gradients(flow, loss, exact, batches=60)
+
+
+def test_alpha_2_is_the_gradient_of_the_renyi_divergence() -> None:
+    """Weighted draws of p^2 / q: of q itself, with weights (p / q)^2; up to scale, and whatever has no weight."""
+    flow, target = toy_flow(), ToyTarget()
+    _, exact = by_quadrature(flow, lambda grid, log_q, cell: torch.logsumexp(-2 * target(grid) - log_q, 0))
+    assert exact.abs().min() > 0.01
+    generator = torch.Generator().manual_seed(13)
+
+    def loss() -> Tensor:
+        with torch.no_grad():
+            y, log_q, _ = flow.draw((20_000,), generator=generator)
+        log_w = 1e4 - 2 * (target(y) + log_q)
+        outside = torch.tensor([math.nan, -math.inf], dtype=torch.float64)
+        found = alpha_2(torch.cat((flow.log_prob(y), outside)), torch.cat((log_w, torch.full((2,), -math.inf, dtype=torch.float64))))
+        assert torch.isfinite(found)
+        return found
+
+    check_gradients(flow, loss, exact, batches=60)
 
 
 def test_log_dispersion() -> None:

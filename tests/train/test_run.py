@@ -13,9 +13,9 @@ import torch
 from boltzgen.generator import CHECKPOINT, BoltzmannGenerator
 from boltzgen.system import System
 from boltzgen.train.checkpoint import METRICS, STATE
+from boltzgen.train.progress import Progress
 from boltzgen.train.run import SUMMARY, train
 from boltzgen.train.settings import Settings
-from boltzgen.train.trainer import Progress
 
 #: A run of six short rounds through every stage, with a hot flow from the first annealing round on.
 TINY = Settings(

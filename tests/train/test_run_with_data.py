@@ -1,6 +1,7 @@
 """Training on data: the known likelihood of a toy, the guard against overfitting, and whole runs with and without energies."""
 
 import copy
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -207,6 +208,24 @@ def test_interrupted_and_resumed_is_the_same_run(
     summary = train(system, folder, resume=True)
     assert timeless(folder) == timeless(reference)
     assert {k: v for k, v in summary.items() if k != "seconds"} == {k: v for k, v in expected.items() if k != "seconds"}
+
+
+def test_polish_follows_data_only_where_there_are_energies(system: System, frames: Path, tmp_path: Path) -> None:
+    """The checkpoint, and the likelihood in the summary, are then those after the polish."""
+    settings = dataclasses.replace(TINY, polish_rounds=2, polish_steps=2, polish_batch=64)
+    for mixed in (False, True):
+        folder, stop = tmp_path / str(mixed), StopAt(10**6)
+        summary = train(system, folder, seed=5, settings=settings, data=frames, mixed=mixed, progress=stop)
+        rounds = timeless(folder)
+        assert [r["stage"] for r in rounds] == ["data"] * 3 + (["final"] * 2 + ["polish"] * 2) * mixed
+        fractions = [p.fraction for p in stop.seen]
+        assert fractions == sorted(fractions) and 0.5 < fractions[-1] < 1
+        kept = rounds[-1]["held_out_nll"] if mixed else min(r["held_out_nll"] for r in rounds)
+        assert summary["held_out_nll"] == kept
+        held = Data.load(folder).split()[1]
+        with torch.no_grad():
+            nll = float((held.log_det - BoltzmannGenerator.load(folder, system).flow.log_prob(held.y)).mean())
+        assert kept == pytest.approx(nll, abs=1e-4)
 
 
 def test_options_that_need_data(system: System, tmp_path: Path) -> None:

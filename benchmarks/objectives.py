@@ -1,0 +1,198 @@
+"""Refine one half-trained generator of alanine dipeptide by each objective, with equal numbers of training samples, and compare what comes out.
+
+    python benchmarks/objectives.py --folder FOLDER [--seeds 0 1 2] [--steps 2200] [--batch 2048] [--rate 1e-3] [--json FILE]
+
+FOLDER holds the common state: a short warm-up and the annealing down to the target temperature, made at the first call and reused by later ones.
+From it every objective takes `--steps` steps of `--batch` samples; Adam's moments start afresh, its rate falls from `--rate` by one cosine to zero,
+and the parameters are averaged as in training. The first row is the common state itself. Efficiencies are unclipped, of `-n` draws from one seed;
+their energies are not among the evaluations, which are those of the refinement alone (one for each call with or without gradient).
+
+* log-dispersion: `log_dispersion` + 0.1 `forward_kl` on replayed, reweighted draws, what training does, hot draws included;
+* forward KL: importance-weighted, on the same kind of draws;
+* reverse KL, and its path gradient: on fresh draws;
+* alpha-2: annealed importance sampling of p^2/q (`--levels`, 8 by default, of 4 leapfrog steps) into a prioritised buffer; what each call adds is
+  followed by 8 steps on batches from it.
+"""
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from boltzgen.coordinates.pullback import PullbackEnergy
+from boltzgen.energy.base import CountedEnergy
+from boltzgen.energy.choose import energy_for
+from boltzgen.generator import BoltzmannGenerator, random_stream
+from boltzgen.reweighting import clip_log_weights, sampling_efficiency
+from boltzgen.system import System
+from boltzgen.train.ais import adapted_steps, annealed_importance_sampling
+from boltzgen.train.annealing import draw_round
+from boltzgen.train.buffer import PrioritisedBuffer
+from boltzgen.train.checkpoint import STATE, load_state, save_state
+from boltzgen.train.objectives import alpha_2, forward_kl, log_dispersion, reverse_kl, reverse_kl_path
+from boltzgen.train.settings import Settings
+from boltzgen.train.trainer import Trainer, TrainingState, start
+
+#: Up to the target temperature in a few minutes; the rest is the refinements' work.
+WARM = Settings(warmup_rounds=2, anneal_steps=60, round_samples=32768)
+QUICK = Settings(warmup_rounds=1, warmup_steps=2, warmup_batch=64, round_samples=512, keep=0.02, at_most=0.02, anneal_steps=1, anneal_batch=64)
+#: Leapfrog steps at each level of annealed importance sampling, and how often each batch made by it is trained on.
+LEAPFROG, REUSE = 4, 8
+#: FAB's bound on what a buffered sample counts.
+MOST = 10.0
+
+
+@dataclass(frozen=True)
+class Task:
+    """What an objective needs to make one loss after another."""
+
+    state: TrainingState
+    target: PullbackEnergy
+    settings: Settings
+    batch: int
+    levels: int
+    stream: torch.Generator
+
+
+def replayed(loss: Callable[[Tensor, Tensor, Tensor], Tensor], task: Task) -> Iterator[Tensor]:
+    """loss(log_q, u, weight) of rounds of draws, as in the refinement of a training run."""
+    s, state = task.settings, task.state
+    while True:
+        drawn, _ = draw_round(state.generator.flow, task.target, s.round_samples, hot=state.hot, share=s.hot_share, batch=8192, generator=task.stream)
+        state.replay.rounds.append(drawn)
+        batches = state.replay.draw_batches(s.final_steps, task.batch, state.temperature, spread=s.spread, boost=s.boost, generator=task.stream)
+        for y, u, weight in zip(*batches, strict=True):
+            yield loss(state.generator.flow.log_prob(y), u, weight)
+
+
+def fresh(objective: Callable[..., tuple[Tensor, Tensor]], task: Task) -> Iterator[Tensor]:
+    """Of fresh draws in every step."""
+    while True:
+        yield objective(task.state.generator.flow, task.target, task.batch, generator=task.stream)[0]
+
+
+def annealed(task: Task) -> Iterator[Tensor]:
+    """alpha-2 of samples of p^2/q from a prioritised buffer of the last 64 batches, which starts with four."""
+    flow, n_circles = task.state.generator.flow, task.state.generator.coordinates.n_circles
+    buffer, steps = PrioritisedBuffer(64 * task.batch), torch.full((task.levels,), 0.05)
+    while True:
+        for _ in range(1 if len(buffer) else 4):
+            draws = annealed_importance_sampling(flow, task.target, task.batch, steps, n_circles=n_circles, leapfrog=LEAPFROG, generator=task.stream)
+            steps = adapted_steps(steps, draws.acceptance)
+            buffer.add(draws.y, draws.log_w, draws.log_q)
+        for _ in range(REUSE):
+            index = buffer.draw(task.batch, generator=task.stream)
+            log_q = flow.log_prob(buffer.y[index])
+            yield alpha_2(log_q, buffer.correct(index, log_q).clamp(max=math.log(MOST)))
+
+
+OBJECTIVES: dict[str, Callable[[Task], Iterator[Tensor]]] = {
+    "log-dispersion": partial(replayed, lambda log_q, u, weight: log_dispersion(log_q, u) + 0.1 * forward_kl(log_q, weight)),
+    "forward KL": partial(replayed, lambda log_q, u, weight: forward_kl(log_q, weight)),
+    "reverse KL": partial(fresh, reverse_kl),
+    "path gradient": partial(fresh, reverse_kl_path),
+    "alpha-2": annealed,
+}
+
+
+def common_state(folder: Path, system: System, energy: CountedEnergy, settings: Settings) -> None:
+    """Train to the beginning of the refinement and save that, unless it is there."""
+    if (folder / STATE).exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    generator = BoltzmannGenerator.for_system(system, energy, temperature=settings.start_temperature)
+    state = start(generator, settings)
+    trainer = Trainer(energy, system.temperature, settings, seed=0)
+    while state.stage != "final":
+        trainer.run_round(state)
+    save_state(folder, state, settings, energy.n_evaluations)
+
+
+def refine(task: Task, name: str, n_steps: int, rate: float) -> int:
+    """Take the steps, leave the averaged parameters in the flow, and return how many gradients were not finite."""
+    flow, s = task.state.generator.flow, task.settings
+    optimizer = torch.optim.Adam(flow.parameters(), lr=rate)
+    average = {k: v.detach().clone() for k, v in flow.named_parameters()}
+    skipped = 0
+    for step, loss in zip(range(n_steps), OBJECTIVES[name](task), strict=False):
+        optimizer.param_groups[0]["lr"] = rate * 0.5 * (1 + math.cos(math.pi * step / n_steps))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if torch.isfinite(torch.nn.utils.clip_grad_norm_(flow.parameters(), s.max_norm)):
+            optimizer.step()
+        else:
+            skipped += 1
+        for k, v in flow.named_parameters():
+            average[k].lerp_(v.detach(), 1 - s.average_decay)
+    flow.load_state_dict(average, strict=False)
+    return skipped
+
+
+def measure(folder: Path, system: System, energy: CountedEnergy, name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
+    """Refine the common state by one objective with one seed, and draw."""
+    state, settings, _ = load_state(folder, system, "cpu")
+    target = PullbackEnergy(energy.at(system.temperature), state.generator.coordinates)
+    task = Task(state, target, settings, options.batch, options.levels, random_stream("cpu", seed))
+    before, began, skipped = energy.n_evaluations, time.perf_counter(), 0
+    if name != "start":
+        skipped = refine(task, name, options.steps, options.rate)
+    evaluations, seconds = energy.n_evaluations - before, time.perf_counter() - began
+    log_w = torch.cat([chunk.log_w for chunk in state.generator.sample_chunks(options.n, energy, seed=2**31)])
+    return {
+        "objective": name,
+        "seed": seed,
+        "efficiency": sampling_efficiency(log_w),
+        "clipped": sampling_efficiency(clip_log_weights(log_w)),
+        "evaluations": evaluations,
+        "seconds": seconds,
+        "skipped_steps": skipped,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, required=True, help="of the common state; made if it holds none")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--objectives", nargs="+", choices=OBJECTIVES, default=list(OBJECTIVES))
+    parser.add_argument("--steps", type=int, default=2200)
+    parser.add_argument("--batch", type=int, default=2048)
+    parser.add_argument("--levels", type=int, default=8, help="of annealed importance sampling")
+    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("-n", type=int, default=100_000, help="draws for the efficiency")
+    parser.add_argument("--json", type=Path, help="write the rows to this file as well")
+    parser.add_argument("--quick", action="store_true", help="a few steps of small batches from a state that is hardly trained: does it run?")
+    options = parser.parse_args()
+    if options.quick:
+        options.steps, options.batch, options.levels, options.n = 2, 64, 1, 2048
+    system = System.load("alanine_dipeptide")
+    energy = CountedEnergy(energy_for(system))
+    common_state(options.folder, system, energy, QUICK if options.quick else WARM)
+    print(
+        f"{options.steps} steps of {options.batch} samples, rate {options.rate:g}, efficiency of {options.n} draws, {torch.get_num_threads()} threads"
+    )
+    print(f"{'objective':16s} {'seed':>4s} {'efficiency':>10s} {'clipped':>8s} {'evaluations':>12s} {'seconds':>8s} {'skipped':>7s}")
+    rows = []
+    for name in ["start", *options.objectives]:
+        for seed in options.seeds if name != "start" else [0]:
+            row = measure(options.folder, system, energy, name, seed, options)
+            rows.append(row)
+            print(
+                f"{name:16s} {seed:4d} {100 * row['efficiency']:8.2f} % {100 * row['clipped']:6.2f} % "
+                f"{row['evaluations']:12d} {row['seconds']:8.1f} {row['skipped_steps']:7d}"
+            )
+    if options.json:
+        options.json.write_text(
+            json.dumps({"steps": options.steps, "batch": options.batch, "rate": options.rate, "n": options.n, "rows": rows}, indent=1)
+        )
+
+
+if __name__ == "__main__":
+    main()
