@@ -32,7 +32,7 @@ HOMES = {
     "openmm": ["units", "system", "energy.openmm", "energy.contexts", "energy.workers", "energy.forcefield", *TERM_FILES, "simulate"],
     "mdtraj": ["system", "analysis", "samples", "trajectory"],
     "matplotlib": ["analysis"],
-    "numba": ["energy.kernels"],
+    "numba": ["energy.kernels", "flow.spline_kernels", "flow.triangular_kernels"],
     "typer": ["cli"],
     "rich": ["cli", "train"],
 }

@@ -14,6 +14,9 @@ class _Coupling(Transform):
     """Splits the last axis into `active` coordinates, which move, and passive ones, which condition them."""
 
     net: MLP
+    moves: Tensor
+    stays: Tensor
+    restore: Tensor
 
     def __init__(self, n: int, active: Sequence[int]) -> None:
         super().__init__()
@@ -22,12 +25,15 @@ class _Coupling(Transform):
         self.active = list(active)
         self.passive = [i for i in range(n) if i not in set(active)]
         order = self.active + self.passive
-        self._restore = sorted(range(n), key=order.__getitem__)
+        # Tensors, as indexing with lists takes several times as long.
+        self.register_buffer("moves", torch.tensor(self.active), persistent=False)
+        self.register_buffer("stays", torch.tensor(self.passive), persistent=False)
+        self.register_buffer("restore", torch.tensor(order).argsort(), persistent=False)
 
     def _apply_coupling(self, x: Tensor, context: Tensor | None, inverse: bool) -> tuple[Tensor, Tensor]:
         batch = x.shape[:-1]
         rows = x.reshape(-1, x.shape[-1])
-        moving, fixed = rows[:, self.active], rows[:, self.passive]
+        moving, fixed = rows.index_select(1, self.moves), rows.index_select(1, self.stays)
         features = self.features(fixed)
         if context is not None:
             features = torch.cat((features, context.reshape(len(rows), -1)), dim=-1)
@@ -35,7 +41,7 @@ class _Coupling(Transform):
         hidden, last = self.net.trunk(features), self.net.last
         raw = torch.addmm(last.bias.unsqueeze(1), last.weight, hidden.T).view(-1, len(self.active), len(rows))
         moved, log_derivative = self.spline(moving.T, raw, inverse)
-        joined = torch.cat((moved.T, fixed), dim=-1)[:, self._restore]
+        joined = torch.cat((moved.T, fixed), dim=-1).index_select(1, self.restore)
         return joined.reshape(x.shape), log_derivative.sum(0).reshape(batch)
 
     def features(self, fixed: Tensor) -> Tensor:

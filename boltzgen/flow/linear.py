@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from boltzgen.flow import fused
+from boltzgen.flow.compiled import ready
 from boltzgen.flow.nets import MLP
 from boltzgen.transform import Transform
 
@@ -50,13 +52,29 @@ class TriangularAffine(Transform):
         mean = functional.linear(hidden, last.weight[self.n_lower :], last.bias[self.n_lower :])
         return packed, packed.diagonal(dim1=-2, dim2=-1), mean
 
+    def _fused(self, x: Tensor, context: Tensor | None, solve: bool) -> tuple[Tensor, Tensor] | None:
+        """The result of compiled loops, or None where there are none for these tensors."""
+        if context is None or x.shape[:-1] != context.shape[:-1] or not ready(x, context, self.net.last.weight):
+            return None
+        hidden, last = self.net.trunk(context.reshape(-1, context.shape[-1])), self.net.last
+        # The triangle alone, batch last, straight out of the last layer's product.
+        packed = torch.addmm(last.bias.unsqueeze(1), last.weight, hidden.T)
+        y, log_det = fused.triangular(x.reshape(-1, self.n), packed, solve=solve)
+        return y.reshape(x.shape), log_det.reshape(x.shape[:-1])
+
     def forward(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        found = self._fused(z, context, solve=True)
+        if found is not None:
+            return found
         packed, log_diagonal, mean = self._parts(context)
         scaled = z * torch.exp(-log_diagonal)
         x = torch.linalg.solve_triangular(packed, scaled.unsqueeze(-1), upper=False, unitriangular=True).squeeze(-1)
         return mean + x, -log_diagonal.sum(-1)
 
     def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        found = self._fused(x, context, solve=False)
+        if found is not None:
+            return found
         packed, log_diagonal, mean = self._parts(context)
         centred = (x - mean).unsqueeze(-1)
         # The product with the packed matrix counts log D on the diagonal, where L has ones.

@@ -6,10 +6,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from boltzgen.flow import fused
+from boltzgen.flow.compiled import ready
+
 MIN_SIZE = 1e-3
 MIN_DERIVATIVE = 1e-3
-#: softplus(_UNIT) + MIN_DERIVATIVE = 1, so that raw zeros give the identity.
-_UNIT = math.log(math.expm1(1.0 - MIN_DERIVATIVE))
+#: softplus(UNIT) + MIN_DERIVATIVE = 1, so that raw zeros give the identity.
+UNIT = math.log(math.expm1(1.0 - MIN_DERIVATIVE))
 
 
 def rational_quadratic(x: Tensor, raw: Tensor, *, low: float, high: float, periodic: bool, inverse: bool) -> tuple[Tensor, Tensor]:
@@ -28,7 +31,7 @@ def rational_quadratic(x: Tensor, raw: Tensor, *, low: float, high: float, perio
     n_bins = (len(raw) + (0 if periodic else 1)) // 3
     span = high - low
     widths, heights = _sizes(raw[:n_bins]), _sizes(raw[n_bins : 2 * n_bins])
-    inner = MIN_DERIVATIVE + functional.softplus(raw[2 * n_bins :] + _UNIT)
+    inner = MIN_DERIVATIVE + functional.softplus(raw[2 * n_bins :] + UNIT)
     if periodic:
         derivatives = torch.cat((inner, inner[:1]))
     else:
@@ -76,6 +79,8 @@ def _sizes(raw: Tensor) -> Tensor:
 
 def spline_with_tails(x: Tensor, raw: Tensor, *, bound: float, inverse: bool) -> tuple[Tensor, Tensor]:
     """A spline on [-bound, bound] continued by the identity. `raw` has shape (3K - 1, ...)."""
+    if ready(x, raw):
+        return fused.spline(x, raw, bound=bound, circular=False, inverse=inverse)
     inside = x.abs() < bound
     # The outside branch must not reach the spline: its gradients there would be NaN even though `where` discards the values.
     safe = torch.where(inside, x, torch.zeros_like(x))
@@ -85,6 +90,8 @@ def spline_with_tails(x: Tensor, raw: Tensor, *, bound: float, inverse: bool) ->
 
 def circular_spline(x: Tensor, raw: Tensor, *, inverse: bool) -> tuple[Tensor, Tensor]:
     """A rotation followed by a spline, on the circle [-pi, pi). `raw` has shape (3K + 1, ...), its last entry the rotation in radians."""
+    if ready(x, raw):
+        return fused.spline(x, raw, bound=math.pi, circular=True, inverse=inverse)
     shift = raw[-1]
     if not inverse:
         return rational_quadratic(_wrap(x + shift), raw[:-1], low=-math.pi, high=math.pi, periodic=True, inverse=False)
