@@ -1,13 +1,15 @@
 """Refine one half-trained generator of alanine dipeptide by each objective, with equal numbers of training samples, and compare what comes out.
 
-    python benchmarks/objectives.py --folder FOLDER [--seeds 0 1 2] [--steps 2200] [--batch 2048] [--rate 1e-3] [--json FILE]
+    python benchmarks/objectives.py --folder FOLDER [--seeds 0 1 2] [--steps 2200] [--batch 2048] [--rate 4e-3] [--json FILE]
 
 FOLDER holds the common state: a short warm-up and the annealing down to the target temperature, made at the first call and reused by later ones.
-From it every objective takes `--steps` steps of `--batch` samples; Adam's moments start afresh, its rate falls from `--rate` by one cosine to zero,
-and the parameters are averaged as in training. The first row is the common state itself. Efficiencies are unclipped, of `-n` draws from one seed;
-their energies are not among the evaluations, which are those of the refinement alone (one for each call with or without gradient).
+From it every objective takes `--steps` steps of `--batch` samples, with training's optimizer or with Adam (`--optimizer`); moments start afresh, the
+rate falls from `--rate` by one cosine to zero, and the parameters are averaged as in training. The first row is the common state itself. Efficiencies
+are unclipped, of `-n` draws from one seed; their energies are not among the evaluations, which are those of the refinement alone (one for each call
+with or without gradient).
 
-* log-dispersion: `log_dispersion` + 0.1 `forward_kl` on replayed, reweighted draws, what training does, hot draws included;
+* hierarchical: `hierarchical_kl` and `log_dispersion` of the torsions on fresh draws, some from hot torsions: the refinement of a training run;
+* log-dispersion: `log_dispersion` + 0.1 `forward_kl` on replayed, reweighted draws, as in annealing, hot draws included;
 * forward KL: importance-weighted, on the same kind of draws;
 * reverse KL, and its path gradient: on fresh draws;
 * alpha-2: annealed importance sampling of p^2/q (`--levels`, 8 by default, of 4 leapfrog steps) into a prioritised buffer; what each call adds is
@@ -26,6 +28,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim import Adam
 
 from boltzgen.coordinates.pullback import PullbackEnergy
 from boltzgen.energy.base import CountedEnergy
@@ -34,10 +37,11 @@ from boltzgen.generator import BoltzmannGenerator, random_stream
 from boltzgen.reweighting import clip_log_weights, sampling_efficiency
 from boltzgen.system import System
 from boltzgen.train.ais import adapted_steps, annealed_importance_sampling
-from boltzgen.train.annealing import draw_round
+from boltzgen.train.annealing import draw_round, draw_torsions
 from boltzgen.train.buffer import PrioritisedBuffer
 from boltzgen.train.checkpoint import STATE, load_state, save_state
-from boltzgen.train.objectives import alpha_2, forward_kl, log_dispersion, reverse_kl, reverse_kl_path
+from boltzgen.train.objectives import alpha_2, forward_kl, hierarchical_kl, log_dispersion, reverse_kl, reverse_kl_path
+from boltzgen.train.optimizer import MatrixOptimizer
 from boltzgen.train.settings import Settings
 from boltzgen.train.trainer import Trainer, TrainingState, start
 
@@ -46,6 +50,8 @@ WARM = Settings(warmup_rounds=2, anneal_steps=60, round_samples=32768)
 QUICK = Settings(warmup_rounds=1, warmup_steps=2, warmup_batch=64, round_samples=512, keep=0.02, at_most=0.02, anneal_steps=1, anneal_batch=64)
 #: Leapfrog steps at each level of annealed importance sampling, and how often each batch made by it is trained on.
 LEAPFROG, REUSE = 4, 8
+#: Steps between two rounds of draws where these are replayed.
+ROUND_STEPS = 100
 #: FAB's bound on what a buffered sample counts.
 MOST = 10.0
 
@@ -63,12 +69,12 @@ class Task:
 
 
 def replayed(loss: Callable[[Tensor, Tensor, Tensor], Tensor], task: Task) -> Iterator[Tensor]:
-    """loss(log_q, u, weight) of rounds of draws, as in the refinement of a training run."""
+    """loss(log_q, u, weight) of rounds of draws, as in annealing; each round feeds 100 steps."""
     s, state = task.settings, task.state
     while True:
         drawn, _ = draw_round(state.generator.flow, task.target, s.round_samples, hot=state.hot, share=s.hot_share, batch=8192, generator=task.stream)
         state.replay.rounds.append(drawn)
-        batches = state.replay.draw_batches(s.final_steps, task.batch, state.temperature, spread=s.spread, boost=s.boost, generator=task.stream)
+        batches = state.replay.draw_batches(ROUND_STEPS, task.batch, state.temperature, spread=s.spread, boost=s.boost, generator=task.stream)
         for y, u, weight in zip(*batches, strict=True):
             yield loss(state.generator.flow.log_prob(y), u, weight)
 
@@ -77,6 +83,16 @@ def fresh(objective: Callable[..., tuple[Tensor, Tensor]], task: Task) -> Iterat
     """Of fresh draws in every step."""
     while True:
         yield objective(task.state.generator.flow, task.target, task.batch, generator=task.stream)[0]
+
+
+def hierarchical(task: Task) -> Iterator[Tensor]:
+    """Of fresh draws, a share of them from hot torsions."""
+    flow, hot, n = task.state.generator.flow, task.state.hot, task.batch
+    n_own = n - int(task.settings.hot_share * n)
+    while True:
+        torsions = draw_torsions(flow, hot, n_own, n, generator=task.stream)
+        loss, log_q, u = hierarchical_kl(flow, task.target, torsions, generator=task.stream)
+        yield loss + log_dispersion(log_q[u.isfinite()], u[u.isfinite()])
 
 
 def annealed(task: Task) -> Iterator[Tensor]:
@@ -95,12 +111,20 @@ def annealed(task: Task) -> Iterator[Tensor]:
 
 
 OBJECTIVES: dict[str, Callable[[Task], Iterator[Tensor]]] = {
+    "hierarchical": hierarchical,
     "log-dispersion": partial(replayed, lambda log_q, u, weight: log_dispersion(log_q, u) + 0.1 * forward_kl(log_q, weight)),
     "forward KL": partial(replayed, lambda log_q, u, weight: forward_kl(log_q, weight)),
     "reverse KL": partial(fresh, reverse_kl),
     "path gradient": partial(fresh, reverse_kl_path),
     "alpha-2": annealed,
 }
+
+
+class AdamAlone(Adam):
+    """Adam on every parameter."""
+
+    def set_rate(self, rate: float) -> None:
+        self.param_groups[0]["lr"] = rate
 
 
 def common_state(folder: Path, system: System, energy: CountedEnergy, settings: Settings) -> None:
@@ -116,15 +140,14 @@ def common_state(folder: Path, system: System, energy: CountedEnergy, settings: 
     save_state(folder, state, settings, energy.n_evaluations)
 
 
-def refine(task: Task, name: str, n_steps: int, rate: float) -> int:
+def refine(task: Task, name: str, n_steps: int, rate: float, optimizer: MatrixOptimizer | AdamAlone) -> int:
     """Take the steps, leave the averaged parameters in the flow, and return how many gradients were not finite."""
     flow, s = task.state.generator.flow, task.settings
-    optimizer = torch.optim.Adam(flow.parameters(), lr=rate)
     average = {k: v.detach().clone() for k, v in flow.named_parameters()}
     skipped = 0
     for step, loss in zip(range(n_steps), OBJECTIVES[name](task), strict=False):
-        optimizer.param_groups[0]["lr"] = rate * 0.5 * (1 + math.cos(math.pi * step / n_steps))
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.set_rate(rate * 0.5 * (1 + math.cos(math.pi * step / n_steps)))
+        optimizer.zero_grad()
         loss.backward()
         if torch.isfinite(torch.nn.utils.clip_grad_norm_(flow.parameters(), s.max_norm)):
             optimizer.step()
@@ -143,7 +166,9 @@ def measure(folder: Path, system: System, energy: CountedEnergy, name: str, seed
     task = Task(state, target, settings, options.batch, options.levels, random_stream("cpu", seed))
     before, began, skipped = energy.n_evaluations, time.perf_counter(), 0
     if name != "start":
-        skipped = refine(task, name, options.steps, options.rate)
+        flow = state.generator.flow
+        optimizer = AdamAlone(flow.parameters(), lr=0.0) if options.optimizer == "adam" else MatrixOptimizer(flow, 0.0)
+        skipped = refine(task, name, options.steps, options.rate, optimizer)
     evaluations, seconds = energy.n_evaluations - before, time.perf_counter() - began
     log_w = torch.cat([chunk.log_w for chunk in state.generator.sample_chunks(options.n, energy, seed=2**31)])
     return {
@@ -165,7 +190,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2200)
     parser.add_argument("--batch", type=int, default=2048)
     parser.add_argument("--levels", type=int, default=8, help="of annealed importance sampling")
-    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--rate", type=float, default=4e-3)
+    parser.add_argument("--optimizer", choices=("muon", "adam"), default="muon")
     parser.add_argument("-n", type=int, default=100_000, help="draws for the efficiency")
     parser.add_argument("--json", type=Path, help="write the rows to this file as well")
     parser.add_argument("--quick", action="store_true", help="a few steps of small batches from a state that is hardly trained: does it run?")
@@ -176,7 +202,8 @@ def main() -> None:
     energy = CountedEnergy(energy_for(system))
     common_state(options.folder, system, energy, QUICK if options.quick else WARM)
     print(
-        f"{options.steps} steps of {options.batch} samples, rate {options.rate:g}, efficiency of {options.n} draws, {torch.get_num_threads()} threads"
+        f"{options.steps} steps of {options.batch} samples, {options.optimizer}, "
+        f"rate {options.rate:g}, efficiency of {options.n} draws, {torch.get_num_threads()} threads"
     )
     print(f"{'objective':16s} {'seed':>4s} {'efficiency':>10s} {'clipped':>8s} {'evaluations':>12s} {'seconds':>8s} {'skipped':>7s}")
     rows = []
@@ -189,9 +216,8 @@ def main() -> None:
                 f"{row['evaluations']:12d} {row['seconds']:8.1f} {row['skipped_steps']:7d}"
             )
     if options.json:
-        options.json.write_text(
-            json.dumps({"steps": options.steps, "batch": options.batch, "rate": options.rate, "n": options.n, "rows": rows}, indent=1)
-        )
+        settings = {name: getattr(options, name) for name in ("steps", "batch", "rate", "optimizer", "n")}
+        options.json.write_text(json.dumps(settings | {"rows": rows}, indent=1))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import time
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 from rich.console import Console
@@ -16,6 +16,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from boltzgen import __version__
+from boltzgen.train.settings import PRESETS
 
 if TYPE_CHECKING:
     from boltzgen.system import System
@@ -82,6 +83,7 @@ def train(
     data: Annotated[Path | None, typer.Option(help="Train on this trajectory or samples file, sampled at the system's temperature.")] = None,
     topology: Annotated[Path | None, typer.Option(help="PDB file of the trajectory's atoms, where its format holds none.")] = None,
     mixed: Annotated[bool, typer.Option("--mixed", help="Train on data and energies together.")] = False,
+    preset: Annotated[Literal["full", "quick"] | None, typer.Option(help="How long to train: full (the default) or quick, minutes.")] = None,
     seed: Seed = 0,
     device: Device = "cpu",
 ) -> None:
@@ -101,6 +103,7 @@ def train(
                 seed=seed,
                 resume=resume,
                 device=device,
+                settings=PRESETS[preset] if preset else None,
                 data=data,
                 topology=topology,
                 mixed=mixed,

@@ -35,10 +35,10 @@ def test_objectives_benchmark(tmp_path: Path) -> None:
     first = subprocess.run(command, capture_output=True, text=True, check=False)
     assert first.returncode == 0, first.stderr
     rows = json.loads((tmp_path / "rows.json").read_text())["rows"]
-    assert [row["objective"] for row in rows] == ["start", "log-dispersion", "forward KL", "reverse KL", "path gradient", "alpha-2"]
+    assert [row["objective"] for row in rows] == ["start", "hierarchical", "log-dispersion", "forward KL", "reverse KL", "path gradient", "alpha-2"]
     assert all(0 < row["efficiency"] <= 1 for row in rows)
     # Two steps of 64: one round of 512 draws, fresh draws, or four fills of 64 samples that cost 1 + 4 each.
-    assert [row["evaluations"] for row in rows] == [0, 512, 512, 128, 128, 4 * 64 * 5]
+    assert [row["evaluations"] for row in rows] == [0, 128, 512, 512, 128, 128, 4 * 64 * 5]
     second = subprocess.run([*command, "--objectives", "reverse KL"], capture_output=True, text=True, check=False)
     assert second.returncode == 0, second.stderr
     again = json.loads((tmp_path / "rows.json").read_text())["rows"]

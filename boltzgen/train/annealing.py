@@ -70,6 +70,16 @@ def _lowest(present: float, target: float, allowed: Callable[[float], bool]) -> 
 
 
 @torch.no_grad()
+def draw_torsions(flow: HierarchicalFlow, hot: Distribution | None, n_own: int, n: int, *, generator: torch.Generator) -> Tensor:
+    """Torsions (n, n_leading), the first n_own of them from the flow, the others from a hotter one."""
+    torsions = [flow.leading.sample((n_own,), generator=generator)] if n_own else []
+    if n > n_own:
+        assert hot is not None
+        torsions.append(hot.sample((n - n_own,), generator=generator))
+    return torch.cat(torsions)
+
+
+@torch.no_grad()
 def draw_round(
     flow: HierarchicalFlow, target: PullbackEnergy, n: int, *, hot: Distribution | None, share: float, batch: int, generator: torch.Generator
 ) -> tuple[Round, int]:
@@ -82,15 +92,8 @@ def draw_round(
     n_own = n - n_hot
     parts: list[tuple[Tensor, ...]] = []
     for start in range(0, n, batch):
-        stop = min(start + batch, n)
-        own = max(0, min(stop, n_own) - start)
-        torsions = []
-        if own:
-            torsions.append(flow.leading.sample((own,), generator=generator))
-        if stop - start > own:
-            assert hot is not None
-            torsions.append(hot.sample((stop - start - own,), generator=generator))
-        t = torch.cat(torsions)
+        size = min(batch, n - start)
+        t = draw_torsions(flow, hot, min(size, max(0, n_own - start)), size, generator=generator)
         rest, log_rest, _ = flow.conditional.draw((len(t),), generator=generator, context=flow.features(t))
         log_leading = flow.leading.log_prob(t)
         log_torsions = log_leading

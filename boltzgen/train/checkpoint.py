@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import save
 from torch import Tensor
 
 from boltzgen.generator import CHECKPOINT, BoltzmannGenerator, read_tensors, write_atomically
 from boltzgen.system import System
+from boltzgen.train.optimizer import MatrixOptimizer
 from boltzgen.train.replay import Replay, Round
 from boltzgen.train.settings import Settings
 from boltzgen.train.trainer import TrainingState
@@ -42,8 +42,7 @@ def save_state(folder: Path, state: TrainingState, settings: Settings, n_energy_
     tensors |= {f"average.{k}": v for k, v in state.average.items()} | {f"best.{k}": v for k, v in state.best.items()}
     if state.hot is not None:
         tensors |= {f"hot.{k}": v for k, v in state.hot.state_dict().items()}
-    for index, moments in state.optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{k}": v for k, v in moments.items()}
+    tensors |= {f"optimizer.{k}": v for k, v in state.optimizer.tensors().items()}
     with state.using(state.best or state.average):
         state.generator.save(folder / CHECKPOINT)
     write_atomically(folder / METRICS, "".join(json.dumps(m) + "\n" for m in state.metrics).encode())
@@ -70,12 +69,8 @@ def load_state(folder: Path, system: System, device: str) -> tuple[TrainingState
     tensors = {k: v.to(device) for k, v in tensors.items()}
     generator.flow.load_state_dict(_under(tensors, "flow."))
     settings = Settings.from_dict(metadata["settings"])
-    optimizer = torch.optim.Adam(generator.flow.parameters(), lr=settings.warmup_rate)
-    restored = optimizer.state_dict()
-    for key, value in _under(tensors, "optimizer.").items():
-        index, _, name = key.partition(".")
-        restored["state"].setdefault(int(index), {})[name] = value
-    optimizer.load_state_dict(restored)
+    optimizer = MatrixOptimizer(generator.flow, settings.warmup_rate)
+    optimizer.restore(_under(tensors, "optimizer."))
     replay = Replay(settings.replay)
     for name in metadata["replay"]:
         replay.rounds.append(Round(**{k: v.to(device) for k, v in read_tensors(folder / name)[1].items()}))

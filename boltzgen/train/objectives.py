@@ -6,6 +6,10 @@ import torch
 from torch import Tensor
 
 from boltzgen.distribution import Distribution
+from boltzgen.flow.flow import HierarchicalFlow
+
+#: Slopes of `hierarchical_kl` are at most this many medians long.
+_LONGEST = 10.0
 
 
 class Target(Protocol):
@@ -140,12 +144,38 @@ def log_dispersion(log_q: Tensor, u: Tensor, *, width: float = 1.0) -> Tensor:
     return width * width * (torch.sqrt(1 + deviation.square()) - 1).mean()
 
 
-def energies_and_data(log_q: Tensor, u: Tensor, weights: Tensor, n_data: int, *, kl_weight: float, data_weight: float) -> Tensor:
-    """kl_weight * forward KL on draws + data_weight * forward KL on data + the log-dispersion of both, whose log Z is one and the same.
+def hierarchical_kl(
+    flow: HierarchicalFlow, target: Target, leading: Tensor, *, generator: torch.Generator | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What trains q(t, r) = q(t) q(r | t) on leading coordinates t from *any* distribution m, with one draw r ~ q(r | t) for each.
+
+    The rest learns by the path gradient (see `reverse_kl_path`) of E_m[KL(q(r | t) || p(r | t))]: with G = d(log q(r | t) + u_y(t, r))/dr,
+
+        gradient = E_m[ G . dr/dtheta ],
+
+    in which every draw brings as many numbers as r has, all of them zero at the optimum. The leading coordinates are left to `log_dispersion` of
+    d = log q(t) + [log q(r | t) + u_y(t, r)], brackets detached. Neither needs weights: at q = p both are at their minimum whatever m is, so that
+    m may visit rare basins as often as it likes. A slope G longer than ten times the batch's median (a clash) is shortened to that.
 
     Args:
-        log_q, u, weights: of samples (n,), of which the last n_data are data and the others weighted draws of the flow.
+        leading: t, (n, n_leading).
+
+    Returns:
+        (loss, log_leading, rest): a scalar to differentiate, of value the mean of the brackets; log q(t) (n,), with a graph; and the brackets (n,),
+        detached, +inf where u is not finite: these draws have no part in the loss.
     """
-    draws, data = slice(None, len(log_q) - n_data), slice(len(log_q) - n_data, None)
-    likelihood = kl_weight * forward_kl(log_q[draws], weights[draws]) + data_weight * forward_kl(log_q[data], weights[data])
-    return likelihood + log_dispersion(log_q, u)
+    context = flow.features(leading)
+    r, _, _ = flow.conditional.draw((len(leading),), generator=generator, context=context)
+    leaf = r.detach().requires_grad_()
+    u, slope = target.value_and_gradient(torch.cat((leading, r.detach()), dim=-1))
+    log_rest = flow.conditional.log_prob(leaf, context)
+    (density_slope,) = torch.autograd.grad(log_rest.sum(), leaf)
+    rest = log_rest.detach() + u
+    good = _usable(rest)
+    slope = (density_slope + slope[:, flow.n_leading :])[good]
+    length = slope.norm(dim=-1, keepdim=True)
+    longest = _LONGEST * length.median()
+    slope = torch.where(length > longest, slope * (longest / length), slope)
+    moved = r[good]
+    loss = rest[good].mean() + (slope * (moved - moved.detach())).sum(-1).mean()
+    return loss, flow.leading.log_prob(leading), torch.where(good, rest, torch.inf)

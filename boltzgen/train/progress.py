@@ -28,7 +28,8 @@ class Progress:
 
 
 def fraction_done(settings: Settings, stage: str, rounds: float, *, cooled: float, data: bool, energies: bool) -> float:
-    """Share of a run's expected work that is done, in samples trained on; a draw's energy counts as half of one.
+    """Share of a run's expected work that is done, in samples trained on; a draw counts as half of one, one that is trained on at
+    once as two.
 
     Args:
         rounds: done in the present stage, with the part of the one under way.
@@ -44,9 +45,8 @@ def fraction_done(settings: Settings, stage: str, rounds: float, *, cooled: floa
         work["warmup"] = s.warmup_rounds * s.warmup_steps * s.warmup_batch
         work["anneal"] = _ANNEAL_ROUNDS * (s.anneal_steps * s.anneal_batch + s.round_samples // 2)
     if energies:
-        work["final"] = s.final_rounds * (s.final_steps * s.final_batch + s.round_samples // 2)
-        work["polish"] = s.polish_rounds * s.polish_steps * s.polish_batch
-    planned = {"warmup": s.warmup_rounds, "data": s.data_rounds, "final": s.final_rounds, "polish": s.polish_rounds}
+        work["final"] = 2 * s.final_rounds * s.final_steps * s.final_batch
+    planned = {"warmup": s.warmup_rounds, "data": s.data_rounds, "final": s.final_rounds}
     stages = list(work)
     before = sum(work[earlier] for earlier in stages[: stages.index(stage)])
     within = cooled if stage == "anneal" else rounds / planned[stage]

@@ -65,6 +65,8 @@ def train(
         raise ValueError("a topology, or training on data and energies mixed, needs data; add --data FILE")
     if resume and data is not None:
         raise ValueError("a resumed run goes on with the data that it was started with; leave out --data, --topology and --mixed")
+    if resume and settings is not None:
+        raise ValueError("a resumed run goes on with the settings that it was started with; leave out --preset")
     energy = CountedEnergy(energy_for(system))
     samples = None
     if data is not None:

@@ -9,7 +9,7 @@ ANNEALING = ("ess", "trust_region")
 
 @dataclass(frozen=True)
 class Settings:
-    """How a generator is trained: reverse KL at a high temperature, adaptive annealing, refinement at the target temperature, and perhaps a polish.
+    """How a generator is trained: reverse KL at a high temperature, adaptive annealing, then refinement at the target temperature.
 
     With data, maximum likelihood takes the place of the first two, and the refinement is left out unless energies are used as well.
 
@@ -17,25 +17,23 @@ class Settings:
         start_temperature: K, where reverse KL loses no mode.
         warmup_rounds, warmup_steps, warmup_batch, warmup_rate: reverse KL; steps in each round, draws in each step, Adam's rate.
         warmup_cap: kT above the median at which clashes are compressed, see `reverse_kl`.
-        round_samples: draws, each with one energy, at the start of every later round.
-        hot_temperature, hot_share: torsions of this share of the draws come from the flow as it was when it passed this temperature [K].
+        round_samples: draws, each with one energy, at the start of every annealing round.
+        hot_temperature, hot_share: once annealing passes this temperature [K], torsions of this share of the draws come from the flow before.
         annealing: what chooses the next temperature: "ess" (`next_temperature`) or "trust_region" (`trust_region_temperature`).
         keep, at_most: for "ess": the next temperature keeps this share of the present efficiency.
         trust, entropy: for "trust_region": bounds in nats on the KL divergence and the entropy's decrease from one temperature to the next.
         replay: rounds whose draws are trained on.
         spread, boost: oversampling of rarely visited torsions, see `Replay.draw_batches`.
         anneal_steps, anneal_batch, anneal_rate: training in each annealing round; the rate falls by a cosine to a tenth.
-        final_rounds, final_steps, final_batch, final_rate: refinement at the target; the rate falls by one cosine to zero over all rounds.
-        kl_weight: the loss is `log_dispersion` plus this much of `forward_kl`, whose gradient is noisy even at the optimum.
+        final_rounds, final_steps, final_batch, final_rate: refinement at the target on fresh draws, see `hierarchical_kl`; the rate falls by one
+            cosine to zero over all rounds.
+        kl_weight: the loss in annealing is `log_dispersion` plus this much of `forward_kl`, whose gradient is noisy even at the optimum.
         average_decay: decay of the exponential average of the weights in the refinement, per step.
-        polish_rounds, polish_steps, polish_batch, polish_rate: reverse KL at the target by `reverse_kl_path` after the refinement, if there is one,
-            with an energy for each draw; the rate falls by one cosine to zero over all rounds. It sharpens what the flow has but seeks modes: it puts
-            no draws where there are none, and a rate too high can empty a rare basin. No rounds by default.
         max_norm: gradients are scaled down to this norm.
         data_rounds, data_steps, data_batch, data_rate: training on data; the rate falls by one cosine to zero over all rounds.
         data_patience: it ends after so many rounds without a better likelihood of the frames held out; the best round's parameters are kept.
         data_decay: Adam's rate times this is the share by which the weight matrices shrink in each step of maximum likelihood, against overfitting.
-        data_share: share of data in each batch of the refinement, see `energies_and_data`.
+        data_share: share of data in each batch of the refinement.
         data_weight: what `forward_kl` on the data counts beside the log-dispersion where energies are used as well.
     """
 
@@ -59,16 +57,12 @@ class Settings:
     anneal_steps: int = 100
     anneal_batch: int = 1024
     anneal_rate: float = 1e-3
-    final_rounds: int = 20
-    final_steps: int = 110
+    final_rounds: int = 42
+    final_steps: int = 100
     final_batch: int = 2048
-    final_rate: float = 1e-3
+    final_rate: float = 2e-3
     kl_weight: float = 0.1
     average_decay: float = 0.99
-    polish_rounds: int = 0
-    polish_steps: int = 100
-    polish_batch: int = 2048
-    polish_rate: float = 1e-4
     max_norm: float = 100.0
     data_rounds: int = 8
     data_steps: int = 90
@@ -94,3 +88,7 @@ class Settings:
         if unknown:
             raise ValueError(f"unknown training settings {sorted(unknown)}; known: {[f.name for f in fields(cls)]}")
         return cls(**values)
+
+
+#: Named settings: "full" is the default, and what the shipped checkpoints are made with.
+PRESETS = {"full": Settings(), "quick": Settings(final_rounds=8)}

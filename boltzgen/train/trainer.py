@@ -17,9 +17,10 @@ from boltzgen.energy.base import CountedEnergy
 from boltzgen.flow.flow import Flow, HierarchicalFlow
 from boltzgen.generator import BoltzmannGenerator, random_stream
 from boltzgen.reweighting import effective_sample_size, log_z, sampling_efficiency
-from boltzgen.train.annealing import draw_round, next_temperature, trust_region_temperature
+from boltzgen.train.annealing import draw_round, draw_torsions, next_temperature, trust_region_temperature
 from boltzgen.train.data import Data
-from boltzgen.train.objectives import energies_and_data, forward_kl, log_dispersion, reverse_kl, reverse_kl_path
+from boltzgen.train.objectives import forward_kl, hierarchical_kl, log_dispersion, reverse_kl
+from boltzgen.train.optimizer import MatrixOptimizer
 from boltzgen.train.progress import Progress, fraction_done, share_cooled
 from boltzgen.train.replay import Batches, Replay, Round
 from boltzgen.train.settings import Settings
@@ -35,8 +36,7 @@ class TrainingState:
     """Everything that a run needs to go on, saved after each round.
 
     Attributes:
-        stage: "warmup", "anneal" (or "data" in place of both), "final", "polish" where it is asked for, or "done"; `stage_round` counts within it and
-            `round_index` over the run.
+        stage: "warmup", "anneal" (or "data" in place of both), "final" or "done"; `stage_round` counts within it and `round_index` over the run.
         temperature: K at which the flow is trained now.
         average: exponential average of the flow's parameters, empty before the refinement; in training on data too.
         best: the average after the round of the best likelihood of the frames held out, empty where there is no data.
@@ -45,7 +45,7 @@ class TrainingState:
     """
 
     generator: BoltzmannGenerator
-    optimizer: torch.optim.Adam
+    optimizer: MatrixOptimizer
     replay: Replay
     stage: str = "warmup"
     stage_round: int = 0
@@ -78,7 +78,7 @@ class TrainingState:
 
 def start(generator: BoltzmannGenerator, settings: Settings, *, stage: str = "warmup") -> TrainingState:
     """The state before the first round, at the temperature of the generator: "warmup" to train from energies, "data" to begin with data."""
-    optimizer = torch.optim.Adam(generator.flow.parameters(), lr=settings.warmup_rate)
+    optimizer = MatrixOptimizer(generator.flow, settings.warmup_rate)
     return TrainingState(generator, optimizer, Replay(settings.replay), stage, temperature=generator.temperature)
 
 
@@ -114,10 +114,10 @@ class Trainer:
             record |= self._warmup(state, stream, began)
         elif state.stage == "data":
             record |= self._on_data(state, stream, began)
-        elif state.stage == "polish":
-            record |= self._polish(state, stream, began)
+        elif state.stage == "anneal":
+            record |= self._anneal(state, stream, began)
         else:
-            record |= self._reweighted(state, stream, began)
+            record |= self._refine(state, stream, began)
         if self.held_out is not None:
             record |= {"held_out_nll": self._held_out_nll(state)}
         state.generator.temperature = state.temperature
@@ -140,12 +140,9 @@ class Trainer:
             state.average = {}
             following = "final" if self.mixed else "done"
         elif state.stage == "anneal" and state.temperature <= self.target:
+            state.replay.rounds.clear()  # draws to come are trained on once, and none of these any more
             following = "final"
         elif state.stage == "final" and state.stage_round == s.final_rounds:
-            following = "polish" if s.polish_rounds else "done"
-            if following == "polish":
-                state.replay.rounds.clear()  # draws to come are trained on once, and none of these any more
-        elif state.stage == "polish" and state.stage_round == s.polish_rounds:
             following = "done"
         if following != state.stage:
             state.stage, state.stage_round = following, 0
@@ -156,46 +153,32 @@ class Trainer:
         losses, skipped, log_w = [], 0, torch.empty(0)
         for step in range(s.warmup_steps):
             done = (state.stage_round * s.warmup_steps + step) / (s.warmup_rounds * s.warmup_steps)
-            _set_rate(state.optimizer, s.warmup_rate * _cosine(done, floor=0.1))
+            state.optimizer.set_rate(s.warmup_rate * _cosine(done, floor=0.1))
             loss, log_w = reverse_kl(state.generator.flow, target, s.warmup_batch, cap=s.warmup_cap, generator=stream)
             skipped += not self._step(state, loss)
             losses.append(float(loss.detach()))
             self._report(state, losses[-1], sampling_efficiency(log_w), step / s.warmup_steps, began)
         return {"loss": sum(losses) / len(losses), "skipped_steps": skipped, "efficiency": sampling_efficiency(log_w)}
 
-    def _reweighted(self, state: TrainingState, stream: torch.Generator, began: float) -> dict[str, Any]:
+    def _anneal(self, state: TrainingState, stream: torch.Generator, began: float) -> dict[str, Any]:
         """Draw, choose the temperature, and train on the replayed draws reweighted to it."""
-        s, final = self.settings, state.stage == "final"
-        flow = state.generator.flow
+        s, flow = self.settings, state.generator.flow
         target = PullbackEnergy(self.energy.at(state.temperature), state.generator.coordinates)
         drawn, n_own = draw_round(flow, target, s.round_samples, hot=state.hot, share=s.hot_share, batch=_DRAW_BATCH, generator=stream)
         state.replay.rounds.append(drawn)
-        record = _diagnose(drawn.log_w(state.temperature)[:n_own], drawn.log_w(state.temperature))
-        if not final:
-            if state.hot is None and state.temperature <= s.hot_temperature:
-                state.set_hot()
-            state.temperature = self._next_temperature(drawn, state.temperature)
-        steps, size = (s.final_steps, s.final_batch) if final else (s.anneal_steps, s.anneal_batch)
-        n_data = int(s.data_share * size) if self.mixed else 0
-        batches = state.replay.draw_batches(steps, size - n_data, state.temperature, spread=s.spread, boost=s.boost, generator=stream)
-        if n_data:
-            batches = Batches(*(torch.cat(pair, dim=1) for pair in zip(batches, self._data_batches(steps, n_data, stream), strict=True)))
+        record = _diagnose(drawn.log_w(state.temperature)[:n_own]) | {"mixture_efficiency": sampling_efficiency(drawn.log_w(state.temperature))}
+        state.temperature = self._next_temperature(drawn, state.temperature)
+        if state.hot is None and state.temperature <= s.hot_temperature:
+            state.set_hot()
+        batches = state.replay.draw_batches(s.anneal_steps, s.anneal_batch, state.temperature, spread=s.spread, boost=s.boost, generator=stream)
         losses, skipped = [], 0
         for step, (y, u, weight) in enumerate(zip(*batches, strict=True)):
-            if final:
-                _set_rate(state.optimizer, s.final_rate * _cosine((state.stage_round * steps + step) / (s.final_rounds * steps)))
-            else:
-                _set_rate(state.optimizer, s.anneal_rate * _cosine(step / steps, floor=0.1))
+            state.optimizer.set_rate(s.anneal_rate * _cosine(step / s.anneal_steps, floor=0.1))
             log_q = flow.log_prob(y)
-            if n_data:
-                loss = energies_and_data(log_q, u, weight, n_data, kl_weight=s.kl_weight, data_weight=s.data_weight)
-            else:
-                loss = s.kl_weight * forward_kl(log_q, weight) + log_dispersion(log_q, u)
+            loss = s.kl_weight * forward_kl(log_q, weight) + log_dispersion(log_q, u)
             skipped += not self._step(state, loss)
-            if final:
-                _update_average(state.average, flow.state_dict(), s.average_decay)
             losses.append(float(loss.detach()))
-            self._report(state, losses[-1], record["efficiency"], step / steps, began)
+            self._report(state, losses[-1], record["efficiency"], step / s.anneal_steps, began)
         return record | {"loss": sum(losses) / len(losses), "skipped_steps": skipped}
 
     def _next_temperature(self, drawn: Round, present: float) -> float:
@@ -204,20 +187,33 @@ class Trainer:
             return trust_region_temperature(drawn, present, self.target, trust=s.trust, entropy=s.entropy)
         return next_temperature(drawn, present, self.target, keep=s.keep, at_most=s.at_most)
 
-    def _polish(self, state: TrainingState, stream: torch.Generator, began: float) -> dict[str, Any]:
-        """Reverse KL at the target by its path gradient; the record is of all of the round's draws, each weighted by the flow that made it."""
+    def _refine(self, state: TrainingState, stream: torch.Generator, began: float) -> dict[str, Any]:
+        """Train on fresh draws at the target; the record is of the flow's own, each weighted by the parameters that made it."""
         s, flow = self.settings, state.generator.flow
         target = PullbackEnergy(self.energy.at(state.temperature), state.generator.coordinates)
+        n_data = int(s.data_share * s.final_batch) if self.mixed else 0
+        n = s.final_batch - n_data
+        n_own = n - (0 if state.hot is None else int(s.hot_share * n))
+        data = list(zip(*self._data_batches(s.final_steps, n_data, stream), strict=True)) if n_data else []
         losses, skipped, weights = [], 0, []
-        for step in range(s.polish_steps):
-            _set_rate(state.optimizer, s.polish_rate * _cosine((state.stage_round * s.polish_steps + step) / (s.polish_rounds * s.polish_steps)))
-            loss, log_w = reverse_kl_path(flow, target, s.polish_batch, generator=stream)
+        for step in range(s.final_steps):
+            state.optimizer.set_rate(s.final_rate * _cosine((state.stage_round * s.final_steps + step) / (s.final_rounds * s.final_steps)))
+            torsions = draw_torsions(flow, state.hot, n_own, n, generator=stream)
+            loss, log_q, u = hierarchical_kl(flow, target, torsions, generator=stream)
+            weights.append(-(log_q.detach() + u)[:n_own])
+            log_q, u = log_q[u.isfinite()], u[u.isfinite()]
+            if data:
+                y, u_data, weight = data[step]
+                log_q_data = flow.log_prob(y)
+                loss = loss + s.data_weight * forward_kl(log_q_data, weight)
+                # One dispersion over draws and data: log Z is one and the same.
+                log_q, u = torch.cat((log_q, log_q_data)), torch.cat((u, u_data))
+            loss = loss + log_dispersion(log_q, u)
             skipped += not self._step(state, loss)
             _update_average(state.average, flow.state_dict(), s.average_decay)
             losses.append(float(loss.detach()))
-            weights.append(log_w)
-            self._report(state, losses[-1], sampling_efficiency(log_w), step / s.polish_steps, began)
-        return _diagnose(torch.cat(weights), torch.cat(weights)) | {"loss": sum(losses) / len(losses), "skipped_steps": skipped}
+            self._report(state, losses[-1], sampling_efficiency(weights[-1]), step / s.final_steps, began)
+        return _diagnose(torch.cat(weights)) | {"loss": sum(losses) / len(losses), "skipped_steps": skipped}
 
     def _on_data(self, state: TrainingState, stream: torch.Generator, began: float) -> dict[str, Any]:
         """Train on the data: by maximum likelihood, or where its energies are known mostly by their log-dispersion."""
@@ -225,7 +221,7 @@ class Trainer:
         losses, likelihoods, skipped = [], [], 0
         for step, (y, u, weight) in enumerate(zip(*self._data_batches(s.data_steps, s.data_batch, stream), strict=True)):
             rate = s.data_rate * _cosine((state.stage_round * s.data_steps + step) / (s.data_rounds * s.data_steps))
-            _set_rate(state.optimizer, rate)
+            state.optimizer.set_rate(rate)
             log_q = flow.log_prob(y)
             likelihood = forward_kl(log_q, weight)
             loss = s.data_weight * likelihood + log_dispersion(log_q, u) if self.mixed else likelihood
@@ -275,7 +271,7 @@ class Trainer:
 
     def _step(self, state: TrainingState, loss: Tensor) -> bool:
         """One step of the optimizer, or none where the gradient is not finite; whether it was made."""
-        state.optimizer.zero_grad(set_to_none=True)
+        state.optimizer.zero_grad()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(state.generator.flow.parameters(), self.settings.max_norm)
         if not torch.isfinite(norm):
@@ -296,16 +292,15 @@ class Trainer:
         self.progress(Progress(state.stage, fraction, loss, efficiency, state.temperature, self.energy.n_evaluations, seconds, left))
 
 
-def _diagnose(own: Tensor, mixture: Tensor) -> dict[str, float]:
-    """Figures of a round's draws: the flow's own, and log Z from all of them."""
-    estimate, error = log_z(mixture)
+def _diagnose(log_w: Tensor) -> dict[str, float]:
+    """Figures of a round's draws."""
+    estimate, error = log_z(log_w)
     return {
-        "efficiency": sampling_efficiency(own),
-        "mixture_efficiency": sampling_efficiency(mixture),
-        "effective_sample_size": effective_sample_size(mixture),
+        "efficiency": sampling_efficiency(log_w),
+        "effective_sample_size": effective_sample_size(log_w),
         "log_z": estimate,
         "log_z_error": error,
-        "fraction_outside_domain": float((own == -math.inf).double().mean()),
+        "fraction_outside_domain": float((log_w == -math.inf).double().mean()),
     }
 
 
@@ -323,11 +318,6 @@ def _shrink_matrices(module: nn.Module, share: float) -> None:
 
 def _cosine(done: float, floor: float = 0.0) -> float:
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
-
-
-def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
 
 
 @torch.no_grad()

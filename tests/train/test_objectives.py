@@ -8,8 +8,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from boltzgen.train.objectives import alpha_2, energies_and_data, forward_kl, log_dispersion, reverse_kl, reverse_kl_path
-from tests.train.toys import ToyTarget, by_quadrature, check_gradients, exact_gradient, gradients, learned_flow, plane, target_draws, toy_flow
+from boltzgen.train.objectives import alpha_2, forward_kl, hierarchical_kl, log_dispersion, reverse_kl, reverse_kl_path
+from tests.train.toys import (
+    ToyTarget,
+    by_quadrature,
+    check_gradients,
+    exact_gradient,
+    gradients,
+    learned_flow,
+    plane,
+    target_draws,
+    toy_flow,
+    toy_hierarchy,
+)
 
 
 def test_reverse_kl_matches_quadrature() -> None:
@@ -195,24 +206,55 @@ def test_log_dispersion() -> None:
     assert float(log_dispersion(-u + 1e6 * noise, u, width=2.0)) == pytest.approx(2e6 * float((noise - noise.mean()).abs().mean()), rel=1e-3)
 
 
-def test_energies_and_data_is_the_weighted_sum() -> None:
-    """Value and gradient: forward KL of the draws, forward KL of the data, and the log-dispersion of both about one mean."""
-    flow, target = toy_flow(), ToyTarget()
-    with torch.no_grad():
-        y = flow.draw((50,), generator=torch.Generator().manual_seed(6))[0]
-    u, weights = target(y), torch.rand(50, generator=torch.Generator().manual_seed(7)).double()
+def test_hierarchical_kl_matches_quadrature() -> None:
+    """The rest's gradient, on leading coordinates from a distribution that is neither the flow's nor the target's."""
+    flow, target = toy_hierarchy(), ToyTarget()
+    leading = torch.linspace(-3.0, 2.0, 40, dtype=torch.float64).unsqueeze(-1)
+    r = (torch.arange(4000, dtype=torch.float64) + 0.5) * 20 / 4000 - 10
+    grid = torch.cartesian_prod(leading[:, 0], r)
+    log_q = flow.conditional.log_prob(grid[:, 1:], grid[:, :1])
+    value = (log_q.exp() * (log_q + target(grid))).sum() * 20 / 4000 / 40
+    exact = torch.cat([g.flatten() for g in torch.autograd.grad(value, list(flow.conditional.parameters()))])
+    assert exact.abs().min() > 1e-3
+    generator = torch.Generator().manual_seed(11)
+    check_gradients(flow.conditional, lambda: hierarchical_kl(flow, target, leading, generator=generator)[0], exact, batches=4000)
+    loss, log_leading, rest = hierarchical_kl(flow, target, leading.repeat(500, 1), generator=generator)
+    assert float(loss.detach()) == pytest.approx(float(rest.mean())) == pytest.approx(float(value.detach()), abs=0.03)
+    assert torch.equal(log_leading, flow.leading.log_prob(leading.repeat(500, 1)))
+    assert not rest.requires_grad
 
-    def gradient(loss: Tensor) -> Tensor:
-        flow.zero_grad()
-        loss.backward()
-        return gradients(flow)
 
-    def pieces() -> list[Tensor]:
-        log_q = flow.log_prob(y)
-        return [forward_kl(log_q[:30], weights[:30]), forward_kl(log_q[30:], weights[30:]), log_dispersion(log_q, u)]
+def test_hierarchical_kl_vanishes_at_the_optimum() -> None:
+    """Draw by draw, for the leading coordinates too, wherever these come from."""
+    flow = toy_hierarchy()
+    twin = copy.deepcopy(flow).requires_grad_(False)
 
-    parts = [gradient(pieces()[k]) for k in range(3)]
-    loss = energies_and_data(flow.log_prob(y), u, weights, 20, kl_weight=0.3, data_weight=0.7)
-    assert float(loss.detach()) == pytest.approx(sum(c * float(p.detach()) for c, p in zip((0.3, 0.7, 1.0), pieces(), strict=True)))
-    assert all(p.abs().max() > 0.01 for p in parts)
-    assert torch.allclose(gradient(loss), 0.3 * parts[0] + 0.7 * parts[1] + parts[2], atol=1e-12)
+    class Twin(ToyTarget):
+        def __call__(self, y: Tensor) -> Tensor:
+            return 3.0 - twin.log_prob(y)
+
+    loss, log_leading, rest = hierarchical_kl(flow, Twin(), torch.tensor([[-2.0], [0.1], [0.2]], dtype=torch.float64))
+    (loss + log_dispersion(log_leading, rest)).backward()
+    found = gradients(flow)
+    assert len(found) == sum(p.numel() for p in flow.parameters())
+    assert found.abs().max() < 1e-13
+
+
+def test_hierarchical_kl_bounds_clashes_and_leaves_out_infinite_energies() -> None:
+    class Clashing(ToyTarget):
+        def __call__(self, y: Tensor) -> Tensor:
+            return super().__call__(y) + 1e9 * torch.relu(y[..., 1] - 1.5)
+
+    flow, leading = toy_hierarchy(), torch.zeros(3000, 1, dtype=torch.float64)
+    plain = hierarchical_kl(flow, ToyTarget(), leading, generator=torch.Generator().manual_seed(12))
+    clashing = hierarchical_kl(flow, Clashing(), leading, generator=torch.Generator().manual_seed(12))
+    assert 0 < (clashing[2] > 1e3).double().mean() < 0.4
+    clashing[0].backward()
+    assert gradients(flow.conditional).abs().max() < 10 * len(leading)
+    walled = hierarchical_kl(flow, ToyTarget(limit=1.0), leading, generator=torch.Generator().manual_seed(12))
+    inside = walled[2].isfinite()
+    assert 0.1 < inside.double().mean() < 0.9
+    assert torch.equal(walled[2][inside], plain[2][inside])
+    assert float(walled[0].detach()) == pytest.approx(float(walled[2][inside].mean()))
+    with pytest.raises(FloatingPointError, match="non-finite"):
+        hierarchical_kl(flow, ToyTarget(limit=0.0), leading)

@@ -1,9 +1,11 @@
 """A whole run in miniature: files, summary, interruption, resumption, wrong folders."""
 
+import dataclasses
 import json
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +80,10 @@ def test_a_run_leaves_its_files_and_counts_everything(system: System, whole: tup
     assert [r["stage"] for r in rounds][:2] == ["warmup"] * 2
     assert rounds[-1]["stage"] == "final"
     assert rounds[-1]["temperature"] == system.temperature
-    reweighted = sum(r["stage"] != "warmup" for r in rounds)
+    stages = Counter(r["stage"] for r in rounds)
     reference = rounds[0]["n_energy_evaluations"] - 3 * 64  # minimisation and Hessian, before the first round
     assert reference > 111
-    assert rounds[-1]["n_energy_evaluations"] == reference + 2 * 3 * 64 + reweighted * 1024
+    assert rounds[-1]["n_energy_evaluations"] == reference + 2 * 3 * 64 + stages["anneal"] * 1024 + 2 * 3 * 64
     assert summary["n_energy_evaluations"] == rounds[-1]["n_energy_evaluations"] + 4096  # two whole blocks of validation draws
     for key in ("seconds", "sampling_efficiency", "log_z", "seed", "versions", "hardware"):
         assert key in summary
@@ -96,7 +98,7 @@ def test_interrupted_and_resumed_is_the_same_run(system: System, whole: tuple[Pa
     with pytest.raises(KeyboardInterrupt):
         train(system, folder, seed=5, settings=TINY, progress=stop)
     resume = (folder / STATE).exists()
-    summary = train(system, folder, seed=5, settings=TINY, resume=resume)
+    summary = train(system, folder, seed=5, settings=None if resume else TINY, resume=resume)
     assert timeless(folder) == timeless(whole[0])
     assert summary["sampling_efficiency"] == whole[1]["sampling_efficiency"]
     assert summary["n_energy_evaluations"] == whole[1]["n_energy_evaluations"]
@@ -154,8 +156,18 @@ def test_unknown_settings_are_named() -> None:
         Settings.from_dict({"learning_rte": 1.0})
 
 
-def test_checkpoint_of_a_crash_between_files_is_whole(system: System, whole: tuple[Path, dict[str, Any]]) -> None:
+def test_the_folder_holds_what_is_needed_and_no_more(system: System, whole: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    """Draws to be replayed as long as there is annealing, and none after."""
     assert (whole[0] / CHECKPOINT).is_file()
-    assert not list(whole[0].glob("*.partial"))
-    assert len(list(whole[0].glob("round_*.safetensors"))) == TINY.replay
+    assert not list(whole[0].glob("*.partial")) + list(whole[0].glob("round_*.safetensors"))
     assert torch.isfinite(torch.tensor(whole[1]["log_z"]))
+    seen = StopAt(TINY.warmup_rounds * TINY.warmup_steps + 4 * TINY.anneal_steps + 1)
+    with pytest.raises(KeyboardInterrupt):
+        train(system, tmp_path / "run", settings=dataclasses.replace(TINY, keep=0.95), progress=seen)
+    assert seen.seen[-1].stage == "anneal"
+    assert len(list((tmp_path / "run").glob("round_*.safetensors"))) == TINY.replay
+
+
+def test_a_resumed_run_keeps_its_settings(system: System, whole: tuple[Path, dict[str, Any]]) -> None:
+    with pytest.raises(ValueError, match="leave out --preset"):
+        train(system, whole[0], resume=True, settings=TINY)

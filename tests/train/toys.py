@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from boltzgen.distribution import Distribution
 from boltzgen.flow.base import Product, StandardNormal
-from boltzgen.flow.flow import Flow
+from boltzgen.flow.flow import Flow, HierarchicalFlow
 from boltzgen.flow.resampled import ResampledTorus
 from boltzgen.transform import Transform
 
@@ -86,6 +86,29 @@ def toy_flow() -> Flow:
 def learned_flow() -> Flow:
     """All three kinds of parameters: of an accept/reject factor, of a pathwise factor and of the transform."""
     return Flow(Product([ResampledTorus(1, Bump(), truncation=4).double(), LearnedNormal()]), Shear())
+
+
+class Lean(Transform):
+    """r -> m cos t + s r given a context t."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.m = nn.Parameter(torch.tensor(0.3, dtype=torch.float64))
+        self.log_s = nn.Parameter(torch.tensor(0.2, dtype=torch.float64))
+
+    def forward(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        assert context is not None
+        return self.m * torch.cos(context) + self.log_s.exp() * z, self.log_s.expand(z.shape[:-1])
+
+    def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        assert context is not None
+        return (x - self.m * torch.cos(context)) * torch.exp(-self.log_s), -self.log_s.expand(x.shape[:-1])
+
+
+def toy_hierarchy() -> HierarchicalFlow:
+    """A circle and, given it, a coordinate on the line."""
+    leading = ResampledTorus(1, Bump(), truncation=4).double()
+    return HierarchicalFlow(leading, Flow(LearnedNormal(), Lean()), lambda t: t)  # type: ignore[arg-type]
 
 
 def plane(n_t: int = 200, n_r: int = 1500, reach: float = 14.0) -> tuple[Tensor, float]:
