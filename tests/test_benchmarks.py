@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 BENCHMARK = Path(__file__).parent.parent / "benchmarks" / "energy.py"
 
 
@@ -43,3 +45,26 @@ def test_objectives_benchmark(tmp_path: Path) -> None:
     assert second.returncode == 0, second.stderr
     again = json.loads((tmp_path / "rows.json").read_text())["rows"]
     assert [row["efficiency"] for row in again] == [row["efficiency"] for row in rows if row["objective"] in ("start", "reverse KL")]
+
+
+def test_flow_benchmark(tmp_path: Path) -> None:
+    """Every flow that can be imported, in every direction; the others are named."""
+    script, file = BENCHMARK.with_name("flow.py"), tmp_path / "rates.json"
+    done = subprocess.run([sys.executable, script, "--quick", "--threads", "1", "--json", file], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(file.read_text())
+    for what in ("training", "density", "sampling"):
+        rows = {row["way"]: row for row in result["couplings"] if row["what"] == what}
+        assert {"boltzgen", "boltzgen, no loops", "boltzgen, bfloat16"} <= set(rows)
+        for library in ("zuko", "normflows"):
+            assert library in rows or f"{library} is left out" in done.stdout
+        # The same networks, but for those that are a library's own.
+        assert len({row["parameters"] for way, row in rows.items() if way != "normflows, ResNet"}) == 1
+        assert rows["boltzgen"]["ratio_of_best"] == rows["boltzgen"]["ratio_of_medians"] == 1
+        assert all(0 < row["median_per_s"] <= row["best_per_s"] and row["share_of_limit"] > 0 for row in rows.values())
+    assert set(result["rates"]) == {"float32", "bfloat16"}
+    assert all(row["float32_rms"] < 1e-4 < row["bfloat16_rms"] < 0.1 for row in result["rounding"])
+    assert [row["what"] for row in result["molecule"]] == ["draws", "log q", "log q and gradient", "training step"]
+    for row in result["molecule"]:
+        assert 0 < row["minimum_us"] <= row["median_us"]
+        assert sum(row["shares"].values()) == pytest.approx(1) and row["shares"]["matrix products"] > 0
