@@ -2,9 +2,9 @@
 
     python benchmarks/compare_runs.py alanine_dipeptide RUN ... [-n 100000] [--seeds 0 1 2]
 
-Each argument is a shipped system's name or a run folder. Prints for each generator and seed the efficiency and log Z; for each generator
-(seeds pooled) the basin populations with 95 % intervals and, where its base is resampled, the acceptance rate Z, the proposals per draw and the
-standard deviation of log a under the model; then log Z and basins against those of the first one.
+Each argument is a shipped system's name or a run folder. Prints for each generator and seed the efficiency, log Z and the (phi, psi) of the largest
+weights; for each generator (seeds pooled) the basin populations with 95 % intervals and, where its base is resampled, the acceptance rate Z, the
+proposals per draw and the standard deviation of log a under the model; then log Z and basins against those of the first one.
 """
 
 import argparse
@@ -41,6 +41,14 @@ def describe_base(generator: BoltzmannGenerator) -> str:
     return f"resampled base: Z = {rate:.4f}, {proposals:.2f} proposals per draw, std of log a under the model {float(log_a.std()):.3f}"
 
 
+def largest_weights(samples: WeightedSamples) -> str:
+    """Shares of the five largest weights and the torsions, in degrees, of their configurations."""
+    share = torch.softmax(samples.log_w.double(), 0)
+    top = share.topk(5).indices
+    phi, psi = (torch.rad2deg(torch.as_tensor(samples.torsion(name)))[top] for name in ("phi", "psi"))
+    return "largest weights: " + ", ".join(f"{100 * share[i]:.4f} % at ({a:.0f}, {b:.0f})" for i, a, b in zip(top, phi, psi, strict=True))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sources", nargs="+")
@@ -62,6 +70,7 @@ def main() -> None:
                 f"largest weight {100 * largest_weight_share(samples.log_w):.3f} %, log Z {estimate:.4f} +- {error:.4f}, "
                 f"{int((samples.torsion('phi') > 0).sum())} draws at phi > 0"
             )
+            print(f"    {largest_weights(samples)}")
         for (a, first), (b, second) in itertools.combinations(zip(arguments.seeds, runs, strict=True), 2):
             print(f"  log Z of seeds {a}, {b}: z = {z_score(first.log_z, second.log_z):+.2f}")
         pooled[source] = WeightedSamples.concatenate(runs)

@@ -24,7 +24,7 @@ from boltzgen.reweighting import WeightedSamples
 from boltzgen.system import System
 
 CHECKPOINT = "checkpoint.safetensors"
-FORMAT = 1
+FORMAT = 2
 #: Draws are made in blocks of this many, each from its own seed, so that the samples do not depend on how they are chunked.
 BLOCK = 2048
 

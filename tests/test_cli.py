@@ -17,6 +17,7 @@ from boltzgen.generator import BoltzmannGenerator
 from boltzgen.reweighting import WeightedSamples, clip_log_weights, sampling_efficiency
 from boltzgen.samples import read_header, read_samples
 from boltzgen.system import System, shipped_systems
+from boltzgen.train.settings import PRESETS
 from tests.posing import made_up_samples
 from tests.standin import stand_in
 
@@ -240,12 +241,15 @@ def test_train_hands_everything_on(tmp_path: Path, capfd: pytest.CaptureFixture[
     assert code == 0
     assert "0.9" in out
     assert str(tmp_path / "r") in out
-    nothing = {"data": None, "topology": None, "mixed": False}
+    nothing = {"data": None, "topology": None, "mixed": False, "settings": None}
     assert seen == {"system": "alanine_dipeptide", "folder": tmp_path / "r", "seed": 3, "resume": True, "device": "cpu", **nothing}
     _, _, err = call(capfd, "train", "alanine_dipeptide", "--data", "md.xtc", "--topology", "md.pdb", "--mixed")
     assert (seen["data"], seen["topology"], seen["mixed"]) == (Path("md.xtc"), Path("md.pdb"), True)
     assert "2 of 50 frames were dropped as outside the domain: 2 cis peptide bond" in err
+    call(capfd, "train", "alanine_dipeptide", "--preset", "quick")
+    assert seen["settings"] == PRESETS["quick"]
     call(capfd, "train", "alanine_dipeptide")
+    assert seen["settings"] is None
     assert seen["folder"] == Path("runs/alanine_dipeptide")
     assert seen["seed"] == 0
     assert seen["resume"] is False

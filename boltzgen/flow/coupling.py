@@ -78,7 +78,7 @@ class SplineCoupling(_Coupling):
     """Coupling of coordinates on the line: splines on [-bound, bound] with identity tails, given a context (..., n_context)."""
 
     def __init__(
-        self, n: int, active: Sequence[int], n_context: int = 0, *, bins: int = 8, hidden: Sequence[int] = (128, 128), bound: float = 5.0
+        self, n: int, active: Sequence[int], n_context: int = 0, *, bins: int = 4, hidden: Sequence[int] = (256, 256), bound: float = 5.0
     ) -> None:
         super().__init__(n, active)
         self.bound = bound

@@ -15,19 +15,27 @@ from boltzgen.transform import Chain, Transform
 
 
 class TorsionFeatures(nn.Module):
-    """What the narrow coordinates see of the circles t (..., n_circles): shape (..., 4 n_circles).
+    """What the narrow coordinates see of the circles t (..., n_circles): shape (..., n_out).
 
-    A full torsion shows its first two harmonics. A methyl's circle coordinate is 3 (tau - tau_ref): cos and sin of it are blind to which hydrogen is
-    which; cos and sin of a third of it are not, which that methyl's own bonds, angles and offsets need.
+    Full torsions show their first four harmonics, and each neighbouring pair of them (phi and psi) the harmonics of j phi +- k psi up to j, k = 2, so
+    that the networks need not build products of sines first. A methyl's circle coordinate is 3 (tau - tau_ref): cos and sin of it are blind to which
+    hydrogen is which; cos and sin of a third of it are not, which that methyl's own bonds, angles and offsets need.
     """
+
+    HARMONICS, PAIR_HARMONICS = 4, 2
 
     def __init__(self, n_full: int, n_methyl: int) -> None:
         super().__init__()
-        self.n_full, self.n_out = n_full, 4 * (n_full + n_methyl)
+        self.n_full = n_full
+        self.n_out = 2 * self.HARMONICS * n_full + 4 * n_methyl + 4 * self.PAIR_HARMONICS**2 * max(0, n_full - 1)
 
     def forward(self, t: Tensor) -> Tensor:
         full, methyl = t[..., : self.n_full], t[..., self.n_full :]
-        return torch.cat((circular_features(full, 2), circular_features(methyl, 1), circular_features(methyl / 3, 1)), dim=-1)
+        first, second = full[..., :-1], full[..., 1:]
+        orders = range(1, self.PAIR_HARMONICS + 1)
+        features = [circular_features(full, self.HARMONICS), circular_features(methyl, 1), circular_features(methyl / 3, 1)]
+        features += [circular_features(j * first + sign * k * second, 1) for j in orders for k in orders for sign in (1, -1)]
+        return torch.cat(features, dim=-1)
 
 
 def alternating(n: int, layer: int) -> list[int]:

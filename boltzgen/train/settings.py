@@ -41,7 +41,7 @@ class Settings:
     warmup_rounds: int = 3
     warmup_steps: int = 100
     warmup_batch: int = 1024
-    warmup_rate: float = 1e-3
+    warmup_rate: float = 2e-3
     warmup_cap: float = 30.0
     round_samples: int = 65536
     hot_temperature: float = 600.0
@@ -56,13 +56,13 @@ class Settings:
     boost: float = 100.0
     anneal_steps: int = 100
     anneal_batch: int = 1024
-    anneal_rate: float = 1e-3
+    anneal_rate: float = 4e-3
     final_rounds: int = 42
     final_steps: int = 100
     final_batch: int = 2048
-    final_rate: float = 2e-3
+    final_rate: float = 8e-3
     kl_weight: float = 0.1
-    average_decay: float = 0.99
+    average_decay: float = 0.95
     max_norm: float = 100.0
     data_rounds: int = 8
     data_steps: int = 90
