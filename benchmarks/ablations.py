@@ -1,10 +1,10 @@
 """Train alanine dipeptide with one thing changed at a time, and compare what comes out.
 
-    python benchmarks/ablations.py FOLDER [--variants NAME ...] [--seeds 0 1 2] [--final-rounds 8]
+    python benchmarks/ablations.py FOLDER [--variants NAME ...] [--seeds 0 1 2] [--final-rounds 4]
 
-Every run is `boltzgen train alanine_dipeptide` with as many refinement rounds as said, in FOLDER/NAME_SEED; finished ones are not repeated and
-interrupted ones go on, so that several processes can share the work by `--variants`. Printed is a table of all finished runs in FOLDER: mean and
-range over seeds of the efficiency of each run's 1e5 validation draws, unclipped; with the top 1e-4 of the weights clipped; the largest
+Every run is `boltzgen train alanine_dipeptide --preset quick` with as many rounds of refinement as said, in FOLDER/NAME_SEED; finished ones are not
+repeated and interrupted ones go on, so that several processes can share the work by `--variants`. Printed is a table of all finished runs in FOLDER:
+mean and range over seeds of the efficiency of each run's 1e5 validation draws, unclipped; with the top 1e-4 of the weights clipped; the largest
 weight's share, log Z, energy evaluations, parameters and minutes (comparable only between runs made on an equally busy machine).
 """
 
@@ -142,7 +142,7 @@ def main() -> None:
     parser.add_argument("--final-rounds", type=int, default=PRESETS["quick"].final_rounds)
     parser.add_argument("--quick", action="store_true", help="rounds of a few steps: does it run?")
     options = parser.parse_args()
-    settings = dataclasses.replace(Settings(), final_rounds=options.final_rounds)
+    settings = dataclasses.replace(PRESETS["quick"], final_rounds=options.final_rounds)
     if options.quick:
         short: dict[str, Any] = {"warmup_rounds": 1, "warmup_steps": 2, "warmup_batch": 64, "round_samples": 512, "keep": 0.02, "at_most": 0.02}
         settings = dataclasses.replace(settings, **short, anneal_steps=1, anneal_batch=64, final_rounds=1, final_steps=2, final_batch=64)

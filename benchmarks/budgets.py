@@ -2,31 +2,28 @@
 
     python benchmarks/budgets.py FOLDER [--budgets NAME ...] [--seeds 0 1 2] [--figure docs/efficiency.png]
 
-Every run is `boltzgen train alanine_dipeptide` with other numbers of draws (`BUDGETS`), in FOLDER/NAME_SEED; finished ones are not repeated and
-interrupted ones go on. A run's point is the unclipped efficiency of its 1e5 validation draws against all energies that it computed before these,
-minimisation and Hessian included. Printed is a table of all finished runs in FOLDER. Other methods' points are those of their papers, at second hand:
-the same force field and temperature, their own numbers of samples and clipping, domains that differ slightly from ours.
+Every run is `boltzgen train alanine_dipeptide` with other settings (`BUDGETS`: quick-N is the preset quick with N rounds of refinement), in
+FOLDER/NAME_SEED; finished ones are not repeated and interrupted ones go on. A run's point is the unclipped efficiency of its 1e5 validation
+draws against all energies that it computed before these, minimisation and Hessian included. Printed is a table of all finished runs in FOLDER.
+Other methods' points are those of their papers, at second hand: the same force field and temperature, their own numbers of samples and clipping,
+domains that differ slightly from ours.
 """
 
 import argparse
-import dataclasses
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from boltzgen.system import System
 from boltzgen.train.checkpoint import METRICS, STATE
 from boltzgen.train.run import SUMMARY, train
-from boltzgen.train.settings import Settings
+from boltzgen.train.settings import PRESETS, Settings
 
-_LEAN: dict[str, Any] = {"warmup_rounds": 1, "round_samples": 16384}
-BUDGETS: dict[str, dict[str, Any]] = {
-    "lean-1": _LEAN | {"final_rounds": 1},
-    "lean-2": _LEAN | {"final_rounds": 2},
-    "lean-4": _LEAN | {"final_rounds": 4},
-    "8": {"final_rounds": 8},
-    "16": {"final_rounds": 16},
-    "full": {},
+BUDGETS: dict[str, Settings] = {f"quick-{n}": replace(PRESETS["quick"], final_rounds=n) for n in (1, 2)} | {
+    "quick": PRESETS["quick"],
+    "quick-12": replace(PRESETS["quick"], final_rounds=12),
+    "full": PRESETS["full"],
 }
 PUBLISHED = {"FAB": (2.13e8, 94.8), "TA-BG": (1e8, 95.8), "CMT": (1e8, 97.7)}
 
@@ -39,7 +36,7 @@ def run(folder: Path, name: str, seed: int) -> None:
     if (place / STATE).exists():
         train(system, place, resume=True)
     else:
-        train(system, place, seed=seed, settings=dataclasses.replace(Settings(), **BUDGETS[name]))
+        train(system, place, seed=seed, settings=BUDGETS[name])
 
 
 def finished(folder: Path) -> list[dict[str, Any]]:

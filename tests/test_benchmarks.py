@@ -86,13 +86,13 @@ def test_ablations_benchmark(tmp_path: Path) -> None:
 def test_budgets_benchmark(tmp_path: Path) -> None:
     """Finished runs of a folder make the table and the figure; unfinished ones are left out."""
     for seed in (0, 1):
-        run = tmp_path / f"lean-1_{seed}"
+        run = tmp_path / f"quick-1_{seed}"
         run.mkdir()
         (run / "metrics.jsonl").write_text(json.dumps({"n_energy_evaluations": 1000 + seed}) + "\n")
     figures = {"seconds": 60.0, "sampling_efficiency": 0.9, "sampling_efficiency_clipped": 0.91, "largest_weight_share": 1e-4, "seed": 0}
-    (tmp_path / "lean-1_0" / "summary.json").write_text(json.dumps(figures | {"log_z": -1.0, "log_z_error": 0.1}))
+    (tmp_path / "quick-1_0" / "summary.json").write_text(json.dumps(figures | {"log_z": -1.0, "log_z_error": 0.1}))
     command = [sys.executable, BENCHMARK.with_name("budgets.py"), tmp_path, "--budgets", "--figure", tmp_path / "figure.png"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[2:] == ["| lean-1 | 0 | 1,000 | 1.0 | 90.00 | 91.00 | 0.010 | -1.0000 +- 0.1000 |"]
+    assert done.stdout.splitlines()[2:] == ["| quick-1 | 0 | 1,000 | 1.0 | 90.00 | 91.00 | 0.010 | -1.0000 +- 0.1000 |"]
     assert (tmp_path / "figure.png").stat().st_size > 5000

@@ -91,4 +91,4 @@ class Settings:
 
 
 #: Named settings: "full" is the default, and what the shipped checkpoints are made with.
-PRESETS = {"full": Settings(), "quick": Settings(final_rounds=8)}
+PRESETS = {"full": Settings(), "quick": Settings(warmup_rounds=1, round_samples=16384, final_rounds=4)}
