@@ -67,7 +67,7 @@ class Settings:
     data_rounds: int = 8
     data_steps: int = 90
     data_batch: int = 1024
-    data_rate: float = 1e-3
+    data_rate: float = 1e-2
     data_decay: float = 5.0
     data_patience: int = 3
     data_share: float = 0.5
