@@ -15,7 +15,7 @@ class Settings:
 
     Attributes:
         start_temperature: K, where reverse KL loses no mode.
-        warmup_rounds, warmup_steps, warmup_batch, warmup_rate: reverse KL; steps in each round, draws in each step, Adam's rate.
+        warmup_rounds, warmup_steps, warmup_batch, warmup_rate: reverse KL; steps in each round, draws in each step, learning rate.
         warmup_cap: kT above the median at which clashes are compressed, see `reverse_kl`.
         round_samples: draws, each with one energy, at the start of every annealing round.
         hot_temperature, hot_share: once annealing passes this temperature [K], torsions of this share of the draws come from the flow before.
@@ -32,7 +32,7 @@ class Settings:
         max_norm: gradients are scaled down to this norm.
         data_rounds, data_steps, data_batch, data_rate: training on data; the rate falls by one cosine to zero over all rounds.
         data_patience: it ends after so many rounds without a better likelihood of the frames held out; the best round's parameters are kept.
-        data_decay: Adam's rate times this is the share by which the weight matrices shrink in each step of maximum likelihood, against overfitting.
+        data_decay: the rate times this is the share by which the weight matrices shrink in each step of maximum likelihood, against overfitting.
         data_share: share of data in each batch of the refinement.
         data_weight: what `forward_kl` on the data counts beside the log-dispersion where energies are used as well.
     """
