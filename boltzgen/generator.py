@@ -141,7 +141,7 @@ class BoltzmannGenerator(nn.Module):
             if metadata["format"] != FORMAT:
                 raise ValueError(
                     f"{file} has checkpoint format {metadata['format']}, this version reads {FORMAT}; "
-                    f"use the version that wrote it: {metadata['boltzgen_version']}"
+                    f"train again, or use the version that wrote it, {metadata['boltzgen_version']}"
                 )
             coordinates = MolecularCoordinates(system, tensors["coordinates.reference"], tensors["coordinates.scale"])
             flow = molecular_flow(coordinates, **metadata["options"])
