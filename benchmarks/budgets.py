@@ -1,19 +1,20 @@
 """Train alanine dipeptide with smaller and smaller budgets, and draw efficiency against energy evaluations.
 
-    python benchmarks/budgets.py FOLDER [--budgets NAME ...] [--seeds 0 1 2] [--figure docs/efficiency.png]
+    python benchmarks/budgets.py FOLDER [--budgets NAME ...] [--seeds 0 1 2] [--results docs/efficiency.csv] [--figure docs/efficiency.png]
 
 Every run is `boltzgen train alanine_dipeptide` with other settings (`BUDGETS`: quick-N is the preset quick with N rounds of refinement), in
 FOLDER/NAME_SEED; finished ones are not repeated and interrupted ones go on. A run's point is the unclipped efficiency of its 1e5 validation
-draws against all energies that it computed before these, minimisation and Hessian included. Printed is a table of all finished runs in FOLDER.
+draws against all energies that it computed before these, minimisation and Hessian included. Printed and drawn are all finished runs in FOLDER and
+those that the file of results has from before; it gets the new ones. `--budgets` without a name trains nothing.
 Other methods' points are those of their papers, at second hand: the same force field and temperature, their own numbers of samples and clipping,
 domains that differ slightly from ours.
 """
 
 import argparse
+import csv
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from boltzgen.system import System
 from boltzgen.train.checkpoint import METRICS, STATE
@@ -39,27 +40,51 @@ def run(folder: Path, name: str, seed: int) -> None:
         train(system, place, seed=seed, settings=BUDGETS[name])
 
 
-def finished(folder: Path) -> list[dict[str, Any]]:
-    """Budget, seed, evaluations before the validation, and the summary's figures, of every finished run."""
+COLUMNS = ["budget", "seed", "evaluations", "minutes", "efficiency, %", "clipped, %", "largest weight, %", "log Z", "its error", "threads"]
+
+
+def finished(folder: Path) -> list[dict[str, str]]:
+    """Budget, seed, evaluations before the validation, and the summary's figures, of every finished run; keys are `COLUMNS`."""
     rows = []
     for name in BUDGETS:
-        for place in sorted(folder.glob(f"{name}_*")):
+        for place in sorted(folder.glob(f"{name}_[0-9]*")):
             if (place / SUMMARY).exists():
-                last = json.loads((place / METRICS).read_text().splitlines()[-1])
-                rows.append(json.loads((place / SUMMARY).read_text()) | {"budget": name, "evaluations": last["n_energy_evaluations"]})
+                last, r = json.loads((place / METRICS).read_text().splitlines()[-1]), json.loads((place / SUMMARY).read_text())
+                values = [
+                    name,
+                    str(r["seed"]),
+                    str(last["n_energy_evaluations"]),
+                    f"{r['seconds'] / 60:.1f}",
+                    f"{100 * r['sampling_efficiency']:.2f}",
+                ]
+                values += [f"{100 * r['sampling_efficiency_clipped']:.2f}", f"{100 * r['largest_weight_share']:.3f}"]
+                values += [f"{r['log_z']:.4f}", f"{r['log_z_error']:.4f}", str(r["hardware"]["threads"])]
+                rows.append(dict(zip(COLUMNS, values, strict=True)))
     return rows
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    lines = ["| budget | seed | evaluations | minutes | efficiency, % | clipped, % | largest weight, % | log Z |", "|---|" + 7 * "---|"]
-    for r in rows:
-        cells = [r["budget"], str(r["seed"]), f"{r['evaluations']:,}", f"{r['seconds'] / 60:.1f}"]
-        cells += [f"{100 * r['sampling_efficiency']:.2f}", f"{100 * r['sampling_efficiency_clipped']:.2f}", f"{100 * r['largest_weight_share']:.3f}"]
-        lines.append("| " + " | ".join([*cells, f"{r['log_z']:.4f} +- {r['log_z_error']:.4f}"]) + " |")
-    return "\n".join(lines)
+def merged(rows: list[dict[str, str]], results: Path | None) -> list[dict[str, str]]:
+    """With those of the file, which is written anew."""
+    if results is None:
+        return rows
+    if results.exists():
+        known = {(r["budget"], r["seed"]) for r in rows}
+        with results.open(newline="") as file:
+            rows = rows + [r for r in csv.DictReader(file) if (r["budget"], r["seed"]) not in known]
+    rows = sorted(rows, key=lambda r: (list(BUDGETS).index(r["budget"]), int(r["seed"])))
+    with results.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return rows
 
 
-def draw(rows: list[dict[str, Any]], file: Path) -> None:
+def table(rows: list[dict[str, str]]) -> str:
+    lines = ["| " + " | ".join(COLUMNS) + " |", "|" + len(COLUMNS) * "---|"]
+    return "\n".join(lines + ["| " + " | ".join(r[c] for c in COLUMNS) + " |" for r in rows])
+
+
+def draw(rows: list[dict[str, str]], file: Path) -> None:
     """The figure: 1 - efficiency on a logarithmic axis, since 98 and 99 % are as far apart as 96 and 98."""
     import matplotlib
 
@@ -67,7 +92,7 @@ def draw(rows: list[dict[str, Any]], file: Path) -> None:
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
-    axes.loglog([r["evaluations"] for r in rows], [100 - 100 * r["sampling_efficiency"] for r in rows], "o", label="boltzgen, a run each")
+    axes.loglog([int(r["evaluations"]) for r in rows], [100 - float(r["efficiency, %"]) for r in rows], "o", label="boltzgen, a run each")
     for name, (evaluations, efficiency) in PUBLISHED.items():
         axes.plot(evaluations, 100 - efficiency, "s", color="0.5")
         axes.annotate(name, (evaluations, 100 - efficiency), textcoords="offset points", xytext=(-6, 6), ha="right", color="0.3")
@@ -88,12 +113,13 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--budgets", nargs="*", choices=BUDGETS, default=list(BUDGETS), metavar="NAME", help=f"of {', '.join(BUDGETS)}")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--results", type=Path, help="a file of results, to be read and written")
     parser.add_argument("--figure", type=Path, help="where to write the figure")
     options = parser.parse_args()
     for seed in options.seeds:
         for name in options.budgets:
             run(options.folder, name, seed)
-    rows = finished(options.folder)
+    rows = merged(finished(options.folder), options.results)
     print(table(rows))
     if options.figure is not None and rows:
         draw(rows, options.figure)

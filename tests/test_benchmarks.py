@@ -90,9 +90,15 @@ def test_budgets_benchmark(tmp_path: Path) -> None:
         run.mkdir()
         (run / "metrics.jsonl").write_text(json.dumps({"n_energy_evaluations": 1000 + seed}) + "\n")
     figures = {"seconds": 60.0, "sampling_efficiency": 0.9, "sampling_efficiency_clipped": 0.91, "largest_weight_share": 1e-4, "seed": 0}
-    (tmp_path / "quick-1_0" / "summary.json").write_text(json.dumps(figures | {"log_z": -1.0, "log_z_error": 0.1}))
-    command = [sys.executable, BENCHMARK.with_name("budgets.py"), tmp_path, "--budgets", "--figure", tmp_path / "figure.png"]
+    (tmp_path / "quick-1_0" / "summary.json").write_text(json.dumps(figures | {"log_z": -1.0, "log_z_error": 0.1, "hardware": {"threads": 2}}))
+    results = tmp_path / "results.csv"
+    command = [sys.executable, BENCHMARK.with_name("budgets.py"), tmp_path, "--budgets", "--results", results, "--figure", tmp_path / "figure.png"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[2:] == ["| quick-1 | 0 | 1,000 | 1.0 | 90.00 | 91.00 | 0.010 | -1.0000 +- 0.1000 |"]
+    row = "| quick-1 | 0 | 1000 | 1.0 | 90.00 | 91.00 | 0.010 | -1.0000 | 0.1000 | 2 |"
+    assert done.stdout.splitlines()[2:] == [row]
     assert (tmp_path / "figure.png").stat().st_size > 5000
+    # Results from before stay; those of the folder come first.
+    results.write_text(results.read_text().replace("90.00", "12.00") + "full,0,9,1.0,99.00,99.00,0.0,-1.0,0.1,2\n")
+    again = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert again.stdout.splitlines()[2:] == [row, "| full | 0 | 9 | 1.0 | 99.00 | 99.00 | 0.0 | -1.0 | 0.1 | 2 |"]
