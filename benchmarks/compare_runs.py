@@ -16,7 +16,7 @@ import torch
 
 from boltzgen.energy import CountedEnergy, ForceFieldEnergy
 from boltzgen.flow.base import Product
-from boltzgen.flow.resampled import ResampledTorus
+from boltzgen.flow.resampled import Resampled
 from boltzgen.generator import BoltzmannGenerator
 from boltzgen.reweighting import WeightedSamples, clip_log_weights, largest_weight_share, sampling_efficiency
 from boltzgen.system import System
@@ -31,7 +31,7 @@ def load(system: System, source: str) -> BoltzmannGenerator:
 @torch.no_grad()
 def describe_base(generator: BoltzmannGenerator) -> str:
     base = generator.flow.leading.base
-    resampled = [f for f in base.factors if isinstance(f, ResampledTorus)] if isinstance(base, Product) else []
+    resampled = [f for f in base.factors if isinstance(f, Resampled)] if isinstance(base, Product) else []
     if not resampled:
         return "uniform base"
     (factor,) = resampled

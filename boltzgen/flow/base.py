@@ -3,11 +3,14 @@
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from boltzgen.distribution import Distribution
+from boltzgen.flow.gaussian import normal_nodes
+from boltzgen.flow.nodes import HasQuadrature, HasQuantiles, Nodes, lattice, product_nodes
 
 
 class _Elementary(Distribution):
@@ -39,6 +42,12 @@ class StandardNormal(_Elementary):
     def _fill(self, z: Tensor, generator: torch.Generator | None) -> Tensor:
         return z.normal_(generator=generator)
 
+    def quadrature(self, points: int) -> Nodes:
+        return normal_nodes(self.event_shape[0], points, like=self.anchor)
+
+    def from_uniform(self, u: Tensor) -> Tensor:
+        return torch.special.ndtri(u)
+
 
 class UniformTorus(_Elementary):
     """Uniform density on a product of n circles [-pi, pi), event shape (n,)."""
@@ -48,6 +57,14 @@ class UniformTorus(_Elementary):
 
     def _fill(self, z: Tensor, generator: torch.Generator | None) -> Tensor:
         return z.uniform_(generator=generator).mul_(2 * math.pi).sub_(math.pi)
+
+    def quadrature(self, points: int) -> Nodes:
+        axis = torch.arange(points, dtype=torch.float64) * (2 * math.pi / points) - math.pi
+        grid = lattice([axis] * self.event_shape[0]).to(self.anchor)
+        return grid, grid.new_full((len(grid),), -math.log(len(grid)))
+
+    def from_uniform(self, u: Tensor) -> Tensor:
+        return 2 * math.pi * u - math.pi
 
 
 class Product(Distribution):
@@ -72,3 +89,17 @@ class Product(Distribution):
     def draw(self, shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor, Tensor]:
         z, log_prob, score = zip(*(f.draw(shape, generator=generator) for f in self.factors), strict=True)  # type: ignore[operator]
         return torch.cat(z, dim=-1), torch.stack(log_prob).sum(0), torch.stack(score).sum(0)
+
+    def quadrature(self, points: int) -> Nodes:
+        return product_nodes([f.quadrature(points) for f in self._all(HasQuadrature)])
+
+    def from_uniform(self, u: Tensor) -> Tensor:
+        parts = u.split(self.sizes, dim=-1)
+        return torch.cat([f.from_uniform(part) for f, part in zip(self._all(HasQuantiles), parts, strict=True)], dim=-1)
+
+    def _all(self, protocol: type) -> list[Any]:
+        """The factors, if all of them can what the protocol says."""
+        for factor in self.factors:
+            if not isinstance(factor, protocol):
+                raise TypeError(f"the factor {type(factor).__name__} of this product lacks what {protocol.__name__} asks for")
+        return list(self.factors)

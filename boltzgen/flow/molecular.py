@@ -5,12 +5,13 @@ from torch import Tensor, nn
 
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.distribution import Distribution
+from boltzgen.flow.acceptance import Acceptance
 from boltzgen.flow.base import Product, StandardNormal, UniformTorus
 from boltzgen.flow.coupling import CircularCoupling, SplineCoupling
 from boltzgen.flow.flow import Flow, HierarchicalFlow
 from boltzgen.flow.linear import TriangularAffine
 from boltzgen.flow.nets import circular_features
-from boltzgen.flow.resampled import PeriodicAcceptance, ResampledTorus
+from boltzgen.flow.resampled import Resampled
 from boltzgen.transform import Chain, Transform
 
 
@@ -69,7 +70,7 @@ def molecular_flow(
     n_resampled = min(2, n_full) if resampled else 0
     factors: list[Distribution] = []
     if n_resampled:
-        factors.append(ResampledTorus(n_resampled, PeriodicAcceptance(n_resampled)))
+        factors.append(Resampled(UniformTorus(n_resampled), Acceptance(n_resampled, circles=range(n_resampled))))
     if n_circles > n_resampled:
         factors.append(UniformTorus(n_circles - n_resampled))
     torsion_base = Product(factors)

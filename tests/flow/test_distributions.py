@@ -1,7 +1,8 @@
 """The laws of every distribution: it integrates to one, and its draws follow its density."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import pytest
 import torch
@@ -9,15 +10,20 @@ from scipy import stats
 from torch import Tensor, nn
 
 from boltzgen.distribution import Distribution
+from boltzgen.flow.acceptance import Acceptance
 from boltzgen.flow.base import Product, StandardNormal, UniformTorus
 from boltzgen.flow.coupling import CircularCoupling, SplineCoupling
 from boltzgen.flow.flow import Flow, HierarchicalFlow
+from boltzgen.flow.gaussian import DiagonalNormal, GaussianMixture
 from boltzgen.flow.linear import TriangularAffine
-from boltzgen.flow.resampled import PeriodicAcceptance, ResampledTorus
+from boltzgen.flow.rate import Quadrature
+from boltzgen.flow.resampled import FactorizedResampled, Resampled
 from boltzgen.transform import Chain
 
+Module = TypeVar("Module", bound=nn.Module)
 
-def sharp(distribution: Distribution, size: float = 1.0) -> Distribution:
+
+def sharp(distribution: Module, size: float = 1.0) -> Module:
     """In float64 with parameters far from their start."""
     generator = torch.Generator().manual_seed(4)
     distribution = distribution.double()
@@ -35,7 +41,16 @@ class Narrow(nn.Module):
 
 
 def resampled(n: int, truncation: int) -> Distribution:
-    return sharp(ResampledTorus(n, PeriodicAcceptance(n, hidden=(8, 8)), truncation=truncation), 1.5)
+    return sharp(Resampled(UniformTorus(n), Acceptance(n, circles=range(n), hidden=(8, 8)), truncation=truncation), 1.5)
+
+
+def mixture() -> GaussianMixture:
+    return GaussianMixture(2, 3, generator=torch.Generator().manual_seed(2))
+
+
+def over(proposal: Distribution, truncation: int = 20, *, circles: Sequence[int] = ()) -> Distribution:
+    """A proposal in two dimensions, resampled; its own parameters are moved as well."""
+    return Resampled(sharp(proposal, 0.3), sharp(Acceptance(2, circles=circles, hidden=(8, 8)), 1.5), truncation=truncation)  # type: ignore[arg-type]
 
 
 def hierarchical() -> HierarchicalFlow:
@@ -52,7 +67,15 @@ DISTRIBUTIONS: dict[str, tuple[Callable[[], Distribution], str]] = {
     "resampled, T = 2": (lambda: resampled(2, 2), "tt"),
     "resampled, T = 5": (lambda: resampled(2, 5), "tt"),
     "resampled, T = 100": (lambda: resampled(2, 100), "tt"),
-    "resampled, small Z": (lambda: ResampledTorus(2, Narrow(), truncation=7).double(), "tt"),
+    "resampled, small Z": (lambda: Resampled(UniformTorus(2), Narrow(), truncation=7).double(), "tt"),
+    "diagonal normal": (lambda: sharp(DiagonalNormal(2), 0.5), "rr"),
+    "mixture": (lambda: sharp(mixture(), 0.3), "rr"),
+    "resampled normal": (lambda: over(DiagonalNormal(2)), "rr"),
+    "resampled normal, T = 3": (lambda: over(DiagonalNormal(2), 3), "rr"),
+    "resampled mixture": (lambda: over(mixture()), "rr"),
+    "resampled product": (lambda: over(Product([DiagonalNormal(1), UniformTorus(1)]), circles=[1]), "rt"),
+    "factorized": (lambda: FactorizedResampled(DiagonalNormal(1).double(), sharp(Acceptance(1, hidden=(8,), n_out=2), 1.5), 2, truncation=6), "rr"),
+    "factorized torus": (lambda: sharp(FactorizedResampled(UniformTorus(1), Acceptance(1, circles=[0], hidden=(8,), n_out=2), 2), 1.5), "tt"),
     "product": (lambda: Product([resampled(1, 10), StandardNormal(1).double()]), "tr"),
     "circular flow": (lambda: sharp(Flow(resampled(2, 10), Chain([CircularCoupling(2, [0], bins=5), CircularCoupling(2, [1], bins=5)]))), "tt"),
     "spline flow": (lambda: sharp(Flow(StandardNormal(2), Chain([SplineCoupling(2, [0], bins=5), SplineCoupling(2, [1], bins=5)])), 0.4), "rr"),
@@ -132,7 +155,7 @@ def test_hierarchical_flow_is_normalized_for_each_torsion() -> None:
 
 def test_acceptance_rate_and_proposals() -> None:
     """Z = (e^-3 I0(3))^2 e^-0.5 for Narrow in two dimensions; proposals per draw counted in the sampler."""
-    base = ResampledTorus(2, Narrow(), truncation=7).double()
+    base = Resampled(UniformTorus(2), Narrow(), truncation=7).double()
     exact = 2 * math.log(float(torch.special.i0e(torch.tensor(3.0, dtype=torch.float64)))) - 0.5
     assert abs(float(base.log_acceptance_rate()) - exact) < 1e-9
     z = math.exp(exact)
@@ -142,8 +165,8 @@ def test_acceptance_rate_and_proposals() -> None:
 def test_grid_is_fine_enough_for_the_molecular_acceptance() -> None:
     """The 64 x 64 quadrature of log Z against 256 x 256, for a network that has moved far from its start."""
     coarse = resampled(2, 100)
-    assert isinstance(coarse, ResampledTorus)
-    fine = ResampledTorus(2, coarse.acceptance, grid_points=256).double()
+    assert isinstance(coarse, Resampled)
+    fine = Resampled(UniformTorus(2), coarse.acceptance, rate=Quadrature(256)).double()
     assert abs(float((coarse.log_acceptance_rate() - fine.log_acceptance_rate()).detach())) < 1e-4
 
 
@@ -159,4 +182,4 @@ def test_log_acceptance_rate_stays_in_the_graph() -> None:
 
 def test_truncation_must_be_positive() -> None:
     with pytest.raises(ValueError, match="at least 1"):
-        ResampledTorus(2, Narrow(), truncation=0)
+        Resampled(UniformTorus(2), Narrow(), truncation=0)

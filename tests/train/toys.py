@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from boltzgen.distribution import Distribution
-from boltzgen.flow.base import Product, StandardNormal
+from boltzgen.flow.base import Product, StandardNormal, UniformTorus
 from boltzgen.flow.flow import Flow, HierarchicalFlow
-from boltzgen.flow.resampled import ResampledTorus
+from boltzgen.flow.resampled import Resampled
 from boltzgen.transform import Transform
 
 
@@ -80,12 +80,12 @@ class ToyTarget:
 
 
 def toy_flow() -> Flow:
-    return Flow(Product([ResampledTorus(1, Bump(), truncation=4).double(), StandardNormal(1).double()]), Shear())
+    return Flow(Product([Resampled(UniformTorus(1), Bump(), truncation=4).double(), StandardNormal(1).double()]), Shear())
 
 
 def learned_flow() -> Flow:
     """All three kinds of parameters: of an accept/reject factor, of a pathwise factor and of the transform."""
-    return Flow(Product([ResampledTorus(1, Bump(), truncation=4).double(), LearnedNormal()]), Shear())
+    return Flow(Product([Resampled(UniformTorus(1), Bump(), truncation=4).double(), LearnedNormal()]), Shear())
 
 
 class Lean(Transform):
@@ -107,7 +107,7 @@ class Lean(Transform):
 
 def toy_hierarchy() -> HierarchicalFlow:
     """A circle and, given it, a coordinate on the line."""
-    leading = ResampledTorus(1, Bump(), truncation=4).double()
+    leading = Resampled(UniformTorus(1), Bump(), truncation=4).double()
     return HierarchicalFlow(leading, Flow(LearnedNormal(), Lean()), lambda t: t)  # type: ignore[arg-type]
 
 

@@ -1,0 +1,40 @@
+"""Learned acceptance probabilities: modules that map z (..., n) to log a(z), shape (...), or (..., k) where there are k of them."""
+
+from collections.abc import Collection, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from boltzgen.flow.nets import MLP, circular_features
+
+
+class Acceptance(nn.Module):
+    """log a(z) = log sigmoid(net(features of z)) of coordinates z (..., n).
+
+    Args:
+        n: coordinates.
+        circles: which of them are angles; the network sees their cos(k z) and sin(k z), k = 1 ... `harmonics`, so that a is periodic. The others
+            it sees as they are.
+        hidden: widths of the network's hidden layers.
+        n_out: k, for several acceptance probabilities of shape (..., k); one, of shape (...), if it is not given.
+    """
+
+    angles: Tensor
+    others: Tensor
+
+    def __init__(
+        self, n: int, *, circles: Collection[int] = (), hidden: Sequence[int] = (64, 64), harmonics: int = 2, n_out: int | None = None
+    ) -> None:
+        super().__init__()
+        if not set(circles) <= set(range(n)):
+            raise ValueError(f"circles must be indices of the {n} coordinates, got {sorted(circles)}")
+        self.several, self.harmonics = n_out is not None, harmonics
+        self.register_buffer("angles", torch.tensor(sorted(circles), dtype=torch.long), persistent=False)
+        self.register_buffer("others", torch.tensor([i for i in range(n) if i not in set(circles)], dtype=torch.long), persistent=False)
+        self.net = MLP(2 * harmonics * len(self.angles) + len(self.others), hidden, n_out or 1)
+
+    def forward(self, z: Tensor) -> Tensor:
+        features = torch.cat((circular_features(z[..., self.angles], self.harmonics), z[..., self.others]), dim=-1)
+        log_a = functional.logsigmoid(self.net(features))
+        return log_a if self.several else log_a.squeeze(-1)
