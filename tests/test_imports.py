@@ -12,7 +12,7 @@ ROOT = Path(boltzgen.__file__).parent
 
 #: Layer of each module or subpackage. A module may import those of lower layers, and of its own.
 LAYERS = {
-    **dict.fromkeys(["units", "transform", "distribution"], 0),
+    **dict.fromkeys(["units", "transform", "distribution", "densities"], 0),
     **dict.fromkeys(["perception", "system"], 1),
     **dict.fromkeys(["energy"], 2),
     **dict.fromkeys(["coordinates"], 3),

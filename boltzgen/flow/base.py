@@ -42,8 +42,8 @@ class StandardNormal(_Elementary):
     def _fill(self, z: Tensor, generator: torch.Generator | None) -> Tensor:
         return z.normal_(generator=generator)
 
-    def quadrature(self, points: int) -> Nodes:
-        return normal_nodes(self.event_shape[0], points, like=self.anchor)
+    def quadrature(self, points: int, shift: Tensor) -> Nodes:
+        return normal_nodes(points, shift, like=self.anchor)
 
     def from_uniform(self, u: Tensor) -> Tensor:
         return torch.special.ndtri(u)
@@ -58,9 +58,9 @@ class UniformTorus(_Elementary):
     def _fill(self, z: Tensor, generator: torch.Generator | None) -> Tensor:
         return z.uniform_(generator=generator).mul_(2 * math.pi).sub_(math.pi)
 
-    def quadrature(self, points: int) -> Nodes:
-        axis = torch.arange(points, dtype=torch.float64) * (2 * math.pi / points) - math.pi
-        grid = lattice([axis] * self.event_shape[0]).to(self.anchor)
+    def quadrature(self, points: int, shift: Tensor) -> Nodes:
+        axis = torch.arange(points, dtype=torch.float64)
+        grid = (lattice([axis + s for s in shift.tolist()]) * (2 * math.pi / points) - math.pi).to(self.anchor)
         return grid, grid.new_full((len(grid),), -math.log(len(grid)))
 
     def from_uniform(self, u: Tensor) -> Tensor:
@@ -90,8 +90,9 @@ class Product(Distribution):
         z, log_prob, score = zip(*(f.draw(shape, generator=generator) for f in self.factors), strict=True)  # type: ignore[operator]
         return torch.cat(z, dim=-1), torch.stack(log_prob).sum(0), torch.stack(score).sum(0)
 
-    def quadrature(self, points: int) -> Nodes:
-        return product_nodes([f.quadrature(points) for f in self._all(HasQuadrature)])
+    def quadrature(self, points: int, shift: Tensor) -> Nodes:
+        parts = zip(self._all(HasQuadrature), shift.split(self.sizes), strict=True)
+        return product_nodes([factor.quadrature(points, part) for factor, part in parts])
 
     def from_uniform(self, u: Tensor) -> Tensor:
         parts = u.split(self.sizes, dim=-1)

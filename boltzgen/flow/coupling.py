@@ -1,4 +1,4 @@
-"""Coupling layers: part of the coordinates is transformed by splines whose parameters depend on the rest and on a context."""
+"""Coupling layers: part of the coordinates is transformed by a map whose parameters depend on the rest and on a context."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from boltzgen.flow.nets import MLP, circular_features
 from boltzgen.flow.spline import circular_spline, spline_with_tails
-from boltzgen.transform import Transform
+from boltzgen.transform import Chain, Transform
 
 
 class _Coupling(Transform):
@@ -37,10 +37,10 @@ class _Coupling(Transform):
         features = self.features(fixed)
         if context is not None:
             features = torch.cat((features, context.reshape(len(rows), -1)), dim=-1)
-        # Spline parameters come first, batch last: (parameters, active, batch), straight out of the last layer's product.
+        # Parameters come first, batch last: (parameters, active, batch), straight out of the last layer's product.
         hidden, last = self.net.trunk(features), self.net.last
         raw = torch.addmm(last.bias.unsqueeze(1), last.weight, hidden.T).view(-1, len(self.active), len(rows))
-        moved, log_derivative = self.spline(moving.T, raw, inverse)
+        moved, log_derivative = self.move(moving.T, raw, inverse)
         joined = torch.cat((moved.T, fixed), dim=-1).index_select(1, self.restore)
         return joined.reshape(x.shape), log_derivative.sum(0).reshape(batch)
 
@@ -48,8 +48,8 @@ class _Coupling(Transform):
         """What the network sees of the passive coordinates (batch, n_passive)."""
         return fixed
 
-    def spline(self, moving: Tensor, raw: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
-        """Move the active coordinates (n_active, batch) by splines with parameters raw (n_parameters, n_active, batch)."""
+    def move(self, moving: Tensor, raw: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
+        """Move the active coordinates (n_active, batch) with parameters raw (n_parameters, n_active, batch)."""
         raise NotImplementedError
 
     def forward(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -70,7 +70,7 @@ class CircularCoupling(_Coupling):
     def features(self, fixed: Tensor) -> Tensor:
         return circular_features(fixed, self.harmonics)
 
-    def spline(self, moving: Tensor, raw: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
+    def move(self, moving: Tensor, raw: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
         return circular_spline(moving, raw, inverse=inverse)
 
 
@@ -84,5 +84,26 @@ class SplineCoupling(_Coupling):
         self.bound = bound
         self.net = MLP(len(self.passive) + n_context, hidden, len(self.active) * (3 * bins - 1))
 
-    def spline(self, moving: Tensor, raw: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
+    def move(self, moving: Tensor, raw: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
         return spline_with_tails(moving, raw, bound=self.bound, inverse=inverse)
+
+
+class AffineCoupling(_Coupling):
+    """Coupling of coordinates on the line: x = s z + m, given a context (..., n_context); |log s| stays below 3 (RealNVP, Dinh et al. 2017, arXiv:1605.08803)."""
+
+    _MOST = 3.0
+
+    def __init__(self, n: int, active: Sequence[int], n_context: int = 0, *, hidden: Sequence[int] = (32, 32)) -> None:
+        super().__init__(n, active)
+        self.net = MLP(len(self.passive) + n_context, hidden, 2 * len(self.active))
+
+    def move(self, moving: Tensor, raw: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
+        shift, log_scale = raw[0], self._MOST * torch.tanh(raw[1] / self._MOST)
+        if inverse:
+            return (moving - shift) * torch.exp(-log_scale), -log_scale
+        return moving * torch.exp(log_scale) + shift, log_scale
+
+
+def real_nvp(n: int, layers: int = 8, *, hidden: Sequence[int] = (32, 32)) -> Chain:
+    """Affine couplings that move the coordinates of even and of odd index in turn."""
+    return Chain([AffineCoupling(n, range(k % 2, n, 2), hidden=hidden) for k in range(layers)])

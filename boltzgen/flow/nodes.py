@@ -14,8 +14,8 @@ Nodes = tuple[Tensor, Tensor]
 class HasQuadrature(Protocol):
     """A distribution with a quadrature rule."""
 
-    def quadrature(self, points: int) -> Nodes:
-        """Nodes of a product rule with `points` points to each axis."""
+    def quadrature(self, points: int, shift: Tensor) -> Nodes:
+        """Nodes of a product rule with `points` points to each axis, moved along each by the shift (n,), in units of their distance."""
         ...
 
 

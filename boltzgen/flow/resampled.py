@@ -46,7 +46,7 @@ class Resampled(Distribution):
         return self.rate.error(self.proposal, self.acceptance)
 
     def update_rate(self, n: int | None = None, *, generator: torch.Generator | None = None) -> None:
-        """After a change of parameters: average fresh proposals into a Monte Carlo estimate of Z, or replace it by one of `n` proposals."""
+        """Once a training step: shift the nodes of a quadrature, average fresh proposals into a Monte Carlo estimate, or replace it by one of `n`."""
         self.rate.update(self.proposal, self.acceptance, n=n, generator=generator)
 
     def expected_proposals(self) -> Tensor:

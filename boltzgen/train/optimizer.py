@@ -5,7 +5,8 @@ from torch.optim import Adam, Muon
 
 
 class MatrixOptimizer:
-    """Muon (Jordan et al. 2024; torch.optim.Muon) on weight matrices, Adam (Kingma and Ba 2014, arXiv:1412.6980) on biases and other vectors.
+    """Muon (Jordan et al. 2024; torch.optim.Muon) on networks' weight matrices, Adam (Kingma and Ba 2014, arXiv:1412.6980) on
+    everything else.
 
     Muon moves every matrix by its momentum with all singular values set to about one: directions of small gradient, in which a flow that is already
     close to its target still has to move, advance as fast as the others. Its step is scaled to have the root mean square of Adam's (Liu et al.
@@ -13,8 +14,9 @@ class MatrixOptimizer:
     """
 
     def __init__(self, module: nn.Module, rate: float) -> None:
-        parameters = list(module.parameters())
-        matrices, others = [p for p in parameters if p.dim() == 2], [p for p in parameters if p.dim() != 2]
+        matrices, others = [], []
+        for name, parameter in module.named_parameters():
+            (matrices if name.endswith("weight") and parameter.dim() == 2 else others).append(parameter)
         self._parts = (Muon(matrices, lr=rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"), Adam(others, lr=rate))
 
     def set_rate(self, rate: float) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from boltzgen.flow.coupling import CircularCoupling, SplineCoupling
+from boltzgen.flow.coupling import AffineCoupling, CircularCoupling, SplineCoupling, real_nvp
 from boltzgen.flow.linear import TriangularAffine
 from boltzgen.transform import Chain, Transform
 
@@ -29,6 +29,8 @@ TRANSFORMS: dict[str, tuple[Callable[[], Transform], bool]] = {
     "circular coupling": (lambda: disturbed(CircularCoupling(5, [0, 2], bins=6, hidden=(8,))), True),
     "spline coupling": (lambda: disturbed(SplineCoupling(5, [1, 2, 4], CONTEXT, bins=5, hidden=(8,), bound=2.0)), False),
     "spline coupling, no context": (lambda: disturbed(SplineCoupling(5, [0], bins=4, hidden=(8,), bound=1.5)), False),
+    "affine coupling": (lambda: disturbed(AffineCoupling(5, [1, 2, 4], CONTEXT, hidden=(8,))), False),
+    "RealNVP, no context": (lambda: disturbed(real_nvp(5, 4, hidden=(8,))), False),
     "triangular affine": (lambda: disturbed(TriangularAffine(5, CONTEXT, hidden=(8,)), 0.3), False),
     "chain": (
         lambda: disturbed(Chain([SplineCoupling(5, [1, 3], CONTEXT, bins=3, hidden=(8,)), TriangularAffine(5, CONTEXT, hidden=(8,))]), 0.3),
