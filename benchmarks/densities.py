@@ -3,16 +3,16 @@
     python benchmarks/densities.py FOLDER [--seeds 0 1 2] [--steps 3000] [--figure docs/densities.png] [--quick]
     python benchmarks/densities.py FOLDER --authors CHECKOUT    # and the authors' own code, from a checkout of resampled-base-flows
 
-Targets: two moons, a circle of eight Gaussians, two rings (`boltzgen.densities`), all normalised. Flow: eight affine couplings with networks of 2 x 32.
-Bases: a standard normal; a mixture of ten normals, all parameters learned; a standard normal resampled by a network of 2 x 64 with T = 100. Forward
-KL draws a fresh batch of the target in each step, reverse KL a fresh batch of the flow; there the target's u is multiplied by 0.1 at first, and by a
-factor that grows to 1 over the first half, against the loss of modes. Muon and Adam, rate 5e-3 with one cosine to zero, 1024 samples a step.
+Targets: two moons, a circle of eight Gaussians, two rings (`boltzgen.densities`), all normalised. Flow: eight affine couplings with networks of
+2 x 32. Bases: a standard normal; a mixture of ten normals, all parameters learned; a standard normal resampled by a network of 2 x 64 with T = 100.
+Forward KL draws a fresh batch of the target in each step, reverse KL a fresh batch of the flow; there the target's u is multiplied by 0.1 at first,
+and by a factor that grows to 1 over the first half, against the loss of modes. Muon and Adam, one cosine to zero, 1024 samples a step.
 
-Each run leaves FOLDER/NAME.json; finished ones are not repeated, so that several processes can share the work by `--targets` and `--seeds`. The
-table has means and ranges over seeds of KL(p || q), by quadrature in the plane, and of KL(q || p), from 100,000 draws; means of milliseconds a step and
-of seconds for 100,000 draws with their log q (comparable only between runs on an equally busy machine); and the resampled base's Z. The authors' runs have their base and their flow (ReLU
-networks, an acceptance network of 2 x 256, activation normalisation), their objectives (reverse KL with the covariance estimator), our optimizer and
-schedule, and Z from 500,000 proposals at the end.
+Each run leaves FOLDER/NAME.json; finished ones are not repeated, so that several processes can share the work by `--targets` and `--seeds`. The table
+has means and ranges over seeds of KL(p || q), by quadrature in the plane, and of KL(q || p), from 100,000 draws; means of milliseconds a step and of
+seconds for 100,000 draws with their log q (comparable only between runs on an equally busy machine); and the resampled base's Z. The authors' runs
+have their base and their flow (ReLU networks, an acceptance network of 2 x 256, activation normalisation), their objectives (reverse KL with the
+covariance estimator), our optimizer and schedule, and Z from 500,000 proposals at the end.
 """
 
 import argparse

@@ -3,10 +3,10 @@
     pip install glasflow    # or '.[benchmarks]'; left out where it cannot be imported. It has the sampler of the base's authors
     python benchmarks/resampled.py [-n 100000] [--threads N] [--widths 64 256] [--repeats 5] [--json FILE] [--quick]
 
-A standard normal in two dimensions, an acceptance network 2-WIDTH-WIDTH-1 whose rate is set to Z = 0.1 by its last bias, T = 100, float32. The bare time is
-that of the same network on as many proposals as the sampler expects to judge, n (1 - (1 - Z)^T) / Z, in blocks of the same size, and nothing else. glasflow's
-has the same weights, and draws without gradients, its rate known (in training mode it also adds up Z). The three take turns, repeat after repeat.
-Printed are the best and the median of the repeats and the ratios.
+A standard normal in two dimensions, an acceptance network 2-WIDTH-WIDTH-1 whose rate is set to Z = 0.1 by its last bias, T = 100, float32. The bare
+time is that of the same network on as many proposals as the sampler expects to judge, n (1 - (1 - Z)^T) / Z, in blocks of the same size, and nothing
+else. glasflow's has the same weights, and draws without gradients, its rate known (in training mode it also adds up Z). The three take turns, repeat
+after repeat. Printed are the best and the median of the repeats and the ratios.
 """
 
 import argparse

@@ -1,0 +1,225 @@
+"""What the resampled base is worth in a molecule: equal budgets with a uniform base on (phi, psi) and with a resampled one.
+
+    python benchmarks/molecule_bases.py FOLDER [--systems NAME ...] [--ways NAME ...] [--bases NAME ...] [--seeds 0 1 2] [--simulate] [--quick]
+
+Systems: alanine_dipeptide (T-FAB, 300 K) and alanine_dipeptide_vacuum (T-RBD, 1000 K). Ways to train, each with the same number of steps and of
+energies for every base:
+
+* scratch: reverse KL at the target temperature from the start, 6 rounds of 100 steps of 1024 draws, and nothing else;
+* anneal: the preset quick, from energies alone;
+* data: maximum likelihood on frames of a replica exchange, without energies.
+
+Bases: uniform and resampled; both with six circular couplings on the torsions, and ("small") with a single pair of them. Frames for `data`, and the
+ensemble that every generator is compared with (another simulation; for T-FAB the shipped reference), are made at need, or beforehand by `--simulate`.
+
+Each run leaves FOLDER/NAME/result.json; finished ones are not repeated, so that several processes can share the work. Printed are means and ranges
+over seeds: the unclipped efficiency of 100,000 draws, the forward effective sample size over the reference, the share of draws with phi > 0, and the
+reweighted share beside the reference's; then energies, the resampled base's Z and its expected proposals per draw.
+"""
+
+import argparse
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from boltzgen.analysis.metrics import forward_ess
+from boltzgen.energy.base import CountedEnergy
+from boltzgen.energy.choose import energy_for
+from boltzgen.flow.base import Product
+from boltzgen.flow.resampled import Resampled
+from boltzgen.generator import BoltzmannGenerator
+from boltzgen.reference import Reference
+from boltzgen.reweighting import WeightedSamples, clip_log_weights, sampling_efficiency
+from boltzgen.system import System
+from boltzgen.train.run import train
+from boltzgen.train.settings import PRESETS, Settings
+from boltzgen.train.trainer import Trainer, start
+
+SYSTEMS = ("alanine_dipeptide", "alanine_dipeptide_vacuum")
+WAYS = ("scratch", "anneal", "data")
+BASES: dict[str, dict[str, Any]] = {
+    "uniform": {"resampled": False},
+    "resampled": {"resampled": True},
+    "uniform, small": {"resampled": False, "torsion_layers": 2},
+    "resampled, small": {"resampled": True, "torsion_layers": 2},
+}
+SCRATCH = dataclasses.replace(Settings(), warmup_rounds=6)
+QUICK: dict[str, Any] = {"warmup_rounds": 1, "warmup_steps": 2, "warmup_batch": 64, "round_samples": 512, "keep": 0.02, "at_most": 0.02}
+QUICK |= {
+    "anneal_steps": 1,
+    "anneal_batch": 64,
+    "final_rounds": 1,
+    "final_steps": 2,
+    "final_batch": 64,
+    "data_rounds": 1,
+    "data_steps": 2,
+    "data_batch": 64,
+}
+
+
+def simulation(folder: Path, system: str, seed: int, n: int) -> Path:
+    """A folder with `reference.h5` and `frames.h5` of a replica exchange, made at need."""
+    place = folder / f"{system}_simulation_{seed}"
+    if not (place / "frames.h5").exists():
+        highest = "1200" if System.load(system).temperature < 1200 else "2400"
+        command = [
+            sys.executable,
+            "-c",
+            "import sys; from boltzgen.cli import main; sys.exit(main())",
+            "simulate",
+            system,
+            "-n",
+            str(n),
+            "-o",
+            str(place),
+            "--seed",
+            str(seed),
+            "--highest",
+            highest,
+        ]
+        command += ["-t", str(place / "frames.h5")] + (["--resume"] if (place / "simulation.json").exists() else [])
+        place.mkdir(exist_ok=True)
+        subprocess.run(command, check=True)
+    return place
+
+
+def reference_for(folder: Path, system: System, n: int) -> Reference:
+    """The shipped one, or a simulation whose frames nothing is trained on."""
+    shipped = (system.folder or Path()) / "reference.h5"
+    return Reference.load(shipped if shipped.exists() else simulation(folder, system.name, 1, n) / "reference.h5", system)
+
+
+def from_scratch(system: System, place: Path, seed: int, settings: Settings, options: dict[str, Any]) -> None:
+    """Reverse KL at the target and nothing else; leaves a checkpoint."""
+    energy = CountedEnergy(energy_for(system))
+    settings = dataclasses.replace(settings, start_temperature=system.temperature)
+    generator = BoltzmannGenerator.for_system(system, energy, seed=seed, temperature=system.temperature, **options)
+    state, trainer = start(generator, settings), Trainer(energy, system.temperature, settings, seed=seed)
+    while state.stage == "warmup":
+        trainer.run_round(state)
+    place.mkdir(parents=True, exist_ok=True)
+    generator.save(place / "checkpoint.safetensors")
+    (place / "energies.json").write_text(str(energy.n_evaluations))
+
+
+def run(folder: Path, name: str, way: str, base: str, seed: int, quick: bool, n: int) -> None:
+    """Train and compare with the reference, unless that is done."""
+    place = folder / f"{name}_{way}_{base.replace(', ', '_')}_{seed}"
+    if (place / "result.json").exists():
+        return
+    system, options, frames = System.load(name), BASES[base], 4 if quick else 240
+    changes = QUICK if quick else {}
+    if way == "scratch":
+        from_scratch(system, place, seed, dataclasses.replace(SCRATCH, **changes), options)
+    elif not (place / "summary.json").exists():
+        settings = dataclasses.replace(PRESETS["quick"], **changes)
+        data = simulation(folder, name, 0, frames) / "frames.h5" if way == "data" else None
+        resume = (place / "state.safetensors").exists()
+        if resume:
+            train(system, place, resume=True)
+        else:
+            train(system, place, seed=seed, settings=settings, data=data, **options)
+    generator, energy = BoltzmannGenerator.load(place, system), CountedEnergy(energy_for(system))
+    reference = reference_for(folder, system, frames)
+    samples = WeightedSamples.concatenate(list(generator.sample_chunks(n, energy, seed=2**31)))
+    with torch.no_grad():
+        log_q = torch.cat([generator.log_prob(x) for x in reference.x.split(2048)])
+    phi = torch.as_tensor(samples.torsion("phi")) > 0
+    weight = torch.softmax(samples.log_w.double(), 0)
+    assert reference.populations is not None
+    left = [basin.phi is not None and basin.phi[0] >= 0 for basin in reference.basins]
+    resampled = (
+        [f for f in generator.flow.leading.base.factors if isinstance(f, Resampled)] if isinstance(generator.flow.leading.base, Product) else []
+    )
+    energies = place / "energies.json"
+    result = {
+        "system": name,
+        "way": way,
+        "base": base,
+        "seed": seed,
+        "efficiency": sampling_efficiency(samples.log_w),
+        "clipped": sampling_efficiency(clip_log_weights(samples.log_w)),
+        "forward_ess": forward_ess((-reference.u - log_q).double().numpy()),
+        "drawn_left": float(phi.double().mean()),
+        "weighted_left": float(weight[phi].sum()),
+        "reference_left": float(sum(p for p, here in zip(reference.populations.probability, left, strict=False) if here)),
+        "log_z": samples.log_z[0],
+        "energies": json.loads(energies.read_text())
+        if energies.exists()
+        else json.loads((place / "summary.json").read_text())["n_energy_evaluations"] - 100_000,
+        "acceptance_rate": float(resampled[0].log_acceptance_rate().detach().exp()) if resampled else None,
+        "proposals": float(resampled[0].expected_proposals().detach()) if resampled else None,
+    }
+    (place / "result.json").write_text(json.dumps(result))
+    print(json.dumps(result), flush=True)
+
+
+def table(folder: Path) -> str:
+    results = [json.loads(file.read_text()) for file in sorted(folder.glob("*/result.json"))]
+    heads = [
+        "system",
+        "trained by",
+        "base",
+        "seeds",
+        "efficiency, %",
+        "forward ESS, %",
+        "phi > 0 drawn, %",
+        "reweighted, %",
+        "reference, %",
+        "energies",
+        "Z",
+        "proposals",
+    ]
+    lines = ["| " + " | ".join(heads) + " |", "|" + len(heads) * "---|"]
+    for name in SYSTEMS:
+        for way in WAYS:
+            for base in BASES:
+                rows = [r for r in results if (r["system"], r["way"], r["base"]) == (name, way, base)]
+                if not rows:
+                    continue
+
+                def span(key: str, rows: list[dict[str, Any]] = rows) -> str:
+                    values = [100 * r[key] for r in rows]
+                    return f"{sum(values) / len(values):.3g} ({min(values):.3g} to {max(values):.3g})"
+
+                def mean(key: str, form: str, rows: list[dict[str, Any]] = rows) -> str:
+                    values = [r[key] for r in rows]
+                    return "" if None in values else f"{sum(values) / len(values):{form}}"
+
+                cells = [name, way, base, str(len(rows)), *(span(k) for k in ("efficiency", "forward_ess", "drawn_left", "weighted_left"))]
+                cells += [f"{100 * rows[0]['reference_left']:.3g}", mean("energies", ".2e"), mean("acceptance_rate", ".2f"), mean("proposals", ".1f")]
+                lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--bases", nargs="+", choices=BASES, default=list(BASES))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--simulate", action="store_true", help="only make the simulations")
+    parser.add_argument("--quick", action="store_true", help="a few steps: does it run?")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    if options.simulate:
+        for name in options.systems:
+            for seed in (0, 1):
+                simulation(options.folder, name, seed, 4 if options.quick else 240)
+        return
+    for seed in options.seeds:
+        for name in options.systems:
+            for way in options.ways:
+                for base in options.bases:
+                    run(options.folder, name, way, base, seed, options.quick, 2048 if options.quick else 100_000)
+    print(table(options.folder))
+
+
+if __name__ == "__main__":
+    main()
