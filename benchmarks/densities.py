@@ -46,7 +46,7 @@ TARGETS: dict[str, PlaneDensity] = {"moons": TwoMoons(), "circle": CircleOfGauss
 BASES = ("normal", "mixture", "resampled")
 OBJECTIVES = ("forward", "reverse")
 AUTHORS = "resampled, authors'"
-BATCH, RATE = 1024, 5e-3
+BATCH, RATE = 1024, 1e-2
 #: Points to an axis: of the integral of KL(p || q), and of the picture.
 FINE, PICTURE = 600, 200
 
@@ -67,7 +67,7 @@ def build(base: str) -> Flow:
     flow: dict[str, Callable[[], Distribution]] = {
         "normal": lambda: StandardNormal(2),
         "mixture": lambda: GaussianMixture(2, 10),
-        "resampled": lambda: Resampled(StandardNormal(2), Acceptance(2, hidden=(64, 64)), rate=Quadrature(48)),
+        "resampled": lambda: Resampled(StandardNormal(2), Acceptance(2, hidden=(64, 64), start=0.9), rate=Quadrature(48)),
     }
     return Flow(flow[base](), real_nvp(2))
 

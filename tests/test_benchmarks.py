@@ -102,3 +102,42 @@ def test_budgets_benchmark(tmp_path: Path) -> None:
     results.write_text(results.read_text().replace("90.00", "12.00") + "full,0,9,1.0,99.00,99.00,0.0,-1.0,0.1,2\n")
     again = subprocess.run(command, capture_output=True, text=True, check=True)
     assert again.stdout.splitlines()[2:] == [row, "| full | 0 | 9 | 1.0 | 99.00 | 99.00 | 0.0 | -1.0 | 0.1 | 2 |"]
+
+
+def test_resampled_benchmark(tmp_path: Path) -> None:
+    """The sampler judges hardly more proposals than it needs; glasflow is a row or left out."""
+    command = [sys.executable, BENCHMARK.with_name("resampled.py"), "--quick", "--widths", "16", "--json", tmp_path / "times.json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (result,) = json.loads((tmp_path / "times.json").read_text())
+    assert result["acceptance_rate"] == pytest.approx(0.1, abs=1e-3)
+    assert result["needed"] == pytest.approx(2000 / 0.1, rel=0.01)
+    assert result["needed"] * 0.9 < result["judged"] < result["needed"] * 1.2
+    assert {"bare evaluations", "boltzgen"} <= set(result["seconds"])
+
+
+def test_densities_benchmark(tmp_path: Path) -> None:
+    """Every base by both objectives on one target: a row and a picture each, and another call repeats none."""
+    command = [sys.executable, BENCHMARK.with_name("densities.py"), tmp_path, "--quick", "--seeds", "0", "--targets", "rings"]
+    command += ["--figure", tmp_path / "figure.png"]
+    first = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert first.returncode == 0, first.stderr
+    rows = [json.loads(file.read_text()) for file in tmp_path.glob("*.json")]
+    assert {(r["objective"], r["base"]) for r in rows} == {(o, b) for o in ("forward", "reverse") for b in ("normal", "mixture", "resampled")}
+    assert all(r["forward_kl"] > 0 and 0.9 < r["mass"] < 1.01 for r in rows)
+    assert (tmp_path / "figure.png").stat().st_size > 5000
+    again = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert again.stdout.splitlines() == first.stdout.splitlines()[-8:]
+
+
+def test_molecule_bases_benchmark(tmp_path: Path) -> None:
+    """A row for each base, compared with the shipped reference; another call repeats none."""
+    command = [sys.executable, BENCHMARK.with_name("molecule_bases.py"), tmp_path, "--quick", "--seeds", "0", "--ways", "scratch"]
+    command += ["--systems", "alanine_dipeptide", "--bases", "uniform", "resampled"]
+    first = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert first.returncode == 0, first.stderr
+    uniform, resampled = (json.loads((tmp_path / f"alanine_dipeptide_scratch_{base}_0/result.json").read_text()) for base in ("uniform", "resampled"))
+    assert uniform["energies"] == resampled["energies"] > 0
+    assert uniform["acceptance_rate"] is None and 0 < resampled["acceptance_rate"] < 1
+    again = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert again.stdout.splitlines() == first.stdout.splitlines()[-4:]

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from boltzgen import __version__, cli
+from boltzgen.cli.train import _describe
 from boltzgen.generator import BoltzmannGenerator
 from boltzgen.reweighting import WeightedSamples, clip_log_weights, sampling_efficiency
 from boltzgen.samples import read_header, read_samples
@@ -350,6 +351,6 @@ def test_the_fake_has_the_real_ones_methods() -> None:
 
 def test_progress_names_no_efficiency_where_nothing_is_drawn() -> None:
     state = {"stage": "data", "loss": 81.5, "temperature": 300.0, "n_energy_evaluations": 1000, "seconds_left": 61.0}
-    line = cli._describe(SimpleNamespace(efficiency=float("nan"), **state))  # type: ignore[arg-type]
+    line = _describe(SimpleNamespace(efficiency=float("nan"), **state))  # type: ignore[arg-type]
     assert line == "data  300 K  loss 81.500  1.00e+03 energies  1:01 left"
-    assert "efficiency 40.0 %" in cli._describe(SimpleNamespace(efficiency=0.4, **state))  # type: ignore[arg-type]
+    assert "efficiency 40.0 %" in _describe(SimpleNamespace(efficiency=0.4, **state))  # type: ignore[arg-type]

@@ -1,5 +1,6 @@
 """Learned acceptance probabilities: modules that map z (..., n) to log a(z), shape (...), or (..., k) where there are k of them."""
 
+import math
 from collections.abc import Collection, Sequence
 
 import torch
@@ -17,6 +18,7 @@ class Acceptance(nn.Module):
         circles: which of them are angles; the network sees their cos(k z) and sin(k z), k = 1 ... `harmonics`, so that a is periodic. The others
             it sees as they are.
         hidden: widths of the network's hidden layers.
+        start: a before training. Near one, nothing is rejected until the network has learned something.
         n_out: k, for several acceptance probabilities of shape (..., k); one, of shape (...), if it is not given.
     """
 
@@ -24,15 +26,25 @@ class Acceptance(nn.Module):
     others: Tensor
 
     def __init__(
-        self, n: int, *, circles: Collection[int] = (), hidden: Sequence[int] = (64, 64), harmonics: int = 2, n_out: int | None = None
+        self,
+        n: int,
+        *,
+        circles: Collection[int] = (),
+        hidden: Sequence[int] = (64, 64),
+        harmonics: int = 2,
+        start: float = 0.5,
+        n_out: int | None = None,
     ) -> None:
         super().__init__()
         if not set(circles) <= set(range(n)):
             raise ValueError(f"circles must be indices of the {n} coordinates, got {sorted(circles)}")
+        if not 0 < start < 1:
+            raise ValueError(f"the acceptance before training must be a probability between 0 and 1, got {start}")
         self.several, self.harmonics = n_out is not None, harmonics
         self.register_buffer("angles", torch.tensor(sorted(circles), dtype=torch.long), persistent=False)
         self.register_buffer("others", torch.tensor([i for i in range(n) if i not in set(circles)], dtype=torch.long), persistent=False)
         self.net = MLP(2 * harmonics * len(self.angles) + len(self.others), hidden, n_out or 1)
+        nn.init.constant_(self.net.last.bias, math.log(start / (1 - start)))
 
     def forward(self, z: Tensor) -> Tensor:
         features = torch.cat((circular_features(z[..., self.angles], self.harmonics), z[..., self.others]), dim=-1)

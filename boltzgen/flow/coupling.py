@@ -89,7 +89,10 @@ class SplineCoupling(_Coupling):
 
 
 class AffineCoupling(_Coupling):
-    """Coupling of coordinates on the line: x = s z + m, given a context (..., n_context); |log s| stays below 3 (RealNVP, Dinh et al. 2017, arXiv:1605.08803)."""
+    """Coupling of coordinates on the line: x = s z + m, given a context (..., n_context); |log s| stays below 3.
+
+    The layer of RealNVP (Dinh et al. 2017, arXiv:1605.08803).
+    """
 
     _MOST = 3.0
 

@@ -14,7 +14,8 @@ class MatrixOptimizer:
     """
 
     def __init__(self, module: nn.Module, rate: float) -> None:
-        matrices, others = [], []
+        matrices: list[nn.Parameter] = []
+        others: list[nn.Parameter] = []
         for name, parameter in module.named_parameters():
             (matrices if name.endswith("weight") and parameter.dim() == 2 else others).append(parameter)
         self._parts = (Muon(matrices, lr=rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"), Adam(others, lr=rate))

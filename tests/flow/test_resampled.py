@@ -348,3 +348,16 @@ def test_wrong_signs_are_found_out() -> None:
         assert reverse_error(base, 2) > 0.5
     for mutant in (other_z, no_z):
         assert forward_error(base, 1, mutant) > 0.2
+
+
+def test_acceptance_starts_where_it_is_told() -> None:
+    z = StandardNormal(3).sample((50,))
+    assert (Acceptance(3, start=0.9)(z).exp() - 0.9).abs().max() < 0.02
+    assert Acceptance(3, start=0.2, n_out=4)(z).shape == (50, 4)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        Acceptance(3, start=1.0)
+    with pytest.raises(ValueError, match="indices of the 3 coordinates"):
+        Acceptance(3, circles=[3])
+    turn = torch.tensor([2 * math.pi, 0.0, 0.0])
+    partly = Acceptance(3, circles=[0])
+    torch.testing.assert_close(partly(z), partly(z + turn), atol=1e-5, rtol=0)

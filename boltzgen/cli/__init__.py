@@ -1,0 +1,57 @@
+"""The command line: a file for each command. They parse, call the library and print; heavy modules are imported by the command that needs them."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from boltzgen import __version__
+from boltzgen.cli.analyze import analyze
+from boltzgen.cli.evaluate import evaluate
+from boltzgen.cli.export import export
+from boltzgen.cli.sample import sample
+from boltzgen.cli.simulate import simulate
+from boltzgen.cli.systems import systems
+from boltzgen.cli.train import train
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help="Exactly weighted conformations of a molecule from its force field.")
+for _command in (systems, train, sample, simulate, analyze, evaluate, export):
+    app.command()(_command)
+#: What a wrong command line raises, the base of `typer.BadParameter`: typer exports it under no name of its own.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[2]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: 0, 2 for wrong input (one line on stderr), 130 for Ctrl-C."""
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(args=None if arguments is None else list(arguments), prog_name="boltzgen", standalone_mode=False)
+        if code == 130:
+            raise KeyboardInterrupt
+        return code if isinstance(code, int) else 0
+    except (KeyboardInterrupt, typer.Abort):
+        return _complain("interrupted", 130)
+    except _UsageError as error:
+        return _complain(f"{error.format_message()} (see boltzgen --help)", 2)  # type: ignore[attr-defined]
+    except OSError as error:
+        return _complain(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", 2)
+    except (ValueError, NotImplementedError, FloatingPointError) as error:
+        return _complain(str(error), 2)
+
+
+@app.callback(invoke_without_command=True)
+def boltzgen(
+    context: typer.Context, version: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version and exit.")] = False
+) -> None:
+    """Exactly weighted conformations of a molecule from its force field."""
+    if version:
+        typer.echo(f"boltzgen {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def _complain(message: str, code: int) -> int:
+    """Print an error as one line on stderr and return the exit code."""
+    typer.echo(f"boltzgen: {' '.join(message.split())}", err=True)
+    return code

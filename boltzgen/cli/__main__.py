@@ -1,0 +1,7 @@
+"""``python -m boltzgen.cli``."""
+
+import sys
+
+from boltzgen.cli import main
+
+sys.exit(main())

@@ -1,0 +1,50 @@
+"""`boltzgen evaluate`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+
+from boltzgen.cli.common import Device, Json, Seed, check_device, find, progress, warn
+
+
+def evaluate(
+    source: Annotated[str, typer.Argument(metavar="RUN_OR_SYSTEM", help="A run folder, a shipped system, or a folder with a system.toml.")],
+    reference: Annotated[Path | None, typer.Option(help="Reference file (default: reference.h5 of the system).")] = None,
+    n: Annotated[int, typer.Option("-n", min=100, help="Number of conformations to draw.")] = 100_000,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder for evaluation.json, .md, .png and .pdf.")] = None,
+    seed: Seed = 0,
+    device: Device = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Compare a trained generator with a reference ensemble: weights, densities, populations, marginals, missing modes."""
+    from boltzgen.analysis.draws import draw
+    from boltzgen.analysis.evaluation import summarize
+    from boltzgen.analysis.evaluation_page import aligned, save_evaluation, text_tables
+    from boltzgen.analysis.report import finite_or_none
+    from boltzgen.energy.choose import energy_for
+    from boltzgen.generator import BoltzmannGenerator
+    from boltzgen.reference import Reference, reference_path
+
+    check_device(device)
+    system, folder = find(source)
+    target = Reference.load(reference or reference_path(system), system)
+    generator = BoltzmannGenerator.load(folder, system, device=device)
+    energy = energy_for(system, target.temperature).to(device)
+    with progress(TextColumn("sampling"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as bar:
+        task = bar.add_task("", total=n)
+        draws = draw(generator, energy, target, n=n, seed=seed, progress=lambda done: bar.advance(task, done))
+    result = summarize(draws, target) | {"seed": seed}
+    files = save_evaluation(result, draws, target, output) if output else []
+    for warning in result["warnings"]:
+        warn(warning)
+    if as_json:
+        typer.echo(json.dumps(finite_or_none(result), allow_nan=False))
+        return
+    typer.echo("\n\n".join(map(aligned, text_tables(result))))
+    typer.echo("\n".join(["", "CONVENTIONS", *(f"- {line}" for line in result["conventions"])]))
+    if files:
+        Console().print(f"written to {output}: {', '.join(files)}", soft_wrap=True, highlight=False)

@@ -1,0 +1,18 @@
+"""`boltzgen systems`."""
+
+import tomllib
+
+from rich.console import Console
+from rich.table import Table
+
+
+def systems() -> None:
+    """List the molecules that come with the package."""
+    from boltzgen.generator import CHECKPOINT
+    from boltzgen.system import SystemFile, shipped_systems
+
+    table = Table("name", "temperature", "trained", "description", box=None, pad_edge=False)
+    for name, folder in shipped_systems().items():
+        spec = SystemFile.model_validate(tomllib.loads((folder / "system.toml").read_text()))
+        table.add_row(name, f"{spec.temperature:g} K", "yes" if (folder / CHECKPOINT).is_file() else "no", spec.description)
+    Console().print(table)

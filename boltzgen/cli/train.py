@@ -1,0 +1,69 @@
+"""`boltzgen train`."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn
+
+from boltzgen.cli.common import Device, Seed, SystemName, check_device, print_fields, progress, warn
+from boltzgen.train.settings import PRESETS
+
+if TYPE_CHECKING:
+    from boltzgen.train.progress import Progress
+
+
+def train(
+    system: SystemName,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Run folder (default: runs/NAME).")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run folder's last checkpoint.")] = False,
+    data: Annotated[Path | None, typer.Option(help="Train on this trajectory or samples file, sampled at the system's temperature.")] = None,
+    topology: Annotated[Path | None, typer.Option(help="PDB file of the trajectory's atoms, where its format holds none.")] = None,
+    mixed: Annotated[bool, typer.Option("--mixed", help="Train on data and energies together.")] = False,
+    preset: Annotated[Literal["full", "quick"] | None, typer.Option(help="How long to train: full (the default) or quick, minutes.")] = None,
+    seed: Seed = 0,
+    device: Device = "cpu",
+) -> None:
+    """Train a generator from energies alone, from data alone, or from both."""
+    from boltzgen.system import System
+    from boltzgen.train import run
+
+    check_device(device)
+    molecule = System.load(system)
+    folder = output or Path("runs") / molecule.name
+    try:
+        with progress(TextColumn("{task.description}"), BarColumn(), TaskProgressColumn()) as bar:
+            task = bar.add_task("preparing", total=1.0)
+            summary = run.train(
+                molecule,
+                folder,
+                seed=seed,
+                resume=resume,
+                device=device,
+                settings=PRESETS[preset] if preset else None,
+                data=data,
+                topology=topology,
+                mixed=mixed,
+                progress=lambda progress: bar.update(task, completed=progress.fraction, description=_describe(progress)),
+            )
+    except KeyboardInterrupt:
+        warn(f"finished rounds are kept; go on with: boltzgen train {system} -o {folder} --resume")
+        raise
+    if dropped := summary.get("frames_dropped"):
+        reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
+        warn(f"{sum(dropped.values())} of {summary['n_frames']} frames were dropped as outside the domain: {reasons}")
+    print_fields(summary)
+    Console().print(f"run folder: {folder}    draw from it with: boltzgen sample {folder} -n 100000", soft_wrap=True, highlight=False)
+
+
+def _describe(progress: "Progress") -> str:
+    """One line on where a training run stands."""
+    minutes, seconds = divmod(int(progress.seconds_left), 60) if progress.seconds_left < 1e6 else (0, 0)
+    # Nothing is drawn while training on data.
+    efficiency = "" if math.isnan(progress.efficiency) else f"efficiency {100 * progress.efficiency:.1f} %  "
+    return (
+        f"{progress.stage}  {progress.temperature:.0f} K  loss {progress.loss:.3f}  {efficiency}"
+        f"{progress.n_energy_evaluations:.2e} energies  {minutes}:{seconds:02d} left"
+    )
