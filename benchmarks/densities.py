@@ -4,7 +4,8 @@
     python benchmarks/densities.py FOLDER --authors CHECKOUT    # and the authors' own code, from a checkout of resampled-base-flows
 
 Targets: two moons, a circle of eight Gaussians, two rings (`boltzgen.densities`), all normalised. Flow: eight affine couplings with networks of
-2 x 32. Bases: a standard normal; a mixture of ten normals, all parameters learned; a standard normal resampled by a network of 2 x 64 with T = 100.
+2 x 32. Bases: a standard normal; a mixture of ten normals, all parameters learned; a standard normal resampled by a network of 2 x 64 with T = 100,
+whose loss has -log(1 - alpha) added, the chance of a forced draw (`Resampled.log_unforced`).
 Forward KL draws a fresh batch of the target in each step, reverse KL a fresh batch of the flow; there the target's u is multiplied by 0.1 at first,
 and by a factor that grows to 1 over the first half, against the loss of modes. Muon and Adam, one cosine to zero, 1024 samples a step.
 
@@ -79,11 +80,13 @@ class Ours:
         self.flow = build(base)
 
     def loss(self, objective: str, target: Tempered) -> Tensor:
+        forced: Tensor | float = 0.0
         if isinstance(self.flow.base, Resampled):
             self.flow.base.update_rate()
+            forced = -self.flow.base.log_unforced()
         if objective == "forward":
-            return forward_kl(self.flow.log_prob(target.target.sample(BATCH)))
-        return reverse_kl(self.flow, target, BATCH)[0]
+            return forward_kl(self.flow.log_prob(target.target.sample(BATCH))) + forced
+        return reverse_kl(self.flow, target, BATCH)[0] + forced
 
     def finish(self) -> None:
         """Z on a finer grid than in training."""

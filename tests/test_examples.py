@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
-OPTIONS = {"01_alanine_dipeptide.py": ["--n", "2048"], "02_train_your_own.py": ["--quick"]}
+OPTIONS = {"01_alanine_dipeptide.py": ["--n", "2048"], "02_train_your_own.py": ["--quick"], "03_resampled_base.py": ["--quick"]}
 
 
 @pytest.mark.parametrize("name", sorted(p.name for p in EXAMPLES.glob("*.py")))

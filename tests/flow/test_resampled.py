@@ -361,3 +361,18 @@ def test_acceptance_starts_where_it_is_told() -> None:
     turn = torch.tensor([2 * math.pi, 0.0, 0.0])
     partly = Acceptance(3, circles=[0])
     torch.testing.assert_close(partly(z), partly(z + turn), atol=1e-5, rtol=0)
+
+
+def test_chance_of_an_unforced_draw() -> None:
+    """By counting, and as a bound: log p >= log pi + log a - log Z + log(1 - alpha)."""
+    base = Resampled(moved_normal(1), Bell(30.0), truncation=6)
+    generator = torch.Generator().manual_seed(3)
+    tries = base.proposal.sample((100_000, 5), generator=generator)
+    accepted = torch.rand(100_000, 5, generator=generator, dtype=torch.float64).log() < base.acceptance(tries)
+    counted = float(accepted.any(1).double().mean())
+    chance = float(base.log_unforced().detach().exp())
+    assert 0.2 < chance < 0.8
+    assert counted == pytest.approx(chance, abs=4.5 * math.sqrt(chance * (1 - chance) / 100_000))
+    z = tries[:100, 0]
+    bound = base.proposal.log_prob(z) + base.acceptance(z) - base.log_acceptance_rate() + base.log_unforced()
+    assert (base.log_prob(z) > bound).all()
