@@ -56,9 +56,9 @@ class Resampled(Distribution):
     def log_unforced(self) -> Tensor:
         """log(1 - alpha), the log of the chance that a draw is accepted before its last proposal: a training loss may subtract it.
 
-        With it the loss is one of a bound, log p(z) >= log pi(z) + log a(z) - log Z + log(1 - alpha). Without, training may end where Z is about 1/T and
-        a good part of all draws is undirected: that is a local optimum, because such draws cover everything. Where Z is several times 1/T the term is
-        nothing.
+        With it the loss is one of a bound, log p(z) >= log pi(z) + log a(z) - log Z + log(1 - alpha). Without, training may end where Z is about
+        1/T and a good part of all draws is undirected: that is a local optimum, because such draws cover everything. Where Z is several times 1/T
+        the term is nothing.
         """
         return _log1m_exp((self.truncation - 1) * _log1m_exp(self.log_acceptance_rate()))
 
