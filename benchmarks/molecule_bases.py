@@ -83,7 +83,6 @@ def simulation(folder: Path, system: str, seed: int, n: int) -> Path:
             highest,
         ]
         command += ["-t", str(place / "frames.h5")] + (["--resume"] if (place / "simulation.json").exists() else [])
-        place.mkdir(exist_ok=True)
         subprocess.run(command, check=True)
     return place
 

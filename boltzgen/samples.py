@@ -273,11 +273,14 @@ def topology_to_dict(topology: "app.Topology") -> dict[str, Any]:
     return {"chains": chains, "bonds": [[bond[0].index, bond[1].index] for bond in topology.bonds()]}
 
 
-def check_target(path: Path, suffixes: tuple[str, ...]) -> None:
-    """Raise unless a file of this name, with one of these suffixes, can be made: before the work whose result it shall hold."""
+def check_target(path: Path, suffixes: tuple[str, ...], *, makes: Path | None = None) -> None:
+    """Raise unless a file of this name, with one of these suffixes, can be made: before the work whose result it shall hold.
+
+    `makes` is a folder that the work itself makes.
+    """
     if path.suffix.lower() not in suffixes:
         raise ValueError(f"expected a file name that ends in {' or '.join(suffixes)}, got {str(path)!r}")
-    if not path.parent.is_dir():
+    if not path.parent.is_dir() and path.parent != makes:
         raise FileNotFoundError(f"the folder {path.parent} does not exist; create it first, or choose another place for {path.name}")
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder; give the name of a file")

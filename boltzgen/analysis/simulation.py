@@ -144,9 +144,9 @@ def _reference(ensemble: Ensemble, log_w: np.ndarray, summary: dict[str, Any], n
     )
 
 
-def check_trajectory(path: Path) -> None:
-    """Raise unless a trajectory can be written there."""
-    check_target(path, TRAJECTORIES)
+def check_trajectory(path: Path, folder: Path) -> None:
+    """Raise unless a trajectory can be written there, once the simulation's folder exists."""
+    check_target(path, TRAJECTORIES, makes=folder)
 
 
 def write_trajectory(folder: Path, system: System, target: Path) -> int:

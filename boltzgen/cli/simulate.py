@@ -43,7 +43,7 @@ def simulate(
     molecule = System.load(system)
     folder = output or Path("simulations") / f"{molecule.name}-{method}"
     if trajectory is not None:
-        simulation.check_trajectory(trajectory)
+        simulation.check_trajectory(trajectory, folder)
     changes = {"n_walkers": walkers, "highest": highest, "interval": interval, "platform": platform, "seed": seed}
     plan = run.Plan.for_method(method, **changes)  # type: ignore[arg-type]
     try:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from boltzgen import units
+from boltzgen.analysis.simulation import check_trajectory
 from boltzgen.cli import main
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.energy.forcefield import ForceFieldEnergy
@@ -227,3 +228,9 @@ def test_ctrl_c_says_how_to_go_on_only_where_there_is_something_to_go_on_with(
     assert "--resume" in capsys.readouterr().err
     assert main(["simulate", "alanine_dipeptide", "-o", str(tmp_path / "new")]) == 130
     assert "--resume" not in capsys.readouterr().err
+
+
+def test_trajectory_may_lie_in_the_folder_that_the_simulation_makes(tmp_path: Path) -> None:
+    check_trajectory(tmp_path / "new" / "frames.h5", tmp_path / "new")
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        check_trajectory(tmp_path / "other" / "frames.h5", tmp_path / "new")
