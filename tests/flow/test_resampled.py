@@ -376,3 +376,20 @@ def test_chance_of_an_unforced_draw() -> None:
     z = tries[:100, 0]
     bound = base.proposal.log_prob(z) + base.acceptance(z) - base.log_acceptance_rate() + base.log_unforced()
     assert (base.log_prob(z) > bound).all()
+
+
+@pytest.mark.parametrize("truncation", [1, 3, 50])
+def test_in_one_dimension(truncation: int) -> None:
+    """The density integrates to one, and draws follow it."""
+    base = Resampled(moved_normal(1), small_acceptance(1), truncation=truncation)
+    edges = torch.linspace(-7, 7, 2801, dtype=torch.float64)
+    middle = (edges[1:] + edges[:-1]) / 2
+    with torch.no_grad():
+        masses = (base.log_prob(middle.unsqueeze(-1)).exp() * 0.005).reshape(40, 70).sum(1)
+    assert float(masses.sum()) == pytest.approx(1, abs=1e-5)
+    n = 50_000
+    z = base.sample((n,), generator=torch.Generator().manual_seed(6)).flatten()
+    counts = torch.histc(z, 40, -7, 7)
+    kept = masses * n > 8
+    expected = masses[kept] * n
+    assert stats.chisquare(counts[kept], expected * counts[kept].sum() / expected.sum()).pvalue > 1e-4
