@@ -124,10 +124,16 @@ def test_same_energies_and_forces(alanine: System, distorted_frames: Tensor, mak
 @pytest.mark.parametrize("make", FORCES.values(), ids=FORCES.keys())
 def test_single_precision(alanine: System, make: Callable[[np.random.Generator], openmm.Force]) -> None:
     energy = ForceFieldEnergy(alone(alanine, make(np.random.default_rng(2))))
-    x = alanine.positions.float()
+    noise = torch.randn(64, N_ATOMS, 3, generator=torch.Generator().manual_seed(0))
+    x = alanine.positions.float() + 0.002 * noise
     single, double = energy_and_gradient(energy.potential, x), energy_and_gradient(energy.potential, x.double())
-    torch.testing.assert_close(single[0].double(), double[0], rtol=2e-6, atol=1e-4)
+    # Root mean squares: the error of one configuration is luck, and another on another processor.
+    assert rms(single[0] - double[0]) < 2e-6 * rms(double[0]) + 1e-4
     assert (single[1] - double[1]).abs().max() < 2e-5 * double[1].abs().max()
+
+
+def rms(values: Tensor) -> float:
+    return float(values.double().square().mean().sqrt())
 
 
 def bent_chain(phi: float, psi: float) -> Tensor:
