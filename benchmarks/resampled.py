@@ -32,7 +32,7 @@ RATE, TRUNCATION = 0.1, 100
 def base(width: int) -> Resampled:
     """With a random network of some contrast, and its last bias such that Z is `RATE`."""
     torch.manual_seed(0)
-    acceptance = Acceptance(2, hidden=(width, width))
+    acceptance = Acceptance(2, hidden=(width, width), waves=0)
     last = acceptance.net.last
     with torch.no_grad():
         last.weight.mul_(2 / (acceptance.net(StandardNormal(2).sample((1000,))).std()))

@@ -24,7 +24,7 @@ from boltzgen.train.optimizer import MatrixOptimizer
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
-    steps = 5 if parser.parse_args().quick else 1500
+    steps = 5 if parser.parse_args().quick else 1000
 
     torch.manual_seed(0)
     target = TwoRings()

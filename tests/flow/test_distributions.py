@@ -50,7 +50,7 @@ def mixture() -> GaussianMixture:
 
 def over(proposal: Distribution, truncation: int = 20, *, circles: Sequence[int] = ()) -> Distribution:
     """A proposal in two dimensions, resampled; its own parameters are moved as well."""
-    return Resampled(sharp(proposal, 0.3), sharp(Acceptance(2, circles=circles, hidden=(8, 8)), 1.5), truncation=truncation)  # type: ignore[arg-type]
+    return Resampled(sharp(proposal, 0.3), sharp(Acceptance(2, circles=circles, hidden=(8, 8)), 1.0), truncation=truncation)  # type: ignore[arg-type]
 
 
 def hierarchical() -> HierarchicalFlow:

@@ -260,7 +260,7 @@ class Wells:
 
 def small_acceptance(n: int) -> Acceptance:
     torch.manual_seed(5)
-    acceptance = Acceptance(n, hidden=(3,)).double()
+    acceptance = Acceptance(n, hidden=(3,), waves=0).double()
     with torch.no_grad():
         for p in acceptance.parameters():
             p.copy_(torch.randn_like(p))
