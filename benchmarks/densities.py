@@ -224,7 +224,7 @@ def table(folder: Path) -> str:
             values = [r[key] for r in rows]
             return "" if None in values else f"{sum(values) / len(values):{form}}"
 
-        cells = [name, objective, base, str(len(rows)), span("forward_kl", ".3f"), span("reverse_kl", ".3f")]
+        cells = [name, objective, base, str(len(rows)), span("forward_kl", ".4f"), span("reverse_kl", ".4f")]
         cells += [mean("ms_per_step", ".1f"), mean("seconds_per_1e5_draws", ".2f"), mean("acceptance_rate", ".2f")]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
