@@ -393,3 +393,22 @@ def test_in_one_dimension(truncation: int) -> None:
     kept = masses * n > 8
     expected = masses[kept] * n
     assert stats.chisquare(counts[kept], expected * counts[kept].sum() / expected.sum()).pvalue > 1e-4
+
+
+class Rough(nn.Module):
+    """a = sin^2(8 z), zero at the 16 nodes of an unshifted lattice: what training would learn if nothing else were looked at."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        return torch.log(torch.sin(8 * z[..., 0]).square() + 1e-12)
+
+
+def test_a_shifted_lattice_is_not_exploited() -> None:
+    """Fixed nodes see a tiny Z where it is 1/2; shifted ones see it on average."""
+    base = Resampled(UniformTorus(1), Rough(), rate=Quadrature(16)).double()
+    assert float(base.log_acceptance_rate().exp()) < 1e-6
+    assert float(base.acceptance_rate_error()) > 1  # and the error estimate tells
+    generator, found = torch.Generator().manual_seed(0), []
+    for _ in range(400):
+        base.update_rate(generator=generator)
+        found.append(float(base.log_acceptance_rate().exp()))
+    assert sum(found) / len(found) == pytest.approx(0.5, abs=0.08)
