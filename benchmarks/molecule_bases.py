@@ -6,7 +6,7 @@ Systems: alanine_dipeptide (T-FAB, 300 K) and alanine_dipeptide_vacuum (T-RBD, 1
 energies for every base:
 
 * scratch: reverse KL at the target temperature from the start, 6 rounds of 100 steps of 1024 draws, and nothing else;
-* anneal: the preset quick, from energies alone;
+* anneal: the preset quick with two rounds of refinement instead of four, from energies alone;
 * data: maximum likelihood on frames of a replica exchange, without energies.
 
 Bases: uniform and resampled; both with six circular couplings on the torsions, and ("small") with a single pair of them. Frames for `data`, and the
@@ -49,6 +49,7 @@ BASES: dict[str, dict[str, Any]] = {
     "resampled, small": {"resampled": True, "torsion_layers": 2},
 }
 SCRATCH = dataclasses.replace(Settings(), warmup_rounds=6)
+QUICK_2 = dataclasses.replace(PRESETS["quick"], final_rounds=2)
 QUICK: dict[str, Any] = {"warmup_rounds": 1, "warmup_steps": 2, "warmup_batch": 64, "round_samples": 512, "keep": 0.02, "at_most": 0.02}
 QUICK |= {
     "anneal_steps": 1,
@@ -116,7 +117,7 @@ def run(folder: Path, name: str, way: str, base: str, seed: int, quick: bool, n:
     if way == "scratch":
         from_scratch(system, place, seed, dataclasses.replace(SCRATCH, **changes), options)
     elif not (place / "summary.json").exists():
-        settings = dataclasses.replace(PRESETS["quick"], **changes)
+        settings = dataclasses.replace(QUICK_2, **changes)
         data = simulation(folder, name, 0, frames) / "frames.h5" if way == "data" else None
         resume = (place / "state.safetensors").exists()
         if resume:

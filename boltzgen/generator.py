@@ -73,9 +73,10 @@ class BoltzmannGenerator(nn.Module):
         return hashlib.sha256(repr((self.system.fingerprint, self.coordinates.zmatrix.rows)).encode()).hexdigest()
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """log q(x), shape (...), with respect to dx / (8 pi^2 V), of positions (..., n_atoms, 3) in nm; -inf outside the domain."""
+        """log q(x), shape (...), with respect to dx / (8 pi^2 V), of positions (..., n_atoms, 3) in nm; -inf outside the domain,
+        and where a constrained bond has not its length to 1e-4 nm."""
         y, log_det = self.coordinates.inverse(x)
-        inside = self.coordinates.in_domain(y)
+        inside = self.coordinates.in_domain(y) & self.coordinates.on_constraints(x)
         # The flow computes in its own precision, the coordinates in that of x.
         safe = torch.where(inside.unsqueeze(-1), y, torch.zeros_like(y)).to(next(self.flow.parameters()).dtype)
         return torch.where(inside, self.flow.log_prob(safe).to(x.dtype) + log_det, -math.inf)

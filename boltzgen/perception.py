@@ -1,12 +1,43 @@
-"""What a bond graph says about a molecule: methyl rotors, peptide bonds, stereocentres, named torsions.
+"""What a bond graph says about a molecule: backbone, rings, symmetric rotors, peptide bonds, stereocentres.
 
 Everything here is found from elements and bonds alone; no residue or atom names are typed in.
 """
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+
+import networkx
 
 Quadruple = tuple[int, int, int, int]
+#: Rings of up to so many atoms cannot turn their bonds.
+LARGEST_RIGID_RING = 7
+
+
+@dataclass(frozen=True)
+class Rotor:
+    """Two or three equivalent branches that turn about the bond between `axis` and `centre`: CH3, NH3+, COO-, a phenyl ring, an NH2.
+
+    Attributes:
+        ends: the atoms on `centre` with which the branches begin; three of them are terminal atoms.
+        exchange: of two, pairs of atoms whose exchange is the same molecule: corresponding atoms of the branches. Empty for three.
+    """
+
+    centre: int
+    axis: int
+    ends: tuple[int, ...]
+    exchange: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def fold(self) -> int:
+        """Turns by 360 degrees / fold give the same molecule with other labels."""
+        return len(self.ends)
+
+    @property
+    def moved(self) -> frozenset[int]:
+        """Atoms whose labels change."""
+        return frozenset(self.ends) | {i for pair in self.exchange for i in pair}
 
 
 @dataclass(frozen=True)
@@ -59,14 +90,54 @@ class MolecularGraph:
             classes = refined
             keys = [(classes[i], *sorted(classes[j] for j in n)) for i, n in enumerate(self.neighbours)]
 
-    def methyl_rotors(self) -> list[tuple[int, tuple[int, int, int]]]:
-        """Carbons with exactly three hydrogens and one other neighbour, with those hydrogens."""
-        found = []
-        for i, n in enumerate(self.neighbours):
-            hydrogens = tuple(j for j in n if self.elements[j] == "H")
-            if self.elements[i] == "C" and len(n) == 4 and len(hydrogens) == 3:
-                found.append((i, (hydrogens[0], hydrogens[1], hydrogens[2])))
+    def rotors(self) -> list[Rotor]:
+        """Symmetric rotors, a rotor before those inside its branches.
+
+        Threefold ones have three equivalent terminal atoms on a centre with four neighbours. Twofold ones have two equivalent branches on a centre
+        with three neighbours; both may join in one ring. Branches with a centre of four different neighbours, whose handedness an exchange would have
+        to keep, are left out: their labels are those of the input.
+        """
+        return _rotors(self)
+
+    def is_linear(self, i: int) -> bool:
+        """Whether the bonds of atom i are in line: a carbon with two neighbours."""
+        return self.elements[i] == "C" and len(self.neighbours[i]) == 2
+
+    def ring_bonds(self, largest: int = LARGEST_RIGID_RING) -> set[frozenset[int]]:
+        """Bonds in rings of up to `largest` atoms."""
+        found = set()
+        for i, near in enumerate(self.neighbours):
+            for j in near:
+                if i < j and self._detour(i, j, largest):
+                    found.add(frozenset((i, j)))
         return found
+
+    def _detour(self, i: int, j: int, largest: int) -> bool:
+        """Whether a path of fewer than `largest` bonds joins the neighbours i and j beside their own bond."""
+        distance, queue = {i: 0}, deque([i])
+        while queue:
+            a = queue.popleft()
+            for b in self.neighbours[a]:
+                if b not in distance and (a, b) != (i, j):
+                    distance[b] = distance[a] + 1
+                    if distance[b] < largest:
+                        queue.append(b)
+        return distance.get(j, largest) < largest
+
+    def _is_oxo(self, i: int) -> bool:
+        return self.elements[i] == "O" and len(self.neighbours[i]) == 1
+
+    def backbone(self) -> frozenset[int]:
+        """Atoms N, C-alpha and C of every amino acid: N-C-C(=O), the middle carbon with four neighbours; empty for other molecules."""
+        found: set[int] = set()
+        for alpha, near in enumerate(self.neighbours):
+            if self.elements[alpha] != "C" or len(near) != 4:
+                continue
+            nitrogens = [n for n in near if self.elements[n] == "N"]
+            carbonyls = [c for c in near if self.elements[c] == "C" and any(map(self._is_oxo, self.neighbours[c]))]
+            if nitrogens and carbonyls:
+                found.update((alpha, *nitrogens, *carbonyls))
+        return frozenset(found)
 
     def peptide_bonds(self) -> list[tuple[int, int]]:
         """Amide bonds (C, N) whose nitrogen carries a hydrogen and one carbon: those that are kept trans.
@@ -77,7 +148,7 @@ class MolecularGraph:
         for c, n_c in enumerate(self.neighbours):
             if self.elements[c] != "C" or len(n_c) != 3:
                 continue
-            if not any(self.elements[o] == "O" and len(self.neighbours[o]) == 1 for o in n_c):
+            if not any(map(self._is_oxo, n_c)):
                 continue
             for n in n_c:
                 n_n = self.neighbours[n]
@@ -99,6 +170,45 @@ class MolecularGraph:
         """Carbons with four topologically different neighbours."""
         classes = self.equivalence_classes()
         return [i for i, n in enumerate(self.neighbours) if self.elements[i] == "C" and len(n) == 4 and len({classes[j] for j in n}) == 4]
+
+
+@cache
+def _rotors(graph: MolecularGraph) -> list[Rotor]:
+    classes, found = graph.equivalence_classes(), []
+    for centre, near in enumerate(graph.neighbours):
+        for axis in near:
+            ends = tuple(i for i in near if i != axis)
+            if len(graph.neighbours[axis]) < 2 or len(ends) not in (2, 3) or len({classes[i] for i in ends}) > 1:
+                continue
+            if len(ends) == 3 and all(len(graph.neighbours[i]) == 1 for i in ends):
+                found.append(Rotor(centre, axis, ends))
+            elif len(ends) == 2 and axis not in graph.reachable(ends[0], blocked=centre):
+                exchange = _exchange(graph, centre, axis, (ends[0], ends[1]))
+                if exchange:
+                    found.append(Rotor(centre, axis, ends, exchange))
+    # A rotor moves everything behind its axis, so the outer of two moves more.
+    return sorted(found, key=lambda rotor: (-len(graph.reachable(rotor.centre, blocked=rotor.axis)), rotor.centre))
+
+
+def _exchange(graph: MolecularGraph, centre: int, axis: int, ends: tuple[int, int]) -> tuple[tuple[int, int], ...]:
+    """Pairs of atoms behind the bond axis-centre that an automorphism exchanges which maps one end to the other; empty if there is none."""
+    branch = graph.reachable(centre, blocked=axis)
+
+    def coloured(first: int, second: int) -> networkx.Graph:
+        colour = {centre: "centre", first: "first", second: "second"}
+        part = networkx.Graph()
+        part.add_nodes_from((i, {"colour": (graph.elements[i], colour.get(i))}) for i in branch)
+        part.add_edges_from((i, j) for i in branch for j in graph.neighbours[i] if j in branch)
+        return part
+
+    matcher = networkx.isomorphism.GraphMatcher(coloured(*ends), coloured(*ends[::-1]), node_match=lambda a, b: a["colour"] == b["colour"])
+    mapping: dict[int, int] = next(matcher.isomorphisms_iter(), {})
+    # Only atoms that correspond to each other are exchanged, so that doing it twice does nothing.
+    moved = {i for i in mapping if mapping[i] != i and mapping[mapping[i]] == i}
+    threefold = {i for i in moved if len(graph.neighbours[i]) == 4 and sum(len(graph.neighbours[j]) == 1 for j in graph.neighbours[i]) == 3}
+    if any(mapping[i] != i for i in set(mapping) - moved) or any(len(graph.neighbours[i]) == 4 for i in moved - threefold):
+        return ()
+    return tuple((i, mapping[i]) for i in sorted(moved) if i < mapping[i])
 
 
 def backbone_pairs(torsions: Mapping[str, Quadruple]) -> list[tuple[str, str]]:

@@ -15,13 +15,16 @@ import mdtraj
 import numpy as np
 import openmm
 import torch
-from openmm import app
+from openmm import app, unit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from boltzgen import units
-from boltzgen.perception import MolecularGraph, Quadruple
+from boltzgen.perception import MolecularGraph, Quadruple, Rotor
 
 Interval = Annotated[tuple[float, float], Field(strict=False)]
+_CONSTRAINTS = {"none": None, "HBonds": app.HBonds}
+#: kJ/mol by which relabelling a symmetric rotor may change an energy.
+ROTOR_TOLERANCE = 1.0
 _OPENMM_DATA = Path(app.__file__).parent / "data"
 
 
@@ -34,12 +37,13 @@ class Domain(_Strict):
 
     Attributes:
         enantiomer: every stereocentre keeps the handedness of the reference positions.
-        equivalent_hydrogens: one labelling of each methyl's hydrogens: mean torsion in a third of the circle, handed order fixed.
+        equivalent_atoms: one labelling of the equivalent branches of each symmetric rotor (CH3, NH3+, COO-, phenyl, NH2): its mean torsion lies in a
+            third or a half of the circle, and the handed order of three ends is fixed.
         peptide_bonds: secondary amides stay trans, |omega| > 90 degrees.
     """
 
     enantiomer: Literal["input"] = "input"
-    equivalent_hydrogens: Literal["one labelling"] = "one labelling"
+    equivalent_atoms: Literal["one labelling"] = "one labelling"
     peptide_bonds: Literal["trans"] = "trans"
 
 
@@ -70,7 +74,7 @@ class _Structure(_Strict):
 
 class _ForceField(_Strict):
     files: list[str]
-    constraints: Literal["none"] = "none"
+    constraints: Literal["none", "HBonds"] = "none"
 
 
 class SystemFile(_Strict):
@@ -141,6 +145,40 @@ class System:
         return MolecularGraph.from_bonds(elements, [(b[0].index, b[1].index) for b in self.topology.bonds()])
 
     @cached_property
+    def constraints(self) -> dict[tuple[int, int], float]:
+        """Constrained distances in nm by pairs of atoms."""
+        found = (self.openmm_system.getConstraintParameters(k) for k in range(self.openmm_system.getNumConstraints()))
+        return {(min(i, j), max(i, j)): float(units.strip_units(length, "nanometer")) for i, j, length in found}
+
+    @cached_property
+    def rotors(self) -> list[Rotor]:
+        """Symmetric rotors whose branches the force field does not tell apart either, an outer one before those inside its branches.
+
+        Exchanging the labels of a perturbed structure may change its energy by `ROTOR_TOLERANCE`: Amber force fields define improper torsions about
+        planar groups by the order of atoms, so that even a phenyl ring's two sides are equivalent to a few tenths of a kJ/mol only.
+        """
+        found = self.graph.rotors()
+        if not found:
+            return found
+        noise = np.random.default_rng(0).normal(scale=0.003, size=(self.n_atoms, 3))
+        context = openmm.Context(self.openmm_system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName("Reference"))
+
+        def potential(order: list[int]) -> float:
+            context.setPositions((self.positions.numpy() + noise)[order])
+            return float(context.getState(getEnergy=True).getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole))
+
+        before, kept = potential(list(range(self.n_atoms))), []
+        for rotor in found:
+            order = list(range(self.n_atoms))
+            for i, j in rotor.exchange or zip(rotor.ends, rotor.ends[1:] + rotor.ends[:1], strict=True):
+                order[i] = j
+                if rotor.exchange:
+                    order[j] = i
+            if abs(potential(order) - before) <= ROTOR_TOLERANCE:
+                kept.append(rotor)
+        return kept
+
+    @cached_property
     def torsions(self) -> dict[str, Quadruple]:
         """Named backbone torsions as atom quadruples: phi and psi, numbered by residue (phi2, psi2, ...) where there are several."""
         trajectory = mdtraj.Trajectory(self.positions.numpy(), mdtraj.Topology.from_openmm(self.topology))
@@ -184,6 +222,7 @@ class System:
         return cls.from_pdb(
             folder / spec.structure.file,
             files,
+            _CONSTRAINTS[spec.forcefield.constraints],
             name=spec.name,
             description=spec.description,
             temperature=spec.temperature,

@@ -23,6 +23,8 @@ N_METHYLFORMAMIDE = graph("H C O N H C H H H", (0, 1), (1, 2), (1, 3), (3, 4), (
 ACETAMIDE = graph("C C O N H H H H H", (0, 1), (1, 2), (1, 3), (3, 4), (3, 5), (0, 6), (0, 7), (0, 8))
 #: N,N-dimethylformamide: a tertiary amide, as before proline.
 DIMETHYLFORMAMIDE = graph("H C O N C C H H H H H H", (0, 1), (1, 2), (1, 3), (3, 4), (3, 5), (4, 6), (4, 7), (4, 8), (5, 9), (5, 10), (5, 11))
+#: CH3-NH3+.
+METHYLAMMONIUM = graph("C N H H H H H H", (0, 1), (0, 2), (0, 3), (0, 4), (1, 5), (1, 6), (1, 7))
 #: CHFClBr and CH2FCl.
 CHIRAL, ACHIRAL = graph("C H F Cl Br", (0, 1), (0, 2), (0, 3), (0, 4)), graph("C H H F Cl", (0, 1), (0, 2), (0, 3), (0, 4))
 #: 2-butanol without its methyls' hydrogens told apart: CH3-CH(OH)-CH2-CH3, centre at atom 1.
@@ -33,7 +35,7 @@ BUTANOL = graph(
 
 
 def test_alanine_dipeptide(alanine: MolecularGraph) -> None:
-    assert alanine.methyl_rotors() == [(1, (0, 2, 3)), (10, (11, 12, 13)), (18, (19, 20, 21))]
+    assert [(r.centre, r.axis, r.ends) for r in alanine.rotors()] == [(1, 4, (0, 2, 3)), (10, 8, (11, 12, 13)), (18, 16, (19, 20, 21))]
     assert alanine.peptide_bonds() == [(4, 6), (14, 16)]
     assert [alanine.omega(bond) for bond in alanine.peptide_bonds()] == [(1, 4, 6, 8), (8, 14, 16, 18)]
     assert alanine.stereocentres() == [8]
@@ -46,8 +48,8 @@ def test_order_of_atoms_does_not_matter(alanine: MolecularGraph, seed: int) -> N
     new = {old: k for k, old in enumerate(order)}
     bonds = [(new[i], new[j]) for i in range(22) for j in alanine.neighbours[i] if i < j]
     shuffled = MolecularGraph.from_bonds([alanine.elements[i] for i in order], bonds)
-    assert {(order[c], frozenset(order[h] for h in hs)) for c, hs in shuffled.methyl_rotors()} == {
-        (c, frozenset(hs)) for c, hs in alanine.methyl_rotors()
+    assert {(order[r.centre], frozenset(order[h] for h in r.ends)) for r in shuffled.rotors()} == {
+        (r.centre, frozenset(r.ends)) for r in alanine.rotors()
     }
     assert {(order[c], order[n]) for c, n in shuffled.peptide_bonds()} == set(alanine.peptide_bonds())
     assert [order[i] for i in shuffled.stereocentres()] == [8]
@@ -55,8 +57,8 @@ def test_order_of_atoms_does_not_matter(alanine: MolecularGraph, seed: int) -> N
 
 def test_equivalent_atoms_share_a_class(alanine: MolecularGraph) -> None:
     classes = alanine.equivalence_classes()
-    for _, hydrogens in alanine.methyl_rotors():
-        assert len({classes[h] for h in hydrogens}) == 1
+    for rotor in alanine.rotors():
+        assert len({classes[h] for h in rotor.ends}) == 1
     assert len(set(classes)) == 22 - 6
 
 
@@ -76,10 +78,11 @@ def test_stereocentres_need_four_different_neighbours() -> None:
     assert BUTANOL.stereocentres() == [1]
 
 
-def test_methyls_are_carbons_with_three_hydrogens_and_one_other() -> None:
-    assert BUTANOL.methyl_rotors() == [(0, (7, 8, 9)), (3, (12, 13, 14))]
-    assert graph("C H H H H", (0, 1), (0, 2), (0, 3), (0, 4)).methyl_rotors() == []
-    assert graph("N H H H C", (0, 1), (0, 2), (0, 3), (0, 4)).methyl_rotors() == []
+def test_threefold_rotors_have_three_equivalent_terminal_atoms() -> None:
+    assert [(r.centre, r.ends) for r in BUTANOL.rotors()] == [(0, (7, 8, 9)), (3, (12, 13, 14))]
+    assert graph("C H H H H", (0, 1), (0, 2), (0, 3), (0, 4)).rotors() == []
+    assert graph("C H H H F", (0, 1), (0, 2), (0, 3), (0, 4)).rotors() == [], "no bond to turn about"
+    assert [r.ends for r in METHYLAMMONIUM.rotors()] == [(2, 3, 4), (5, 6, 7)]
 
 
 def test_reachable_stops_at_the_blocked_atom() -> None:

@@ -86,7 +86,7 @@ def test_folder_without_a_system_file(tmp_path: Path) -> None:
         ("temperature = 300.0", "temprature = 300.0", "temprature"),
         ("temperature = 300.0", 'temperature = "hot"', "temperature"),
         ("temperature = 300.0", "temperature = ", "Invalid value"),
-        ('constraints = "none"', 'constraints = "HBonds"', "constraints"),
+        ('constraints = "none"', 'constraints = "angles"', "constraints"),
         ('peptide_bonds = "trans"', 'peptide_bonds = "any"', "peptide_bonds"),
         ("phi = [-110, 0]", "phi = [-110, 0, 1]", "basins"),
         ('file = "topology.pdb"', "", "structure.file"),

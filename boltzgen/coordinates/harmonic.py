@@ -29,7 +29,7 @@ class HarmonicReference(NamedTuple):
 
 
 class _Unrestricted(PullbackEnergy):
-    """Without the domain's edges: a minimiser may turn a methyl past its third of the circle, which only renames its hydrogens."""
+    """Without the domain's edges: a minimiser may turn a symmetric rotor past its part of the circle, which only renames atoms."""
 
     def evaluate(self, y: Tensor) -> tuple[Tensor, Tensor]:
         x, log_det = self.coordinates(y)

@@ -1,10 +1,12 @@
 """Internal coordinates (bonds, angles, torsions) <-> Cartesian positions, with the full log-determinant."""
 
+import math
+
 import torch
 from torch import Tensor
 
 from boltzgen.coordinates.geometry import angle, dihedral, distance, place
-from boltzgen.coordinates.zmatrix import ZMatrix
+from boltzgen.coordinates.zmatrix import TorsionKind, ZMatrix
 from boltzgen.transform import Transform
 
 
@@ -16,7 +18,9 @@ class InternalCoordinates(Transform):
 
         log|det dx/dr| = sum over all bonds of 2 ln b + sum over all angles of ln sin(theta),
 
-    the first three atoms' b1^2 b2^2 sin(theta) included (Herschbach, Johnston and Rapp, J. Chem. Phys. 31, 1652, 1959).
+    the first three atoms' b1^2 b2^2 sin(theta) included (Herschbach, Johnston and Rapp, J. Chem. Phys. 31, 1652, 1959). LINEAR rows of the z-matrix
+    have in the places of theta and the torsion phi the bends p = rho cos(phi), q = rho sin(phi), rho = pi - theta, smooth in a straight group,
+    and contribute ln(sin(rho) / rho) instead of ln sin(theta).
     `forward` puts the first atom at the origin, the second on the x axis and the third in the xy plane; `inverse` accepts any placement and returns
     torsions in (-pi, pi].
     """
@@ -37,6 +41,8 @@ class InternalCoordinates(Transform):
         }
         for name, table in tables.items():
             self.register_buffer(name, torch.tensor(table).T.contiguous(), persistent=False)
+        straight = [k for k, row in enumerate(rows) if row.kind is TorsionKind.LINEAR]
+        self._bends = [(self.n_atoms - 1 + k - 2, 2 * self.n_atoms - 3 + k - 3) for k in straight]
         # Placement works level by level: atoms placed together are appended, and `slot` says where each atom ended up.
         self._levels: list[tuple[list[int], list[int], list[int], list[int]]] = []
         slot = {rows[k].atom: k for k in range(3)}
@@ -47,18 +53,47 @@ class InternalCoordinates(Transform):
                 slot[row.atom] = len(slot)
         self._slot_of_atom = [slot[i] for i in range(self.n_atoms)]
 
+    def angles(self, r: Tensor) -> Tensor:
+        """Angles (..., n - 2) in radians of internal coordinates r (..., 3n - 6), those of LINEAR rows included."""
+        n = self.n_atoms
+        found = r[..., n - 1 : 2 * n - 3]
+        if not self._bends:
+            return found
+        p, q = (r[..., list(k)] for k in zip(*self._bends, strict=True))
+        return found.index_copy(-1, torch.tensor([k - (n - 1) for k, _ in self._bends], device=r.device), math.pi - _length(p, q))
+
     def log_det(self, r: Tensor) -> Tensor:
         """log|det dx/dr|, shape (...), of internal coordinates r (..., 3n - 6)."""
         n = self.n_atoms
-        bonds, angles = r[..., : n - 1], r[..., n - 1 : 2 * n - 3]
-        return 2 * bonds.abs().log().sum(-1) + torch.sin(angles).abs().log().sum(-1)
+        bonds, angles = r[..., : n - 1], self.angles(r)
+        log_det = 2 * bonds.abs().log().sum(-1) + torch.sin(angles).abs().log().sum(-1)
+        for p, q in self._bends:
+            log_det = log_det - _length(r[..., p], r[..., q]).log()
+        return log_det
+
+    def _spherical(self, r: Tensor) -> Tensor:
+        """r with the angles and torsions of LINEAR rows in the places of their bends."""
+        r = r.clone()
+        for k, l in self._bends:
+            p, q = r[..., k].clone(), r[..., l].clone()
+            r[..., k], r[..., l] = math.pi - _length(p, q), torch.atan2(q, torch.where((p == 0) & (q == 0), _TINY, p))
+        return r
+
+    def _bent(self, r: Tensor) -> Tensor:
+        """The inverse of `_spherical`."""
+        r = r.clone()
+        for k, l in self._bends:
+            rho, phi = math.pi - r[..., k], r[..., l].clone()
+            r[..., k], r[..., l] = rho * torch.cos(phi), rho * torch.sin(phi)
+        return r
 
     def forward(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         n = self.n_atoms
         if z.shape[-1] != 3 * n - 6:
             raise ValueError(f"expected internal coordinates of shape (..., {3 * n - 6}), got {tuple(z.shape)}")
         batch = z.shape[:-1]
-        columns = z.reshape(-1, 3 * n - 6).T.contiguous()
+        spherical = self._spherical(z) if self._bends else z
+        columns = spherical.reshape(-1, 3 * n - 6).T.contiguous()
         bonds, angles, torsions = columns[: n - 1], columns[n - 1 : 2 * n - 3], columns[2 * n - 3 :]
         zero = torch.zeros_like(bonds[0])
         third = (bonds[0] - bonds[1] * torch.cos(angles[0]), bonds[1] * torch.sin(angles[0]), zero)
@@ -84,4 +119,15 @@ class InternalCoordinates(Transform):
         angles = angle(*(x[..., i, :] for i in self.angle_index))
         torsions = dihedral(*(x[..., i, :] for i in self.torsion_index))
         r = torch.cat((bonds, angles, torsions), dim=-1)
+        if self._bends:
+            r = self._bent(r)
         return r, -self.log_det(r)
+
+
+#: Below this length [radians] a bend counts as straight: no gradient goes through its direction.
+_TINY = 1e-9
+
+
+def _length(p: Tensor, q: Tensor) -> Tensor:
+    """sqrt(p^2 + q^2), at least 1e-9."""
+    return (p.square() + q.square()).clamp_min(_TINY**2).sqrt()

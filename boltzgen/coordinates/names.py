@@ -10,24 +10,32 @@ from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.coordinates.zmatrix import TorsionKind
 from boltzgen.perception import Quadruple
 
+#: What the torsions of rows are called that are no torsions of their own.
+KINDS = {TorsionKind.OFFSET: "offset", TorsionKind.LINEAR: "bend across"}
+
 
 def coordinate_names(coordinates: MolecularCoordinates, elements: tuple[str, ...], torsions: Mapping[str, Quadruple] | None = None) -> list[str]:
     """Name of each flow coordinate, in their order: kind and atoms, each an element with its number from 1, as in ``"bond C5-N7"``.
 
-    A methyl's mean torsion is ``"methyl C2"``. Improper offsets are ``"offset H3-C2-C5-H1"``: the torsion of the first atom less that of the last.
+    A symmetric rotor's mean torsion is ``"methyl C2"``, ``"ammonium N30"`` or ``"rotor C14"``, the bends of a straight group ``"bend C2-C1-H5"``.
+    Improper offsets are ``"offset H3-C2-C5-H1"``: the torsion of the first atom less that of the last.
     Torsions among the named ones (`System.torsions`) take their names: ``"phi C15-C9-N7-C5"``.
     """
     known = {frozenset((atoms, atoms[::-1])): name for name, atoms in (torsions or {}).items()}
     rows, n = coordinates.zmatrix.rows, coordinates.n_atoms
     label = [f"{element}{i + 1}" for i, element in enumerate(elements)]
     names = [f"bond {label[r.atom]}-{label[r.bonded]}" for r in rows[1:]]
-    names += [f"angle {label[r.atom]}-{label[r.bonded]}-{label[r.second]}" for r in rows[2:]]
+    for r in rows[2:]:
+        kind = "bend" if r.kind is TorsionKind.LINEAR else "angle"
+        names.append(f"{kind} {label[r.atom]}-{label[r.bonded]}-{label[r.second]}")
     for r in rows[3:]:
         atoms = (r.atom, r.bonded, r.second, r.third)
-        kind = "offset" if r.kind is TorsionKind.OFFSET else known.get(frozenset((atoms, atoms[::-1])), "torsion")
+        kind = KINDS[r.kind] if r.kind in KINDS else known.get(frozenset((atoms, atoms[::-1])), "torsion")
         names.append(f"{kind} {label[r.atom]}-{label[r.bonded]}-{label[r.second]}-{label[r.third]}")
-    for tau, carbon in zip(coordinates.methyl_index, coordinates.methyl_carbons, strict=True):
-        names[tau] = f"methyl {label[carbon]}"
+    for rotor in coordinates.rotors:
+        hydrogens = rotor.fold == 3 and {elements[i] for i in rotor.ends} == {"H"}
+        group = {"C": "methyl", "N": "ammonium"}.get(elements[rotor.frame[0]], "rotor") if hydrogens else "rotor"
+        names[rotor.leader] = f"{group} {label[rotor.frame[0]]}"
     assert len(names) == 3 * n - 6
     return [names[k] for k in coordinates.order]
 
@@ -39,11 +47,11 @@ def coordinate_units(coordinates: MolecularCoordinates) -> list[str]:
 
 @torch.no_grad()
 def coordinate_values(coordinates: MolecularCoordinates, x: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Values (n, 3 n_atoms - 6) in nm and radians of conformations x (n, n_atoms, 3) in any labelling of the methyls' hydrogens, and whether each
+    """Values (n, n_circles + n_narrow) in nm and radians of conformations x (n, n_atoms, 3) in any labelling of equivalent atoms, and whether each
     lies in the domain, bool (n,).
 
-    Circles come first: torsions in [-pi, pi), and for a methyl 3 (tau - tau_ref), its mean torsion within its third of the circle times three. Then
-    bonds, angles, offsets and omegas within pi of the reference.
+    Circles come first: torsions in [-pi, pi), and for a symmetric rotor fold (tau - tau_ref), its mean torsion within 1/fold of the circle, times the
+    fold. Then bonds, angles, offsets, ring torsions and omegas within pi of the reference.
     """
     y, _ = coordinates.inverse(coordinates.canonical(x.double()))
     inside = coordinates.in_domain(y)

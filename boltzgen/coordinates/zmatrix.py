@@ -10,12 +10,16 @@ from boltzgen.perception import MolecularGraph
 class TorsionKind(Enum):
     """What a row's torsion means.
 
-    PROPER rotates the whole branch about a bond; there is one for each rotated bond. OFFSET is the improper torsion that places a
-    further atom on that bond relative to the first one: narrow, since it only bends.
+    PROPER rotates the whole branch about a bond; there is one for each rotated bond. RING is the same about a bond of a small ring, which cannot
+    turn.
+    OFFSET is the improper torsion that places a further atom on a bond relative to the first one: narrow, since it only bends. LINEAR rows continue a
+    straight group: in the places of angle and torsion they have two bends, see `InternalCoordinates`.
     """
 
     PROPER = "proper"
+    RING = "ring"
     OFFSET = "offset"
+    LINEAR = "linear"
 
 
 @dataclass(frozen=True)
@@ -40,36 +44,47 @@ class ZMatrix:
 
     @classmethod
     def from_graph(cls, graph: MolecularGraph) -> "ZMatrix":
-        """Find a z-matrix by walking outwards from one end of the longest chain of heavy atoms.
+        """Find a z-matrix by walking outwards from one end of the backbone, or else of the longest chain of heavy atoms.
 
-        Each bond that rotates gets one proper torsion, along the longest branch on both sides, so that backbone torsions (phi, psi, omega)
-        are coordinates themselves; every other atom on that bond gets an improper offset from the first.
+        Each bond that rotates gets one proper torsion, along the backbone and then the longest branch on both sides, so that backbone and side-chain
+        torsions (phi, psi, omega, chi) are coordinates themselves; every other atom on that bond gets an improper offset from the first. Each ring is
+        open at the bond that is farthest from where it was entered.
+
+        Raises:
+            ValueError: fewer than four atoms, a star around one atom, or a molecule that is straight.
         """
         n_atoms = len(graph.elements)
         if n_atoms < 4:
             raise ValueError(f"a z-matrix needs at least 4 atoms, got {n_atoms}")
-        root = _chain_end(graph)
+        root = _root(graph)
         parent = _parents(graph, root)
         weight = _branch_weights(graph, root, parent)
         children = {
-            i: sorted((j for j in graph.neighbours[i] if parent.get(j) == i), key=lambda j: (-weight[j][0], -weight[j][1], j)) for i in range(n_atoms)
+            i: sorted((j for j in graph.neighbours[i] if parent.get(j) == i), key=lambda j: (*(-w for w in weight[j]), j)) for i in range(n_atoms)
         }
-        first = children[root][0]
-        if not children[first]:
-            raise ValueError("a z-matrix needs a chain of at least three bonded atoms; this molecule is a star around one atom")
+        # The frame's angle must not be straight.
+        first = next((j for j in children[root] if children[j] and not graph.is_linear(j)), None)
+        if first is None:
+            raise ValueError("a z-matrix needs a chain of three bonded atoms that is not straight; this molecule is a star, or straight")
         second = children[first][0]
         rows = [Row(root), Row(first, root), Row(second, first, root)]
+        small_rings = graph.ring_bonds()
         queue = deque([first, root, second])
         while queue:
             j = queue.popleft()
-            # The bond (j, k) about which j's children turn, and the atom l beyond k that defines torsion zero.
+            # The bond (j, k) about which j's children turn, and the atom l beyond k, off the bond's line, that defines torsion zero.
             k = first if j == root else parent[j]
-            beyond = second if j == root else (first if k == root else parent[k])
+            at = k
+            while graph.is_linear(at) and at != root:
+                at = parent[at]
+            beyond = second if j == root else (first if at == root else parent[at])
             todo = [c for c in children[j] if c not in (first, second)] if j in (root, first) else children[j]
             leader = second if j == first else None
             for c in todo:
-                if leader is None:
-                    rows.append(Row(c, j, k, beyond, TorsionKind.PROPER))
+                if graph.is_linear(j):
+                    rows.append(Row(c, j, k, beyond, TorsionKind.LINEAR))
+                elif leader is None:
+                    rows.append(Row(c, j, k, beyond, TorsionKind.RING if frozenset((j, k)) in small_rings else TorsionKind.PROPER))
                     leader = c
                 else:
                     rows.append(Row(c, j, k, leader, TorsionKind.OFFSET))
@@ -94,21 +109,45 @@ class ZMatrix:
         return groups
 
 
+def _root(graph: MolecularGraph) -> int:
+    """Where to begin: an end of the backbone or chain that has an angle that is not straight, and is none of several equivalent branches."""
+
+    heavy = {i for i, e in enumerate(graph.elements) if e != "H"}
+
+    def spans(i: int) -> bool:
+        return i in heavy and not graph.is_linear(i) and any(len(graph.neighbours[j]) > 1 and not graph.is_linear(j) for j in graph.neighbours[i])
+
+    end = _chain_end(graph)
+    root = next((i for i in _distances(graph, end, [1] * len(graph.elements)) if spans(i)), end)
+    for rotor in reversed(graph.rotors()):
+        if root in rotor.moved:
+            root = rotor.centre
+    return root
+
+
+def _importance(graph: MolecularGraph) -> list[int]:
+    """What an atom counts on a path: peptide backbone atoms more than everything else together."""
+    backbone = graph.backbone()
+    return [1 + len(graph.elements) * (i in backbone) for i in range(len(graph.elements))]
+
+
 def _chain_end(graph: MolecularGraph) -> int:
-    """An end of the longest shortest path between heavy atoms (the lowest index among ties)."""
+    """An end of the most important shortest path between heavy atoms (the lowest index among ties)."""
     heavy = [i for i, e in enumerate(graph.elements) if e != "H"] or list(range(len(graph.elements)))
-    start = max(_distances(graph, heavy[0]).items(), key=lambda item: (item[0] in heavy, item[1], -item[0]))[0]
-    end = max(_distances(graph, start).items(), key=lambda item: (item[0] in heavy, item[1], -item[0]))[0]
+    counts = _importance(graph)
+    start = max(_distances(graph, heavy[0], counts).items(), key=lambda item: (item[0] in heavy, item[1], -item[0]))[0]
+    end = max(_distances(graph, start, counts).items(), key=lambda item: (item[0] in heavy, item[1], -item[0]))[0]
     return min(start, end)
 
 
-def _distances(graph: MolecularGraph, start: int) -> dict[int, int]:
+def _distances(graph: MolecularGraph, start: int, counts: list[int]) -> dict[int, int]:
+    """What the atoms on the shortest path from `start` to each atom count together, `start` left out."""
     distance, queue = {start: 0}, deque([start])
     while queue:
         i = queue.popleft()
         for j in graph.neighbours[i]:
             if j not in distance:
-                distance[j] = distance[i] + 1
+                distance[j] = distance[i] + counts[j]
                 queue.append(j)
     return distance
 
@@ -125,12 +164,14 @@ def _parents(graph: MolecularGraph, root: int) -> dict[int, int]:
     return parent
 
 
-def _branch_weights(graph: MolecularGraph, root: int, parent: dict[int, int]) -> list[tuple[int, int]]:
-    """(heavy-atom depth, heavy atoms) of the branch behind each atom; the greatest is the main chain."""
-    distance = _distances(graph, root)
-    weight = [(0, 0)] * len(graph.elements)
-    for i in sorted(distance, key=lambda i: -distance[i]):
+def _branch_weights(graph: MolecularGraph, root: int, parent: dict[int, int]) -> list[tuple[int, int, int]]:
+    """(backbone atoms, heavy-atom depth, heavy atoms) of the branch behind each atom; the greatest is the main chain."""
+    backbone = graph.backbone()
+    order = list(_distances(graph, root, [1] * len(graph.elements)))
+    weight = [(0, 0, 0)] * len(graph.elements)
+    for i in reversed(order):
         below = [weight[j] for j in graph.neighbours[i] if parent.get(j) == i]
         heavy = int(graph.elements[i] != "H")
-        weight[i] = (heavy + max((d for d, _ in below), default=0), heavy + sum(n for _, n in below))
+        spine, depth, count = (list(column) for column in zip(*below, strict=True)) if below else ([], [], [])
+        weight[i] = (int(i in backbone) + sum(spine), heavy + max(depth, default=0), heavy + sum(count))
     return weight

@@ -25,10 +25,10 @@ class TorsionFeatures(nn.Module):
 
     HARMONICS, PAIR_HARMONICS = 4, 2
 
-    def __init__(self, n_full: int, n_methyl: int) -> None:
+    def __init__(self, n_full: int, n_rotors: int) -> None:
         super().__init__()
         self.n_full = n_full
-        self.n_out = 2 * self.HARMONICS * n_full + 4 * n_methyl + 4 * self.PAIR_HARMONICS**2 * max(0, n_full - 1)
+        self.n_out = 2 * self.HARMONICS * n_full + 4 * n_rotors + 4 * self.PAIR_HARMONICS**2 * max(0, n_full - 1)
 
     def forward(self, t: Tensor) -> Tensor:
         full, methyl = t[..., : self.n_full], t[..., self.n_full :]
@@ -75,7 +75,7 @@ def molecular_flow(
         factors.append(UniformTorus(n_circles - n_resampled))
     torsion_base = Product(factors)
     circles: list[Transform] = [CircularCoupling(n_circles, alternating(n_circles, k)) for k in range(torsion_layers)]
-    features = TorsionFeatures(n_full, coordinates.n_methyl)
+    features = TorsionFeatures(n_full, coordinates.n_rotors)
     affine = TriangularAffine(n_narrow, features.n_out)
     if precision is not None:
         affine.initialize(precision)

@@ -13,7 +13,7 @@ _ROUNDS = 20
 
 
 def inside_domain(coordinates: MolecularCoordinates, x: Tensor) -> Tensor:
-    """Whether positions (batch, n_atoms, 3) lie in the domain up to a rotation of the methyls, which only renames their hydrogens; bool (batch,)."""
+    """Whether positions (batch, n_atoms, 3) lie in the domain up to turns of symmetric rotors, which only rename equivalent atoms; bool (batch,)."""
     y = coordinates.inverse(x)[0]
     y[..., coordinates.n_full : coordinates.n_circles] = 0.0
     return coordinates.in_domain(y)

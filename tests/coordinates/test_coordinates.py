@@ -39,7 +39,7 @@ def test_torsions_follow_mdtraj(system: System, coordinates: MolecularCoordinate
 
 
 def test_kinds_of_coordinates(coordinates: MolecularCoordinates) -> None:
-    assert (coordinates.n_full, coordinates.n_methyl, coordinates.n_narrow) == (2, 3, 55)
+    assert (coordinates.n_full, coordinates.n_rotors, coordinates.n_narrow) == (2, 3, 55)
 
 
 def test_round_trips(system: System, coordinates: MolecularCoordinates) -> None:
@@ -176,7 +176,7 @@ def random_labels(x: Tensor, seed: int = 1) -> Tensor:
 
 
 def test_the_methyls_are_where_the_tests_think(system: System) -> None:
-    assert sorted(h for _, h in system.graph.methyl_rotors()) == sorted(METHYLS)
+    assert sorted(rotor.ends for rotor in system.rotors) == sorted(METHYLS)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])

@@ -63,7 +63,7 @@ def test_methyl_hydrogens_are_relabelled(system: System, drawn: tuple[MolecularC
     coordinates, _, x = drawn
     plain = read_data(write(tmp_path / "md.h5", system, x), system, coordinates)
     shuffled = x.clone()
-    for _, hydrogens in system.graph.methyl_rotors():
+    for hydrogens in (rotor.ends for rotor in system.rotors):
         for k, order in enumerate(([1, 2, 0], [2, 0, 1], [1, 0, 2], [0, 2, 1])):
             shuffled[k::5, list(hydrogens)] = shuffled[k::5][:, [hydrogens[i] for i in order]]
     assert not coordinates.in_domain(coordinates.inverse(shuffled)[0]).reshape(-1, 5)[:, :4].any()

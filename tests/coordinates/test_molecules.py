@@ -1,0 +1,230 @@
+"""Coordinates of many molecules: every amino acid, larger peptides, rings, straight groups, constraints."""
+
+import math
+from pathlib import Path
+
+import mdtraj
+import openmm
+import pytest
+import torch
+from openmm import app
+from torch import Tensor
+
+from boltzgen.coordinates.molecular import MolecularCoordinates
+from boltzgen.coordinates.zmatrix import TorsionKind
+from boltzgen.perception import Rotor
+from boltzgen.system import System
+
+PEPTIDES = sorted(file.stem for file in (Path(__file__).parents[1] / "data" / "peptides").glob("*.pdb"))
+CAPPED = [name for name in PEPTIDES if name.startswith("ace_") and name != "ace_ala5_nme"]
+FOLDER = Path(__file__).parents[1] / "data" / "peptides"
+AMBER = ["amber14/protein.ff14SB.xml", "implicit/obc2.xml"]
+
+
+def peptide(name: str, constraints: object = None) -> System:
+    return System.from_pdb(FOLDER / f"{name}.pdb", AMBER, constraints)
+
+
+def bare(elements: str, bonds: list[tuple[int, int]], positions: list[tuple[float, float, float]]) -> System:
+    """A molecule without forces, placed in Angstrom."""
+    topology, system = app.Topology(), openmm.System()
+    residue = topology.addResidue("MOL", topology.addChain())
+    atoms = [topology.addAtom(f"{e}{k}", app.Element.getBySymbol(e), residue) for k, e in enumerate(elements.split())]
+    for i, j in bonds:
+        topology.addBond(atoms[i], atoms[j])
+    for _ in atoms:
+        system.addParticle(1.0)
+    return System(topology, system, torch.tensor(positions) * 0.1)
+
+
+#: CH3-C#C-CH2-OH, with the alkyne a little bent, drawn along x.
+BUTYNOL = bare(
+    "C C C C O H H H H H H",
+    [(0, 1), (1, 2), (2, 3), (3, 4), (0, 5), (0, 6), (0, 7), (3, 8), (3, 9), (4, 10)],
+    [
+        (-1.45, 0.0, 0.05),
+        (0.0, 0.0, 0.0),
+        (1.2, 0.0, 0.02),
+        (2.65, 0.1, 0.0),
+        (3.1, 1.4, 0.2),
+        (-1.8, 1.03, 0.0),
+        (-1.8, -0.51, 0.89),
+        (-1.8, -0.51, -0.89),
+        (3.05, -0.45, 0.85),
+        (3.0, -0.4, -0.9),
+        (4.05, 1.4, 0.3),
+    ],
+)
+
+
+def random_y(coordinates: MolecularCoordinates, n: int, seed: int = 0, spread: float = 0.3) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    circles = (torch.rand(n, coordinates.n_circles, generator=generator, dtype=torch.float64) * 2 - 1) * math.pi
+    return torch.cat((circles, spread * torch.randn(n, coordinates.n_narrow, generator=generator, dtype=torch.float64)), dim=-1)
+
+
+def distances(x: Tensor) -> Tensor:
+    return torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def rotation(w: Tensor) -> Tensor:
+    zero = torch.zeros((), dtype=w.dtype)
+    generator = torch.stack([torch.stack([zero, -w[2], w[1]]), torch.stack([w[2], zero, -w[0]]), torch.stack([-w[1], w[0], zero])])
+    return torch.linalg.matrix_exp(generator)
+
+
+@pytest.mark.parametrize("name", [*PEPTIDES, "butynol"])
+def test_every_atom_and_every_coordinate_goes_there_and_back(name: str) -> None:
+    system = BUTYNOL if name == "butynol" else peptide(name)
+    coordinates = MolecularCoordinates(system)
+    assert sorted(row.atom for row in coordinates.zmatrix.rows) == list(range(system.n_atoms))
+    assert coordinates.n_circles + coordinates.n_narrow == 3 * system.n_atoms - 6
+    y = random_y(coordinates, 20)
+    x, log_det = coordinates(y)
+    assert coordinates.in_domain(y).all()
+    back, log_det_back = coordinates.inverse(x)
+    torch.testing.assert_close(back, y, atol=1e-6, rtol=0)
+    torch.testing.assert_close(log_det_back, -log_det, atol=1e-6, rtol=0)
+    own, _ = coordinates.inverse(system.positions)
+    assert coordinates.in_domain(own)
+    placed = coordinates(own)[0]
+    torch.testing.assert_close(distances(placed), distances(system.positions), atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["ace_pro_nme", "ace_trp_nme", "ace_arg_nme", "gly_ala_val", "butynol"])
+def test_log_det_is_that_of_the_square_jacobian(name: str) -> None:
+    system = BUTYNOL if name == "butynol" else peptide(name)
+    coordinates = MolecularCoordinates(system)
+    y, n = random_y(coordinates, 1)[0], 3 * system.n_atoms
+
+    def place(p: Tensor) -> Tensor:
+        return (coordinates(p[: n - 6])[0] @ rotation(p[n - 6 : n - 3]).T + p[n - 3 :]).reshape(-1)
+
+    jacobian = torch.func.jacfwd(place)(torch.cat((y, torch.zeros(6, dtype=y.dtype))))
+    torch.testing.assert_close(torch.linalg.slogdet(jacobian)[1], coordinates(y)[1], atol=1e-8, rtol=0)
+
+
+def test_a_straight_group_may_be_straight() -> None:
+    coordinates = MolecularCoordinates(BUTYNOL)
+    assert sum(row.kind is TorsionKind.LINEAR for row in coordinates.zmatrix.rows) == 2
+    r = coordinates.reference.clone()
+    for p, q in coordinates.internal._bends:
+        r[p] = r[q] = 0.0
+    leaf = r.requires_grad_()
+    x, log_det = coordinates.internal(leaf)
+    (gradient,) = torch.autograd.grad(x.square().sum() + log_det, leaf)
+    assert gradient.isfinite().all()
+    along, across = x[1] - x[2], x[0] - x[1]
+    torch.testing.assert_close(torch.linalg.cross(along, across), torch.zeros(3, dtype=x.dtype), atol=1e-8, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["ace_phe_nme", "ace_lys_nme", "ace_arg_nme", "trp_cage"])
+def test_named_torsions_are_coordinates(name: str) -> None:
+    system = peptide(name)
+    rows = MolecularCoordinates(system).zmatrix.torsion_rows
+    turned = {(r.atom, r.bonded, r.second, r.third) for r in rows if r.kind in (TorsionKind.PROPER, TorsionKind.RING)}
+    turned |= {q[::-1] for q in turned}
+    trajectory = mdtraj.Trajectory(system.positions.numpy(), mdtraj.Topology.from_openmm(system.topology))
+    for compute in (mdtraj.compute_phi, mdtraj.compute_psi, mdtraj.compute_omega):
+        assert {tuple(map(int, q)) for q in compute(trajectory)[0]} <= turned
+    for k, compute in enumerate((mdtraj.compute_chi1, mdtraj.compute_chi2, mdtraj.compute_chi3, mdtraj.compute_chi4)):
+        for q in compute(trajectory)[0]:
+            residue = system.topology.atoms
+            name_of = [a.residue.name for a in residue()][int(q[0])]
+            if name_of not in ("PRO", "THR", "ILE", "ASN", "GLN", "TRP", "LEU") and not (name_of == "VAL" and k == 0):
+                assert tuple(map(int, q)) in turned, (name_of, k)
+
+
+#: Symmetric rotors of each capped amino acid beside its caps' two methyls.
+ROTORS: dict[str, list[int]] = {
+    **{key: [] for key in ("cys", "gly", "hid", "hie", "hip", "pro", "ser", "trp")},
+    **{key: [3] for key in ("ala", "lys", "met", "thr")},
+    **{key: [3, 3] for key in ("ile", "leu", "val")},
+    **{key: [2] for key in ("asn", "asp", "gln", "glu", "phe", "tyr")},
+    "arg": [2, 2, 2],
+}
+
+
+@pytest.mark.parametrize("name", CAPPED)
+def test_symmetric_rotors_of_the_amino_acids(name: str) -> None:
+    coordinates = MolecularCoordinates(peptide(name))
+    assert sorted(r.fold for r in coordinates.rotors) == sorted([3, 3, *ROTORS[name.split("_")[1]]])
+
+
+def relabelled(x: Tensor, rotor: Rotor, generator: torch.Generator) -> Tensor:
+    """x (n, n_atoms, 3) with the rotor's branches under random labels of those that a rotation reaches."""
+    shifts = torch.randint(rotor.fold, (len(x),), generator=generator)
+    order = torch.arange(x.shape[1]).repeat(len(x), 1)
+    if rotor.fold == 2:
+        for i, j in rotor.exchange:
+            order[shifts == 1, i], order[shifts == 1, j] = j, i
+    else:
+        for k, end in enumerate(rotor.ends):
+            order[:, end] = torch.tensor(rotor.ends)[(k + shifts) % 3]
+    return torch.take_along_dim(x, order.unsqueeze(-1), dim=1)
+
+
+@pytest.mark.parametrize("name", ["ace_phe_nme", "ace_arg_nme", "ace_asp_nme", "ace_gln_nme", "ace_lys_nme", "ser_thr_cys"])
+def test_exactly_one_labelling_is_inside(name: str) -> None:
+    """Random labels of every rotor: the one in the domain is found again; all others are outside."""
+    system = peptide(name)
+    coordinates = MolecularCoordinates(system)
+    generator = torch.Generator().manual_seed(1)
+    x = coordinates(random_y(coordinates, 400))[0]
+    mixed = x
+    for rotor in reversed(system.rotors):
+        mixed = relabelled(mixed, rotor, generator)
+    changed = (mixed != x).any(-1).any(-1)
+    assert changed.double().mean() > 0.7
+    assert torch.equal(coordinates.canonical(x), x)
+    assert torch.equal(coordinates.canonical(mixed), x)
+    assert torch.equal(~coordinates.in_domain(coordinates.inverse(mixed)[0]), changed)
+
+
+def test_atoms_that_the_force_field_tells_apart_are_not_equivalent() -> None:
+    """The same molecule with one of two carboxylate oxygens charged otherwise: its rotor becomes an ordinary torsion."""
+    system = peptide("ace_asp_nme")
+    twofold = next(r for r in system.rotors if r.fold == 2)
+    changed = openmm.XmlSerializer.deserialize(openmm.XmlSerializer.serialize(system.openmm_system))
+    (force,) = (f for f in changed.getForces() if isinstance(f, openmm.NonbondedForce))
+    charge, sigma, epsilon = force.getParticleParameters(twofold.ends[0])
+    force.setParticleParameters(twofold.ends[0], charge * 0.5, sigma, epsilon)
+    other = System(system.topology, changed, system.positions)
+    assert twofold not in other.rotors
+    assert len(other.rotors) == len(system.rotors) - 1
+    before, after = MolecularCoordinates(system), MolecularCoordinates(other)
+    assert (after.n_full, after.n_rotors) == (before.n_full + 1, before.n_rotors - 1)
+
+
+def test_constrained_bonds_leave_the_coordinates() -> None:
+    free, rigid = MolecularCoordinates(peptide("ace_phe_nme")), MolecularCoordinates(peptide("ace_phe_nme", app.HBonds))
+    n_hydrogens = sum(a.element.symbol == "H" for a in peptide("ace_phe_nme").topology.atoms())
+    assert len(rigid.fixed) == n_hydrogens
+    assert rigid.n_narrow == free.n_narrow - n_hydrogens
+    y = random_y(rigid, 20)
+    x, log_det = rigid(y)
+    torch.testing.assert_close(rigid.inverse(x)[0], y, atol=1e-6, rtol=0)
+    torch.testing.assert_close(rigid.inverse(x)[1], -log_det, atol=1e-6, rtol=0)
+    assert rigid.on_constraints(x).all()
+    moved = x.clone()
+    hydrogen = rigid.zmatrix.rows[rigid.fixed[0] + 1].atom
+    moved[:, hydrogen] += 0.01
+    assert not rigid.on_constraints(moved).any()
+    # The measure: the density on the unconstrained coordinates at those lengths, with the constant 2 ln b of each kept.
+    whole = free.from_internal(rigid.to_internal(y))
+    kept = free.scale[free.narrow_index].log().sum() - rigid.scale[rigid.narrow_index].log().sum()
+    torch.testing.assert_close(free(whole)[1] - kept, log_det, atol=1e-9, rtol=0)
+
+
+def test_only_bonds_outside_rings_may_be_constrained() -> None:
+    with pytest.raises(ValueError, match=r"distance between atoms \d+ and \d+ is constrained.*HBonds"):
+        MolecularCoordinates(peptide("ace_pro_nme", app.AllBonds))
+
+
+def test_neither_side_of_proline_is_forbidden() -> None:
+    """The bond before proline may be cis: it is a full torsion, and the ring's are narrow."""
+    system = peptide("ace_pro_nme")
+    coordinates = MolecularCoordinates(system)
+    assert coordinates.n_full == 2
+    y = random_y(coordinates, 500)
+    assert coordinates.in_domain(y).all()
