@@ -17,12 +17,12 @@ from multiprocessing.connection import Connection
 
 import openmm
 import torch
-from openmm import unit
 
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.energy import energy_for
 from boltzgen.simulate.ladder import temperature_ladder
-from boltzgen.simulate.replica_exchange import ReplicaExchange, sampling_masses
+from boltzgen.simulate.replica_exchange import ReplicaExchange
+from boltzgen.simulate.run import motion_for
 from boltzgen.simulate.start import inside_domain, random_starts
 from boltzgen.system import System
 
@@ -32,11 +32,11 @@ class Ours:
 
     def __init__(self, system: System, quick: bool) -> None:
         coordinates, energy = MolecularCoordinates(system), energy_for(system)
-        masses = torch.tensor([system.openmm_system.getParticleMass(i).value_in_unit(unit.dalton) for i in range(system.n_atoms)])
+        motion = motion_for(system)
         temperatures = temperature_ladder(system.temperature, 1200.0, 3 * system.n_atoms - 6)
-        self.sampler = ReplicaExchange(energy, sampling_masses(masses), temperatures, inside=lambda x: inside_domain(coordinates, x), n_steps=25)
+        self.sampler = ReplicaExchange(energy, motion, temperatures, inside=lambda x: inside_domain(coordinates, x), n_steps=25)
         self.moves = 2 if quick else 40
-        self.state = self.sampler.start(random_starts(coordinates, energy, 8 if quick else 128, seed=0))
+        self.state = self.sampler.start(random_starts(coordinates, energy, motion, 8 if quick else 128, seed=0))
         self.sampler.run(self.state, 0, 1, 2 if quick else 30, tune=True)
 
     def measure(self) -> tuple[float, float]:

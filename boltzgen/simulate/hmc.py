@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from boltzgen.energy.base import Energy
+from boltzgen.simulate.motion import Motion
 
 
 @dataclass
@@ -59,17 +60,18 @@ class HamiltonianMonteCarlo:
 
     A move draws momenta, follows the dynamics for `n_steps` of velocity Verlet, and accepts its end with probability min(1, exp(-dH/kT)), H = U +
     sum m v^2 / 2; an end outside the domain is rejected. The time step of a move is drawn within a tenth of its mean, which keeps trajectories from
-    returning to where they began. Masses do not enter the distribution of x: heavy hydrogens allow a longer step.
+    returning to where they began. Masses do not enter the distribution of x: heavy hydrogens allow a longer step. Nor do rigid bonds, whose lengths
+    stay as they are, see `Motion`.
 
     Args:
         energy: computes U and its gradient.
-        masses: (n_atoms,) in dalton.
+        motion: masses and rigid bonds.
         inside: whether positions (batch, n_atoms, 3) lie in the domain, bool (batch,); by default all do.
         n_steps: of each trajectory.
     """
 
-    def __init__(self, energy: Energy, masses: Tensor, *, inside: Callable[[Tensor], Tensor] | None = None, n_steps: int = 50) -> None:
-        self.energy, self.masses, self.inside, self.n_steps = energy, masses, inside, n_steps
+    def __init__(self, energy: Energy, motion: Motion, *, inside: Callable[[Tensor], Tensor] | None = None, n_steps: int = 50) -> None:
+        self.energy, self.motion, self.inside, self.n_steps = energy, motion, inside, n_steps
 
     def move(self, start: Configurations, kt: Tensor, step: Tensor, generator: torch.Generator) -> tuple[Configurations, Move]:
         """One trajectory from each configuration.
@@ -81,20 +83,17 @@ class HamiltonianMonteCarlo:
             generator: source of randomness.
         """
         x, dtype, device = start.x, start.x.dtype, start.x.device
-        inverse_mass = (1.0 / self.masses).to(x)[:, None]
-        drawn = torch.randn(x.shape, generator=generator, dtype=dtype, device=device)
+        v = self.motion.velocities(x, kt, generator)
         jitter = 0.9 + 0.2 * torch.rand(len(x), generator=generator, dtype=torch.float64, device=device)
         chance = torch.rand(len(x), generator=generator, dtype=torch.float64, device=device)
-        v = drawn.mul_((kt.to(x)[:, None, None] * inverse_mass).sqrt())
         dt = (step * jitter).to(dtype)[:, None, None]
-        kick = dt * inverse_mass
-        before = _kinetic(v, inverse_mass)
+        before = self.motion.kinetic(v)
         here = start
-        v.addcmul_(kick, here.gradient, value=-0.5)
+        self.motion.kick(here.x, v, here.gradient, 0.5 * dt)
         for n in range(self.n_steps):
-            here = Configurations.at(self.energy, torch.addcmul(here.x, dt, v))
-            v.addcmul_(kick, here.gradient, value=-1.0 if n < self.n_steps - 1 else -0.5)
-        rise = here.potential.double() - start.potential.double() + _kinetic(v, inverse_mass) - before
+            here = Configurations.at(self.energy, self.motion.drift(here.x, v, dt))
+            self.motion.kick(here.x, v, here.gradient, dt if n < self.n_steps - 1 else 0.5 * dt)
+        rise = here.potential.double() - start.potential.double() + self.motion.kinetic(v) - before
         # An energy that is not a number is never accepted.
         probability = torch.exp(-rise / kt).clamp(max=1.0).nan_to_num(nan=0.0)
         left = torch.zeros(len(x), dtype=torch.bool, device=device)
@@ -103,8 +102,3 @@ class HamiltonianMonteCarlo:
             probability = torch.where(left, 0.0, probability)
         accepted = chance < probability
         return here.where(accepted, start), Move(accepted, probability, left)
-
-
-def _kinetic(v: Tensor, inverse_mass: Tensor) -> Tensor:
-    """Kinetic energy in kJ/mol, float64 (batch,): dalton nm^2 / ps^2 is kJ/mol."""
-    return 0.5 * (v.square() / inverse_mass).sum((-1, -2), dtype=torch.float64)

@@ -12,6 +12,7 @@ from boltzgen.generator import random_stream
 from boltzgen.simulate.blocks import Block, State
 from boltzgen.simulate.hmc import Configurations, HamiltonianMonteCarlo, Move
 from boltzgen.simulate.ladder import exchange
+from boltzgen.simulate.motion import Motion
 
 #: Mean acceptance that time steps are tuned to; about the best for Hamiltonian Monte Carlo is 0.65 to 0.8 (Beskos et al., arXiv:1001.4460).
 ACCEPTANCE = 0.8
@@ -41,7 +42,7 @@ class ReplicaExchange:
 
     Args:
         energy: U and its gradient, batched.
-        masses: (n_atoms,) in dalton; see `sampling_masses`.
+        motion: masses, see `sampling_masses`, and rigid bonds.
         temperatures: rising, float64 (n_temperatures,) in K.
         inside: whether positions lie in the domain, see `HamiltonianMonteCarlo`.
         n_steps: of each trajectory.
@@ -51,14 +52,14 @@ class ReplicaExchange:
     def __init__(
         self,
         energy: Energy,
-        masses: Tensor,
+        motion: Motion,
         temperatures: Tensor,
         *,
         inside: Callable[[Tensor], Tensor] | None = None,
         n_steps: int = 50,
         seed: int = 0,
     ) -> None:
-        self.sampler = HamiltonianMonteCarlo(energy, masses, inside=inside, n_steps=n_steps)
+        self.sampler = HamiltonianMonteCarlo(energy, motion, inside=inside, n_steps=n_steps)
         self.temperatures, self.seed = temperatures.double(), seed
         self.kt = self.temperatures * units.MOLAR_GAS_CONSTANT
 

@@ -15,6 +15,7 @@ from boltzgen.energy.choose import energy_for
 from boltzgen.simulate.blocks import State, block_files, load_block, save_block
 from boltzgen.simulate.ladder import temperature_ladder
 from boltzgen.simulate.langevin import Langevin, minimised
+from boltzgen.simulate.motion import Motion
 from boltzgen.simulate.replica_exchange import ReplicaExchange, sampling_masses
 from boltzgen.simulate.start import inside_domain, random_starts
 from boltzgen.system import System
@@ -145,22 +146,27 @@ def _run(
 def _temperatures(system: System, plan: Plan) -> torch.Tensor:
     if plan.method == "md":
         return torch.tensor([system.temperature], dtype=torch.float64)
-    return temperature_ladder(system.temperature, plan.highest, 3 * system.n_atoms - 6)
+    return temperature_ladder(system.temperature, plan.highest, 3 * system.n_atoms - 6 - len(system.constraints))
 
 
 def _sampler(system: System, plan: Plan, device: str) -> ReplicaExchange | Langevin:
     if plan.method == "md":
         return Langevin(system, system.temperature, platform=plan.platform, seed=plan.seed)
     coordinates = MolecularCoordinates(system).to(device)
-    masses = [system.openmm_system.getParticleMass(i).value_in_unit(unit.dalton) for i in range(system.n_atoms)]
     return ReplicaExchange(
         _energy(system, device),
-        sampling_masses(torch.tensor(masses, dtype=torch.float64)).to(device),
+        motion_for(system, device),
         _temperatures(system, plan),
         inside=lambda x: inside_domain(coordinates, x),
         n_steps=plan.n_steps,
         seed=plan.seed,
     )
+
+
+def motion_for(system: System, device: str = "cpu") -> Motion:
+    """Masses, light ones raised, and rigid bonds of a system."""
+    masses = [system.openmm_system.getParticleMass(i).value_in_unit(unit.dalton) for i in range(system.n_atoms)]
+    return Motion(sampling_masses(torch.tensor(masses, dtype=torch.float64)).to(device), system.constraints, system.graph.neighbours)
 
 
 def _energy(system: System, device: str) -> Energy:
@@ -170,4 +176,4 @@ def _energy(system: System, device: str) -> Energy:
 def _starts(system: System, plan: Plan) -> torch.Tensor:
     if plan.method == "md":
         return minimised(system, plan.n_walkers)
-    return random_starts(MolecularCoordinates(system), _energy(system, "cpu"), plan.n_walkers, seed=plan.seed)
+    return random_starts(MolecularCoordinates(system), _energy(system, "cpu"), motion_for(system, "cpu"), plan.n_walkers, seed=plan.seed)

@@ -8,6 +8,7 @@ from torch import Tensor
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.energy.base import Energy
 from boltzgen.simulate.hmc import Configurations
+from boltzgen.simulate.motion import Motion
 
 _ROUNDS = 20
 
@@ -20,7 +21,7 @@ def inside_domain(coordinates: MolecularCoordinates, x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def random_starts(coordinates: MolecularCoordinates, energy: Energy, n: int, *, seed: int) -> Tensor:
+def random_starts(coordinates: MolecularCoordinates, energy: Energy, motion: Motion, n: int, *, seed: int) -> Tensor:
     """n conformations in the domain, (n, n_atoms, 3) in nm float32, whose free torsions were drawn uniformly before a descent in energy.
 
     Raises:
@@ -31,7 +32,7 @@ def random_starts(coordinates: MolecularCoordinates, energy: Energy, n: int, *, 
     for _ in range(_ROUNDS):
         y = coordinates.from_internal(coordinates.reference).repeat(n, 1)
         y[:, : coordinates.n_circles] = math.pi * (2 * torch.rand(n, coordinates.n_circles, generator=stream, dtype=y.dtype) - 1)
-        x, potential = descend(energy, coordinates(y)[0].float())
+        x, potential = descend(energy, motion, coordinates(y)[0].float())
         good = potential.isfinite() & inside_domain(coordinates, x)
         # What remains clashed would fly apart.
         good &= potential < potential[good].median() + 20.0 * x.shape[1] if good.any() else good
@@ -43,14 +44,15 @@ def random_starts(coordinates: MolecularCoordinates, energy: Energy, n: int, *, 
     )
 
 
-def descend(energy: Energy, x: Tensor, n_steps: int = 300) -> tuple[Tensor, Tensor]:
-    """Positions (batch, n_atoms, 3) after steepest descent with a step of its own for each configuration, and U (batch,) in kJ/mol."""
+def descend(energy: Energy, motion: Motion, x: Tensor, n_steps: int = 300) -> tuple[Tensor, Tensor]:
+    """Positions (batch, n_atoms, 3) after steepest descent with rigid bonds, and U (batch,) in kJ/mol."""
     here = Configurations.at(energy, x)
     # Largest displacement of an atom, in nm.
     length = torch.full((len(x),), 0.002, dtype=x.dtype, device=x.device)
     for _ in range(n_steps):
         steepest = here.gradient.nan_to_num(0.0, 0.0, 0.0).norm(dim=-1).amax(-1).clamp_min(1e-12)
-        there = Configurations.at(energy, here.x - (length / steepest)[:, None, None] * here.gradient.nan_to_num(0.0, 0.0, 0.0))
+        down = here.x - (length / steepest)[:, None, None] * here.gradient.nan_to_num(0.0, 0.0, 0.0)
+        there = Configurations.at(energy, motion.restore(down))
         better = ~(there.potential >= here.potential) & there.potential.isfinite()
         here = there.where(better, here)
         length = torch.where(better, 1.2 * length, 0.3 * length).clamp(1e-6, 0.02)

@@ -12,6 +12,7 @@ from boltzgen import units
 from boltzgen.energy.base import Energy
 from boltzgen.simulate.hmc import Configurations, HamiltonianMonteCarlo
 from boltzgen.simulate.ladder import exchange, temperature_ladder
+from boltzgen.simulate.motion import Motion
 from boltzgen.simulate.replica_exchange import ReplicaExchange, sampling_masses
 
 STIFFNESS = 4.0
@@ -42,13 +43,48 @@ def stream(seed: int = 0) -> torch.Generator:
 
 def run(energy: Energy, kt: float, step: float, *, n: int = 4096, moves: int = 30, inside=None, n_steps: int = 5) -> tuple[Tensor, list]:
     masses = torch.ones(energy.n_atoms, dtype=torch.float64)
-    sampler = HamiltonianMonteCarlo(energy, masses, inside=inside, n_steps=n_steps)
+    sampler = HamiltonianMonteCarlo(energy, Motion(masses), inside=inside, n_steps=n_steps)
     start = 0.5 * torch.ones(n, energy.n_atoms, 3, dtype=torch.float64)
     here, done, generator = Configurations.at(energy, start), [], stream()
     for _ in range(moves):
         here, move = sampler.move(here, torch.full((n,), kt, dtype=torch.float64), torch.full((n,), step, dtype=torch.float64), generator)
         done.append(move)
     return here.x, done
+
+
+class Dumbbell(Energy):
+    """A heavy atom in a harmonic well; a constant force along z on the light one that is bound to it."""
+
+    FORCE = 9.0
+
+    def potential(self, x: Tensor) -> Tensor:
+        return 0.5 * STIFFNESS * x[..., 0, :].square().sum(-1) + self.FORCE * x[..., 1, 2]
+
+
+@pytest.mark.parametrize("step", [0.15, 0.5])
+def test_a_rigid_bond_on_its_sphere(step: float) -> None:
+    """The direction of a rod in a field has density exp(-F b cos / kT) whatever the step; its length stays; the heavy atom's height is shifted."""
+    kt, length, n = 2.5, 0.7, 4096
+    motion = Motion(torch.tensor([4.0, 1.0], dtype=torch.float64), {(0, 1): length}, ((1, 2), (0,)))
+    sampler = HamiltonianMonteCarlo(Dumbbell(2, 300.0), motion, n_steps=5)
+    start = motion.restore(torch.randn(n, 2, 3, generator=stream(1), dtype=torch.float64))
+    here, generator, rate = Configurations.at(sampler.energy, start), stream(), []
+    for _ in range(60):
+        here, move = sampler.move(here, torch.full((n,), kt, dtype=torch.float64), torch.full((n,), step, dtype=torch.float64), generator)
+        rate.append(float(move.probability.mean()))
+    assert np.mean(rate) > 0.95 if step < 0.5 else 0.3 < np.mean(rate) < 0.95
+    rod = here.x[:, 1] - here.x[:, 0]
+    torch.testing.assert_close(rod.norm(dim=-1), torch.full((n,), length, dtype=torch.float64), atol=1e-12, rtol=0)
+    b = Dumbbell.FORCE * length / kt
+    cosine = (rod[:, 2] / length).numpy()
+    assert stats.kstest(cosine, lambda c: (np.exp(b) - np.exp(-b * c)) / (np.exp(b) - np.exp(-b))).pvalue > 1e-3
+    assert stats.kstest(here.x[:, 0, 2].numpy(), "norm", args=(-Dumbbell.FORCE / STIFFNESS, math.sqrt(kt / STIFFNESS))).pvalue > 1e-3
+    assert stats.kstest(torch.atan2(rod[:, 1], rod[:, 0]).numpy(), "uniform", args=(-math.pi, 2 * math.pi)).pvalue > 1e-3
+
+
+def test_rigid_bonds_only_to_terminal_atoms() -> None:
+    with pytest.raises(ValueError, match=r"constraints on single bonds to hydrogens.*atoms 1 and 2.*--method md"):
+        Motion(torch.ones(3), {(0, 1): 0.1}, ((1, 2), (0, 2), (0, 1)))
 
 
 @pytest.mark.parametrize("step", [0.15, 0.8])
@@ -71,7 +107,7 @@ def test_accepted_as_often_as_predicted() -> None:
 def test_double_well_against_quadrature() -> None:
     """Populations of the two wells at two temperatures, by replica exchange, whose colder replicas alone would not cross."""
     temperatures = torch.tensor([300.0, 450.0, 700.0, 1100.0])
-    sampler = ReplicaExchange(DoubleWell(1, 300.0), torch.ones(1, dtype=torch.float64), temperatures, n_steps=5, seed=3)
+    sampler = ReplicaExchange(DoubleWell(1, 300.0), Motion(torch.ones(1, dtype=torch.float64)), temperatures, n_steps=5, seed=3)
     start = torch.zeros(256, 1, 3, dtype=torch.float64)
     start[:, 0, 0] = 1.0  # all in the upper well
     state = sampler.start(start)
@@ -159,7 +195,7 @@ def test_a_ladder_of_one_and_a_wrong_one() -> None:
 
 
 def test_time_steps_are_tuned_to_the_acceptance() -> None:
-    sampler = ReplicaExchange(Harmonic(4, 300.0), torch.ones(4, dtype=torch.float64), torch.tensor([300.0, 600.0]), n_steps=5)
+    sampler = ReplicaExchange(Harmonic(4, 300.0), Motion(torch.ones(4, dtype=torch.float64)), torch.tensor([300.0, 600.0]), n_steps=5)
     state = sampler.start(torch.zeros(128, 4, 3, dtype=torch.float64))
     state.step[:] = 0.1
     sampler.run(state, 0, 1, 100, tune=True)
@@ -171,7 +207,7 @@ def test_time_steps_are_tuned_to_the_acceptance() -> None:
 
 def test_round_trips_are_counted() -> None:
     """Two temperatures so close that nearly every attempt succeeds: a round trip each two attempts at that pair, which is every second move."""
-    sampler = ReplicaExchange(Harmonic(1, 300.0), torch.ones(1, dtype=torch.float64), torch.tensor([300.0, 300.001]), n_steps=2)
+    sampler = ReplicaExchange(Harmonic(1, 300.0), Motion(torch.ones(1, dtype=torch.float64)), torch.tensor([300.0, 300.001]), n_steps=2)
     state = sampler.start(torch.zeros(10, 1, 3, dtype=torch.float64))
     state.step[:] = 0.1
     block = sampler.run(state, 0, 1, 40)

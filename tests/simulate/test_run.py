@@ -18,7 +18,7 @@ from boltzgen.simulate.blocks import block_files, load_block
 from boltzgen.simulate.ensemble import Ensemble
 from boltzgen.simulate.estimates import correlation_time
 from boltzgen.simulate.replica_exchange import FIRST_STEP
-from boltzgen.simulate.run import Plan, Progress, simulate
+from boltzgen.simulate.run import Plan, Progress, motion_for, simulate
 from boltzgen.simulate.start import inside_domain, random_starts
 from boltzgen.system import System
 
@@ -121,7 +121,7 @@ def test_a_turned_methyl_is_inside_and_a_cis_peptide_bond_is_not(alanine: System
 
 def test_random_starts_are_spread_and_relaxed(alanine: System) -> None:
     coordinates, energy = MolecularCoordinates(alanine), ForceFieldEnergy(alanine)
-    x = random_starts(coordinates, energy, 64, seed=1)
+    x = random_starts(coordinates, energy, motion_for(alanine), 64, seed=1)
     assert inside_domain(coordinates, x).all()
     assert energy.potential(x).max() < energy.potential(alanine.positions.float()) + 100.0
     y = coordinates.inverse(x)[0]
