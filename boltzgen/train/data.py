@@ -111,8 +111,8 @@ def read_data(
 ) -> Data:
     """Read a trajectory sampled from the Boltzmann distribution of `system` at its temperature; see `iter_frames` for formats and checks.
 
-    Methyl hydrogens are first given the domain's labels (they are equivalent); frames outside the domain are then dropped and counted by reason.
-    Memory: 4 bytes for each of the 3n - 6 coordinates of a frame.
+    Equivalent atoms are first given the domain's labels; frames outside the domain are then dropped and counted by reason.
+    Memory: 4 bytes for each flow coordinate of a frame.
 
     Args:
         energy: evaluated once for each frame that is kept, for training on data and energies together.
@@ -127,7 +127,7 @@ def read_data(
         n_read += len(x)
         x = coordinates.canonical(x.double())
         y, log_det = coordinates.inverse(x)
-        kept = _inside(coordinates, y, log_w, dropped)
+        kept = _inside(coordinates, x, y, log_w, dropped)
         # `inverse` gives log|det dy/dx|.
         columns = [y[kept].float(), -log_det[kept], log_w[kept]]
         if energy is not None:
@@ -142,10 +142,12 @@ def read_data(
     return Data(y, log_det, weight, potential[0] if potential else None, str(path), n_read, dict(dropped))
 
 
-def _inside(coordinates: MolecularCoordinates, y: Tensor, log_w: Tensor, dropped: Counter[str]) -> Tensor:
+def _inside(coordinates: MolecularCoordinates, x: Tensor, y: Tensor, log_w: Tensor, dropped: Counter[str]) -> Tensor:
     """Whether each frame has weight and lies in the domain, bool (n,); others are counted in `dropped` under the first reason that applies."""
     kept = torch.ones(len(y), dtype=torch.bool)
-    for reason, met in {_WEIGHTLESS: log_w > -torch.inf, **coordinates.domain_conditions(y)}.items():
+    # Some trajectory formats round positions to 1e-3 nm.
+    rigid = coordinates.on_constraints(x, tolerance=2e-3)
+    for reason, met in {_WEIGHTLESS: log_w > -torch.inf, **coordinates.domain_conditions(y), "constrained bonds of other lengths": rigid}.items():
         if lost := int((kept & ~met).sum()):
             dropped[reason] += lost
         kept &= met
@@ -167,6 +169,6 @@ def _check_flexible(coordinates: MolecularCoordinates, y: Tensor) -> None:
     rigid = int((y[:, coordinates.n_circles :][:, bonds].std(0) < _RIGID).sum())
     if rigid:
         raise ValueError(
-            f"{rigid} of {len(bonds)} bonds hardly vary in these frames: they come from a simulation with constraints, but the system has none; "
+            f"{rigid} of {len(bonds)} bonds hardly vary in these frames: they come from a simulation with constraints that the system lacks; "
             "run it with constraints=None (and a time step of 1 fs or less)"
         )
