@@ -1,11 +1,12 @@
 """Coupling layers: part of the coordinates is transformed by a map whose parameters depend on the rest and on a context."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from boltzgen.flow.nets import MLP, circular_features
+from boltzgen.flow.nets import MLP, LocalMLP, circular_features
 from boltzgen.flow.spline import circular_spline, spline_with_tails
 from boltzgen.transform import Chain, Transform
 
@@ -13,7 +14,7 @@ from boltzgen.transform import Chain, Transform
 class _Coupling(Transform):
     """Splits the last axis into `active` coordinates, which move, and passive ones, which condition them."""
 
-    net: MLP
+    net: MLP | LocalMLP
     moves: Tensor
     stays: Tensor
     restore: Tensor
@@ -37,12 +38,18 @@ class _Coupling(Transform):
         features = self.features(fixed)
         if context is not None:
             features = torch.cat((features, context.reshape(len(rows), -1)), dim=-1)
-        # Parameters come first, batch last: (parameters, active, batch), straight out of the last layer's product.
-        hidden, last = self.net.trunk(features), self.net.last
-        raw = torch.addmm(last.bias.unsqueeze(1), last.weight, hidden.T).view(-1, len(self.active), len(rows))
-        moved, log_derivative = self.move(moving.T, raw, inverse)
+        moved, log_derivative = self.move(moving.T, self._raw(features), inverse)
         joined = torch.cat((moved.T, fixed), dim=-1).index_select(1, self.restore)
         return joined.reshape(x.shape), log_derivative.sum(0).reshape(batch)
+
+    def _raw(self, features: Tensor) -> Tensor:
+        """(n_parameters, n_active, batch): parameters first, batch last, straight out of the last layers' products."""
+        found = self.net.outputs_first(features)
+        if isinstance(found, Tensor):
+            return found.view(-1, len(self.active), len(features))
+        n_parameters = sum(map(len, found)) // len(self.active)
+        parts = [part.view(n_parameters, -1, len(features)) for part in found]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
     def features(self, fixed: Tensor) -> Tensor:
         """What the network sees of the passive coordinates (batch, n_passive)."""
@@ -67,6 +74,15 @@ class CircularCoupling(_Coupling):
         self.harmonics = harmonics
         self.net = MLP(2 * harmonics * len(self.passive), hidden, len(self.active) * (3 * bins + 1))
 
+    def _raw(self, features: Tensor) -> Tensor:
+        """(n_parameters, n_active, batch): parameters first, batch last, straight out of the last layers' products."""
+        found = self.net.outputs_first(features)
+        if isinstance(found, Tensor):
+            return found.view(-1, len(self.active), len(features))
+        n_parameters = sum(map(len, found)) // len(self.active)
+        parts = [part.view(n_parameters, -1, len(features)) for part in found]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
     def features(self, fixed: Tensor) -> Tensor:
         return circular_features(fixed, self.harmonics)
 
@@ -74,15 +90,40 @@ class CircularCoupling(_Coupling):
         return circular_spline(moving, raw, inverse=inverse)
 
 
+class Neighbourhood(NamedTuple):
+    """Active coordinates that share a network, and the passive coordinates and context that it sees."""
+
+    active: Sequence[int]
+    passive: Sequence[int]
+    context: Sequence[int]
+
+
 class SplineCoupling(_Coupling):
-    """Coupling of coordinates on the line: splines on [-bound, bound] with identity tails, given a context (..., n_context)."""
+    """Coupling of coordinates on the line: splines on [-bound, bound] with identity tails, given a context (..., n_context).
+
+    Args:
+        neighbourhoods: parts of the active coordinates with networks of their own; by default one network sees everything.
+    """
 
     def __init__(
-        self, n: int, active: Sequence[int], n_context: int = 0, *, bins: int = 4, hidden: Sequence[int] = (256, 256), bound: float = 5.0
+        self,
+        n: int,
+        active: Sequence[int],
+        n_context: int = 0,
+        *,
+        neighbourhoods: Sequence[Neighbourhood] | None = None,
+        bins: int = 4,
+        hidden: Sequence[int] = (256, 256),
+        bound: float = 5.0,
     ) -> None:
-        super().__init__(n, active)
+        super().__init__(n, active if neighbourhoods is None else [i for part in neighbourhoods for i in part.active])
+        if set(self.active) != set(active):
+            raise ValueError(f"expected neighbourhoods that share out the active coordinates {sorted(active)}, got {sorted(self.active)}")
+        parts = [Neighbourhood(self.active, self.passive, range(n_context))] if neighbourhoods is None else neighbourhoods
         self.bound = bound
-        self.net = MLP(len(self.passive) + n_context, hidden, len(self.active) * (3 * bins - 1))
+        place = {i: k for k, i in enumerate(self.passive)}
+        inputs = [[place[i] for i in part.passive] + [len(self.passive) + c for c in part.context] for part in parts]
+        self.net = LocalMLP(inputs, hidden, [len(part.active) * (3 * bins - 1) for part in parts])
 
     def move(self, moving: Tensor, raw: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
         return spline_with_tails(moving, raw, bound=self.bound, inverse=inverse)

@@ -6,12 +6,26 @@ An element of the batch has the same bits wherever it is in a batch, and on any 
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from boltzgen.flow.compiled import LANES, Results, apply, kernels, run
+
+
+class Entries(NamedTuple):
+    """Where packed triangular matrices have what: the entries of row i in starts[i] ... stops[i] - 1, then log D_i, then the mean of x_i.
+
+    Attributes:
+        starts, stops: int64 (n,).
+        columns: int64 (n_entries + 2 n,), the column of L of each entry; elsewhere unused.
+    """
+
+    starts: Tensor
+    stops: Tensor
+    columns: Tensor
 
 
 def spline(x: Tensor, raw: Tensor, *, bound: float, circular: bool, inverse: bool) -> tuple[Tensor, Tensor]:
@@ -28,15 +42,16 @@ def spline(x: Tensor, raw: Tensor, *, bound: float, circular: bool, inverse: boo
     return y[:, :batch].reshape(x.shape), log_derivative[:, :batch].reshape(x.shape)
 
 
-def triangular(x: Tensor, packed: Tensor, *, solve: bool) -> tuple[Tensor, Tensor]:
+def triangular(x: Tensor, packed: Tensor, entries: Entries, *, solve: bool) -> tuple[Tensor, Tensor]:
     """D L (x - mean), or mean + L^-1 D^-1 x, shape (batch, n), and the log-determinant (batch,); differentiable once.
 
     Args:
         x: (batch, n).
-        packed: (n (n + 1) / 2 + n, batch), in each column the rows of L with log D on the diagonal, and the mean.
+        packed: (n_entries + 2 n, batch), in each column the entries of L, log D and the mean.
+        entries: where they are.
     """
-    loops = (_solve, _solve_gradient) if solve else (_multiply, _multiply_gradient)
-    y, log_det = apply(*loops, _filled(x.T).T.contiguous(), _filled(packed))
+    loops = _Triangular(entries, solve)
+    y, log_det = apply(loops.evaluate, loops.gradient, _filled(x.T).T.contiguous(), _filled(packed))
     return y[: len(x)], log_det[: len(x)]
 
 
@@ -74,33 +89,29 @@ class _Spline:
         run(loop, (x, raw, *others), self.bound, self.circular, self.inverse, batch=x.shape[-1], numbers=raw.numel())
 
 
-def _multiply(x: Tensor, packed: Tensor) -> Results:
-    """x (batch, n), packed (rows, batch) -> D L (x - mean), log det."""
-    z, log_det, scale = torch.empty_like(x), x.new_empty(len(x)), _diagonal(packed, x.shape[1]).exp()
-    run(_loops()[1].multiply, (x, packed, scale, z, log_det), batch=len(x), numbers=packed.numel())
-    return (z, log_det), (scale, z)
+@dataclass(frozen=True)
+class _Triangular:
+    """x (batch, n), packed (rows, batch) -> D L (x - mean) or mean + L^-1 D^-1 x, log det."""
 
+    entries: Entries
+    solve: bool
 
-def _multiply_gradient(by_z: Tensor, by_log: Tensor, x: Tensor, packed: Tensor, scale: Tensor, z: Tensor) -> tuple[Tensor, ...]:
-    results = torch.empty_like(x), torch.empty_like(packed)
-    run(_loops()[1].multiply_gradient, (x, packed, scale, z, by_z, by_log, *results), batch=len(x), numbers=packed.numel())
-    return results
+    def evaluate(self, x: Tensor, packed: Tensor) -> Results:
+        loops = _loops()[1]
+        y, log_det, log_d = torch.empty_like(x), x.new_empty(len(x)), packed[self.entries.stops]
+        scale = (log_d.neg() if self.solve else log_d).exp()
+        if not self.solve:
+            self._run(loops.multiply, x, packed, scale, y, log_det)
+            return (y, log_det), (scale, y)
+        solution = torch.empty_like(scale)
+        self._run(loops.solve, x, packed, scale, y, log_det, solution)
+        return (y, log_det), (scale, solution)
 
+    def gradient(self, by_y: Tensor, by_log: Tensor, x: Tensor, packed: Tensor, scale: Tensor, kept: Tensor) -> tuple[Tensor, ...]:
+        results = torch.empty_like(x), torch.empty_like(packed)
+        loop = _loops()[1].solve_gradient if self.solve else _loops()[1].multiply_gradient
+        self._run(loop, x, packed, scale, kept, by_y, by_log, *results)
+        return results
 
-def _solve(z: Tensor, packed: Tensor) -> Results:
-    """z (batch, n), packed (rows, batch) -> mean + L^-1 D^-1 z, log det."""
-    x, log_det, scale = torch.empty_like(z), z.new_empty(len(z)), _diagonal(packed, z.shape[1]).neg().exp()
-    solution = torch.empty_like(scale)
-    run(_loops()[1].solve, (z, packed, scale, x, log_det, solution), batch=len(z), numbers=packed.numel())
-    return (x, log_det), (scale, solution)
-
-
-def _solve_gradient(by_x: Tensor, by_log: Tensor, z: Tensor, packed: Tensor, scale: Tensor, solution: Tensor) -> tuple[Tensor, ...]:
-    results = torch.empty_like(z), torch.empty_like(packed)
-    run(_loops()[1].solve_gradient, (z, packed, scale, solution, by_x, by_log, *results), batch=len(z), numbers=packed.numel())
-    return results
-
-
-def _diagonal(packed: Tensor, n: int) -> Tensor:
-    """log D, shape (n, batch)."""
-    return packed[torch.arange(n) * torch.arange(3, n + 3) // 2]
+    def _run(self, loop: Callable[..., None], x: Tensor, packed: Tensor, *others: Tensor) -> None:
+        run(loop, (x, packed, *self.entries, *others), batch=len(x), numbers=packed.numel())

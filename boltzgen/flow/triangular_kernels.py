@@ -1,7 +1,7 @@
 """Compiled loops of `fused`: products with triangular matrices, one for each sample, and solutions with them, and the gradients of both.
 
-The matrices come packed, the batch last: row i (i + 1) / 2 + j of `packed` has L_ij below the diagonal and log D_i on it, the rows after the lower
-triangle have the means. A block has `LANES` samples; its vectors are rows of `LANES` numbers, so that every innermost loop works on few rows, which
+The matrices come packed, the batch last: rows starts[i] ... stops[i] - 1 of `packed` have the entries L_ij of row i, those in the columns
+j = columns[...]; row stops[i] has log D_i, and the next the mean of x_i. A block has `LANES` samples; its vectors are rows of `LANES` numbers, so that every innermost loop works on few rows, which
 the compiler can check not to overlap before it uses vector instructions. The last block may overlap the one before: every sample takes the same
 way wherever it is. The only liberty given to the compiler is to fuse a product and a sum.
 """
@@ -64,11 +64,12 @@ def _turn_out(rows, values, at):
 
 
 @_kept
-def multiply(x, packed, scale, z, log_det, start, stop):
+def multiply(x, packed, starts, stops, columns, scale, z, log_det, start, stop):
     """Fill z = D L (x - mean) and log_det = sum of log D, for samples start ... stop - 1.
 
     Args:
         x, z: (batch, n).
+        starts, stops, columns: where the entries of L are, (n,), (n,) and (packed rows,).
         scale: D, shape (n, batch).
         log_det: (batch,).
     """
@@ -79,28 +80,24 @@ def multiply(x, packed, scale, z, log_det, start, stop):
         here = slice(at, at + _L)
         logs[:] = _F(0.0)
         _turn_in(x, at, centred)
-        row = len(packed) - n
         for i in range(n):
-            mean = packed[row + i, here]
+            mean = packed[stops[i] + 1, here]
             for l in range(_L):
                 centred[i, l] -= mean[l]
                 total[i, l] = centred[i, l]
-        row = 0
         for i in range(n):
-            for j in range(i):
-                _add_product(packed[row + j, here], centred[j], total[i])
-            row += i
-            log_d, d = packed[row, here], scale[i, here]
+            for k in range(starts[i], stops[i]):
+                _add_product(packed[k, here], centred[columns[k]], total[i])
+            log_d, d = packed[stops[i], here], scale[i, here]
             for l in range(_L):
                 total[i, l] *= d[l]
                 logs[l] += log_d[l]
-            row += 1
         _turn_out(total, z, at)
         log_det[here] = logs
 
 
 @_kept
-def multiply_gradient(x, packed, scale, z, by_z, by_log, by_x, by_packed, start, stop):
+def multiply_gradient(x, packed, starts, stops, columns, scale, z, by_z, by_log, by_x, by_packed, start, stop):
     """Fill by_x and by_packed, shaped as x and packed, from derivatives by the results of `multiply`."""
     n = x.shape[1]
     centred, pull, result, by_centred = np.empty((n, _L), _F), np.empty((n, _L), _F), np.empty((n, _L), _F), np.empty((n, _L), _F)
@@ -111,34 +108,31 @@ def multiply_gradient(x, packed, scale, z, by_z, by_log, by_x, by_packed, start,
         _turn_in(x, at, centred)
         _turn_in(by_z, at, pull)
         _turn_in(z, at, result)
-        row, first = 0, len(packed) - n
         for i in range(n):
-            mean, d, by_log_d = packed[first + i, here], scale[i, here], by_packed[row + i, here]
+            mean, d, by_log_d = packed[stops[i] + 1, here], scale[i, here], by_packed[stops[i], here]
             for l in range(_L):
                 by_log_d[l] = pull[i, l] * result[i, l] + logs[l]
                 centred[i, l] -= mean[l]
                 pull[i, l] *= d[l]
                 by_centred[i, l] = pull[i, l]
-            row += i + 1
-        row = 0
         for i in range(n):
-            for j in range(i):
-                _times(pull[i], centred[j], _F(1.0), by_packed[row + j, here])
-                _add_product(packed[row + j, here], pull[i], by_centred[j])
-            row += i + 1
+            for k in range(starts[i], stops[i]):
+                _times(pull[i], centred[columns[k]], _F(1.0), by_packed[k, here])
+                _add_product(packed[k, here], pull[i], by_centred[columns[k]])
         for i in range(n):
-            by_mean = by_packed[first + i, here]
+            by_mean = by_packed[stops[i] + 1, here]
             for l in range(_L):
                 by_mean[l] = -by_centred[i, l]
         _turn_out(by_centred, by_x, at)
 
 
 @_kept
-def solve(z, packed, scale, x, log_det, solution, start, stop):
+def solve(z, packed, starts, stops, columns, scale, x, log_det, solution, start, stop):
     """Fill x = mean + L^-1 D^-1 z, log_det = -sum of log D and solution = x - mean, shape (n, batch), for samples start ... stop - 1.
 
     Args:
         z, x: (batch, n).
+        starts, stops, columns: where the entries of L are, (n,), (n,) and (packed rows,).
         scale: 1/D, shape (n, batch).
         log_det: (batch,).
     """
@@ -149,26 +143,23 @@ def solve(z, packed, scale, x, log_det, solution, start, stop):
         here = slice(at, at + _L)
         logs[:] = _F(0.0)
         _turn_in(z, at, rest)
-        row, first = 0, len(packed) - n
         for i in range(n):
             d = scale[i, here]
             for l in range(_L):
                 rest[i, l] *= d[l]
-            for j in range(i):
-                _subtract_product(packed[row + j, here], rest[j], rest[i])
-            row += i
-            log_d, mean, kept = packed[row, here], packed[first + i, here], solution[i, here]
+            for k in range(starts[i], stops[i]):
+                _subtract_product(packed[k, here], rest[columns[k]], rest[i])
+            log_d, mean, kept = packed[stops[i], here], packed[stops[i] + 1, here], solution[i, here]
             for l in range(_L):
                 kept[l] = rest[i, l]
                 result[i, l] = mean[l] + rest[i, l]
                 logs[l] -= log_d[l]
-            row += 1
         _turn_out(result, x, at)
         log_det[here] = logs
 
 
 @_kept
-def solve_gradient(z, packed, scale, solution, by_x, by_log, by_z, by_packed, start, stop):
+def solve_gradient(z, packed, starts, stops, columns, scale, solution, by_x, by_log, by_z, by_packed, start, stop):
     """Fill by_z and by_packed, shaped as z and packed, from derivatives by x and log_det of `solve`."""
     n = z.shape[1]
     latent, pull = np.empty((n, _L), _F), np.empty((n, _L), _F)
@@ -178,18 +169,15 @@ def solve_gradient(z, packed, scale, solution, by_x, by_log, by_z, by_packed, st
         logs = by_log[here]
         _turn_in(z, at, latent)
         _turn_in(by_x, at, pull)
-        first = len(packed) - n
         for i in range(n):
-            by_mean = by_packed[first + i, here]
+            by_mean = by_packed[stops[i] + 1, here]
             for l in range(_L):
                 by_mean[l] = pull[i, l]
-        row = first
         for i in range(n - 1, -1, -1):
-            row -= i + 1
-            for j in range(i):
-                _times(pull[i], solution[j, here], _F(-1.0), by_packed[row + j, here])
-                _subtract_product(packed[row + j, here], pull[i], pull[j])
-            d, by_log_d = scale[i, here], by_packed[row + i, here]
+            for k in range(starts[i], stops[i]):
+                _times(pull[i], solution[columns[k], here], _F(-1.0), by_packed[k, here])
+                _subtract_product(packed[k, here], pull[i], pull[columns[k]])
+            d, by_log_d = scale[i, here], by_packed[stops[i], here]
             for l in range(_L):
                 pulled = pull[i, l] * d[l]
                 by_log_d[l] = -pulled * latent[i, l] - logs[l]

@@ -2,13 +2,16 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from boltzgen.flow import compiled, linear
+from boltzgen.flow.fused import Entries
 from boltzgen.flow.linear import TriangularAffine
+from boltzgen.flow.nets import Part
 
 pytest.importorskip("boltzgen.flow.triangular_kernels")
 N, CONTEXT = 7, 4
@@ -22,13 +25,22 @@ def threads() -> Iterator[Callable[[int], None]]:
     torch.set_num_threads(before)
 
 
-def layer(n: int = N) -> TriangularAffine:
-    """A layer whose matrices and means differ much from sample to sample."""
-    affine = TriangularAffine(n, CONTEXT, hidden=(16,))
+def layer(n: int = N, sparse: bool = False) -> TriangularAffine:
+    """A layer whose matrices and means differ much from sample to sample; a sparse one has two networks, each for rows here and there."""
+    options: dict[str, Any] = {}
+    if sparse:
+        options["columns"] = [[j for j in range(i) if (i + j) % 3 != 1] for i in range(n)]
+        options["parts"] = [Part([0, 2], range(1, n, 2)), Part([1, 2, 3], range(0, n, 2))]
+    affine = TriangularAffine(n, CONTEXT, hidden=(16,), **options)
     with torch.no_grad():
-        affine.net.last.weight.mul_(60.0 / n**0.5)
-        affine.net.last.bias.normal_(0.0, 0.3 / n**0.5)
+        for net in affine.net.nets:
+            net.last.weight.mul_(60.0 / n**0.5)
+            net.last.bias.normal_(0.0, 0.3 / n**0.5)
     return affine
+
+
+def entries_of(affine: TriangularAffine) -> Entries:
+    return Entries(affine.starts, affine.stops, affine.columns)
 
 
 def values(batch: int = 333, n: int = N) -> tuple[Tensor, Tensor]:
@@ -52,9 +64,9 @@ def by_operations(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> tuple[
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
-@pytest.mark.parametrize(("batch", "n"), [(333, N), (64, 1), (3, 2), (200, 55)])
-def test_as_accurate_as_operations(direction: str, batch: int, n: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    affine, (x, context) = layer(n), values(batch, n)
+@pytest.mark.parametrize(("batch", "n", "sparse"), [(333, N, False), (64, 1, False), (3, 2, False), (200, 55, False), (333, N, True), (200, 30, True)])
+def test_as_accurate_as_operations(direction: str, batch: int, n: int, sparse: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    affine, (x, context) = layer(n, sparse), values(batch, n)
     assert compiled.ready(x, context)
     ours, theirs = differentiated(affine, direction, x, context), by_operations(monkeypatch, affine, direction, x, context)
     exact = differentiated(affine.double(), direction, x.double(), context.double())
@@ -70,12 +82,13 @@ def test_samples_do_not_depend_on_their_place(direction: str, batch: int) -> Non
     """From the packed matrices on: the network's products may round differently."""
     generator = torch.Generator().manual_seed(2)
     x, packed = torch.randn(300, N, generator=generator), 0.5 * torch.randn(N * (N + 3) // 2, 300, generator=generator)
+    entries = entries_of(layer())
     factors = torch.randn(300, N, generator=generator), torch.randn(300, generator=generator)
     order = torch.randperm(300, generator=generator)[:batch]
 
     def found(rows: Tensor) -> tuple[Tensor, ...]:
         a, b = x[rows].clone().requires_grad_(), packed[:, rows].clone().requires_grad_()
-        results = linear.fused.triangular(a, b, solve=direction == "forward")
+        results = linear.fused.triangular(a, b, entries, solve=direction == "forward")
         by_x, by_packed = torch.autograd.grad(results, (a, b), [f[rows] for f in factors])
         return *results, by_x, by_packed.T
 
@@ -88,11 +101,12 @@ def test_threads_do_not_matter(direction: str, threads: Callable[[int], None], m
     monkeypatch.setattr(compiled, "_CHUNK", 5000)
     generator = torch.Generator().manual_seed(2)
     x, packed = torch.randn(1000, N, generator=generator), 0.5 * torch.randn(N * (N + 3) // 2, 1000, generator=generator)
+    entries = entries_of(layer())
     found = []
     for n in (1, 2, 3):
         threads(n)
         a, b = x.clone().requires_grad_(), packed.clone().requires_grad_()
-        results = linear.fused.triangular(a, b, solve=direction == "forward")
+        results = linear.fused.triangular(a, b, entries, solve=direction == "forward")
         found.append((*results, *torch.autograd.grad(results, (a, b), [r.detach() for r in results])))
     for others in found[1:]:
         assert all(torch.equal(a, b) for a, b in zip(found[0], others, strict=True))

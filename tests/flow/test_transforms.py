@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from boltzgen.flow.coupling import AffineCoupling, CircularCoupling, SplineCoupling, real_nvp
+from boltzgen.flow.coupling import AffineCoupling, CircularCoupling, Neighbourhood, SplineCoupling, real_nvp
 from boltzgen.flow.linear import TriangularAffine
+from boltzgen.flow.nets import Part
 from boltzgen.transform import Chain, Transform
 
 CONTEXT = 3
@@ -32,6 +33,21 @@ TRANSFORMS: dict[str, tuple[Callable[[], Transform], bool]] = {
     "affine coupling": (lambda: disturbed(AffineCoupling(5, [1, 2, 4], CONTEXT, hidden=(8,))), False),
     "RealNVP, no context": (lambda: disturbed(real_nvp(5, 4, hidden=(8,))), False),
     "triangular affine": (lambda: disturbed(TriangularAffine(5, CONTEXT, hidden=(8,)), 0.3), False),
+    "local spline coupling": (
+        lambda: disturbed(
+            SplineCoupling(5, [1, 2, 4], CONTEXT, neighbourhoods=[Neighbourhood([4], [0], [1]), Neighbourhood([1, 2], [0, 3], [0, 1])], hidden=(8,))
+        ),
+        False,
+    ),
+    "sparse triangular affine": (
+        lambda: disturbed(
+            TriangularAffine(
+                5, CONTEXT, columns=[[], [0], [], [1, 2], [0]], parts=[Part([0], [3, 0]), Part(range(CONTEXT), [1, 2, 4])], hidden=(8,)
+            ),
+            0.3,
+        ),
+        False,
+    ),
     "chain": (
         lambda: disturbed(Chain([SplineCoupling(5, [1, 3], CONTEXT, bins=3, hidden=(8,)), TriangularAffine(5, CONTEXT, hidden=(8,))]), 0.3),
         False,
@@ -121,11 +137,28 @@ def test_triangular_affine_starts_from_a_precision() -> None:
     affine = TriangularAffine(5, CONTEXT).double()
     affine.initialize(precision)
     with torch.no_grad():
-        affine.net.last.weight.zero_()
+        affine.net.nets[0].last.weight.zero_()
     z, context = draw(False, 50)
     x, log_det = affine(z, context)
     torch.testing.assert_close(torch.einsum("bi,ij,bj->b", x, precision, x), z.square().sum(-1), atol=1e-9, rtol=1e-9)
     torch.testing.assert_close(log_det, (-0.5 * torch.logdet(precision)).expand(50), atol=1e-9, rtol=0)
+
+
+def test_a_sparse_factor_is_the_closest_to_a_precision() -> None:
+    """A chain's precision is tridiagonal, and so is its factor: nothing is lost; elsewhere each row's regression has the smallest variance."""
+    chain = 2.5 * torch.eye(5, dtype=torch.float64) - torch.diag(torch.ones(4, dtype=torch.float64), 1) - torch.diag(torch.ones(4, dtype=torch.float64), -1)
+    near = [[], [0], [1], [2], [3]]
+    for precision, exact in ((chain, True), (chain + 0.2, False)):
+        affine = TriangularAffine(5, CONTEXT, columns=near).double()
+        affine.initialize(precision)
+        with torch.no_grad():
+            affine.net.nets[0].last.weight.zero_()
+        lower, log_d, _ = affine._parts(torch.zeros(CONTEXT, dtype=torch.float64))
+        factor = torch.diag(log_d.exp()) @ (lower + torch.eye(5, dtype=torch.float64))
+        # E|F x|^2 = n at the optimum, and KL = -log det F + (log det precision) / 2 then.
+        torch.testing.assert_close(torch.trace(factor @ torch.linalg.inv(precision) @ factor.T), torch.tensor(5.0, dtype=torch.float64))
+        kl = 0.5 * torch.logdet(precision) - log_d.sum()
+        assert abs(float(kl)) < 1e-9 if exact else float(kl) > 1e-3
 
 
 @pytest.mark.parametrize("inverse", [False, True])
