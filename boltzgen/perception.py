@@ -139,23 +139,22 @@ class MolecularGraph:
                 found.update((alpha, *nitrogens, *carbonyls))
         return frozenset(found)
 
+    def amide_bonds(self) -> list[tuple[int, int]]:
+        """Bonds (C, N) between a carbonyl carbon and a nitrogen, each with three neighbours."""
+        return [
+            (c, n)
+            for c, near in enumerate(self.neighbours)
+            if self.elements[c] == "C" and len(near) == 3 and any(map(self._is_oxo, near))
+            for n in near
+            if self.elements[n] == "N" and len(self.neighbours[n]) == 3
+        ]
+
     def peptide_bonds(self) -> list[tuple[int, int]]:
         """Amide bonds (C, N) whose nitrogen carries a hydrogen and one carbon: those that are kept trans.
 
         The nitrogen of X-PRO carries no hydrogen and is left out: both of its isomers are populated. So is a primary amide's NH2.
         """
-        found = []
-        for c, n_c in enumerate(self.neighbours):
-            if self.elements[c] != "C" or len(n_c) != 3:
-                continue
-            if not any(map(self._is_oxo, n_c)):
-                continue
-            for n in n_c:
-                n_n = self.neighbours[n]
-                others = sorted(self.elements[k] for k in n_n if k != c)
-                if self.elements[n] == "N" and len(n_n) == 3 and others == ["C", "H"]:
-                    found.append((c, n))
-        return found
+        return [(c, n) for c, n in self.amide_bonds() if sorted(self.elements[k] for k in self.neighbours[n] if k != c) == ["C", "H"]]
 
     def omega(self, peptide_bond: tuple[int, int]) -> Quadruple:
         """The omega torsion (C_alpha, C, N, C_alpha) of a peptide bond (C, N): the carbon on either side."""
@@ -165,6 +164,27 @@ class MolecularGraph:
             raise ValueError(f"no atom other than oxygen precedes the amide carbon {c}; this peptide bond has no omega torsion")
         after = next(k for k in self.neighbours[n] if k != c and self.elements[k] != "H")
         return before, c, n, after
+
+    def free_torsions(self) -> list[Quadruple]:
+        """One torsion a-b-c-d about each bond b-c that turns, b < c; a and d are the lowest heavy neighbours, or hydrogens where there are none.
+
+        Bonds of small rings and secondary amides do not turn. Left out, too, are the bonds of CH3 and other groups of three equivalent terminal
+        atoms, and those of straight groups.
+        """
+        still = self.ring_bonds() | {frozenset(bond) for bond in self.peptide_bonds()}
+        still |= {frozenset((rotor.axis, rotor.centre)) for rotor in self.rotors() if rotor.fold == 3}
+
+        def far(i: int, other: int) -> int | None:
+            return min((k for k in self.neighbours[i] if k != other), key=lambda k: (self.elements[k] == "H", k), default=None)
+
+        found = []
+        for b, near in enumerate(self.neighbours):
+            for c in near:
+                a, d = far(b, c), far(c, b)
+                turns = b < c and frozenset((b, c)) not in still and not self.is_linear(b) and not self.is_linear(c)
+                if turns and a is not None and d is not None:
+                    found.append((a, b, c, d))
+        return found
 
     def stereocentres(self) -> list[int]:
         """Carbons with four topologically different neighbours."""

@@ -234,7 +234,8 @@ def table_bins(
     """Bin of each conformation x (n, n_atoms, 3) in every table but the energy's, with the number of bins, and whether it is in the domain."""
     values, inside = coordinate_values(coordinates, x)
     bins = {a.name: (a.bins(values[:, k]), a.n_bins) for k, a in enumerate(axes)}
-    torsions = {name: dihedrals(x, atoms).numpy(force=True) for name, atoms in system.torsions.items()}
+    used = {"phi", "psi"}.union(*backbone_pairs(system.torsions))
+    torsions = {name: dihedrals(x, atoms).numpy(force=True) for name, atoms in system.torsions.items() if name in used}
     for pair, n_bins in surface_kinds(system):
         phi, psi = (angle_bins(torsions[name], n_bins) for name in pair)
         bins[surface_name(pair, n_bins)] = (phi * n_bins + psi, n_bins**2)

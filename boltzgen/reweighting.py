@@ -17,6 +17,7 @@ from boltzgen.perception import Quadruple
 
 if TYPE_CHECKING:
     from boltzgen.free_energy import BasinPopulation, FreeEnergyDifference
+    from boltzgen.named_torsions import Rotamer
     from boltzgen.system import Basin
 
 
@@ -104,6 +105,9 @@ class Molecule(Protocol):
     def torsions(self) -> Mapping[str, Quadruple]: ...
 
     @property
+    def rotamers(self) -> Mapping[str, "Rotamer"]: ...
+
+    @property
     def basins(self) -> Sequence["Basin"]: ...
 
 
@@ -181,7 +185,7 @@ class WeightedSamples:
         return _with_equal_weights(self[resampled_indices(self.log_w, n, seed)])
 
     def torsion(self, name: str) -> Tensor:
-        """The named torsion (``"phi"``, ``"psi"``, ...) of every conformation, float32 (n,) in (-pi, pi]."""
+        """The named torsion (``"phi"``, ``"chi1_3"``, ...; see `System.torsions`) of every conformation, float32 (n,) in (-pi, pi]."""
         torsions = self._molecule().torsions
         if name not in torsions:
             raise ValueError(f"no torsion called {name!r} in this molecule; it has: {', '.join(torsions) or 'none'}")
@@ -193,6 +197,17 @@ class WeightedSamples:
 
         labels, names = self._labels()
         return basin_populations(labels, self.log_w.numpy(force=True), names, **options)
+
+    def rotamer_populations(self, **options: Any) -> "dict[str, list[BasinPopulation]]":
+        """Weighted populations of the states of each torsion of `System.rotamers`, with intervals; options are `free_energy.basin_populations`'s."""
+        from boltzgen.free_energy import basin_populations
+        from boltzgen.rotamers import DIVISIONS, rotamer_labels
+
+        log_w = self.log_w.numpy(force=True)
+        return {
+            name: basin_populations(rotamer_labels(self.x, rotamer), log_w, DIVISIONS[rotamer.division].states, **options)
+            for name, rotamer in self._molecule().rotamers.items()
+        }
 
     def free_energy_difference(self, start: str, end: str, **options: Any) -> "FreeEnergyDifference":
         """F(end) - F(start) between two basins in kT, with its 95 % interval; options are `free_energy.free_energy_difference`'s."""

@@ -10,16 +10,19 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import h5py
+import mdtraj
 import numpy as np
 import torch
+from mdtraj.formats import HDF5TrajectoryFile
 
 from boltzgen import __version__, units
+from boltzgen.named_torsions import Rotamer
 from boltzgen.perception import Quadruple
 from boltzgen.reweighting import WeightedSamples
 from boltzgen.system import Basin, System
@@ -46,6 +49,7 @@ class SamplesHeader:
         version: of boltzgen that wrote the file.
         domain: on which the density is defined.
         basins, torsions: named regions and torsions of the molecule.
+        rotamers: the torsions whose states are counted; empty in files of earlier versions.
     """
 
     n_samples: int
@@ -59,6 +63,7 @@ class SamplesHeader:
     domain: dict[str, str]
     basins: tuple[Basin, ...]
     torsions: dict[str, Quadruple]
+    rotamers: dict[str, Rotamer]
 
 
 class SamplesWriter:
@@ -167,6 +172,7 @@ class SamplesWriter:
             "domain": json.dumps(system.domain.model_dump()),
             "basins": json.dumps([b.model_dump() for b in system.basins]),
             "torsions": json.dumps(system.torsions),
+            "rotamers": json.dumps({name: asdict(rotamer) for name, rotamer in system.rotamers.items()}),
         }
 
     def _discard(self) -> None:
@@ -255,6 +261,17 @@ def read_log_weights(path: str | os.PathLike[str]) -> torch.Tensor:
         return torch.from_numpy(file["log_w"][:])
 
 
+def read_topology(path: str | os.PathLike[str]) -> mdtraj.Topology:
+    """The molecule's topology, by MDTraj; errors as `read_samples`."""
+    with _open(path) as file:
+        _header(file, Path(path))
+    with HDF5TrajectoryFile(str(path)) as trajectory:
+        topology = trajectory.topology
+    if topology is None:
+        raise ValueError(f"{path} has no topology; expected a file made by `boltzgen sample`, draw it again")
+    return topology
+
+
 def topology_to_dict(topology: "app.Topology") -> dict[str, Any]:
     """An OpenMM topology as MDTraj's HDF5 files hold it."""
     chains = []
@@ -324,6 +341,10 @@ def _header(file: h5py.File, path: Path) -> SamplesHeader:
             domain=json.loads(text["domain"]),
             basins=tuple(Basin.model_validate(b, strict=False) for b in json.loads(text["basins"])),
             torsions={name: tuple(atoms) for name, atoms in json.loads(text["torsions"]).items()},
+            rotamers={
+                name: Rotamer(fields["division"], tuple(map(tuple, fields["torsions"])))
+                for name, fields in json.loads(_text(file.attrs.get("rotamers", "{}"))).items()
+            },
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         detail = str(error).strip().splitlines()[0]

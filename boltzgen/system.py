@@ -19,6 +19,7 @@ from openmm import app, unit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from boltzgen import units
+from boltzgen.named_torsions import Rotamer, named_torsions, rotamers
 from boltzgen.perception import MolecularGraph, Quadruple, Rotor
 
 Interval = Annotated[tuple[float, float], Field(strict=False)]
@@ -180,14 +181,16 @@ class System:
 
     @cached_property
     def torsions(self) -> dict[str, Quadruple]:
-        """Named backbone torsions as atom quadruples: phi and psi, numbered by residue (phi2, psi2, ...) where there are several."""
-        trajectory = mdtraj.Trajectory(self.positions.numpy(), mdtraj.Topology.from_openmm(self.topology))
-        named: dict[str, Quadruple] = {}
-        for kind, compute in (("phi", mdtraj.compute_phi), ("psi", mdtraj.compute_psi)):
-            quadruples = compute(trajectory)[0]
-            for k, (a, b, c, d) in enumerate(quadruples):
-                named[kind if len(quadruples) == 1 else f"{kind}{k + 1}"] = (int(a), int(b), int(c), int(d))
-        return named
+        """Named torsions as atom quadruples: phi, psi, omega and chi of a peptide, phi first, or the free torsions of another molecule.
+
+        Those of the third of several amino acids are phi3, psi3, omega3, chi1_3; see `named_torsions`.
+        """
+        return named_torsions(mdtraj.Topology.from_openmm(self.topology), self.graph)
+
+    @cached_property
+    def rotamers(self) -> dict[str, Rotamer]:
+        """The torsions among them whose states are counted (chi, omega of X-PRO, free torsions), and how."""
+        return rotamers(self.torsions, self.graph, self.rotors)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -14,11 +14,13 @@ import torch
 
 from boltzgen import __version__, cli
 from boltzgen.cli.train import _describe
+from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.generator import BoltzmannGenerator
 from boltzgen.reweighting import WeightedSamples, clip_log_weights, sampling_efficiency
-from boltzgen.samples import read_header, read_samples
+from boltzgen.samples import SamplesWriter, read_header, read_samples
 from boltzgen.system import System, shipped_systems
 from boltzgen.train.settings import PRESETS
+from tests.coordinates.test_molecules import peptide, random_y
 from tests.posing import made_up_samples
 from tests.standin import stand_in
 
@@ -159,6 +161,29 @@ def test_analyze(run_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert "< " in rows["alphaL"]
     assert " .. " in rows["alphaR"]
     assert "ramachandran.png" in out
+
+
+def test_analyze_a_peptide_with_side_chains(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    system = peptide("phe_pro_trp")
+    coordinates = MolecularCoordinates(system)
+    x = coordinates(random_y(coordinates, 200))[0]
+    with SamplesWriter(tmp_path / "s.h5", system, 300.0) as writer:
+        writer.write(WeightedSamples.from_energies(x, torch.zeros(200), torch.zeros(200)))
+    code, out, err = call(capfd, "analyze", tmp_path / "s.h5", "-o", tmp_path / "out", "--json")
+    assert (code, err) == (0, "")
+    result = json.loads(out)
+    assert list(result["rotamers"]) == ["omega1", "chi1_1", "chi1_2", "chi1_3", "chi2_1", "chi2_2", "chi2_3"]
+    assert all(set(s) >= {"name", "population", "low", "high", "is_upper_bound"} for states in result["rotamers"].values() for s in states)
+    assert list(result["sizes"]) == ["radius_of_gyration", "end_to_end"]
+    code, out, _ = call(capfd, "analyze", tmp_path / "s.h5", "-o", tmp_path / "out")
+    rows = [line.split() for line in out.splitlines()]
+    for name, states in result["rotamers"].items():
+        for state in states:
+            (row,) = (r for r in rows if r[:2] == [name, state["name"]])
+            assert row[2] == f"{100 * state['population']:.3g}"
+    size = result["sizes"]["end_to_end"]
+    assert ["end", "to", "end", "/", "nm", f"{size['mean']:.4f}", "±", f"{size['standard_error']:.2g}"] in rows
+    assert max(map(len, out.splitlines()[:-1])) <= 80
 
 
 def test_evaluate(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -13,8 +13,9 @@ import torch
 
 from boltzgen import __version__
 from boltzgen.reweighting import WeightedSamples
-from boltzgen.samples import SamplesWriter, iter_samples, read_header, read_log_weights, read_samples
+from boltzgen.samples import SamplesWriter, iter_samples, read_header, read_log_weights, read_samples, read_topology
 from boltzgen.system import System
+from tests.coordinates.test_molecules import peptide
 from tests.posing import made_up_samples
 
 FIELDS = ("x", "u", "log_q", "log_w")
@@ -85,6 +86,23 @@ def test_the_header_describes_the_samples(tmp_path: Path, samples: WeightedSampl
     assert header.domain == system.domain.model_dump()
     assert header.basins == system.basins
     assert header.torsions == system.torsions
+
+
+def test_the_header_knows_the_rotamers_and_older_files_have_none(tmp_path: Path) -> None:
+    system = peptide("ace_phe_nme")
+    path = tmp_path / "s.h5"
+    with SamplesWriter(path, system, 300.0) as writer:
+        writer.write(WeightedSamples.from_energies(system.positions[None], torch.zeros(1), torch.zeros(1)))
+    header = read_header(path)
+    assert header.torsions == system.torsions
+    assert header.rotamers == system.rotamers
+    assert {name: len(r.torsions) for name, r in header.rotamers.items()} == {"chi1": 1, "chi2": 2}
+    assert read_topology(path) == mdtraj.Topology.from_openmm(system.topology)
+    _edit(lambda f: f.attrs.pop("rotamers"))(path)
+    assert read_header(path).rotamers == {}
+    _edit(lambda f: f.pop("topology"))(path)
+    with pytest.raises(ValueError, match="has no topology"):
+        read_topology(path)
 
 
 def test_samples_read_back_know_their_basins(tmp_path: Path, samples: WeightedSamples, system: System) -> None:
@@ -194,6 +212,7 @@ def _edit(action):  # type: ignore[no-untyped-def]
         (_edit(lambda f: f.attrs.pop("temperature")), "lacks a valid attribute.*temperature"),
         (_edit(lambda f: f.attrs.modify("basins", np.bytes_("[{"))), "lacks a valid attribute"),
         (_edit(lambda f: f.attrs.modify("torsions", np.bytes_("3"))), "lacks a valid attribute"),
+        (_edit(lambda f: f.attrs.modify("rotamers", np.bytes_('{"chi1": {}}'))), "lacks a valid attribute"),
     ],
 )
 def test_bad_files_are_named_in_one_line(tmp_path: Path, samples: WeightedSamples, system: System, spoil, message: str) -> None:  # type: ignore[no-untyped-def]

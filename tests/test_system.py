@@ -54,7 +54,9 @@ def test_bonded_atoms_are_a_bond_apart_in_nm(alanine: System) -> None:
 
 
 def test_names_phi_and_psi(alanine: System) -> None:
-    assert alanine.torsions == {"phi": (4, 6, 8, 14), "psi": (6, 8, 14, 16)}
+    assert list(alanine.torsions.items())[:2] == [("phi", (4, 6, 8, 14)), ("psi", (6, 8, 14, 16))]
+    assert list(alanine.torsions)[2:] == ["omega0", "omega"]
+    assert alanine.rotamers == {}
 
 
 def test_quantities_become_plain_numbers(alanine: System) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 import mdtraj
 import numpy as np
-from mdtraj.formats import DCDTrajectoryFile, HDF5TrajectoryFile, PDBTrajectoryFile, XTCTrajectoryFile
+from mdtraj.formats import DCDTrajectoryFile, PDBTrajectoryFile, XTCTrajectoryFile
 
 from boltzgen.reweighting import resampled_indices
-from boltzgen.samples import check_target, iter_samples, read_log_weights
+from boltzgen.samples import check_target, iter_samples, read_log_weights, read_topology
 
 FORMATS = (".dcd", ".xtc", ".pdb")
 _ANGSTROM_PER_NM = 10.0
@@ -35,8 +35,7 @@ def export(path: str | os.PathLike[str], target: str | os.PathLike[str], *, resa
     first = next(frames, None)
     if first is None:
         raise ValueError(f"{path} holds no samples; draw some with `boltzgen sample`")
-    with HDF5TrajectoryFile(str(path)) as file:
-        topology = file.topology
+    topology = read_topology(path)
     partial = target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix.lower()}")
     n_frames = 0
     try:

@@ -19,7 +19,7 @@ from boltzgen.perception import backbone_pairs
 from boltzgen.reweighting import WeightedSamples, effective_sample_size, normalized_weights
 from boltzgen.system import Basin
 
-_TARGET, _INK = "#31688e", "#333333"
+TARGET, INK = "#31688e", "#333333"
 _SIZE = (6.6, 5.9)
 _TICKS = np.arange(-180, 181, 60)
 
@@ -64,21 +64,21 @@ def ramachandran_figure(
     main = _add_axes(figure, 0.75, 0.6, 4.0, 4.0)
     top = _add_axes(figure, 0.75, 4.68, 4.0, 0.8, sharex=main)
     right = _add_axes(figure, 4.83, 0.6, 0.8, 4.0, sharey=main)
-    mesh = _draw_surface(main, surface)
+    mesh = draw_surface(main, surface)
     if basins:
         _draw_basins(main, basins, _shares(phi, psi, weights, basins), surface)
     handles = _draw_marginal(top, torsion_density(phi, weights, n_bins), vertical=False)
     _draw_marginal(right, torsion_density(psi, weights, n_bins), vertical=True)
-    labels = [_symbol(name) for name in names]
-    main.set_xlabel(f"{labels[0]} / degrees", color=_INK)
-    main.set_ylabel(f"{labels[1]} / degrees", color=_INK, labelpad=2)
-    top.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.02, 1.0), frameon=False, fontsize=8, labelcolor=_INK, borderpad=0)
+    labels = [symbol(name) for name in names]
+    main.set_xlabel(f"{labels[0]} / degrees", color=INK)
+    main.set_ylabel(f"{labels[1]} / degrees", color=INK, labelpad=2)
+    top.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.02, 1.0), frameon=False, fontsize=8, labelcolor=INK, borderpad=0)
     bar = figure.colorbar(mesh, cax=_add_axes(figure, 5.8, 0.6, 0.14, 4.0), extend="max")
-    bar.set_label("free energy / kT", color=_INK)
-    bar.ax.tick_params(colors=_INK, labelsize=9, length=3)
+    bar.set_label("free energy / kT", color=INK)
+    bar.ax.tick_params(colors=INK, labelsize=9, length=3)
     bar.outline.set_visible(False)  # type: ignore[operator]
     if title:
-        figure.text(0.75 / _SIZE[0], 5.62 / _SIZE[1], title, fontsize=9.5, color=_INK)
+        figure.text(0.75 / _SIZE[0], 5.62 / _SIZE[1], title, fontsize=9.5, color=INK)
     return figure
 
 
@@ -88,17 +88,21 @@ def _add_axes(figure: Figure, left: float, bottom: float, width: float, height: 
     return figure.add_axes((left / across, bottom / up, width / across, height / up), **shared)
 
 
-def _draw_surface(axes: Axes, surface: Ramachandran):  # type: ignore[no-untyped-def]
-    """The surface as coloured cells, white where no draw fell; returns matplotlib's mesh."""
+def draw_surface(axes: Axes, surface: Ramachandran, top: float | None = None):  # type: ignore[no-untyped-def]
+    """The surface as coloured cells up to `top` [kT], white where no draw fell; returns matplotlib's mesh."""
     free_energy = surface.free_energy
-    occupied = np.isfinite(free_energy)
-    top = max(2.0, float(np.ceil(np.quantile(free_energy[occupied], 0.995))))
+    cells = np.ma.masked_where(~np.isfinite(free_energy), free_energy).T
     edges = np.linspace(-180.0, 180.0, len(free_energy) + 1)
-    mesh = axes.pcolormesh(edges, edges, np.ma.masked_where(~occupied, free_energy).T, cmap="viridis", vmin=0.0, vmax=top, rasterized=True)
+    mesh = axes.pcolormesh(edges, edges, cells, cmap="viridis", vmin=0.0, vmax=top or scale_top(free_energy), rasterized=True)
     axes.set(xlim=(-180, 180), ylim=(-180, 180), xticks=_TICKS, yticks=_TICKS)
     axes.set_aspect("equal")
-    _light_frame(axes)
+    light_frame(axes)
     return mesh
+
+
+def scale_top(free_energy: np.ndarray) -> float:
+    """Where the colour scale of free energies [kT] ends: above all but the rarest cells."""
+    return max(2.0, float(np.ceil(np.quantile(free_energy[np.isfinite(free_energy)], 0.995))))
 
 
 def _draw_basins(axes: Axes, basins: Sequence[Basin], shares: np.ndarray, surface: Ramachandran) -> None:
@@ -115,7 +119,7 @@ def _draw_basins(axes: Axes, basins: Sequence[Basin], shares: np.ndarray, surfac
             text = f"{basin.name}\n{100 * share:.2g} %"
             halo = [withStroke(linewidth=2.2, foreground="white", alpha=0.85)]
             i, j = place
-            axes.text(centres[i], centres[j], text, ha="center", va="center", fontsize=8.5, color=_INK, path_effects=halo, linespacing=1.15)
+            axes.text(centres[i], centres[j], text, ha="center", va="center", fontsize=8.5, color=INK, path_effects=halo, linespacing=1.15)
 
 
 def _main_patch(region: np.ndarray, probability: np.ndarray) -> np.ndarray:
@@ -150,23 +154,23 @@ def _draw_marginal(axes: Axes, density: TorsionDensity, *, vertical: bool):  # t
     floor = 1e-6
     filled = np.maximum(density.weighted, floor)
     outline = np.maximum(density.unweighted, floor)
-    target = axes.stairs(filled, edges, baseline=floor, orientation=orientation, fill=True, color=_TARGET, alpha=0.45, lw=0)
-    drawn = axes.stairs(outline, edges, baseline=None, orientation=orientation, color=_INK, lw=0.9)
+    target = axes.stairs(filled, edges, baseline=floor, orientation=orientation, fill=True, color=TARGET, alpha=0.45, lw=0)
+    drawn = axes.stairs(outline, edges, baseline=None, orientation=orientation, color=INK, lw=0.9)
     target.set_label("target (weighted)")
     drawn.set_label("generator (as drawn)")
     limits = (max(floor, 0.3 * density.weighted[density.weighted > 0].min()), 2.0 * max(density.weighted.max(), density.unweighted.max()))
     if vertical:
         axes.set(xscale="log", xlim=limits)
-        axes.set_xlabel("log density", fontsize=8, color=_INK)
+        axes.set_xlabel("log density", fontsize=8, color=INK)
     else:
         axes.set(yscale="log", ylim=limits)
-        axes.set_ylabel("log density", fontsize=8, color=_INK)
+        axes.set_ylabel("log density", fontsize=8, color=INK)
     axes.tick_params(labelleft=False, labelbottom=False)
     axes.minorticks_off()
     (axes.xaxis if vertical else axes.yaxis).set_ticks([])
     for side in ("top", "right", "left" if not vertical else "bottom"):
         axes.spines[side].set_visible(False)
-    _light_frame(axes)
+    light_frame(axes)
     return [target, drawn]
 
 
@@ -175,13 +179,14 @@ def _shares(phi: np.ndarray, psi: np.ndarray, weights: np.ndarray, basins: Seque
     return np.bincount(labels + 1, weights, minlength=len(basins) + 1)[1:] / weights.sum()
 
 
-def _light_frame(axes: Axes) -> None:
-    axes.tick_params(colors=_INK, labelsize=9, length=3)
+def light_frame(axes: Axes) -> None:
+    """Thin grey axes with small numbers."""
+    axes.tick_params(colors=INK, labelsize=9, length=3)
     for spine in axes.spines.values():
         spine.set(color="#b0b0b0", linewidth=0.8)
 
 
-def _symbol(name: str) -> str:
+def symbol(name: str) -> str:
     """A Greek letter for phi and psi, with the residue's number if there is one."""
     for word, letter in (("phi", "φ"), ("psi", "ψ")):
         if name.startswith(word):

@@ -16,7 +16,7 @@ def analyze(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the report, the surfaces and the pictures.")],
     as_json: Json = False,
 ) -> None:
-    """Free-energy surface, basin populations and free-energy differences of a samples file."""
+    """Free-energy surfaces, populations of basins and rotamers, free-energy differences and sizes of a samples file."""
     from boltzgen.analysis import report
 
     result = report.analyze(file, output)
@@ -27,19 +27,44 @@ def analyze(
     print_fields({key: result[key] for key in ("n_samples", "sampling_efficiency", "sampling_efficiency_clipped", "log_z", "log_z_error")})
     if result["basins"]:
         Console().print(_basin_table(result["basins"]))
+    if result["rotamers"]:
+        Console().print(_rotamer_table(result["rotamers"]))
+    print_fields({f"{name} / nm": f"{size['mean']:.4f}{_error(size['standard_error'])}" for name, size in result["sizes"].items()})
     Console().print(f"written to {output}: {', '.join(['report.json', *result['files']])}", soft_wrap=True, highlight=False)
 
 
 def _basin_table(basins: list[dict[str, Any]]) -> Table:
-    table = Table("basin", box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for title in ("population %", "95 % interval", "ΔF / kT", "95 % interval", "draws", "effective"):
-        table.add_column(title, justify="right", no_wrap=True)
+    table = _table("basin", "population %", "95 % interval", "ΔF / kT", "95 % interval", "draws", "effective")
     for b in basins:
-        share = f"< {100 * b['high']:.3g}" if b["is_upper_bound"] else f"{100 * b['low']:.3g} .. {100 * b['high']:.3g}"
-        delta, low, high = b["delta_f_kT"], b["delta_f_low"], b["delta_f_high"]
-        centre = "" if delta is None else f"{delta:.2f}"
-        table.add_row(b["name"], f"{100 * b['population']:.3g}", share, centre, _interval(low, high), str(b["n_raw"]), f"{b['n_effective']:.1f}")
+        centre = "" if b["delta_f_kT"] is None else f"{b['delta_f_kT']:.2f}"
+        share, interval, *counts = _population(b)
+        table.add_row(b["name"], share, interval, centre, _interval(b["delta_f_low"], b["delta_f_high"]), *counts)
     return table
+
+
+def _rotamer_table(rotamers: dict[str, list[dict[str, Any]]]) -> Table:
+    table = _table("torsion", "state", "population %", "95 % interval", "draws", "effective")
+    for name, states in rotamers.items():
+        for state in states:
+            table.add_row(name, state["name"], *_population(state))
+    return table
+
+
+def _table(first: str, *columns: str) -> Table:
+    table = Table(first, box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
+
+
+def _population(b: dict[str, Any]) -> tuple[str, str, str, str]:
+    """Population in percent, its interval, draws and effective draws of a `free_energy.BasinPopulation`."""
+    interval = f"< {100 * b['high']:.3g}" if b["is_upper_bound"] else f"{100 * b['low']:.3g} .. {100 * b['high']:.3g}"
+    return f"{100 * b['population']:.3g}", interval, str(b["n_raw"]), f"{b['n_effective']:.1f}"
+
+
+def _error(error: float | None) -> str:
+    return "" if error is None else f" ± {error:.2g}"
 
 
 def _interval(low: float | None, high: float | None) -> str:

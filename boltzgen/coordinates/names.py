@@ -21,7 +21,8 @@ def coordinate_names(coordinates: MolecularCoordinates, elements: tuple[str, ...
     Improper offsets are ``"offset H3-C2-C5-H1"``: the torsion of the first atom less that of the last.
     Torsions among the named ones (`System.torsions`) take their names: ``"phi C15-C9-N7-C5"``.
     """
-    known = {frozenset((atoms, atoms[::-1])): name for name, atoms in (torsions or {}).items()}
+    # A free torsion's own name has its atoms in it.
+    known = {frozenset((atoms, atoms[::-1])): name.split()[0] for name, atoms in (torsions or {}).items()}
     rows, n = coordinates.zmatrix.rows, coordinates.n_atoms
     label = [f"{element}{i + 1}" for i, element in enumerate(elements)]
     names = [f"bond {label[r.atom]}-{label[r.bonded]}" for r in rows[1:]]

@@ -2,17 +2,23 @@
 
 import csv
 import json
+from dataclasses import asdict
 from pathlib import Path
 
+import mdtraj
 import numpy as np
 import pytest
 import torch
+from matplotlib.image import imread
 
 from boltzgen import reweighting
 from boltzgen.analysis.report import analyze, finite_or_none
+from boltzgen.analysis.sizes import size_values, weighted_mean
+from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.reweighting import WeightedSamples
 from boltzgen.samples import SamplesWriter
 from boltzgen.system import System
+from tests.coordinates.test_molecules import peptide, random_y
 from tests.posing import made_up_samples
 
 
@@ -68,7 +74,9 @@ def test_basins(folder: Path, samples: WeightedSamples) -> None:
 
 def test_surfaces_and_picture(folder: Path, samples: WeightedSamples) -> None:
     out = folder / "new" / "out"
-    assert {p.name for p in out.iterdir()} == {"report.json", "ramachandran.png", "ramachandran.npz", "ramachandran.csv"}
+    pictures = {"ramachandran.png", "ramachandran.npz", "ramachandran.csv", "sizes.png", "radius_of_gyration.csv"}
+    assert {p.name for p in out.iterdir()} == {"report.json", *pictures}
+    assert set(json.loads((out / "report.json").read_text())["files"]) == pictures
     saved = np.load(out / "ramachandran.npz")
     i, j = np.unravel_index(saved["free_energy"].argmin(), saved["free_energy"].shape)
     assert abs(saved["centres"][i] + 80) < 15
@@ -81,6 +89,60 @@ def test_surfaces_and_picture(folder: Path, samples: WeightedSamples) -> None:
     assert float(row["psi_degrees"]) == saved["centres"][j]
     assert float(row["free_energy_kT"]) == 0.0
     assert sum(int(r["count"]) for r in rows) == int(torch.isfinite(samples.log_w).sum())
+
+
+def test_one_amino_acid_has_a_size_but_no_ends(folder: Path, system: System, samples: WeightedSamples) -> None:
+    report = json.loads((folder / "new" / "out" / "report.json").read_text())
+    assert report["rotamers"] == {}
+    values = size_values(samples.x.numpy(), mdtraj.Topology.from_openmm(system.topology))
+    assert list(report["sizes"]) == list(values) == ["radius_of_gyration"]
+    mean, error = weighted_mean(values["radius_of_gyration"], samples.log_w.softmax(0).numpy())
+    assert report["sizes"]["radius_of_gyration"] == {"mean": pytest.approx(mean), "standard_error": pytest.approx(error), "unit": "nm"}
+    with (folder / "new" / "out" / "radius_of_gyration.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert sum(float(r["probability"]) for r in rows) == pytest.approx(1.0, abs=1e-4)
+    assert sum(float(r["probability"]) * float(r["radius_of_gyration_nm"]) for r in rows) == pytest.approx(mean, abs=1e-3)
+    assert min(float(r["free_energy_kT"]) for r in rows) == 0.0
+
+
+@pytest.fixture(scope="module")
+def peptide_samples() -> WeightedSamples:
+    """PHE-PRO-TRP without caps, every torsion drawn uniformly."""
+    system = peptide("phe_pro_trp")
+    coordinates = MolecularCoordinates(system)
+    x = coordinates(random_y(coordinates, 400))[0]
+    return WeightedSamples.from_energies(x, torch.linspace(-1, 1, 400), torch.zeros(400), system)
+
+
+def test_rotamers_and_ends_of_a_peptide(peptide_samples: WeightedSamples, tmp_path: Path) -> None:
+    system = peptide("phe_pro_trp")
+    with SamplesWriter(tmp_path / "s.h5", system, 300.0) as writer:
+        writer.write(peptide_samples)
+    result = analyze(tmp_path / "s.h5", tmp_path / "out", n_replicates=50)
+    assert result == json.loads((tmp_path / "out" / "report.json").read_text())
+    expected = peptide_samples.rotamer_populations(n_replicates=50)
+    assert list(result["rotamers"]) == list(expected) == ["omega1", "chi1_1", "chi1_2", "chi1_3", "chi2_1", "chi2_2", "chi2_3"]
+    for name, states in result["rotamers"].items():
+        assert states == finite_or_none([asdict(row) for row in expected[name]])
+        assert sum(state["population"] for state in states) == pytest.approx(1.0)
+    assert [s["name"] for s in result["rotamers"]["omega1"]] == ["cis", "trans"]
+    assert list(result["sizes"]) == ["radius_of_gyration", "end_to_end"]
+    names = {"ramachandran2.png", "ramachandran2.npz", "ramachandran2.csv", "radius_of_gyration.csv", "end_to_end.csv", "sizes.png"}
+    assert set(result["files"]) == names
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"report.json", *names}
+
+
+def test_several_residues_are_in_one_picture_too(tmp_path: Path) -> None:
+    system = peptide("capped_ala3")
+    coordinates = MolecularCoordinates(system)
+    x = coordinates(random_y(coordinates, 200))[0]
+    with SamplesWriter(tmp_path / "s.h5", system, 300.0) as writer:
+        writer.write(WeightedSamples.from_energies(x, torch.zeros(200), torch.zeros(200)))
+    result = analyze(tmp_path / "s.h5", tmp_path / "out")
+    surfaces = {f"ramachandran{k}.{kind}" for k in (1, 2, 3) for kind in ("png", "npz", "csv")}
+    assert set(result["files"]) == surfaces | {"ramachandran.png", "radius_of_gyration.csv", "end_to_end.csv", "sizes.png"}
+    height, width, _ = imread(tmp_path / "out" / "ramachandran.png").shape
+    assert width > 2 * height
 
 
 def test_only_a_chunk_of_positions_is_held(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.coordinates.names import coordinate_names, coordinate_units, coordinate_values
 from boltzgen.system import System
 from tests.coordinates.test_coordinates import random_labels, random_y
+from tests.coordinates.test_molecules import BUTYNOL
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def test_values_are_what_their_names_say(system: System, coordinates: MolecularC
             expected = mdtraj.compute_distances(trajectory, [index])[:, 0]
         elif kind == "angle":
             expected = mdtraj.compute_angles(trajectory, [index])[:, 0]
-        elif kind in ("phi", "psi", "torsion"):
+        elif kind in ("phi", "psi", "omega0", "omega"):
             expected = mdtraj.compute_dihedrals(trajectory, [index])[:, 0]
         elif kind == "offset":
             a, b, c, leader = index
@@ -55,9 +56,16 @@ def test_values_are_what_their_names_say(system: System, coordinates: MolecularC
         else:
             continue
         np.testing.assert_allclose(np.abs(np.angle(np.exp(1j * (values[:, k] - expected)))), 0.0, atol=3e-4, err_msg=name)
-    assert seen == {"bond", "angle", "phi", "psi", "torsion", "offset", "methyl"}
+    assert seen == {"bond", "angle", "phi", "psi", "omega0", "omega", "offset", "methyl"}
     assert names[:5] == ["phi C15-C9-N7-C5", "psi N17-C15-C9-N7", "methyl C2", "methyl C11", "methyl C19"]
     assert "bond N7-C5" in names
+
+
+def test_free_torsions_of_other_molecules_are_named_once() -> None:
+    names = coordinate_names(MolecularCoordinates(BUTYNOL), BUTYNOL.graph.elements, BUTYNOL.torsions)
+    assert list(BUTYNOL.torsions) == ["torsion C3-C4-O5-H11"]
+    assert len(set(names)) == len(names)
+    assert {len(name.split()) for name in names if not name.startswith("bend across")} == {2}
 
 
 def test_units(coordinates: MolecularCoordinates) -> None:
