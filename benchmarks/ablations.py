@@ -38,8 +38,9 @@ class ConstantAffine(TriangularAffine):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        nn.init.zeros_(self.net.last.weight)
-        self.net.last.weight.requires_grad_(False)
+        for net in self.net.nets:
+            nn.init.zeros_(net.last.weight)
+            net.last.weight.requires_grad_(False)
 
 
 def adam_alone(parameters: list[nn.Parameter], **options: Any) -> Adam:

@@ -133,7 +133,7 @@ def our_flow() -> Flow:
     layers = [SplineCoupling(N, range(k % 2, N, 2), bins=BINS, hidden=HIDDEN, bound=BOUND) for k in range(LAYERS)]
     for layer in layers:
         # Torch's own initial weights, as the others have: splines that bend.
-        layer.net.last.reset_parameters()
+        layer.net.nets[0].last.reset_parameters()
     return Flow(StandardNormal(N), Chain(layers))
 
 

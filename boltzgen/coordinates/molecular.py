@@ -33,6 +33,7 @@ class MolecularCoordinates(Transform):
 
     Attributes:
         n_full, n_rotors, n_circles, n_narrow: how many coordinates of each kind.
+        graph: elements and bonds.
         rotors: the symmetric rotors, in the order of their circles.
         order: the internal coordinate that each flow coordinate stands for; a rotor's mean torsion takes the place of its first end's torsion.
         narrow_index: the narrow ones' part of it.
@@ -45,7 +46,7 @@ class MolecularCoordinates(Transform):
 
     def __init__(self, system: System, reference: Tensor | None = None, scale: Tensor | None = None) -> None:
         super().__init__()
-        graph = system.graph
+        self.graph = graph = system.graph
         self.zmatrix = ZMatrix.from_graph(graph)
         self.internal = InternalCoordinates(self.zmatrix)
         self.n_atoms = n = system.n_atoms
@@ -80,6 +81,9 @@ class MolecularCoordinates(Transform):
             if rotor.fold == 2:
                 centre[rotor.offsets[0]] = math.pi
                 reference[rotor.offsets[0]] = torch.remainder(reference[rotor.offsets[0]], 2 * math.pi)
+        # Torsions that follow each other along the backbone, then along a side chain, are neighbours.
+        walk = {atom: k for k, atom in enumerate(self.zmatrix.along_branches(main_chain_first=True))}
+        full.sort(key=lambda k: walk[rows[k - (2 * n - 3)].atom])
         circles = full + sorted(rotors)
         self.narrow_index = narrow = [k for k in range(3 * n - 6) if k not in set(circles) and k not in lengths]
         self.n_full, self.n_rotors = len(full), len(rotors)

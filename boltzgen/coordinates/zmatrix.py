@@ -97,6 +97,19 @@ class ZMatrix:
     def torsion_rows(self) -> tuple[Row, ...]:
         return self.rows[3:]
 
+    def along_branches(self, *, main_chain_first: bool = False) -> list[int]:
+        """Atoms in the order of a walk that follows each branch to its end: side branches before the chain goes on, or the chain first."""
+        children: dict[int, list[int]] = {row.atom: [] for row in self.rows}
+        for row in self.rows[1:]:
+            children[row.bonded].append(row.atom)
+        found, stack = [], [self.rows[0].atom]
+        while stack:
+            i = stack.pop()
+            found.append(i)
+            # Children are listed with the main chain first; the last one pushed comes next.
+            stack += reversed(children[i]) if main_chain_first else children[i]
+        return found
+
     def levels(self) -> list[list[int]]:
         """Positions of the rows after the third, grouped so that each group only refers to atoms placed by earlier ones."""
         depth = {row.atom: 0 for row in self.rows[:3]}

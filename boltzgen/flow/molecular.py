@@ -1,5 +1,7 @@
 """The flow of a molecule: which layers go where, given its coordinates."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -10,6 +12,7 @@ from boltzgen.flow.base import Product, StandardNormal, UniformTorus
 from boltzgen.flow.coupling import CircularCoupling, SplineCoupling
 from boltzgen.flow.flow import Flow, HierarchicalFlow
 from boltzgen.flow.linear import TriangularAffine
+from boltzgen.flow.locality import Locality
 from boltzgen.flow.nets import circular_features
 from boltzgen.flow.resampled import Resampled
 from boltzgen.transform import Chain, Transform
@@ -18,25 +21,50 @@ from boltzgen.transform import Chain, Transform
 class TorsionFeatures(nn.Module):
     """What the narrow coordinates see of the circles t (..., n_circles): shape (..., n_out).
 
-    Full torsions show their first four harmonics, and each neighbouring pair of them (phi and psi) the harmonics of j phi +- k psi up to j, k = 2, so
-    that the networks need not build products of sines first. A methyl's circle coordinate is 3 (tau - tau_ref): cos and sin of it are blind to which
-    hydrogen is which; cos and sin of a third of it are not, which that methyl's own bonds, angles and offsets need.
+    Full torsions show their first four harmonics, and each pair of neighbours (phi and psi, psi and the next phi) the harmonics of j phi +- k psi up
+    to j, k = 2, so that the networks need not build products of sines first. A symmetric rotor's circle coordinate is fold (tau - tau_ref): cos and
+    sin of it are blind to which atom is which; cos and sin of tau - tau_ref are not, which that rotor's own bonds, angles and offsets need.
+
+    Args:
+        n_full: number of full torsions, the first circles.
+        folds: fold of each rotor, the remaining circles.
+        pairs: neighbouring full torsions.
+
+    Attributes:
+        owners: the circles that each feature is of.
     """
 
     HARMONICS, PAIR_HARMONICS = 4, 2
+    fold: Tensor
 
-    def __init__(self, n_full: int, n_rotors: int) -> None:
+    def __init__(self, n_full: int, folds: Sequence[int], pairs: Sequence[tuple[int, int]]) -> None:
         super().__init__()
         self.n_full = n_full
-        self.n_out = 2 * self.HARMONICS * n_full + 4 * n_rotors + 4 * self.PAIR_HARMONICS**2 * max(0, n_full - 1)
+        self.register_buffer("fold", torch.tensor(folds, dtype=torch.float32), persistent=False)
+        self.first, self.second = [i for i, _ in pairs], [j for _, j in pairs]
+        rotors = range(n_full, n_full + len(folds))
+        self.owners: list[tuple[int, ...]] = []
+        self.owners.extend([(i,) for i in range(n_full)] * (2 * self.HARMONICS))
+        self.owners.extend([(i,) for i in rotors] * 4)
+        self.owners.extend(list(pairs) * (4 * self.PAIR_HARMONICS**2))
+        self.n_out = len(self.owners)
 
     def forward(self, t: Tensor) -> Tensor:
-        full, methyl = t[..., : self.n_full], t[..., self.n_full :]
-        first, second = full[..., :-1], full[..., 1:]
+        full, rotors = t[..., : self.n_full], t[..., self.n_full :]
+        first, second = full[..., self.first], full[..., self.second]
         orders = range(1, self.PAIR_HARMONICS + 1)
-        features = [circular_features(full, self.HARMONICS), circular_features(methyl, 1), circular_features(methyl / 3, 1)]
+        features = [circular_features(full, self.HARMONICS), circular_features(rotors, 1), circular_features(rotors / self.fold.to(t), 1)]
         features += [circular_features(j * first + sign * k * second, 1) for j in orders for k in orders for sign in (1, -1)]
         return torch.cat(features, dim=-1)
+
+
+def torsion_pairs(coordinates: MolecularCoordinates) -> list[tuple[int, int]]:
+    """Full torsions, by their place among the circles, whose axes share an atom or are joined by a bond."""
+    first = 2 * coordinates.n_atoms - 3
+    rows = [coordinates.zmatrix.torsion_rows[k - first] for k in coordinates.order[: coordinates.n_full]]
+    axes = [(row.bonded, row.second) for row in rows]
+    near = [set(axis).union(*(coordinates.graph.neighbours[i] for i in axis)) for axis in axes]
+    return [(i, j) for j in range(coordinates.n_full) for i in range(j) if near[i] & set(axes[j])]
 
 
 def alternating(n: int, layer: int) -> list[int]:
@@ -56,28 +84,35 @@ def molecular_flow(
     resampled: bool = True,
     torsion_layers: int = 6,
     narrow_layers: int = 6,
+    reach: int | None = None,
 ) -> HierarchicalFlow:
-    """The untrained flow of a molecule in its flow coordinates y (..., 3n - 6).
+    """The untrained flow of a molecule in its flow coordinates y (..., n_circles + n_narrow).
 
-    Torsions live on circles: a resampled base on the full torsions (a uniform one on methyls), then circular couplings. Everything else is a
-    standard normal moved by spline couplings and a triangular affine layer, both conditional on the torsions.
+    Torsions live on circles: a resampled base on the full torsions, two by two (a uniform one on rotors), then circular couplings. Everything else
+    is a standard normal moved by spline couplings and a triangular affine layer, both conditional on the torsions and local, see `Locality`: a
+    network for each piece of the molecule of about the size of alanine dipeptide, which sees the torsions nearby.
 
     Args:
         precision: (n_narrow, n_narrow) precision of the narrow coordinates at the reference (its Hessian in kT), where the triangular layer starts.
-        resampled: whether the full torsions' base has a learned acceptance; at most the first two are resampled, so that Z is a quadrature.
+        resampled: whether the full torsions' base has learned acceptances, one for each two, so that each Z is a quadrature.
+        reach: bonds between the centres of coordinates that the triangular layer couples directly; None: all of them.
     """
     n_circles, n_narrow, n_full = coordinates.n_circles, coordinates.n_narrow, coordinates.n_full
-    n_resampled = min(2, n_full) if resampled else 0
     factors: list[Distribution] = []
-    if n_resampled:
-        factors.append(Resampled(UniformTorus(n_resampled), Acceptance(n_resampled, circles=range(n_resampled))))
-    if n_circles > n_resampled:
-        factors.append(UniformTorus(n_circles - n_resampled))
+    if resampled:
+        sizes = [min(2, n_full - k) for k in range(0, n_full, 2)]
+        factors += [Resampled(UniformTorus(m), Acceptance(m, circles=range(m))) for m in sizes]
+    if n_circles > (n_full if resampled else 0):
+        factors.append(UniformTorus(n_circles - (n_full if resampled else 0)))
     torsion_base = Product(factors)
     circles: list[Transform] = [CircularCoupling(n_circles, alternating(n_circles, k)) for k in range(torsion_layers)]
-    features = TorsionFeatures(n_full, coordinates.n_rotors)
-    affine = TriangularAffine(n_narrow, features.n_out)
+    features = TorsionFeatures(n_full, [rotor.fold for rotor in coordinates.rotors], torsion_pairs(coordinates))
+    locality = Locality.of(coordinates)
+    affine = TriangularAffine(n_narrow, features.n_out, columns=locality.columns(reach), parts=locality.parts(features.owners))
     if precision is not None:
         affine.initialize(precision)
-    narrow: list[Transform] = [SplineCoupling(n_narrow, alternating(n_narrow, k), features.n_out) for k in range(narrow_layers)]
+    narrow: list[Transform] = []
+    for k in range(narrow_layers):
+        active = alternating(n_narrow, k)
+        narrow.append(SplineCoupling(n_narrow, active, features.n_out, neighbourhoods=locality.neighbourhoods(active, features.owners)))
     return HierarchicalFlow(Flow(torsion_base, Chain(circles)), Flow(StandardNormal(n_narrow), Chain([*narrow, affine])), features)

@@ -74,7 +74,7 @@ class LocalMLP(nn.Module):
         """Make `outputs` (n_out,) what comes out for zero weights: the last layers' biases."""
         with torch.no_grad():
             for net, bias in zip(self.nets, outputs.split(self.sizes), strict=True):
-                net.last.bias.copy_(bias)  # type: ignore[union-attr]
+                net.last.bias.copy_(bias)  # type: ignore[union-attr, operator]
 
 
 def circular_features(angle: Tensor, harmonics: int = 2) -> Tensor:

@@ -1,9 +1,9 @@
 """Compiled loops of `fused`: products with triangular matrices, one for each sample, and solutions with them, and the gradients of both.
 
 The matrices come packed, the batch last: rows starts[i] ... stops[i] - 1 of `packed` have the entries L_ij of row i, those in the columns
-j = columns[...]; row stops[i] has log D_i, and the next the mean of x_i. A block has `LANES` samples; its vectors are rows of `LANES` numbers, so that every innermost loop works on few rows, which
-the compiler can check not to overlap before it uses vector instructions. The last block may overlap the one before: every sample takes the same
-way wherever it is. The only liberty given to the compiler is to fuse a product and a sum.
+j = columns[...]; row stops[i] has log D_i, and the next the mean of x_i. A block has `LANES` samples; its vectors are rows of as many numbers, so
+that every innermost loop works on few rows, which the compiler can check not to overlap before it uses vector instructions. The last block may reach
+into the one before: every sample takes the same way wherever it is. The only liberty given to the compiler is to fuse a product and a sum.
 """
 
 from contextlib import suppress

@@ -49,7 +49,7 @@ def wide() -> Draws:
     affine = generator.flow.conditional.transform.transforms[-1]
     with torch.no_grad():
         # x = mean + L^-1 D^-1 z; log D_i is the last entry of the triangle's row i.
-        affine.net.last.bias[torch.arange(1, affine.n + 1).cumsum(0) - 1] -= 0.03
+        affine.net.nets[0].last.bias[affine.stops] -= 0.03
     return draw(generator, energy, stand_in(), n=N, seed=3)
 
 

@@ -64,7 +64,9 @@ def by_operations(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> tuple[
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
-@pytest.mark.parametrize(("batch", "n", "sparse"), [(333, N, False), (64, 1, False), (3, 2, False), (200, 55, False), (333, N, True), (200, 30, True)])
+@pytest.mark.parametrize(
+    ("batch", "n", "sparse"), [(333, N, False), (64, 1, False), (3, 2, False), (200, 55, False), (333, N, True), (200, 30, True)]
+)
 def test_as_accurate_as_operations(direction: str, batch: int, n: int, sparse: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     affine, (x, context) = layer(n, sparse), values(batch, n)
     assert compiled.ready(x, context)

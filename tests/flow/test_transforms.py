@@ -41,9 +41,7 @@ TRANSFORMS: dict[str, tuple[Callable[[], Transform], bool]] = {
     ),
     "sparse triangular affine": (
         lambda: disturbed(
-            TriangularAffine(
-                5, CONTEXT, columns=[[], [0], [], [1, 2], [0]], parts=[Part([0], [3, 0]), Part(range(CONTEXT), [1, 2, 4])], hidden=(8,)
-            ),
+            TriangularAffine(5, CONTEXT, columns=[[], [0], [], [1, 2], [0]], parts=[Part([0], [3, 0]), Part(range(CONTEXT), [1, 2, 4])], hidden=(8,)),
             0.3,
         ),
         False,
@@ -146,7 +144,11 @@ def test_triangular_affine_starts_from_a_precision() -> None:
 
 def test_a_sparse_factor_is_the_closest_to_a_precision() -> None:
     """A chain's precision is tridiagonal, and so is its factor: nothing is lost; elsewhere each row's regression has the smallest variance."""
-    chain = 2.5 * torch.eye(5, dtype=torch.float64) - torch.diag(torch.ones(4, dtype=torch.float64), 1) - torch.diag(torch.ones(4, dtype=torch.float64), -1)
+    chain = (
+        2.5 * torch.eye(5, dtype=torch.float64)
+        - torch.diag(torch.ones(4, dtype=torch.float64), 1)
+        - torch.diag(torch.ones(4, dtype=torch.float64), -1)
+    )
     near = [[], [0], [1], [2], [3]]
     for precision, exact in ((chain, True), (chain + 0.2, False)):
         affine = TriangularAffine(5, CONTEXT, columns=near).double()
