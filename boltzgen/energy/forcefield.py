@@ -62,7 +62,8 @@ class ForceFieldEnergy(Energy):
     In float32 on the CPU the usual forces take the compiled loops of `fused`, where numba can be imported.
 
     Args:
-        system: the molecule; its OpenMM System must have no constraints, virtual sites or periodic forces.
+        system: the molecule; its OpenMM System must have no virtual sites or periodic forces. Constraints are no forces: a constrained bond mostly
+            has no term at all, and whoever moves the atoms keeps its length, as `MolecularCoordinates` does.
         temperature: T in K, by default the system's.
 
     Raises:
@@ -169,10 +170,5 @@ def _keep_freed_memory() -> None:
 
 
 def _check_system(system: openmm.System) -> None:
-    n_constraints = system.getNumConstraints()
-    if n_constraints:
-        raise UnsupportedForceError(
-            f"a System with {n_constraints} constraints", "densities on constrained bonds are not supported yet (or build it with constraints=None)"
-        )
     if any(system.isVirtualSite(i) for i in range(system.getNumParticles())):
         raise UnsupportedForceError("a System with virtual sites", "their positions are not free coordinates")

@@ -83,7 +83,7 @@ def simulate(
     Raises:
         FileExistsError: the folder holds a simulation already, and `resume` is false.
         FileNotFoundError: `resume` is true and there is nothing to resume.
-        ValueError: the simulation is of another system.
+        ValueError: the simulation is of another system; or of one with constraints, by replica exchange.
     """
     files = block_files(folder)
     if files and not resume:
@@ -101,6 +101,11 @@ def simulate(
         state.x = state.x.to(device)
     else:
         plan = plan or Plan()
+        if plan.method == "remd" and system.constraints:
+            raise ValueError(
+                f"replica exchange moves every atom freely, but {len(system.constraints)} bonds of {system.name!r} are constrained; "
+                "use --method md, or prepare the system without constraints"
+            )
         sampler = _sampler(system, plan, device)
         x = _starts(system, plan).to(device)
         state = sampler.start(x)

@@ -8,6 +8,7 @@ import mdtraj
 import numpy as np
 import pytest
 import torch
+from openmm import app
 
 from boltzgen import units
 from boltzgen.analysis.simulation import check_trajectory
@@ -234,3 +235,10 @@ def test_trajectory_may_lie_in_the_folder_that_the_simulation_makes(tmp_path: Pa
     check_trajectory(tmp_path / "new" / "frames.h5", tmp_path / "new")
     with pytest.raises(FileNotFoundError, match="does not exist"):
         check_trajectory(tmp_path / "other" / "frames.h5", tmp_path / "new")
+
+
+def test_replica_exchange_keeps_no_constraints(alanine: System, tmp_path: Path) -> None:
+    rigid = System.from_pdb(Path(str(alanine.folder)) / "topology.pdb", ["amber96.xml"], app.HBonds)
+    with pytest.raises(ValueError, match="12 bonds of 'topology' are constrained; use --method md"):
+        simulate(rigid, tmp_path / "run", 3, plan=SMALL)
+    assert not (tmp_path / "run").exists()
