@@ -114,9 +114,9 @@ def run(folder: Path, name: str, way: str, base: str, seed: int, quick: bool, n:
         return
     system, options, frames = System.load(name), BASES[base], 4 if quick else 240
     changes = QUICK if quick else {}
-    if way == "scratch":
+    if way == "scratch" and not (place / "energies.json").exists():
         from_scratch(system, place, seed, dataclasses.replace(SCRATCH, **changes), options)
-    elif not (place / "summary.json").exists():
+    elif way != "scratch" and not (place / "summary.json").exists():
         settings = dataclasses.replace(QUICK_2, **changes)
         data = simulation(folder, name, 0, frames) / "frames.h5" if way == "data" else None
         resume = (place / "state.safetensors").exists()
@@ -128,7 +128,8 @@ def run(folder: Path, name: str, way: str, base: str, seed: int, quick: bool, n:
     reference = reference_for(folder, system, frames)
     samples = WeightedSamples.concatenate(list(generator.sample_chunks(n, energy, seed=2**31)))
     with torch.no_grad():
-        log_q = torch.cat([generator.log_prob(x) for x in reference.x.split(2048)])
+        # The reference has the labels of equivalent atoms of another structure's domain.
+        log_q = torch.cat([generator.log_prob(generator.coordinates.canonical(x.double())) for x in reference.x.split(2048)])
     phi = torch.as_tensor(samples.torsion("phi")) > 0
     weight = torch.softmax(samples.log_w.double(), 0)
     assert reference.populations is not None

@@ -159,9 +159,9 @@ class MolecularGraph:
     def omega(self, peptide_bond: tuple[int, int]) -> Quadruple:
         """The omega torsion (C_alpha, C, N, C_alpha) of a peptide bond (C, N): the carbon on either side."""
         c, n = peptide_bond
-        before = next((k for k in self.neighbours[c] if k != n and self.elements[k] != "O"), None)
+        before = next((k for k in self.neighbours[c] if k != n and not self._is_oxo(k)), None)
         if before is None:
-            raise ValueError(f"no atom other than oxygen precedes the amide carbon {c}; this peptide bond has no omega torsion")
+            raise ValueError(f"no atom other than =O precedes the amide carbon {c}; this peptide bond has no omega torsion")
         after = next(k for k in self.neighbours[n] if k != c and self.elements[k] != "H")
         return before, c, n, after
 

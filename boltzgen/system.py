@@ -9,24 +9,24 @@ from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from xml.etree import ElementTree
 
 import mdtraj
 import numpy as np
 import openmm
 import torch
 from openmm import app, unit
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from boltzgen import units
 from boltzgen.named_torsions import Rotamer, named_torsions, rotamers
+from boltzgen.openmm_files import OPENMM_DATA, first_line, forcefield_system, load_forcefield, read_structure, read_system
 from boltzgen.perception import MolecularGraph, Quadruple, Rotor
 
 Interval = Annotated[tuple[float, float], Field(strict=False)]
-_CONSTRAINTS = {"none": None, "HBonds": app.HBonds}
+#: Names of constraints and what OpenMM calls them.
+CONSTRAINTS = {"none": None, "HBonds": app.HBonds}
 #: kJ/mol by which relabelling a symmetric rotor may change an energy.
 ROTOR_TOLERANCE = 1.0
-_OPENMM_DATA = Path(app.__file__).parent / "data"
 
 
 class _Strict(BaseModel):
@@ -74,8 +74,19 @@ class _Structure(_Strict):
 
 
 class _ForceField(_Strict):
-    files: list[str]
+    """Force-field files and what they are to constrain, or else a serialized OpenMM System."""
+
+    files: list[str] = []
     constraints: Literal["none", "HBonds"] = "none"
+    system: str | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if bool(self.files) == (self.system is not None):
+            raise ValueError('expected either files = ["..."] or system = "system.xml"')
+        if self.system is not None and self.constraints != "none":
+            raise ValueError("a serialized system has its own constraints; leave out constraints")
+        return self
 
 
 class SystemFile(_Strict):
@@ -219,58 +230,58 @@ class System:
         try:
             spec = SystemFile.model_validate(tomllib.loads((folder / "system.toml").read_text()))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
-            detail = _first_line(error)
+            detail = _reason(error)
             raise ValueError(f"{folder / 'system.toml'} is not a valid system file: {detail}") from error
-        files = [str(folder / f) if (folder / f).is_file() else f for f in spec.forcefield.files]
-        return cls.from_pdb(
-            folder / spec.structure.file,
-            files,
-            _CONSTRAINTS[spec.forcefield.constraints],
-            name=spec.name,
-            description=spec.description,
-            temperature=spec.temperature,
-            domain=spec.domain,
-            basins=spec.basins,
-            folder=folder,
-        )
+        described: dict[str, Any] = {
+            "name": spec.name,
+            "description": spec.description,
+            "temperature": spec.temperature,
+            "domain": spec.domain,
+            "basins": spec.basins,
+            "folder": folder,
+        }
+        structure = folder / spec.structure.file
+        if spec.forcefield.system is not None:
+            topology, positions = read_structure(structure)
+            return cls(topology, read_system(folder / spec.forcefield.system), positions, **described)
+        # OpenMM's own files are named in full, so that none of that name in the working directory takes their place.
+        files = [str(OPENMM_DATA / f if (OPENMM_DATA / f).is_file() and not (folder / f).is_file() else folder / f) for f in spec.forcefield.files]
+        return cls.from_pdb(structure, files, CONSTRAINTS[spec.forcefield.constraints], **described)
 
     @classmethod
     def from_pdb(
-        cls, pdb: str | os.PathLike[str], forcefield: Sequence[str], constraints: Any = None, *, name: str | None = None, **keywords: Any
+        cls,
+        pdb: str | os.PathLike[str],
+        forcefield: Sequence[str],
+        constraints: Any = None,
+        *,
+        trust_forcefield: bool = False,
+        name: str | None = None,
+        **keywords: Any,
     ) -> Self:
         """Build a system from a PDB file and OpenMM force-field XML files (no cutoff, implicit solvent or vacuum).
 
         Args:
-            pdb: a PDB file with every hydrogen present.
+            pdb: a PDB file (or PDBx/mmCIF, .cif) with every hydrogen present.
             forcefield: names of files that OpenMM ships (``"amber96.xml"``, ``"implicit/obc1.xml"``) or paths of your own.
             constraints: None, or OpenMM's ``app.HBonds`` etc.; passed to `ForceField.createSystem`.
+            trust_forcefield: let OpenMM run the Python code that your own force-field files may hold.
             name: defaults to the file's stem. Other keywords go to `System`.
 
         Raises:
             FileNotFoundError: a file is missing.
             ValueError: the PDB cannot be read, the force field does not fit it, or a user's XML file holds a script.
         """
-        path = Path(pdb)
-        if not path.is_file():
-            raise FileNotFoundError(f"no PDB file at {path}")
-        for file in forcefield:
-            _refuse_scripts(file)
+        topology, positions = read_structure(Path(pdb))
+        fields = load_forcefield(forcefield, trust=trust_forcefield)
         try:
-            structure = app.PDBFile(str(path))
-        except Exception as error:
-            raise ValueError(f"{path} is not a readable PDB file ({_first_line(error)}); expected ATOM records with coordinates") from error
-        if structure.topology.getNumAtoms() == 0:
-            raise ValueError(f"{path} holds no atoms; expected a PDB file with ATOM records")
-        try:
-            system = app.ForceField(*forcefield).createSystem(
-                structure.topology, nonbondedMethod=app.NoCutoff, constraints=constraints, removeCMMotion=False
-            )
+            system = forcefield_system(topology, fields, constraints)
         except Exception as error:
             raise ValueError(
-                f"force field {list(forcefield)} does not fit {path}: {_first_line(error)} "
-                "(every residue needs a template and all its hydrogens; try PDBFixer or app.Modeller.addHydrogens)"
+                f"force field {list(forcefield)} does not fit {pdb}: {first_line(error)} "
+                "(every residue needs a template and all its hydrogens; `boltzgen prepare` says what is missing and can add hydrogens)"
             ) from error
-        return cls(structure.topology, system, structure.getPositions(asNumpy=True), name=name or path.stem, **keywords)
+        return cls(topology, system, positions, name=name or Path(pdb).stem, **keywords)
 
 
 def shipped_systems() -> dict[str, Path]:
@@ -285,32 +296,8 @@ def shipped_systems() -> dict[str, Path]:
     return found
 
 
-def _refuse_scripts(file: str, seen: frozenset[str] = frozenset()) -> None:
-    """Raise ValueError if a force-field file that is not OpenMM's own holds Python code (OpenMM would execute it)."""
-    path = Path(file)
-    if not path.is_file():
-        if not (_OPENMM_DATA / file).is_file():
-            raise FileNotFoundError(f"no force-field file {file!r}: neither a path nor one of OpenMM's own files")
-        return
-    if str(path.resolve()) in seen or path.resolve().is_relative_to(_OPENMM_DATA.resolve()):
-        return
-    try:
-        root = ElementTree.parse(path).getroot()
-    except ElementTree.ParseError as error:
-        raise ValueError(f"force-field file {file} is not valid XML: {error}") from error
-    for element in root.iter():
-        if element.tag in ("Script", "InitializationScript"):
-            raise ValueError(
-                f"force-field file {file} holds a <{element.tag}>, Python code that OpenMM would run; remove it or use one of OpenMM's own files"
-            )
-        if element.tag == "Include":
-            include = element.get("file", "")
-            beside = path.parent / include
-            _refuse_scripts(str(beside) if beside.is_file() else include, seen | {str(path.resolve())})
-
-
-def _first_line(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors()[0]
         return f"{'.'.join(str(p) for p in first['loc'])}: {first['msg']}"
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return first_line(error)

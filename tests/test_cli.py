@@ -78,7 +78,7 @@ def test_help_version_and_systems(capfd: pytest.CaptureFixture[str]) -> None:
         code, out, err = call(capfd, *arguments)
         assert code == 0
         assert err == ""
-        assert all(c in out for c in ("systems", "train", "sample", "analyze", "evaluate", "export"))
+        assert all(c in out for c in ("systems", "prepare", "train", "sample", "analyze", "evaluate", "export"))
     assert call(capfd, "--version") == (0, f"boltzgen {__version__}\n", "")
     code, out, _ = call(capfd, "systems")
     assert code == 0

@@ -13,13 +13,13 @@ ROOT = Path(boltzgen.__file__).parent
 #: Layer of each module or subpackage. A module may import those of lower layers, and of its own.
 LAYERS = {
     **dict.fromkeys(["units", "transform", "distribution", "densities"], 0),
-    **dict.fromkeys(["perception", "named_torsions", "system"], 1),
+    **dict.fromkeys(["named_torsions", "openmm_files", "perception", "system"], 1),
     **dict.fromkeys(["energy"], 2),
     **dict.fromkeys(["coordinates"], 3),
     # Weights are arithmetic on arrays, and training works on a generator: both lie below it.
     **dict.fromkeys(["flow", "free_energy", "histograms", "reweighting", "rotamers"], 4),
     **dict.fromkeys(["samples", "trajectory", "generator", "reference", "reference_file"], 5),
-    **dict.fromkeys(["train", "simulate"], 6),
+    **dict.fromkeys(["prepare", "train", "simulate"], 6),
     **dict.fromkeys(["analysis"], 7),
     **dict.fromkeys(["cli", "__main__"], 8),
 }
@@ -29,10 +29,14 @@ CUSTOM = ["bond", "angle", "torsion", "compound_bond", "external", "nonbonded", 
 TERM_FILES = ["energy.bonds", "energy.angles", "energy.torsions", "energy.nonbonded", "energy.gb", "energy.rb_torsions", "energy.cmap"]
 TERM_FILES += ["energy.custom", "energy.tabulated", *(f"energy.custom_{kind}" for kind in CUSTOM)]
 HOMES = {
-    "openmm": ["units", "system", "energy.openmm", "energy.contexts", "energy.workers", "energy.forcefield", *TERM_FILES, "simulate"],
+    "openmm": [
+        *("units", "openmm_files", "system", "prepare", "simulate"),
+        *("energy.openmm", "energy.contexts", "energy.workers", "energy.forcefield", *TERM_FILES),
+    ],
     "mdtraj": ["named_torsions", "system", "analysis", "samples", "trajectory"],
     "matplotlib": ["analysis"],
     "numba": ["energy.kernels", "flow.spline_kernels", "flow.triangular_kernels"],
+    "pdbfixer": ["prepare"],
     "typer": ["cli"],
     "rich": ["cli", "train"],
 }

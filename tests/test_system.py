@@ -1,6 +1,8 @@
 """System: loading, its errors, its fingerprint and its basins."""
 
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +125,13 @@ def test_broken_pdb(tmp_path: Path, text: str, message: str) -> None:
         System.from_pdb(tmp_path / "broken.pdb", ["amber96.xml"])
 
 
+def test_files_in_the_working_directory_do_not_take_the_place_of_openmms(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = System.load(folder).fingerprint
+    (tmp_path / "amber96.xml").write_text("<ForceField/>")
+    monkeypatch.chdir(tmp_path)
+    assert System.load(folder).fingerprint == before
+
+
 def test_missing_hydrogens_ask_for_them(folder: Path) -> None:
     lines = (folder / "topology.pdb").read_text().splitlines(keepends=True)
     without = [line for line in lines if line[12:16].strip() != "HA"]
@@ -149,6 +158,82 @@ def test_scripts_in_force_field_files_are_refused(folder: Path, tag: str, depth:
     with pytest.raises(ValueError, match=f"holds a <{tag}>"):
         System.from_pdb(folder / "topology.pdb", ["amber96.xml", str(folder / "level0.xml")])
     assert not proof.exists()
+
+
+def test_scripts_run_where_they_are_trusted(folder: Path) -> None:
+    proof = folder / "executed"
+    (folder / "mine.xml").write_text(f"<ForceField><Script>open({str(proof)!r}, 'w')</Script></ForceField>")
+    System.from_pdb(folder / "topology.pdb", ["amber96.xml", str(folder / "mine.xml")], trust_forcefield=True)
+    assert proof.exists()
+
+
+def serialized(folder: Path, change: Callable[[openmm.System], object] = lambda system: None) -> Path:
+    """The folder with its System serialized, in place of the force field's files."""
+    system = openmm.XmlSerializer.deserialize(openmm.XmlSerializer.serialize(System.load(folder).openmm_system))
+    change(system)
+    (folder / "system.xml").write_text(openmm.XmlSerializer.serialize(system))
+    edit(folder / "system.toml", 'files = ["amber96.xml", "implicit/obc1.xml"]\nconstraints = "none"', 'system = "system.xml"')
+    return folder / "system.xml"
+
+
+def test_a_serialized_system_is_the_same_without_its_motion_removers(alanine: System, folder: Path) -> None:
+    def add_removers(system: openmm.System) -> None:
+        system.addForce(openmm.CMMotionRemover())
+        system.addForce(openmm.CMMotionRemover(10))
+
+    serialized(folder, add_removers)
+    assert System.load(folder).fingerprint == alanine.fingerprint
+
+
+class Payload:
+    """What a pickle may do when it is loaded."""
+
+    def __init__(self, proof: Path) -> None:
+        self.proof = proof
+
+    def __call__(self, state: object) -> tuple[float, None]:
+        return 0.0, None
+
+    def __reduce__(self) -> tuple[Callable[[Path], None], tuple[Path]]:
+        return Path.touch, (self.proof,)
+
+
+@pytest.mark.skipif(not hasattr(openmm, "PythonForce"), reason="this OpenMM has no PythonForce")
+@pytest.mark.parametrize("wrap", ["{}", "<!-- {} -->", "<![CDATA[ {} ]]>"])
+def test_code_in_a_serialized_system_is_not_run(folder: Path, wrap: str) -> None:
+    proof = folder / "executed"
+    file = serialized(folder)
+    text = file.read_text()
+    carrier = openmm.System()
+    carrier.addForce(openmm.PythonForce(Payload(proof)))
+    force = re.search(r'<Force [^>]*type="PythonForce".*?</Force>', openmm.XmlSerializer.serialize(carrier), re.DOTALL)
+    assert force is not None
+    openmm.XmlSerializer.deserialize(openmm.XmlSerializer.serialize(carrier))
+    assert proof.exists()  # OpenMM runs it
+    proof.unlink()
+    file.write_text(text.replace("</Forces>", wrap.format(force.group()) + "</Forces>"))
+    if wrap == "{}":
+        with pytest.raises(ValueError, match="holds a PythonForce, which may be code that OpenMM would run"):
+            System.load(folder)
+    else:
+        System.load(folder)
+    assert not proof.exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('system = "system.xml"', "", "expected either files"),
+        ('system = "system.xml"', 'system = "system.xml"\nfiles = ["amber96.xml"]', "expected either files"),
+        ('system = "system.xml"', 'system = "system.xml"\nconstraints = "HBonds"', "has its own constraints"),
+        ('system = "system.xml"', 'system = "other.xml"', "no serialized OpenMM System at .*other.xml"),
+    ],
+)
+def test_a_folder_has_force_field_files_or_a_system(folder: Path, old: str, new: str, message: str) -> None:
+    serialized(folder)
+    edit(folder / "system.toml", old, new)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        System.load(folder)
 
 
 def test_includes_of_openmms_own_files_are_allowed(folder: Path) -> None:

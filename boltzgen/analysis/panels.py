@@ -42,11 +42,12 @@ def profile_figure(profiles: Mapping[str, Profile], title: str = "") -> Figure:
     figure = Figure(figsize=(3.4 * len(profiles) + 0.4, 3.0), layout="constrained")
     FigureCanvasAgg(figure)
     for axes, (name, found) in zip(figure.subplots(1, len(profiles), squeeze=False).flat, profiles.items(), strict=True):
-        seen = found.counts > 0
+        # A bin may hold draws whose weights are all but nothing.
+        seen = np.isfinite(found.free_energy) & np.isfinite(found.free_energy_error)
         free_energy, error = (np.where(seen, v, np.nan) for v in (found.free_energy, found.free_energy_error))
         axes.stairs(free_energy + 2 * error, found.edges, baseline=free_energy - 2 * error, fill=True, color=TARGET, alpha=0.3, lw=0)
         axes.stairs(free_energy, found.edges, baseline=None, color=TARGET, lw=1.2)
-        axes.set_ylim(-0.2, float(np.nanmax(free_energy)) + 1.0)
+        axes.set_ylim(-0.2, float(np.nanmax(free_energy, initial=0.0)) + 1.0)
         axes.set_xlabel(f"{name.replace('_', ' ')} / nm", color=INK)
         axes.set_ylabel("free energy / kT", color=INK)
         light_frame(axes)

@@ -9,13 +9,14 @@ from boltzgen import __version__
 from boltzgen.cli.analyze import analyze
 from boltzgen.cli.evaluate import evaluate
 from boltzgen.cli.export import export
+from boltzgen.cli.prepare import prepare
 from boltzgen.cli.sample import sample
 from boltzgen.cli.simulate import simulate
 from boltzgen.cli.systems import systems
 from boltzgen.cli.train import train
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help="Exactly weighted conformations of a molecule from its force field.")
-for _command in (systems, train, sample, simulate, analyze, evaluate, export):
+for _command in (systems, prepare, train, sample, simulate, analyze, evaluate, export):
     app.command()(_command)
 #: What a wrong command line raises, the base of `typer.BadParameter`: typer exports it under no name of its own.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[2]

@@ -30,9 +30,14 @@ def find(source: str) -> "tuple[System, Path]":
     summary = folder / "summary.json"
     if summary.is_file():
         try:
-            name = json.loads(summary.read_text())["system"]
-        except (ValueError, KeyError, TypeError) as error:
+            read = json.loads(summary.read_text())
+            name, moved = str(read["system"]), folder.resolve() / str(read.get("system_from_run", ""))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{summary} does not say which system the run is of; train it again with `boltzgen train`") from error
+        if Path(name).is_absolute() and not (Path(name) / "system.toml").is_file():
+            if not (moved / "system.toml").is_file():
+                raise FileNotFoundError(f"the system that {folder} is of lies neither at {name} nor at {moved}; move its folder back to either place")
+            return System.load(moved), folder
         return System.load(name), folder
     if (folder / CHECKPOINT).is_file() and not (folder / "system.toml").is_file():
         raise ValueError(f"{folder} has no summary.json: the run has not ended; finish it with `boltzgen train SYSTEM -o {folder} --resume`")

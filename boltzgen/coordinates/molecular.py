@@ -69,11 +69,17 @@ class MolecularCoordinates(Transform):
         rotors = {r.leader: r for r in found if r is not None}
         full: list[int] = []
         self._omegas: list[int] = []
-        peptide = {frozenset(b) for b in graph.peptide_bonds()}
+        self._cis_signs: list[float] = []  # of cos(r) where the bond is cis
+        peptide = {frozenset(b): b for b in graph.peptide_bonds()}
         for row in rows:
             k = position[row.atom]
             if row.kind is TorsionKind.PROPER and k not in rotors:
-                (self._omegas if frozenset((row.bonded, row.second)) in peptide else full).append(k)
+                if amide := peptide.get(frozenset((row.bonded, row.second))):
+                    self._omegas.append(k)
+                    # Each end of the torsion that is not omega's own turns cis into trans.
+                    self._cis_signs.append((-1.0) ** len({row.atom, row.third} - set(graph.omega(amide))))
+                else:
+                    full.append(k)
         # Where an angle is cut: pi away from this. Two equivalent ends have offsets in (0, 2 pi), other narrow torsions lie about the reference.
         centre = {k: float(reference[k]) for k in [position[r.atom] for r in rows if r.kind in (TorsionKind.OFFSET, TorsionKind.RING)]}
         centre |= {k: float(reference[k]) for k in self._omegas}
@@ -165,8 +171,8 @@ class MolecularCoordinates(Transform):
         everywhere = torch.ones(y.shape[:-1], dtype=torch.bool, device=y.device)
         geometry = (bonds > 0).all(-1) & ((bends > 0) & (bends < math.pi)).all(-1) & (twists.abs() < math.pi).all(-1)
         conditions = {"geometry": geometry, "other enantiomer": everywhere, "cis peptide bond": everywhere, "exchanged hydrogens": everywhere}
-        for k in self._omegas:
-            conditions["cis peptide bond"] = conditions["cis peptide bond"] & (torch.cos(r[..., k]) < 0)
+        for k, sign in zip(self._omegas, self._cis_signs, strict=True):
+            conditions["cis peptide bond"] = conditions["cis peptide bond"] & (sign * torch.cos(r[..., k]) < 0)
         for k, sign, stereocentre in self._handed:
             name = "other enantiomer" if stereocentre else "exchanged hydrogens"
             conditions[name] = conditions[name] & (sign * torch.sin(r[..., k]) > 0)

@@ -145,12 +145,17 @@ def _importance(graph: MolecularGraph) -> list[int]:
 
 
 def _chain_end(graph: MolecularGraph) -> int:
-    """An end of the most important shortest path between heavy atoms (the lowest index among ties)."""
+    """An end of the most important shortest path between heavy atoms (among ties that with most bonds, an acetyl's CH3 and not its O, then the
+    lowest index)."""
     heavy = [i for i, e in enumerate(graph.elements) if e != "H"] or list(range(len(graph.elements)))
     counts = _importance(graph)
-    start = max(_distances(graph, heavy[0], counts).items(), key=lambda item: (item[0] in heavy, item[1], -item[0]))[0]
-    end = max(_distances(graph, start, counts).items(), key=lambda item: (item[0] in heavy, item[1], -item[0]))[0]
-    return min(start, end)
+
+    def farthest(start: int) -> int:
+        distance = _distances(graph, start, counts)
+        return max(distance, key=lambda i: (i in heavy, distance[i], len(graph.neighbours[i]), -i))
+
+    start = farthest(heavy[0])
+    return min(start, farthest(start))
 
 
 def _distances(graph: MolecularGraph, start: int, counts: list[int]) -> dict[int, int]:

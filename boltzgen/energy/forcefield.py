@@ -62,7 +62,8 @@ class ForceFieldEnergy(Energy):
     In float32 on the CPU the usual forces take the compiled loops of `fused`, where numba can be imported.
 
     Args:
-        system: the molecule; its OpenMM System must have no virtual sites or periodic forces. Constraints are no part of the energy.
+        system: the molecule; its OpenMM System must have no virtual sites or periodic forces. Constraints are no forces: a constrained bond mostly
+            has no term at all, and whoever moves the atoms keeps its length, as `MolecularCoordinates` does.
         temperature: T in K, by default the system's.
 
     Raises:

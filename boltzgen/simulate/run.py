@@ -84,7 +84,7 @@ def simulate(
     Raises:
         FileExistsError: the folder holds a simulation already, and `resume` is false.
         FileNotFoundError: `resume` is true and there is nothing to resume.
-        ValueError: the simulation is of another system.
+        ValueError: the simulation is of another system; or has constraints that replica exchange cannot keep, see `Motion`.
     """
     files = block_files(folder)
     if files and not resume:

@@ -94,7 +94,7 @@ def train(
     while state.stage != "done":
         trainer.run_round(state)
         save_state(folder, state, settings, energy.n_evaluations)
-    summary = _validate(BoltzmannGenerator.load(folder, system, device=device), energy, system, state.seconds)
+    summary = _reference(system, folder) | _validate(BoltzmannGenerator.load(folder, system, device=device), energy, system, state.seconds)
     if samples is not None:
         summary |= samples.summary() | _likelihoods(state.metrics)
     summary |= {"settings": settings.as_dict(), "hardware": _hardware(device)}
@@ -108,7 +108,6 @@ def _validate(generator: BoltzmannGenerator, energy: CountedEnergy, system: Syst
     log_w = torch.cat([chunk.log_w for chunk in generator.sample_chunks(_N_VALIDATION, energy, seed=_VALIDATION_SEED)])
     estimate, error = log_z(log_w)
     return {
-        "system": _reference(system),
         "system_name": system.name,
         "temperature": generator.temperature,
         "seconds": seconds + time.perf_counter() - began,
@@ -133,11 +132,11 @@ def _likelihoods(metrics: list[dict[str, Any]]) -> dict[str, Any]:
     return {"held_out_nll": kept["held_out_nll"], "data_nll": best["nll"], "best_data_round": best["round"]}
 
 
-def _reference(system: System) -> str:
-    """What `System.load` finds the system by: a shipped name, or the absolute path of its folder."""
+def _reference(system: System, run: Path) -> dict[str, str]:
+    """What finds the system again: a shipped name, or its folder's absolute path and the one from the run's folder, should both have moved."""
     if system.folder is None or system.folder in shipped_systems().values():
-        return system.name
-    return str(system.folder.resolve())
+        return {"system": system.name}
+    return {"system": str(system.folder.resolve()), "system_from_run": os.path.relpath(system.folder.resolve(), run.resolve())}
 
 
 def _hardware(device: str) -> dict[str, Any]:

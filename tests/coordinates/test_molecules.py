@@ -13,6 +13,7 @@ from torch import Tensor
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.coordinates.zmatrix import TorsionKind
 from boltzgen.perception import Rotor
+from boltzgen.reweighting import dihedrals
 from boltzgen.system import System
 
 PEPTIDES = sorted(file.stem for file in (Path(__file__).parents[1] / "data" / "peptides").glob("*.pdb"))
@@ -228,3 +229,30 @@ def test_neither_side_of_proline_is_forbidden() -> None:
     assert coordinates.n_full == 2
     y = random_y(coordinates, 500)
     assert coordinates.in_domain(y).all()
+
+
+@pytest.mark.parametrize("seed", range(9))
+@pytest.mark.parametrize("within_residues", [True, False])
+def test_cis_and_trans_do_not_depend_on_the_order_of_atoms(seed: int, within_residues: bool) -> None:
+    """With an acetyl's oxygen before its CH3, or the chain's other end first, the z-matrix begins elsewhere; omega remains omega."""
+    whole = peptide("ace_ala_nme")
+    order = torch.randperm(22, generator=torch.Generator().manual_seed(seed)).tolist()
+    if within_residues:
+        order.sort(key=[atom.residue.index for atom in whole.topology.atoms()].__getitem__)
+    place = {old: new for new, old in enumerate(order)}
+    elements = " ".join(whole.graph.elements[i] for i in order)
+    system = bare(elements, [(place[a.index], place[b.index]) for a, b in whole.topology.bonds()], (10 * whole.positions[order]).tolist())
+    coordinates = MolecularCoordinates(system)
+    y = coordinates.inverse(system.positions)[0]
+    assert coordinates.in_domain(y)
+    omegas = [system.graph.omega(bond) for bond in system.graph.peptide_bonds()]
+    if within_residues:
+        rows = {(r.atom, r.bonded, r.second, r.third) for r in coordinates.zmatrix.torsion_rows}
+        assert all(omega in rows or omega[::-1] in rows for omega in omegas)
+    assert len(coordinates._omegas) == 2
+    for k in coordinates._omegas:
+        turned = y.clone()
+        turned[coordinates.order.index(k)] += math.pi / coordinates.scale[k]
+        assert not coordinates.domain_conditions(turned)["cis peptide bond"]
+        x = coordinates(turned)[0]
+        assert sum(bool(dihedrals(x, omega).cos() > 0) for omega in omegas) == 1

@@ -8,6 +8,7 @@ import mdtraj
 import numpy as np
 import pytest
 import torch
+from openmm import app
 
 from boltzgen import units
 from boltzgen.analysis.simulation import check_trajectory
@@ -234,3 +235,15 @@ def test_trajectory_may_lie_in_the_folder_that_the_simulation_makes(tmp_path: Pa
     check_trajectory(tmp_path / "new" / "frames.h5", tmp_path / "new")
     with pytest.raises(FileNotFoundError, match="does not exist"):
         check_trajectory(tmp_path / "other" / "frames.h5", tmp_path / "new")
+
+
+def test_replica_exchange_keeps_constraints(alanine: System, tmp_path: Path) -> None:
+    rigid = System.from_pdb(Path(str(alanine.folder)) / "topology.pdb", ["amber96.xml", "implicit/obc1.xml"], app.HBonds)
+    simulate(rigid, tmp_path / "run", 3, plan=SMALL)
+    ensemble = Ensemble.load(tmp_path / "run", rigid)
+    x = ensemble.x.double().flatten(0, -3)
+    coordinates = MolecularCoordinates(rigid)
+    assert len(rigid.constraints) == 12
+    assert coordinates.on_constraints(x, tolerance=1e-6).all()
+    assert coordinates.in_domain(coordinates.inverse(coordinates.canonical(x))[0]).all()
+    assert x.std(0).max() > 0.01

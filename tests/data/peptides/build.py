@@ -1,4 +1,4 @@
-"""Make the PDB files of this folder. Needs PDBFixer (``pip install pdbfixer``), which the tests do not.
+"""Make the PDB files of this folder, with PDBFixer.
 
 The backbone is copies of the shipped alanine dipeptide, each laid with its acetyl group on the amide before it; PDBFixer puts its own side-chain
 templates on it, OpenMM the hydrogens, and a minimisation with amber14 and OBC2 removes the strain.

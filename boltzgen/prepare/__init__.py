@@ -1,0 +1,1 @@
+"""From a user's molecule to a system folder: reading, checking, building peptides, minimising, writing."""
