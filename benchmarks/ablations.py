@@ -1,11 +1,11 @@
 """Train alanine dipeptide with one thing changed at a time, and compare what comes out.
 
-    python benchmarks/ablations.py FOLDER [--variants NAME ...] [--seeds 0 1 2] [--final-rounds 4]
+    python benchmarks/ablations.py FOLDER [--variants NAME ...] [--seeds 0 1 2] [--rounds 16]
 
-Every run is `boltzgen train alanine_dipeptide --preset quick` with as many rounds of refinement as said, in FOLDER/NAME_SEED; finished ones are not
-repeated and interrupted ones go on, so that several processes can share the work by `--variants`. Printed is a table of all finished runs in FOLDER:
-mean and range over seeds of the efficiency of each run's 1e5 validation draws, unclipped; with the top 1e-4 of the weights clipped; the largest
-weight's share, log Z, energy evaluations, parameters and minutes (comparable only between runs made on an equally busy machine).
+Every run is `boltzgen train alanine_dipeptide` with as many rounds as said, in FOLDER/NAME_SEED; finished ones are not repeated and interrupted ones
+go on, so that several processes can share the work by `--variants`. Printed is a table of all finished runs in FOLDER: mean and range over seeds of
+the efficiency of each run's 1e5 validation draws, unclipped; with the top 1e-4 of the weights clipped; the largest weight's share, log Z, energy
+evaluations, parameters and minutes (comparable only between runs made on an equally busy machine).
 """
 
 import argparse
@@ -30,7 +30,7 @@ from boltzgen.system import System
 from boltzgen.train import optimizer
 from boltzgen.train.checkpoint import STATE
 from boltzgen.train.run import SUMMARY, train
-from boltzgen.train.settings import PRESETS, Settings
+from boltzgen.train.settings import Settings
 
 
 class ConstantAffine(TriangularAffine):
@@ -76,11 +76,11 @@ _ADAM = ((optimizer, "Muon", adam_alone),)
 VARIANTS: dict[str, Variant] = {
     "default": Variant(),
     "uniform base": Variant(options={"resampled": False}),
-    "Adam, rate 1e-3": Variant({"warmup_rate": 1e-3, "anneal_rate": 1e-3, "final_rate": 1e-3}, replaced=_ADAM),
-    "Adam, rate 3e-3": Variant({"warmup_rate": 1e-3, "anneal_rate": 1e-3, "final_rate": 3e-3}, replaced=_ADAM),
-    "Muon, half the rates": Variant({k: getattr(Settings, k) / 2 for k in ("warmup_rate", "anneal_rate", "final_rate")}),
+    "Adam, rate 1e-3": Variant({"rate": 1e-3}, replaced=_ADAM),
+    "Adam, rate 3e-3": Variant({"rate": 3e-3}, replaced=_ADAM),
+    "Muon, half the rate": Variant({"rate": Settings.rate / 2}),
+    "no cooling": Variant({"cooling": 0.0}),
     "no hot draws": Variant({"hot_share": 0.0}),
-    "trust region": Variant({"annealing": "trust_region"}),
     "two harmonics, no pairs": Variant(replaced=((_features, "HARMONICS", 2), (_features, "PAIR_HARMONICS", 0))),
     "8 bins, 2 x 128": Variant(replaced=couplings(bins=8, hidden=(128, 128))),
     "8 bins": Variant(replaced=couplings(bins=8)),
@@ -140,13 +140,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--variants", nargs="*", choices=VARIANTS, default=list(VARIANTS), metavar="NAME", help=f"of {', '.join(VARIANTS)}")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--final-rounds", type=int, default=PRESETS["quick"].final_rounds)
+    parser.add_argument("--rounds", type=int, default=16)
     parser.add_argument("--quick", action="store_true", help="rounds of a few steps: does it run?")
     options = parser.parse_args()
-    settings = dataclasses.replace(PRESETS["quick"], final_rounds=options.final_rounds)
-    if options.quick:
-        short: dict[str, Any] = {"warmup_rounds": 1, "warmup_steps": 2, "warmup_batch": 64, "round_samples": 512, "keep": 0.02, "at_most": 0.02}
-        settings = dataclasses.replace(settings, **short, anneal_steps=1, anneal_batch=64, final_rounds=1, final_steps=2, final_batch=64)
+    settings = Settings(rounds=2, steps=2, batch=64) if options.quick else Settings(rounds=options.rounds)
     for seed in options.seeds:
         for name in options.variants:
             run(options.folder, name, seed, settings)

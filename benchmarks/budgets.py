@@ -1,11 +1,11 @@
 """Train alanine dipeptide with smaller and smaller budgets, and draw efficiency against energy evaluations.
 
-    python benchmarks/budgets.py FOLDER [--budgets NAME ...] [--seeds 0 1 2] [--results docs/efficiency.csv] [--figure docs/efficiency.png]
+    python benchmarks/budgets.py FOLDER [--budgets N ...] [--seeds 0 1 2] [--results docs/efficiency.csv] [--figure docs/efficiency.png]
 
-Every run is `boltzgen train alanine_dipeptide` with other settings (`BUDGETS`: quick-N is the preset quick with N rounds of refinement), in
-FOLDER/NAME_SEED; finished ones are not repeated and interrupted ones go on. A run's point is the unclipped efficiency of its 1e5 validation
-draws against all energies that it computed before these, minimisation and Hessian included. Printed and drawn are all finished runs in FOLDER and
-those that the file of results has from before; it gets the new ones. `--budgets` without a name trains nothing.
+Every run is `boltzgen train alanine_dipeptide --rounds N`, in FOLDER/N_SEED; finished ones are not repeated and interrupted ones go on. A run's point
+is the unclipped efficiency of its 1e5 validation draws against all energies that it computed before these, minimisation and Hessian included. Printed
+and drawn are all finished runs in FOLDER and those that the file of results has from before; it gets the new ones. `--budgets` without a number
+trains nothing.
 Other methods' points are those of their papers, at second hand: the same force field and temperature, their own numbers of samples and clipping,
 domains that differ slightly from ours.
 """
@@ -13,45 +13,40 @@ domains that differ slightly from ours.
 import argparse
 import csv
 import json
-from dataclasses import replace
 from pathlib import Path
 
 from boltzgen.system import System
 from boltzgen.train.checkpoint import METRICS, STATE
 from boltzgen.train.run import SUMMARY, train
-from boltzgen.train.settings import PRESETS, Settings
+from boltzgen.train.settings import Settings
 
-BUDGETS: dict[str, Settings] = {f"quick-{n}": replace(PRESETS["quick"], final_rounds=n) for n in (1, 2)} | {
-    "quick": PRESETS["quick"],
-    "quick-12": replace(PRESETS["quick"], final_rounds=12),
-    "full": PRESETS["full"],
-}
+BUDGETS = (4, 8, 12, 20, 60, 160)
 PUBLISHED = {"FAB": (2.13e8, 94.8), "TA-BG": (1e8, 95.8), "CMT": (1e8, 97.7)}
 
 
-def run(folder: Path, name: str, seed: int) -> None:
+def run(folder: Path, rounds: int, seed: int) -> None:
     """Train unless that is done."""
-    place, system = folder / f"{name}_{seed}", System.load("alanine_dipeptide")
+    place, system = folder / f"{rounds}_{seed}", System.load("alanine_dipeptide")
     if (place / SUMMARY).exists():
         return
     if (place / STATE).exists():
         train(system, place, resume=True)
     else:
-        train(system, place, seed=seed, settings=BUDGETS[name])
+        train(system, place, seed=seed, settings=Settings(rounds=rounds))
 
 
-COLUMNS = ["budget", "seed", "evaluations", "minutes", "efficiency, %", "clipped, %", "largest weight, %", "log Z", "its error", "threads"]
+COLUMNS = ["rounds", "seed", "evaluations", "minutes", "efficiency, %", "clipped, %", "largest weight, %", "log Z", "its error", "threads"]
 
 
 def finished(folder: Path) -> list[dict[str, str]]:
-    """Budget, seed, evaluations before the validation, and the summary's figures, of every finished run; keys are `COLUMNS`."""
+    """Rounds, seed, evaluations before the validation, and the summary's figures, of every finished run; keys are `COLUMNS`."""
     rows = []
-    for name in BUDGETS:
-        for place in sorted(folder.glob(f"{name}_[0-9]*")):
+    for rounds in BUDGETS:
+        for place in sorted(folder.glob(f"{rounds}_[0-9]*")):
             if (place / SUMMARY).exists():
                 last, r = json.loads((place / METRICS).read_text().splitlines()[-1]), json.loads((place / SUMMARY).read_text())
                 values = [
-                    name,
+                    str(rounds),
                     str(r["seed"]),
                     str(last["n_energy_evaluations"]),
                     f"{r['seconds'] / 60:.1f}",
@@ -68,10 +63,10 @@ def merged(rows: list[dict[str, str]], results: Path | None) -> list[dict[str, s
     if results is None:
         return rows
     if results.exists():
-        known = {(r["budget"], r["seed"]) for r in rows}
+        known = {(r["rounds"], r["seed"]) for r in rows}
         with results.open(newline="") as file:
-            rows = rows + [r for r in csv.DictReader(file) if (r["budget"], r["seed"]) not in known]
-    rows = sorted(rows, key=lambda r: (list(BUDGETS).index(r["budget"]), int(r["seed"])))
+            rows = rows + [r for r in csv.DictReader(file) if (r["rounds"], r["seed"]) not in known]
+    rows = sorted(rows, key=lambda r: (int(r["rounds"]), int(r["seed"])))
     with results.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
@@ -111,14 +106,14 @@ def draw(rows: list[dict[str, str]], file: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--budgets", nargs="*", choices=BUDGETS, default=list(BUDGETS), metavar="NAME", help=f"of {', '.join(BUDGETS)}")
+    parser.add_argument("--budgets", nargs="*", type=int, choices=BUDGETS, default=BUDGETS, metavar="N", help=f"of {', '.join(map(str, BUDGETS))}")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--results", type=Path, help="a file of results, to be read and written")
     parser.add_argument("--figure", type=Path, help="where to write the figure")
     options = parser.parse_args()
     for seed in options.seeds:
-        for name in options.budgets:
-            run(options.folder, name, seed)
+        for rounds in options.budgets:
+            run(options.folder, rounds, seed)
     rows = merged(finished(options.folder), options.results)
     print(table(rows))
     if options.figure is not None and rows:

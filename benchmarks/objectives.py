@@ -2,14 +2,15 @@
 
     python benchmarks/objectives.py --folder FOLDER [--seeds 0 1 2] [--steps 2200] [--batch 2048] [--rate 4e-3] [--json FILE]
 
-FOLDER holds the common state: a short warm-up and the annealing down to the target temperature, made at the first call and reused by later ones.
+FOLDER holds the common state: a short training run as far as it has cooled to the target, made at the first call and reused by later ones.
 From it every objective takes `--steps` steps of `--batch` samples, with training's optimizer or with Adam (`--optimizer`); moments start afresh, the
 rate falls from `--rate` by one cosine to zero, and the parameters are averaged as in training. The first row is the common state itself. Efficiencies
 are unclipped, of `-n` draws from one seed; their energies are not among the evaluations, which are those of the refinement alone (one for each call
 with or without gradient).
 
-* hierarchical: `hierarchical_kl` and `log_dispersion` of the torsions on fresh draws, some from hot torsions: the refinement of a training run;
-* log-dispersion: `log_dispersion` + 0.1 `forward_kl` on replayed, reweighted draws, as in annealing, hot draws included;
+* hierarchical: `hierarchical_kl` and `log_dispersion` of the torsions on fresh draws, some from hot torsions, as in a training run;
+* log-dispersion: `log_dispersion` + 0.1 importance-weighted `forward_kl` on draws of the last six rounds; a round is 32 batches, and 100 steps
+  follow it;
 * forward KL: importance-weighted, on the same kind of draws;
 * reverse KL, and its path gradient: on fresh draws;
 * alpha-2: annealed importance sampling of p^2/q (`--levels`, 8 by default, of 4 leapfrog steps) into a prioritised buffer; what each call adds is
@@ -20,6 +21,7 @@ import argparse
 import json
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -37,21 +39,19 @@ from boltzgen.generator import BoltzmannGenerator, random_stream
 from boltzgen.reweighting import clip_log_weights, sampling_efficiency
 from boltzgen.system import System
 from boltzgen.train.ais import adapted_steps, annealed_importance_sampling
-from boltzgen.train.annealing import draw_round, draw_torsions
 from boltzgen.train.buffer import PrioritisedBuffer
 from boltzgen.train.checkpoint import STATE, load_state, save_state
 from boltzgen.train.objectives import alpha_2, forward_kl, hierarchical_kl, log_dispersion, reverse_kl, reverse_kl_path
 from boltzgen.train.optimizer import MatrixOptimizer
 from boltzgen.train.settings import Settings
-from boltzgen.train.trainer import Trainer, TrainingState, start
+from boltzgen.train.trainer import Trainer, TrainingState, draw_torsions, start
 
-#: Up to the target temperature in a few minutes; the rest is the refinements' work.
-WARM = Settings(warmup_rounds=2, anneal_steps=60, round_samples=32768)
-QUICK = Settings(warmup_rounds=1, warmup_steps=2, warmup_batch=64, round_samples=512, keep=0.02, at_most=0.02, anneal_steps=1, anneal_batch=64)
+#: Down to the target temperature in a few minutes, at the end of `cooling`; the rest is the objectives' work.
+WARM, QUICK = Settings(rounds=8), Settings(rounds=2, steps=2, batch=64)
 #: Leapfrog steps at each level of annealed importance sampling, and how often each batch made by it is trained on.
 LEAPFROG, REUSE = 4, 8
-#: Steps between two rounds of draws where these are replayed.
-ROUND_STEPS = 100
+#: Where draws are replayed: batches in a round, steps after each, and rounds that are kept.
+ROUND, ROUND_STEPS, KEPT = 32, 100, 6
 #: FAB's bound on what a buffered sample counts.
 MOST = 10.0
 
@@ -69,14 +69,21 @@ class Task:
 
 
 def replayed(loss: Callable[[Tensor, Tensor, Tensor], Tensor], task: Task) -> Iterator[Tensor]:
-    """loss(log_q, u, weight) of rounds of draws, as in annealing; each round feeds 100 steps."""
-    s, state = task.settings, task.state
+    """loss(log_q, u, weight) of batches of the last rounds' draws, each weighted by the parameters that made it."""
+    flow = task.state.generator.flow
+    drawn: deque[tuple[Tensor, Tensor, Tensor]] = deque(maxlen=KEPT * ROUND)
     while True:
-        drawn, _ = draw_round(state.generator.flow, task.target, s.round_samples, hot=state.hot, share=s.hot_share, batch=8192, generator=task.stream)
-        state.replay.rounds.append(drawn)
-        batches = state.replay.draw_batches(ROUND_STEPS, task.batch, state.temperature, spread=s.spread, boost=s.boost, generator=task.stream)
-        for y, u, weight in zip(*batches, strict=True):
-            yield loss(state.generator.flow.log_prob(y), u, weight)
+        with torch.no_grad():
+            for _ in range(ROUND):
+                y, log_q, _ = flow.draw((task.batch,), generator=task.stream)
+                u = task.target(y)
+                good = u.isfinite()
+                drawn.append((y[good], u[good], -(u + log_q)[good]))
+        y, u, log_w = (torch.cat(each) for each in zip(*drawn, strict=True))
+        weight = torch.softmax(log_w, 0)
+        for _ in range(ROUND_STEPS):
+            index = torch.randint(len(y), (task.batch,), generator=task.stream)
+            yield loss(flow.log_prob(y[index]), u[index], weight[index])
 
 
 def fresh(objective: Callable[..., tuple[Tensor, Tensor]], task: Task) -> Iterator[Tensor]:
@@ -128,14 +135,14 @@ class AdamAlone(Adam):
 
 
 def common_state(folder: Path, system: System, energy: CountedEnergy, settings: Settings) -> None:
-    """Train to the beginning of the refinement and save that, unless it is there."""
+    """Train to the end of the cooling and save that, unless it is there."""
     if (folder / STATE).exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
-    generator = BoltzmannGenerator.for_system(system, energy, temperature=settings.start_temperature)
+    generator = BoltzmannGenerator.for_system(system, energy, temperature=settings.start(system.temperature))
     state = start(generator, settings)
     trainer = Trainer(energy, system.temperature, settings, seed=0)
-    while state.stage != "final":
+    while state.temperature > system.temperature:
         trainer.run_round(state)
     save_state(folder, state, settings, energy.n_evaluations)
 

@@ -100,6 +100,13 @@ class SystemFile(_Strict):
     domain: Domain = Domain()
     basins: list[Basin] = []
 
+    @model_validator(mode="after")
+    def _basin_names_differ(self) -> Self:
+        names = [basin.name for basin in self.basins]
+        if len(set(names)) < len(names):
+            raise ValueError(f"expected a name of its own for each of the basins, got {', '.join(names)}")
+        return self
+
 
 class System:
     """A molecule, its OpenMM System and reference positions.

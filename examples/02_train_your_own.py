@@ -6,7 +6,6 @@
 """
 
 import argparse
-import dataclasses
 import tempfile
 from pathlib import Path
 
@@ -21,11 +20,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
-    settings = Settings()
-    if arguments.quick:
-        settings = dataclasses.replace(
-            settings, warmup_rounds=1, warmup_steps=10, round_samples=2048, keep=0.05, at_most=0.05, anneal_steps=5, final_rounds=1, final_steps=5
-        )
+    settings = Settings(rounds=2, steps=5, batch=256) if arguments.quick else Settings()
 
     system = System.load("alanine_dipeptide")
     with tempfile.TemporaryDirectory() as folder:

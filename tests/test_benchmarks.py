@@ -39,8 +39,8 @@ def test_objectives_benchmark(tmp_path: Path) -> None:
     rows = json.loads((tmp_path / "rows.json").read_text())["rows"]
     assert [row["objective"] for row in rows] == ["start", "hierarchical", "log-dispersion", "forward KL", "reverse KL", "path gradient", "alpha-2"]
     assert all(0 < row["efficiency"] <= 1 for row in rows)
-    # Two steps of 64: one round of 512 draws, fresh draws, or four fills of 64 samples that cost 1 + 4 each.
-    assert [row["evaluations"] for row in rows] == [0, 128, 512, 512, 128, 128, 4 * 64 * 5]
+    # Two steps of 64: one round of 32 batches, fresh draws, or four fills of 64 samples that cost 1 + 4 each.
+    assert [row["evaluations"] for row in rows] == [0, 128, 2048, 2048, 128, 128, 4 * 64 * 5]
     second = subprocess.run([*command, "--objectives", "reverse KL"], capture_output=True, text=True, check=False)
     assert second.returncode == 0, second.stderr
     again = json.loads((tmp_path / "rows.json").read_text())["rows"]
@@ -86,22 +86,22 @@ def test_ablations_benchmark(tmp_path: Path) -> None:
 def test_budgets_benchmark(tmp_path: Path) -> None:
     """Finished runs of a folder make the table and the figure; unfinished ones are left out."""
     for seed in (0, 1):
-        run = tmp_path / f"quick-1_{seed}"
+        run = tmp_path / f"4_{seed}"
         run.mkdir()
         (run / "metrics.jsonl").write_text(json.dumps({"n_energy_evaluations": 1000 + seed}) + "\n")
     figures = {"seconds": 60.0, "sampling_efficiency": 0.9, "sampling_efficiency_clipped": 0.91, "largest_weight_share": 1e-4, "seed": 0}
-    (tmp_path / "quick-1_0" / "summary.json").write_text(json.dumps(figures | {"log_z": -1.0, "log_z_error": 0.1, "hardware": {"threads": 2}}))
+    (tmp_path / "4_0" / "summary.json").write_text(json.dumps(figures | {"log_z": -1.0, "log_z_error": 0.1, "hardware": {"threads": 2}}))
     results = tmp_path / "results.csv"
     command = [sys.executable, BENCHMARK.with_name("budgets.py"), tmp_path, "--budgets", "--results", results, "--figure", tmp_path / "figure.png"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    row = "| quick-1 | 0 | 1000 | 1.0 | 90.00 | 91.00 | 0.010 | -1.0000 | 0.1000 | 2 |"
+    row = "| 4 | 0 | 1000 | 1.0 | 90.00 | 91.00 | 0.010 | -1.0000 | 0.1000 | 2 |"
     assert done.stdout.splitlines()[2:] == [row]
     assert (tmp_path / "figure.png").stat().st_size > 5000
     # Results from before stay; those of the folder come first.
-    results.write_text(results.read_text().replace("90.00", "12.00") + "full,0,9,1.0,99.00,99.00,0.0,-1.0,0.1,2\n")
+    results.write_text(results.read_text().replace("90.00", "12.00") + "160,0,9,1.0,99.00,99.00,0.0,-1.0,0.1,2\n")
     again = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert again.stdout.splitlines()[2:] == [row, "| full | 0 | 9 | 1.0 | 99.00 | 99.00 | 0.0 | -1.0 | 0.1 | 2 |"]
+    assert again.stdout.splitlines()[2:] == [row, "| 160 | 0 | 9 | 1.0 | 99.00 | 99.00 | 0.0 | -1.0 | 0.1 | 2 |"]
 
 
 def test_resampled_benchmark(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from boltzgen.generator import BoltzmannGenerator
 from boltzgen.reweighting import WeightedSamples, clip_log_weights, sampling_efficiency
 from boltzgen.samples import SamplesWriter, read_header, read_samples
 from boltzgen.system import System, shipped_systems
-from boltzgen.train.settings import PRESETS
+from boltzgen.train.settings import Settings
 from tests.coordinates.test_molecules import peptide, random_y
 from tests.posing import made_up_samples
 from tests.standin import stand_in
@@ -246,7 +246,7 @@ def test_train_hands_everything_on(tmp_path: Path, capfd: pytest.CaptureFixture[
         seen.update(system=system.name, folder=folder, seed=seed, resume=resume, device=device, **data)
         progress(
             SimpleNamespace(
-                stage="annealing",
+                stage="energies",
                 fraction=0.2,
                 loss=1.5,
                 efficiency=0.4,
@@ -267,13 +267,15 @@ def test_train_hands_everything_on(tmp_path: Path, capfd: pytest.CaptureFixture[
     assert code == 0
     assert "0.9" in out
     assert str(tmp_path / "r") in out
-    nothing = {"data": None, "topology": None, "mixed": False, "settings": None}
+    nothing = {"data": None, "topology": None, "mixed": False, "settings": None, "minutes": None}
     assert seen == {"system": "alanine_dipeptide", "folder": tmp_path / "r", "seed": 3, "resume": True, "device": "cpu", **nothing}
     _, _, err = call(capfd, "train", "alanine_dipeptide", "--data", "md.xtc", "--topology", "md.pdb", "--mixed")
     assert (seen["data"], seen["topology"], seen["mixed"]) == (Path("md.xtc"), Path("md.pdb"), True)
     assert "2 of 50 frames were dropped as outside the domain: 2 cis peptide bond" in err
-    call(capfd, "train", "alanine_dipeptide", "--preset", "quick")
-    assert seen["settings"] == PRESETS["quick"]
+    call(capfd, "train", "alanine_dipeptide", "--rounds", "12")
+    assert (seen["settings"], seen["minutes"]) == (Settings(rounds=12), None)
+    call(capfd, "train", "alanine_dipeptide", "--minutes", "2.5")
+    assert (seen["settings"], seen["minutes"]) == (None, 2.5)
     call(capfd, "train", "alanine_dipeptide")
     assert seen["settings"] is None
     assert seen["folder"] == Path("runs/alanine_dipeptide")
@@ -322,6 +324,11 @@ def test_a_run_a_folder_and_a_name_are_found(run_folder: Path, tmp_path: Path, c
         (["train", "alanine_dipeptide", "-o", "{tmp}/r", "--mixed"], "add --data FILE"),
         (["train", "alanine_dipeptide", "-o", "{tmp}/r", "--topology", "top.pdb"], "add --data FILE"),
         (["train", "alanine_dipeptide", "-o", "{tmp}/r", "--resume", "--data", "{good}"], "leave out --data, --topology and --mixed"),
+        (["train", "alanine_dipeptide", "-o", "{tmp}/r", "--rounds", "2", "--minutes", "1"], "give one of them"),
+        (["train", "alanine_dipeptide", "-o", "{tmp}/r", "--rounds", "0"], "Invalid value for '--rounds'"),
+        (["train", "alanine_dipeptide", "-o", "{tmp}/r", "--minutes", "-3"], "positive number of minutes"),
+        (["train", "alanine_dipeptide", "-o", "{tmp}/r", "--resume", "--minutes", "3"], "leave out --minutes"),
+        (["train", "alanine_dipeptide", "-o", "{tmp}/r", "--data", "{good}", "--minutes", "3"], "or add --mixed"),
         (["analyze", "{tmp}/none.h5", "-o", "{tmp}/out"], "no samples file at"),
         (["analyze", "{run}/summary.json", "-o", "{tmp}/out"], "not an HDF5 file"),
         (["analyze", "{good}", "-o", "{good}"], "File exists: "),

@@ -93,6 +93,7 @@ def test_folder_without_a_system_file(tmp_path: Path) -> None:
         ('constraints = "none"', 'constraints = "angles"', "constraints"),
         ('peptide_bonds = "trans"', 'peptide_bonds = "any"', "peptide_bonds"),
         ("phi = [-110, 0]", "phi = [-110, 0, 1]", "basins"),
+        ('name = "alphaL"', 'name = "C7ax"', "a name of its own for each of the basins"),
         ('file = "topology.pdb"', "", "structure.file"),
     ],
 )

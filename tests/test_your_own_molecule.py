@@ -1,5 +1,6 @@
 """The walk-through of docs/your_own_molecule.md runs, and a user's folder serves every command wherever it has moved."""
 
+import importlib
 import json
 import re
 import shlex
@@ -12,13 +13,17 @@ import pytest
 from boltzgen import cli
 from boltzgen.samples import read_samples
 from boltzgen.system import System
-from boltzgen.train.settings import PRESETS
 from tests.train.test_run import TINY
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT / "tests" / "data"
 #: What takes long in the page, and what is run instead.
-SHORTER = {"train": {}, "sample": {"-n 20000": "-n 500"}, "simulate": {"-n 400": "-n 10 --walkers 4 --interval 1"}, "evaluate": {" -o": " -n 500 -o"}}
+SHORTER = {
+    "train": {"--minutes 4": "--rounds 6"},
+    "sample": {"-n 20000": "-n 500"},
+    "simulate": {"-n 400": "-n 10 --walkers 4 --interval 1"},
+    "evaluate": {" -o": " -n 500 -o"},
+}
 
 
 def blocks() -> Iterator[tuple[str, str]]:
@@ -29,7 +34,7 @@ def blocks() -> Iterator[tuple[str, str]]:
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory in which training is a matter of seconds."""
-    monkeypatch.setitem(PRESETS, "quick", TINY)
+    monkeypatch.setattr(importlib.import_module("boltzgen.cli.train"), "Settings", lambda rounds: TINY)
     monkeypatch.setattr("boltzgen.train.run._N_VALIDATION", 2048)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -74,7 +79,7 @@ def test_every_block_of_the_page_runs(small: Path) -> None:
 def test_a_run_finds_its_system_wherever_both_have_moved(small: Path, capfd: pytest.CaptureFixture[str]) -> None:
     glycine = DATA / "peptides" / "ace_gly_nme.pdb"
     run(f"boltzgen prepare {glycine} --forcefield amber99sbildn.xml --constraints HBonds -o work/systems/gly --temperature 500")
-    run("boltzgen train work/systems/gly -o work/runs/first --preset quick")
+    run("boltzgen train work/systems/gly -o work/runs/first --rounds 6")
     assert json.loads(Path("work/runs/first/summary.json").read_text())["system"] == str(small / "work/systems/gly")
     run("boltzgen sample work/runs/first -n 500 -o a.h5")
     run("boltzgen analyze a.h5 -o report")

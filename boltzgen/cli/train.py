@@ -2,14 +2,14 @@
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 
 from boltzgen.cli.common import Device, Seed, SystemName, check_device, print_fields, progress, warn
-from boltzgen.train.settings import PRESETS
+from boltzgen.train.settings import Settings
 
 if TYPE_CHECKING:
     from boltzgen.train.progress import Progress
@@ -22,7 +22,8 @@ def train(
     data: Annotated[Path | None, typer.Option(help="Train on this trajectory or samples file, sampled at the system's temperature.")] = None,
     topology: Annotated[Path | None, typer.Option(help="PDB file of the trajectory's atoms, where its format holds none.")] = None,
     mixed: Annotated[bool, typer.Option("--mixed", help="Train on data and energies together.")] = False,
-    preset: Annotated[Literal["full", "quick"] | None, typer.Option(help="How long to train: full (the default) or quick, minutes.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Train for about so long on this machine (default: 8e6 energies).")] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, help="Train for so many rounds, each of 50 steps of 1024 energies (default: 160).")] = None,
     seed: Seed = 0,
     device: Device = "cpu",
 ) -> None:
@@ -31,6 +32,8 @@ def train(
     from boltzgen.train import run
 
     check_device(device)
+    if minutes is not None and rounds is not None:
+        raise ValueError("--minutes and --rounds both say how long to train; give one of them")
     molecule = System.load(system)
     folder = output or Path("runs") / molecule.name
     try:
@@ -42,7 +45,8 @@ def train(
                 seed=seed,
                 resume=resume,
                 device=device,
-                settings=PRESETS[preset] if preset else None,
+                settings=None if rounds is None else Settings(rounds=rounds),
+                minutes=minutes,
                 data=data,
                 topology=topology,
                 mixed=mixed,

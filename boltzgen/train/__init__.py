@@ -1,1 +1,1 @@
-"""Training: objectives, annealing, and the loop that a run goes through."""
+"""Training: objectives, cooling, and the loop that a run goes through."""

@@ -10,7 +10,6 @@ from torch import Tensor
 from boltzgen.generator import CHECKPOINT, BoltzmannGenerator, read_tensors, write_atomically
 from boltzgen.system import System
 from boltzgen.train.optimizer import MatrixOptimizer
-from boltzgen.train.replay import Replay, Round
 from boltzgen.train.settings import Settings
 from boltzgen.train.trainer import TrainingState
 
@@ -20,19 +19,12 @@ _SCALARS = ("stage", "stage_round", "round_index", "temperature", "seconds")
 
 
 def save_state(folder: Path, state: TrainingState, settings: Settings, n_energy_evaluations: int) -> None:
-    """Write the run's state, its newest replay round, the checkpoint (of the averaged parameters where there are any) and the metrics.
-
-    The state file is written last but one and names the replay files it needs: a crash at any moment leaves the previous round's state usable.
-    """
-    present = {f"round_{state.round_index - len(state.replay.rounds) + k:04d}.safetensors": r for k, r in enumerate(state.replay.rounds)}
-    for name, drawn in present.items():
-        if not (folder / name).exists():
-            write_atomically(folder / name, save(drawn.tensors(), metadata={"boltzgen": "{}"}))
+    """Write the checkpoint (of the averaged parameters where there are any), the metrics, and last the run's state: a crash at any moment leaves the
+    previous round's state usable."""
     metadata: dict[str, Any] = {name: getattr(state, name) for name in _SCALARS}
     metadata |= {
         "settings": settings.as_dict(),
         "n_energy_evaluations": n_energy_evaluations,
-        "replay": list(present),
         "metrics": state.metrics,
         "has_hot": state.hot is not None,
         "fingerprint": state.generator.fingerprint,
@@ -48,9 +40,6 @@ def save_state(folder: Path, state: TrainingState, settings: Settings, n_energy_
     write_atomically(folder / METRICS, "".join(json.dumps(m) + "\n" for m in state.metrics).encode())
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
     write_atomically(folder / STATE, save(tensors, metadata={"boltzgen": json.dumps(metadata)}))
-    for old in folder.glob("round_*.safetensors"):
-        if old.name not in present:
-            old.unlink()
 
 
 def load_state(folder: Path, system: System, device: str) -> tuple[TrainingState, Settings, int]:
@@ -69,13 +58,10 @@ def load_state(folder: Path, system: System, device: str) -> tuple[TrainingState
     tensors = {k: v.to(device) for k, v in tensors.items()}
     generator.flow.load_state_dict(_under(tensors, "flow."))
     settings = Settings.from_dict(metadata["settings"])
-    optimizer = MatrixOptimizer(generator.flow, settings.warmup_rate)
+    optimizer = MatrixOptimizer(generator.flow, settings.rate)
     optimizer.restore(_under(tensors, "optimizer."))
-    replay = Replay(settings.replay)
-    for name in metadata["replay"]:
-        replay.rounds.append(Round(**{k: v.to(device) for k, v in read_tensors(folder / name)[1].items()}))
     average, best = _under(tensors, "average."), _under(tensors, "best.")
-    state = TrainingState(generator, optimizer, replay, average=average, best=best, metrics=metadata["metrics"])
+    state = TrainingState(generator, optimizer, average=average, best=best, metrics=metadata["metrics"])
     for name in _SCALARS:
         setattr(state, name, metadata[name])
     if metadata["has_hot"]:

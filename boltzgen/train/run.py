@@ -1,5 +1,6 @@
 """A training run from a system to a checkpoint, in a folder from which it can go on."""
 
+import dataclasses
 import json
 import os
 import platform
@@ -21,6 +22,7 @@ from boltzgen.train.checkpoint import STATE, load_state, save_state
 from boltzgen.train.data import DATA, Data, read_data
 from boltzgen.train.progress import Progress
 from boltzgen.train.settings import Settings
+from boltzgen.train.timing import rounds_in
 from boltzgen.train.trainer import Trainer, start
 from boltzgen.trajectory import iter_frames
 
@@ -38,6 +40,7 @@ def train(
     device: str = "cpu",
     progress: Callable[[Progress], None] | None = None,
     settings: Settings | None = None,
+    minutes: float | None = None,
     data: str | os.PathLike[str] | None = None,
     topology: str | os.PathLike[str] | None = None,
     mixed: bool = False,
@@ -50,6 +53,8 @@ def train(
 
     Args:
         settings: by default `Settings()`; a resumed run keeps its own.
+        minutes: train on energies for as many rounds as this machine should finish in so long, the data before and the validation after included,
+            instead of the settings' number. The rounds are counted out once, from the speed of a few steps, and kept in the run's settings.
         data: trajectory or samples file of the target at the system's temperature, see `read_data`: maximum likelihood on it replaces the training
             from energies. A resumed run keeps its own, a copy of which lies in its folder.
         topology: of `data`, where its format holds none.
@@ -66,7 +71,13 @@ def train(
     if resume and data is not None:
         raise ValueError("a resumed run goes on with the data that it was started with; leave out --data, --topology and --mixed")
     if resume and settings is not None:
-        raise ValueError("a resumed run goes on with the settings that it was started with; leave out --preset")
+        raise ValueError("a resumed run goes on with the settings that it was started with; leave out --rounds")
+    if resume and minutes is not None:
+        raise ValueError("a resumed run goes on with the number of rounds that it was started with; leave out --minutes")
+    if minutes is not None and not minutes > 0:
+        raise ValueError(f"expected a positive number of minutes, got {minutes}")
+    if minutes is not None and data is not None and not mixed:
+        raise ValueError("training on data alone ends when the likelihood of the frames held out does; leave out --minutes, or add --mixed")
     energy = CountedEnergy(energy_for(system))
     samples = None
     if data is not None:
@@ -82,12 +93,17 @@ def train(
         settings = settings or Settings()
         began = time.perf_counter()
         # The reference minimum and its Hessian are found on the CPU, in float64, whatever the device.
-        first = settings.start_temperature if data is None else system.temperature
+        first = settings.start(system.temperature) if data is None else system.temperature
         generator = BoltzmannGenerator.for_system(system, energy, seed=seed, temperature=first, **options)
         if data is not None:
             samples = read_data(data, system, generator.coordinates, topology=topology, energy=energy if mixed else None)
             samples.save(folder)
-        state = start(generator.to(device), settings, stage="warmup" if samples is None else "data")
+        generator.to(device)
+        if minutes is not None:
+            spent = time.perf_counter() - began
+            rounds = rounds_in(60 * minutes - spent, generator, energy, settings, validation=_N_VALIDATION, data=samples is not None)
+            settings = dataclasses.replace(settings, rounds=rounds)
+        state = start(generator, settings, stage="energies" if samples is None else "data")
         state.seconds = time.perf_counter() - began
     samples = None if samples is None else samples.to(device)
     trainer = Trainer(energy.to(device), system.temperature, settings, seed=state.generator.seed, data=samples, progress=progress)

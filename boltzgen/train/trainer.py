@@ -17,18 +17,16 @@ from boltzgen.energy.base import CountedEnergy
 from boltzgen.flow.flow import Flow, HierarchicalFlow
 from boltzgen.generator import BoltzmannGenerator, random_stream
 from boltzgen.reweighting import effective_sample_size, log_z, sampling_efficiency
-from boltzgen.train.annealing import draw_round, draw_torsions, next_temperature, trust_region_temperature
 from boltzgen.train.data import Data
-from boltzgen.train.objectives import forward_kl, hierarchical_kl, log_dispersion, reverse_kl
+from boltzgen.train.objectives import forward_kl, hierarchical_kl, log_dispersion
 from boltzgen.train.optimizer import MatrixOptimizer
-from boltzgen.train.progress import Progress, fraction_done, share_cooled
-from boltzgen.train.replay import Batches, Replay, Round
+from boltzgen.train.progress import Progress, fraction_done
 from boltzgen.train.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-#: Draws whose energies are computed together.
-_DRAW_BATCH = 8192
+#: Frames whose densities are computed together.
+_BATCH = 8192
 
 
 @dataclass
@@ -36,9 +34,9 @@ class TrainingState:
     """Everything that a run needs to go on, saved after each round.
 
     Attributes:
-        stage: "warmup", "anneal" (or "data" in place of both), "final" or "done"; `stage_round` counts within it and `round_index` over the run.
-        temperature: K at which the flow is trained now.
-        average: exponential average of the flow's parameters, empty before the refinement; in training on data too.
+        stage: "data", "energies" or "done"; `stage_round` counts within it and `round_index` over the run.
+        temperature: K at which the flow was trained last.
+        average: exponential average of the flow's parameters, empty before the first step of a stage.
         best: the average after the round of the best likelihood of the frames held out, empty where there is no data.
         hot: the torsions' flow as it was at the hot temperature, or None.
         metrics: one record for each round.
@@ -46,8 +44,7 @@ class TrainingState:
 
     generator: BoltzmannGenerator
     optimizer: MatrixOptimizer
-    replay: Replay
-    stage: str = "warmup"
+    stage: str = "energies"
     stage_round: int = 0
     round_index: int = 0
     temperature: float = 0.0
@@ -76,10 +73,19 @@ class TrainingState:
         self.hot = copy.deepcopy(self.generator.flow.leading).requires_grad_(False)
 
 
-def start(generator: BoltzmannGenerator, settings: Settings, *, stage: str = "warmup") -> TrainingState:
-    """The state before the first round, at the temperature of the generator: "warmup" to train from energies, "data" to begin with data."""
-    optimizer = MatrixOptimizer(generator.flow, settings.warmup_rate)
-    return TrainingState(generator, optimizer, Replay(settings.replay), stage, temperature=generator.temperature)
+def start(generator: BoltzmannGenerator, settings: Settings, *, stage: str = "energies") -> TrainingState:
+    """The state before the first round, at the temperature of the generator: "energies", or "data" to begin with data."""
+    return TrainingState(generator, MatrixOptimizer(generator.flow, settings.rate), stage, temperature=generator.temperature)
+
+
+@torch.no_grad()
+def draw_torsions(flow: HierarchicalFlow, hot: Flow | None, n_own: int, n: int, *, generator: torch.Generator) -> Tensor:
+    """Torsions (n, n_leading), the first n_own of them from the flow, the others from a hotter one."""
+    torsions = [flow.leading.sample((n_own,), generator=generator)] if n_own else []
+    if n > n_own:
+        assert hot is not None
+        torsions.append(hot.sample((n - n_own,), generator=generator))
+    return torch.cat(torsions)
 
 
 class Trainer:
@@ -110,14 +116,7 @@ class Trainer:
         began = time.perf_counter()
         stream = random_stream(state.generator.device, self.seed, state.round_index)
         record: dict[str, Any] = {"round": state.round_index, "stage": state.stage}
-        if state.stage == "warmup":
-            record |= self._warmup(state, stream, began)
-        elif state.stage == "data":
-            record |= self._on_data(state, stream, began)
-        elif state.stage == "anneal":
-            record |= self._anneal(state, stream, began)
-        else:
-            record |= self._refine(state, stream, began)
+        record |= self._on_data(state, stream, began) if state.stage == "data" else self._on_energies(state, stream, began)
         if self.held_out is not None:
             record |= {"held_out_nll": self._held_out_nll(state)}
         state.generator.temperature = state.temperature
@@ -133,71 +132,46 @@ class Trainer:
         s = self.settings
         state.stage_round += 1
         following = state.stage
-        if state.stage == "warmup" and state.stage_round == s.warmup_rounds:
-            following = "anneal"
-        elif state.stage == "data" and (state.stage_round == s.data_rounds or self._is_stale(state)):
+        if state.stage == "data" and (state.stage_round == s.data_rounds or self._is_stale(state)):
             state.generator.flow.load_state_dict(state.best)
             state.average = {}
-            following = "final" if self.mixed else "done"
-        elif state.stage == "anneal" and state.temperature <= self.target:
-            state.replay.rounds.clear()  # draws to come are trained on once, and none of these any more
-            following = "final"
-        elif state.stage == "final" and state.stage_round == s.final_rounds:
+            following = "energies" if self.mixed else "done"
+        elif state.stage == "energies" and state.stage_round == s.rounds:
             following = "done"
         if following != state.stage:
             state.stage, state.stage_round = following, 0
 
-    def _warmup(self, state: TrainingState, stream: torch.Generator, began: float) -> dict[str, Any]:
-        s = self.settings
-        target = PullbackEnergy(self.energy.at(state.temperature), state.generator.coordinates)
-        losses, skipped, log_w = [], 0, torch.empty(0)
-        for step in range(s.warmup_steps):
-            done = (state.stage_round * s.warmup_steps + step) / (s.warmup_rounds * s.warmup_steps)
-            state.optimizer.set_rate(s.warmup_rate * _cosine(done, floor=0.1))
-            loss, log_w = reverse_kl(state.generator.flow, target, s.warmup_batch, cap=s.warmup_cap, generator=stream)
-            skipped += not self._step(state, loss)
-            losses.append(float(loss.detach()))
-            self._report(state, losses[-1], sampling_efficiency(log_w), step / s.warmup_steps, began)
-        return {"loss": sum(losses) / len(losses), "skipped_steps": skipped, "efficiency": sampling_efficiency(log_w)}
+    def temperature(self, start: float, step: int) -> float:
+        """The temperature [K] of a step of the stage "energies" in a run that started at another one: the target's from the end of the cooling on."""
+        cooled = step / (self.settings.cooling * self.settings.rounds * self.settings.steps) if self.settings.cooling > 0 else 1.0
+        return start * (self.target / start) ** min(cooled, 1.0)
 
-    def _anneal(self, state: TrainingState, stream: torch.Generator, began: float) -> dict[str, Any]:
-        """Draw, choose the temperature, and train on the replayed draws reweighted to it."""
+    def _rate(self, step: int) -> float:
+        s = self.settings
+        done = step / (s.rounds * s.steps)
+        falling = _cosine((done - s.hold) / (1 - s.hold)) if done > s.hold else 1.0
+        return s.rate * min((step + 1) / s.warmup, 1.0) * falling
+
+    def _on_energies(self, state: TrainingState, stream: torch.Generator, began: float) -> dict[str, Any]:
+        """Train on fresh draws; the record is of the flow's own at the round's last temperature, each weighted by the parameters that made it."""
         s, flow = self.settings, state.generator.flow
-        target = PullbackEnergy(self.energy.at(state.temperature), state.generator.coordinates)
-        drawn, n_own = draw_round(flow, target, s.round_samples, hot=state.hot, share=s.hot_share, batch=_DRAW_BATCH, generator=stream)
-        state.replay.rounds.append(drawn)
-        record = _diagnose(drawn.log_w(state.temperature)[:n_own]) | {"mixture_efficiency": sampling_efficiency(drawn.log_w(state.temperature))}
-        state.temperature = self._next_temperature(drawn, state.temperature)
-        if state.hot is None and state.temperature <= s.hot_temperature:
-            state.set_hot()
-        batches = state.replay.draw_batches(s.anneal_steps, s.anneal_batch, state.temperature, spread=s.spread, boost=s.boost, generator=stream)
+        start = self.target if self.data is not None else s.start(self.target)
+        n_data = int(s.data_share * s.batch) if self.mixed else 0
+        n = s.batch - n_data
+        data = list(zip(*self._data_batches(s.steps, n_data, stream), strict=True)) if n_data else []
         losses, skipped = [], 0
-        for step, (y, u, weight) in enumerate(zip(*batches, strict=True)):
-            state.optimizer.set_rate(s.anneal_rate * _cosine(step / s.anneal_steps, floor=0.1))
-            log_q = flow.log_prob(y)
-            loss = s.kl_weight * forward_kl(log_q, weight) + log_dispersion(log_q, u)
-            skipped += not self._step(state, loss)
-            losses.append(float(loss.detach()))
-            self._report(state, losses[-1], record["efficiency"], step / s.anneal_steps, began)
-        return record | {"loss": sum(losses) / len(losses), "skipped_steps": skipped}
-
-    def _next_temperature(self, drawn: Round, present: float) -> float:
-        s = self.settings
-        if s.annealing == "trust_region":
-            return trust_region_temperature(drawn, present, self.target, trust=s.trust, entropy=s.entropy)
-        return next_temperature(drawn, present, self.target, keep=s.keep, at_most=s.at_most)
-
-    def _refine(self, state: TrainingState, stream: torch.Generator, began: float) -> dict[str, Any]:
-        """Train on fresh draws at the target; the record is of the flow's own, each weighted by the parameters that made it."""
-        s, flow = self.settings, state.generator.flow
-        target = PullbackEnergy(self.energy.at(state.temperature), state.generator.coordinates)
-        n_data = int(s.data_share * s.final_batch) if self.mixed else 0
-        n = s.final_batch - n_data
-        n_own = n - (0 if state.hot is None else int(s.hot_share * n))
-        data = list(zip(*self._data_batches(s.final_steps, n_data, stream), strict=True)) if n_data else []
-        losses, skipped, weights = [], 0, []
-        for step in range(s.final_steps):
-            state.optimizer.set_rate(s.final_rate * _cosine((state.stage_round * s.final_steps + step) / (s.final_rounds * s.final_steps)))
+        weights: list[Tensor] = []
+        for step in range(s.steps):
+            whole = state.stage_round * s.steps + step
+            temperature = self.temperature(start, whole)
+            if temperature != state.temperature:
+                weights.clear()
+            state.temperature = temperature
+            if state.hot is None and self.target < temperature <= s.hot_temperature:
+                state.set_hot()
+            state.optimizer.set_rate(self._rate(whole))
+            target = PullbackEnergy(self.energy.at(temperature), state.generator.coordinates)
+            n_own = n - (0 if state.hot is None else int(s.hot_share * n))
             torsions = draw_torsions(flow, state.hot, n_own, n, generator=stream)
             loss, log_q, u = hierarchical_kl(flow, target, torsions, generator=stream)
             weights.append(-(log_q.detach() + u)[:n_own])
@@ -212,7 +186,7 @@ class Trainer:
             skipped += not self._step(state, loss)
             _update_average(state.average, flow.state_dict(), s.average_decay)
             losses.append(float(loss.detach()))
-            self._report(state, losses[-1], sampling_efficiency(weights[-1]), step / s.final_steps, began)
+            self._report(state, losses[-1], sampling_efficiency(weights[-1]), (step + 1) / s.steps, began)
         return _diagnose(torch.cat(weights)) | {"loss": sum(losses) / len(losses), "skipped_steps": skipped}
 
     def _on_data(self, state: TrainingState, stream: torch.Generator, began: float) -> dict[str, Any]:
@@ -231,7 +205,7 @@ class Trainer:
             _update_average(state.average, flow.state_dict(), s.average_decay)
             losses.append(float(loss.detach()))
             likelihoods.append(float(likelihood.detach()))
-            self._report(state, losses[-1], math.nan, step / s.data_steps, began)
+            self._report(state, losses[-1], math.nan, (step + 1) / s.data_steps, began)
         assert self.data is not None
         nll = sum(likelihoods) / len(likelihoods) + _mean(self.data.log_det, self.data.weight)
         return {"loss": sum(losses) / len(losses), "nll": nll, "skipped_steps": skipped}
@@ -241,26 +215,31 @@ class Trainer:
         """Whether training goes on with energies after the data alone."""
         return self.data is not None and self.data.potential is not None
 
-    def _data_batches(self, n_batches: int, batch: int, stream: torch.Generator) -> Batches:
-        """Batches of training frames, each frame as often as any other, with u_y (NaN where energies are not known) and weights."""
+    def _data_batches(self, n_batches: int, batch: int, stream: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Batches of training frames, each frame as often as any other.
+
+        Returns:
+            y (n_batches, batch, n_dims), u_y (NaN where energies are not known) and weights, both (n_batches, batch).
+        """
         assert self.data is not None
         n = len(self.data)
         shuffled = [torch.randperm(n, generator=stream, device=stream.device) for _ in range(math.ceil(n_batches * batch / n))]
         index = torch.cat(shuffled)[: n_batches * batch]
         y, weight = self.data.y[index], self.data.weight[index]
         u = self.data.reduced(self.target)[index] if self.mixed else torch.full_like(weight, math.nan)
-        return Batches(*(t.unflatten(0, (n_batches, batch)).to(y.dtype) for t in (y, u, weight)))
+        y, u, weight = (t.unflatten(0, (n_batches, batch)).to(y.dtype) for t in (y, u, weight))
+        return y, u, weight
 
     @torch.no_grad()
     def _held_out_nll(self, state: TrainingState) -> float:
         """-log q(x) of the frames held out, weighted mean, under the averaged parameters."""
         assert self.held_out is not None
         with state.using(state.average) as flow:
-            log_q = torch.cat([flow.log_prob(y) for y in self.held_out.y.split(_DRAW_BATCH)])
+            log_q = torch.cat([flow.log_prob(y) for y in self.held_out.y.split(_BATCH)])
         return _mean(self.held_out.log_det - log_q.double(), self.held_out.weight)
 
     def _keep_best(self, state: TrainingState) -> None:
-        """Keep the averaged parameters if no earlier round on data alone held out better; in the refinement, always."""
+        """Keep the averaged parameters if no earlier round on data alone held out better; where energies are used, always."""
         found = [m["held_out_nll"] for m in state.metrics]
         if state.stage != "data" or len(found) == 1 or found[-1] < min(found[:-1]):
             state.best = {k: v.clone() for k, v in state.average.items()}
@@ -284,9 +263,8 @@ class Trainer:
         if self.progress is None:
             return
         s = self.settings
-        cooled = share_cooled(s.start_temperature, state.temperature, self.target)
         data = self.data is not None
-        fraction = fraction_done(s, state.stage, state.stage_round + part, cooled=cooled, data=data, energies=self.mixed or not data)
+        fraction = fraction_done(s, state.stage, state.stage_round + part, data=data, energies=self.mixed or not data)
         seconds = state.seconds + time.perf_counter() - began
         left = seconds * (1 - fraction) / fraction if fraction > 0 else math.inf
         self.progress(Progress(state.stage, fraction, loss, efficiency, state.temperature, self.energy.n_evaluations, seconds, left))
@@ -316,8 +294,8 @@ def _shrink_matrices(module: nn.Module, share: float) -> None:
             parameter.mul_(1 - share)
 
 
-def _cosine(done: float, floor: float = 0.0) -> float:
-    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+def _cosine(done: float) -> float:
+    return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
 
 @torch.no_grad()

@@ -1,11 +1,9 @@
 """A whole run in miniature: files, summary, interruption, resumption, wrong folders."""
 
-import dataclasses
 import json
 import signal
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +17,8 @@ from boltzgen.train.progress import Progress
 from boltzgen.train.run import SUMMARY, train
 from boltzgen.train.settings import Settings
 
-#: A run of six short rounds through every stage, with a hot flow from the first annealing round on.
-TINY = Settings(
-    warmup_rounds=2,
-    warmup_steps=3,
-    warmup_batch=64,
-    round_samples=1024,
-    hot_temperature=1000.0,
-    keep=0.02,
-    at_most=0.02,
-    replay=2,
-    anneal_steps=2,
-    anneal_batch=64,
-    final_rounds=2,
-    final_steps=3,
-    final_batch=64,
-)
+#: Six short rounds, the last three at the target, with a hot flow from the second one on.
+TINY = Settings(rounds=6, steps=3, batch=64, hot_temperature=1000.0)
 
 
 @pytest.fixture(autouse=True)
@@ -77,20 +61,21 @@ def test_a_run_leaves_its_files_and_counts_everything(system: System, whole: tup
     folder, summary = whole
     assert json.loads((folder / SUMMARY).read_text()) == summary
     rounds = timeless(folder)
-    assert [r["stage"] for r in rounds][:2] == ["warmup"] * 2
-    assert rounds[-1]["stage"] == "final"
+    assert {r["stage"] for r in rounds} == {"energies"}
     assert rounds[-1]["temperature"] == system.temperature
-    stages = Counter(r["stage"] for r in rounds)
     reference = rounds[0]["n_energy_evaluations"] - 3 * 64  # minimisation and Hessian, before the first round
     assert reference > 111
-    assert rounds[-1]["n_energy_evaluations"] == reference + 2 * 3 * 64 + stages["anneal"] * 1024 + 2 * 3 * 64
+    assert [r["n_energy_evaluations"] - reference for r in rounds] == [(k + 1) * 3 * 64 for k in range(6)]
+    for record in rounds:
+        assert 1 / (3 * 64) <= record["efficiency"] * (1 + 1e-9) <= 1 + 1e-9
+        assert {"loss", "log_z", "log_z_error", "skipped_steps", "fraction_outside_domain"} <= record.keys()
     assert summary["n_energy_evaluations"] == rounds[-1]["n_energy_evaluations"] + 4096  # two whole blocks of validation draws
     for key in ("seconds", "sampling_efficiency", "log_z", "seed", "versions", "hardware"):
         assert key in summary
     assert BoltzmannGenerator.load(folder, system).temperature == system.temperature
 
 
-@pytest.mark.parametrize("interrupted_at", [2, 5, 8, 11])
+@pytest.mark.parametrize("interrupted_at", [2, 5, 8, 17])
 def test_interrupted_and_resumed_is_the_same_run(system: System, whole: tuple[Path, dict[str, Any]], tmp_path: Path, interrupted_at: int) -> None:
     """At any step: what the interrupted round had done is repeated from its start, the rest goes on."""
     folder = tmp_path / "run"
@@ -135,7 +120,7 @@ def test_progress_rises(system: System, tmp_path: Path) -> None:
         train(system, tmp_path / "run", settings=TINY, progress=stop)
     fractions = [p.fraction for p in stop.seen]
     assert fractions == sorted(fractions)
-    assert 0 <= fractions[0] < fractions[-1] <= 1
+    assert fractions[-1] == pytest.approx(10 / 18)
     assert [p.n_energy_evaluations for p in stop.seen] == sorted(p.n_energy_evaluations for p in stop.seen)
 
 
@@ -156,18 +141,44 @@ def test_unknown_settings_are_named() -> None:
         Settings.from_dict({"learning_rte": 1.0})
 
 
-def test_the_folder_holds_what_is_needed_and_no_more(system: System, whole: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
-    """Draws to be replayed as long as there is annealing, and none after."""
-    assert (whole[0] / CHECKPOINT).is_file()
-    assert not list(whole[0].glob("*.partial")) + list(whole[0].glob("round_*.safetensors"))
+def test_the_folder_holds_what_is_needed_and_no_more(whole: tuple[Path, dict[str, Any]]) -> None:
+    assert {p.name for p in whole[0].iterdir()} == {CHECKPOINT, STATE, METRICS, SUMMARY}
     assert torch.isfinite(torch.tensor(whole[1]["log_z"]))
-    seen = StopAt(TINY.warmup_rounds * TINY.warmup_steps + 4 * TINY.anneal_steps + 1)
-    with pytest.raises(KeyboardInterrupt):
-        train(system, tmp_path / "run", settings=dataclasses.replace(TINY, keep=0.95), progress=seen)
-    assert seen.seen[-1].stage == "anneal"
-    assert len(list((tmp_path / "run").glob("round_*.safetensors"))) == TINY.replay
 
 
 def test_a_resumed_run_keeps_its_settings(system: System, whole: tuple[Path, dict[str, Any]]) -> None:
-    with pytest.raises(ValueError, match="leave out --preset"):
+    with pytest.raises(ValueError, match="leave out --rounds"):
         train(system, whole[0], resume=True, settings=TINY)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"minutes": 0.0}, "positive number of minutes, got 0.0"),
+        ({"minutes": float("nan")}, "positive number of minutes"),
+        ({"minutes": 1.0, "resume": True}, "leave out --minutes"),
+        ({"minutes": 1.0, "data": "md.xtc"}, "leave out --minutes, or add --mixed"),
+    ],
+)
+def test_minutes_that_make_no_sense(system: System, tmp_path: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        train(system, tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_minutes_become_rounds_of_the_run(system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted out once, with the time that preparation took off; the run's own settings hold them, also when it goes on."""
+    asked = {}
+
+    def two(seconds: float, generator: BoltzmannGenerator, energy: Any, settings: Settings, **options: Any) -> int:
+        asked.update(seconds=seconds, settings=settings, **options)
+        return 2
+
+    monkeypatch.setattr("boltzgen.train.run.rounds_in", two)
+    with pytest.raises(KeyboardInterrupt):
+        train(system, tmp_path, settings=TINY, minutes=1.5, progress=StopAt(5))
+    assert 30 < asked["seconds"] < 90
+    assert (asked["settings"], asked["validation"], asked["data"]) == (TINY, 3000, False)
+    summary = train(system, tmp_path, resume=True)
+    assert summary["settings"] == TINY.as_dict() | {"rounds": 2}
+    assert len(timeless(tmp_path)) == 2

@@ -27,9 +27,7 @@ from boltzgen.train.trainer import Trainer, TrainingState, start
 from boltzgen.transform import Transform
 from tests.train.test_run import StopAt, timeless
 
-TINY = Settings(
-    data_rounds=3, data_steps=3, data_batch=64, round_samples=1024, replay=2, final_rounds=2, final_steps=3, final_batch=64, data_rate=1e-4
-)
+TINY = Settings(data_rounds=3, data_steps=3, data_batch=64, rounds=2, steps=3, batch=64, data_rate=1e-4)
 
 
 @pytest.fixture(autouse=True)
@@ -161,7 +159,7 @@ def test_a_run_says_what_it_did(system: System, frames: Path, whole: tuple[bool,
     mixed, folder, summary = whole
     assert json.loads((folder / SUMMARY).read_text()) == summary
     rounds = timeless(folder)
-    assert [r["stage"] for r in rounds] == ["data"] * 3 + ["final"] * (2 * mixed)
+    assert [r["stage"] for r in rounds] == ["data"] * 3 + ["energies"] * (2 * mixed)
     assert all(r["temperature"] == system.temperature and math.isfinite(r["held_out_nll"]) for r in rounds)
     assert (summary["data"], summary["n_frames"], summary["n_frames_used"]) == (str(frames), 320, 300)
     assert summary["frames_dropped"] == {"other enantiomer": 20}
@@ -209,15 +207,15 @@ def test_interrupted_and_resumed_is_the_same_run(
     assert {k: v for k, v in summary.items() if k != "seconds"} == {k: v for k, v in expected.items() if k != "seconds"}
 
 
-def test_refinement_follows_data_only_where_there_are_energies(system: System, frames: Path, tmp_path: Path) -> None:
-    """The checkpoint, and the likelihood in the summary, are then those after the refinement."""
+def test_energies_follow_data_only_where_there_are_energies(system: System, frames: Path, tmp_path: Path) -> None:
+    """The checkpoint, and the likelihood in the summary, are then those after training on both."""
     for mixed in (False, True):
         folder, stop = tmp_path / str(mixed), StopAt(10**6)
         summary = train(system, folder, seed=5, settings=TINY, data=frames, mixed=mixed, progress=stop)
         rounds = timeless(folder)
-        assert [r["stage"] for r in rounds] == ["data"] * 3 + ["final"] * 2 * mixed
+        assert [r["stage"] for r in rounds] == ["data"] * 3 + ["energies"] * 2 * mixed
         fractions = [p.fraction for p in stop.seen]
-        assert fractions == sorted(fractions) and 0.5 < fractions[-1] < 1
+        assert fractions == sorted(fractions) and fractions[-1] == pytest.approx(1)
         kept = rounds[-1]["held_out_nll"] if mixed else min(r["held_out_nll"] for r in rounds)
         assert summary["held_out_nll"] == kept
         held = Data.load(folder).split()[1]
@@ -241,7 +239,7 @@ def test_data_of_an_abandoned_run_is_not_taken_up(system: System, frames: Path, 
         train(system, tmp_path, settings=TINY, data=frames, progress=StopAt(1))
     assert (tmp_path / DATA).exists()
     assert not (tmp_path / STATE).exists()
-    settings = Settings(warmup_rounds=1, warmup_steps=1, warmup_batch=16, round_samples=64)
+    settings = Settings(rounds=2, steps=1, batch=16)
     with pytest.raises(KeyboardInterrupt):
         train(system, tmp_path, settings=settings, progress=StopAt(2))
     assert not (tmp_path / DATA).exists()

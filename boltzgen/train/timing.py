@@ -1,0 +1,43 @@
+"""How many rounds of training fit into a time."""
+
+import copy
+import dataclasses
+import time
+
+import torch
+
+from boltzgen.energy.base import CountedEnergy
+from boltzgen.generator import BLOCK, BoltzmannGenerator
+from boltzgen.train.settings import Settings
+from boltzgen.train.trainer import Trainer, start
+
+#: Steps that are timed, after one that is not.
+_STEPS = 5
+
+
+def rounds_in(seconds: float, generator: BoltzmannGenerator, energy: CountedEnergy, settings: Settings, *, validation: int, data: bool) -> int:
+    """Rounds of training on energies that this machine should finish in so many seconds with `validation` draws after them: at least one.
+
+    A copy of the generator takes a few steps, whose energies are counted as any others. Training on data, in steps of half the work, is
+    taken off where there is any.
+    """
+    device = generator.device
+    moved = energy.to(device)
+    began = time.perf_counter()
+    for _ in generator.sample_chunks(BLOCK, moved):
+        pass
+    drawing = (time.perf_counter() - began) * validation / BLOCK
+    probe = copy.deepcopy(generator)
+    state = start(probe, dataclasses.replace(settings, rounds=2))
+    for steps in (1, _STEPS):
+        began = _now(device)
+        Trainer(moved, settings.start_temperature, dataclasses.replace(settings, rounds=3, steps=steps), seed=0).run_round(state)
+    step = (_now(device) - began) / _STEPS
+    before = 0.5 * step * settings.data_rounds * settings.data_steps * settings.data_batch / settings.batch if data else 0.0
+    return max(1, int((seconds - drawing - before - (_STEPS + 1) * step) / (step * settings.steps)))
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()

@@ -1,0 +1,123 @@
+"""Training on energies: the schedule of temperatures and rates, whose torsions are trained on, and what a step does to a trained generator."""
+
+import copy
+import itertools
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from boltzgen.energy.base import CountedEnergy
+from boltzgen.energy.choose import energy_for
+from boltzgen.generator import BLOCK, BoltzmannGenerator
+from boltzgen.system import System
+from boltzgen.train import timing
+from boltzgen.train.settings import Settings
+from boltzgen.train.trainer import Trainer, draw_torsions, start
+
+
+@pytest.fixture(scope="module")
+def system() -> System:
+    return System.load("alanine_dipeptide")
+
+
+@pytest.fixture
+def shipped(system: System) -> BoltzmannGenerator:
+    return BoltzmannGenerator.load(system.folder, system)
+
+
+def trainer(system: System, settings: Settings) -> Trainer:
+    return Trainer(CountedEnergy(energy_for(system)), system.temperature, settings, seed=1)
+
+
+def test_the_temperature_falls_by_one_factor_in_each_step_then_stays(system: System) -> None:
+    work = trainer(system, Settings(rounds=4, steps=10, cooling=0.5))
+    found = [work.temperature(1200.0, step) for step in range(40)]
+    assert found[0] == 1200.0
+    assert found[10] == pytest.approx(math.sqrt(1200.0 * 300.0))
+    assert [b / a for a, b in itertools.pairwise(found[:21])] == pytest.approx([0.25 ** (1 / 20)] * 20)
+    assert found[20:] == [300.0] * 20
+    assert trainer(system, Settings(cooling=0.0)).temperature(1200.0, 0) == 300.0
+    assert Settings().start(300.0) == 1200.0
+    assert Settings().start(1500.0) == 1500.0
+
+
+def test_the_rate_rises_holds_and_falls_to_zero(system: System) -> None:
+    work = trainer(system, Settings(rounds=10, steps=10, rate=0.5, warmup=5, hold=0.4))
+    found = [work._rate(step) for step in range(101)]
+    assert found[:5] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
+    assert found[5:41] == [0.5] * 36
+    assert found[70] == pytest.approx(0.25)
+    assert all(b < a for a, b in itertools.pairwise(found[40:]))
+    assert found[100] == pytest.approx(0)
+
+
+@torch.no_grad()
+def test_torsions_come_from_both_flows(shipped: BoltzmannGenerator) -> None:
+    """The first ones from the flow, the others from the hotter one: for draws of q and another density p, E[p / q] = 1."""
+    flow = shipped.flow.double()
+    hot = copy.deepcopy(flow.leading)
+    for k, p in enumerate(flow.leading.parameters()):
+        p += 0.02 * torch.randn(p.shape, generator=torch.Generator().manual_seed(k))
+    n, n_own = 20_000, 12_000
+    t = draw_torsions(flow, hot, n_own, n, generator=torch.Generator().manual_seed(5))
+    ratio = torch.exp(hot.log_prob(t) - flow.leading.log_prob(t))
+    assert t.shape == (n, flow.n_leading)
+    for part in (ratio[:n_own], 1 / ratio[n_own:]):
+        assert part.std() > 0.05  # the two differ, so that the next line says something
+        assert abs(float(part.mean()) - 1) < 4 * float(part.std()) / math.sqrt(len(part))
+    assert abs(float(ratio[n_own:].mean()) - 1) > 6 * float(ratio[n_own:].std()) / math.sqrt(n - n_own)
+    assert draw_torsions(flow, None, n, n, generator=torch.Generator().manual_seed(5)).shape == (n, flow.n_leading)
+
+
+def test_training_a_trained_generator(system: System, shipped: BoltzmannGenerator) -> None:
+    """Its loss is -log Z plus a small KL; the average follows the parameters; at a rate of zero they stay."""
+    before = [p.detach().clone() for p in shipped.flow.parameters()]
+    for rate in (0.0, 1e-4):
+        settings = Settings(rounds=1, steps=3, batch=256, rate=rate, cooling=0.0)
+        state = start(shipped, settings)
+        trainer(system, settings).run_round(state)
+        (record,) = state.metrics
+        assert state.stage == "done"
+        assert record["skipped_steps"] == 0
+        assert record["efficiency"] > 0.7
+        # The mean of log q(r | t) + u lacks the torsions' entropy, a few nats.
+        assert -1.0 < record["loss"] + record["log_z"] < 8.0
+        moved = [not torch.equal(a, b) for a, b in zip(before, shipped.flow.parameters(), strict=True)]
+        assert any(moved) == (rate > 0)
+        averaged = torch.cat([state.average[k].flatten() for k, _ in shipped.flow.named_parameters()])
+        present = torch.cat([p.detach().flatten() for p in shipped.flow.parameters()])
+        assert (averaged - present).abs().max() <= 10 * rate
+        assert torch.equal(averaged, present) == (rate == 0)
+
+
+def test_the_hot_flow_is_kept_on_the_way_down(system: System, shipped: BoltzmannGenerator) -> None:
+    """From the first step below the hot temperature on, and never for a target above it."""
+    settings = Settings(rounds=4, steps=1, batch=32, cooling=1.0, hot_temperature=650.0)
+    work, state = trainer(system, settings), start(shipped, settings)
+    seen = []
+    while state.stage != "done":
+        work.run_round(state)
+        seen.append((round(state.temperature), state.hot is not None))
+    assert seen == [(1200, False), (849, False), (600, True), (424, True)]
+    warm = Trainer(CountedEnergy(energy_for(system)), 700.0, settings, seed=1)
+    state = start(shipped, settings)
+    while state.stage != "done":
+        warm.run_round(state)
+    assert state.hot is None
+
+
+def test_rounds_that_fit_into_a_time(system: System, shipped: BoltzmannGenerator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock on which everything that is timed takes one second: a block of draws, and five steps."""
+    ticks = itertools.count()
+    monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: float(next(ticks))))
+    energy, settings = CountedEnergy(energy_for(system)), Settings(steps=50, batch=64, data_rounds=2, data_steps=100, data_batch=64)
+    before = [p.detach().clone() for p in shipped.flow.parameters()]
+    found = timing.rounds_in(1000.0, shipped, energy, settings, validation=100 * BLOCK, data=False)
+    assert found == int((1000 - 100 - 6 * 0.2) / (50 * 0.2))
+    assert energy.n_evaluations == BLOCK + 6 * 64
+    with_data = timing.rounds_in(1000.0, shipped, energy, settings, validation=100 * BLOCK, data=True)
+    assert with_data == int((1000 - 100 - 6 * 0.2 - 0.5 * 200 * 0.2) / (50 * 0.2))
+    assert timing.rounds_in(1.0, shipped, energy, settings, validation=100 * BLOCK, data=False) == 1
+    assert all(torch.equal(a, b) for a, b in zip(before, shipped.flow.parameters(), strict=True))
