@@ -27,7 +27,7 @@ class Settings:
 
     start_temperature: float = 1200.0
     cooling: float = 0.5
-    hot_temperature: float = 600.0
+    hot_temperature: float = 1000.0
     hot_share: float = 0.3
     rounds: int = 160
     steps: int = 50
