@@ -141,3 +141,22 @@ def test_molecule_bases_benchmark(tmp_path: Path) -> None:
     assert uniform["acceptance_rate"] is None and 0 < resampled["acceptance_rate"] < 1
     again = subprocess.run(command, capture_output=True, text=True, check=True)
     assert again.stdout.splitlines() == first.stdout.splitlines()[-4:]
+
+
+def test_molecules_benchmark(tmp_path: Path) -> None:
+    """Finished molecules make the tables, and the exponent of what grows as a power of the atoms is found."""
+    state = {"name": "g+", "population": 0.5, "low": 0.4, "high": 0.6, "is_upper_bound": False}
+    rare = {"name": "t", "population": 0.001, "low": 0.0, "high": 0.003, "is_upper_bound": True}
+    for name, atoms in (("ALA", 20), ("LYS", 40)):
+        result = {"molecule": name, "atoms": atoms, "circles": 4, "narrow": 50, "n_parameters": atoms**2, "energies": 1e5, "minutes": 4.0}
+        result |= {"efficiency": 0.5, "clipped": 0.6, "effective": 500.0, "untrained": 2.0, "not_finite": 0, "seconds_per_10000": 0.1 * atoms}
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "result.json").write_text(json.dumps(result | {"rotamers": {"chi1": [state, rare]}}))
+    command = [sys.executable, BENCHMARK.with_name("molecules.py"), tmp_path, "--molecules", "ALA", "LYS"]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert lines[2] == "| ALA | 20 | 4 | 50 | 400 | 1.00e+05 | 4.0 | 50.0 | 60.0 | 500 | 2.0 | 0 | 2.00 |"
+    assert lines[-4].endswith("| chi1 | g+ 50 (40 to 60), t < 0.3 |")
+    assert lines[-2:] == [
+        "median efficiency 50.0 %, of 2 molecules",
+        "n_parameters grows with atoms to the power 2.00, seconds_per_10000 grows with atoms to the power 1.00",
+    ]

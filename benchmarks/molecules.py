@@ -1,0 +1,166 @@
+"""From a sequence to populations for many molecules, by the command line alone: what a few minutes of training give, and how cost grows.
+
+    python benchmarks/molecules.py FOLDER [--molecules NAME ...] [--minutes 4] [--seed 0] [-n 100000] [--quick]
+
+For each molecule (by default the 20 capped amino acids and a hexapeptide, see `SEQUENCES`): `boltzgen prepare --sequence`, `boltzgen train
+--minutes`, `boltzgen sample` and `boltzgen analyze` in FOLDER/NAME, with nothing set by hand. Finished ones are not repeated, so that several
+processes can share the work by `--molecules`. A line for each is printed: atoms, coordinates, parameters, energies and minutes of the whole run
+(validation included), unclipped and clipped efficiency of n draws, their effective number and that of as many draws of the untrained generator (the
+harmonic approximation with uniform torsions), draws that are not finite, seconds for 10,000 draws with their energies. Then every chi torsion's
+populations with 95 % intervals, the median efficiency, and the exponents of growth: slopes of least squares of log quantity against log atoms.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from boltzgen.energy.base import CountedEnergy
+from boltzgen.energy.choose import energy_for
+from boltzgen.generator import BoltzmannGenerator
+from boltzgen.samples import read_samples
+from boltzgen.system import System
+
+FORCEFIELD = ["--forcefield", "amber99sbildn.xml", "--forcefield", "amber99_obc.xml", "--constraints", "HBonds"]
+AMINO_ACIDS = [
+    "ALA",
+    "ARG",
+    "ASN",
+    "ASP",
+    "CYS",
+    "GLN",
+    "GLU",
+    "GLY",
+    "HIS",
+    "ILE",
+    "LEU",
+    "LYS",
+    "MET",
+    "PHE",
+    "PRO",
+    "SER",
+    "THR",
+    "TRP",
+    "TYR",
+    "VAL",
+]
+SEQUENCES = {name: f"ACE {name} NME" for name in AMINO_ACIDS} | {"hexapeptide": "ACE GLY SER LEU ASP LYS NME"}
+#: Quantities whose growth with the number of atoms is fitted.
+GROWING = ("n_parameters", "seconds_per_10000")
+
+
+def boltzgen(*arguments: object) -> str:
+    """The output of one command."""
+    command = [sys.executable, "-m", "boltzgen.cli", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"boltzgen {' '.join(map(str, arguments))}: {done.stderr}")
+    return done.stdout
+
+
+def untrained(system: System, n: int) -> float:
+    """The effective number of n draws."""
+    energy = energy_for(system)
+    generator = BoltzmannGenerator.for_system(system, CountedEnergy(energy))
+    return float(generator.sample(n, energy).effective_sample_size)
+
+
+def run(folder: Path, name: str, options: argparse.Namespace) -> None:
+    """Everything for one molecule, unless that is done."""
+    place = folder / name
+    if (place / "result.json").exists():
+        return
+    place.mkdir(parents=True, exist_ok=True)
+    if not (place / "system").exists():
+        prepared = json.loads(boltzgen("prepare", "--sequence", SEQUENCES[name], *FORCEFIELD, "-o", place / "system", "--json"))
+        (place / "prepared.json").write_text(json.dumps(prepared))
+    if not (place / "run" / "summary.json").exists():
+        resume = (place / "run" / "state.safetensors").exists()
+        length = ["--rounds", 1] if options.quick else ["--minutes", options.minutes]
+        boltzgen("train", place / "system", "-o", place / "run", *(["--resume"] if resume else ["--seed", options.seed, *length]))
+    drawn = json.loads(boltzgen("sample", place / "run", "-n", options.n, "-o", place / "samples.h5", "--json"))
+    report = json.loads(boltzgen("analyze", place / "samples.h5", "-o", place / "report", "--json"))
+    system = System.load(place / "system")
+    generator = BoltzmannGenerator.load(place / "run", system)
+    summary = json.loads((place / "run" / "summary.json").read_text())
+    samples = read_samples(place / "samples.h5")
+    result = {
+        "molecule": name,
+        "atoms": system.n_atoms,
+        "circles": generator.coordinates.n_circles,
+        "narrow": generator.coordinates.n_narrow,
+        "n_parameters": sum(p.numel() for p in generator.flow.parameters()),
+        "energies": summary["n_energy_evaluations"],
+        "minutes": summary["seconds"] / 60,
+        "prepare_seconds": json.loads((place / "prepared.json").read_text())["seconds"],
+        "efficiency": drawn["sampling_efficiency"],
+        "clipped": drawn["sampling_efficiency_clipped"],
+        "effective": drawn["sampling_efficiency"] * options.n,
+        "untrained": untrained(system, options.n),
+        "not_finite": int((~torch.isfinite(samples.x).flatten(1).all(1) | torch.isnan(samples.log_w)).sum()),
+        "seconds_per_10000": 1e4 * drawn["seconds"] / options.n,
+        "rotamers": {k: v for k, v in report["rotamers"].items() if k.startswith("chi")},
+        "threads": torch.get_num_threads(),
+    }
+    (place / "result.json").write_text(json.dumps(result))
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    heads = ["molecule", "atoms", "circles", "narrow", "parameters", "energies", "minutes", "efficiency, %", "clipped, %", "effective draws"]
+    heads += ["untrained", "not finite", "s for 10,000"]
+    lines = ["| " + " | ".join(heads) + " |", "|" + len(heads) * "---|"]
+    for r in results:
+        cells = [r["molecule"], r["atoms"], r["circles"], r["narrow"], f"{r['n_parameters']:,}", f"{r['energies']:.2e}", f"{r['minutes']:.1f}"]
+        cells += [f"{100 * r['efficiency']:.1f}", f"{100 * r['clipped']:.1f}", f"{r['effective']:.0f}", f"{r['untrained']:.1f}", r["not_finite"]]
+        lines.append("| " + " | ".join(map(str, [*cells, f"{r['seconds_per_10000']:.2f}"])) + " |")
+    return "\n".join(lines)
+
+
+def populations(results: list[dict[str, Any]]) -> str:
+    lines = ["| molecule | torsion | populations, % (95 % interval) |", "|---|---|---|"]
+    for r in results:
+        for name, states in r["rotamers"].items():
+            shown = [
+                f"{s['name']} "
+                + (
+                    f"< {100 * s['high']:.3g}"
+                    if s["is_upper_bound"]
+                    else f"{100 * s['population']:.3g} ({100 * s['low']:.3g} to {100 * s['high']:.3g})"
+                )
+                for s in states
+            ]
+            lines.append(f"| {r['molecule']} | {name} | {', '.join(shown)} |")
+    return "\n".join(lines)
+
+
+def exponent(results: list[dict[str, Any]], key: str) -> float:
+    atoms, values = (np.log([r[k] for r in results]) for k in ("atoms", key))
+    return float(np.polyfit(atoms, values, 1)[0])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--molecules", nargs="+", choices=SEQUENCES, default=list(SEQUENCES), metavar="NAME")
+    parser.add_argument("--minutes", type=float, default=4.0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("-n", type=int, default=100_000)
+    parser.add_argument("--quick", action="store_true", help="a single round of training: does it run?")
+    options = parser.parse_args()
+    for name in options.molecules:
+        run(options.folder, name, options)
+    finished = [options.folder / name / "result.json" for name in SEQUENCES]
+    results = [json.loads(file.read_text()) for file in finished if file.exists()]
+    print(table(results), populations(results), sep="\n\n", end="\n\n")
+    print(f"median efficiency {100 * np.median([r['efficiency'] for r in results]):.1f} %, of {len(results)} molecules")
+    if len({r["atoms"] for r in results}) > 1:
+        print(", ".join(f"{key} grows with atoms to the power {exponent(results, key):.2f}" for key in GROWING))
+
+
+if __name__ == "__main__":
+    main()
