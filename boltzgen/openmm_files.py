@@ -95,8 +95,28 @@ def _collect(file: str, name: str, found: dict[str, Path], trust: bool) -> None:
 
 
 def forcefield_system(topology: app.Topology, forcefield: app.ForceField, constraints: Any = None) -> openmm.System:
-    """The molecule's OpenMM System without a cutoff; whatever OpenMM raises where the force field does not fit passes through."""
-    return forcefield.createSystem(topology, nonbondedMethod=app.NoCutoff, constraints=constraints, removeCMMotion=False)
+    """The molecule's OpenMM System without a cutoff; whatever OpenMM raises where the force field does not fit passes through.
+
+    The same System in every process: OpenMM numbers the atom types of a <LennardJonesForce> (CHARMM) by a set of strings, whose order changes.
+    """
+    system = forcefield.createSystem(topology, nonbondedMethod=app.NoCutoff, constraints=constraints, removeCMMotion=False)
+    for force in system.getForces():
+        if isinstance(force, openmm.CustomNonbondedForce) and force.getName() == "LennardJones":
+            _number_types(force)
+    return system
+
+
+def _number_types(force: openmm.CustomNonbondedForce) -> None:
+    """Number the types of the only per-particle parameter, which index the rows and columns of the force's tables, as they come among the atoms."""
+    types = [int(force.getParticleParameters(k)[0]) for k in range(force.getNumParticles())]
+    order = list(dict.fromkeys(types))
+    place = {old: new for new, old in enumerate(order)}
+    for k in range(force.getNumTabulatedFunctions()):
+        table = force.getTabulatedFunction(k)
+        n, _, values = table.getFunctionParameters()
+        table.setFunctionParameters(len(order), len(order), np.reshape(values, (n, n))[np.ix_(order, order)].flatten().tolist())
+    for k, old in enumerate(types):
+        force.setParticleParameters(k, (place[old],))
 
 
 def read_system(path: Path) -> openmm.System:

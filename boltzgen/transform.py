@@ -49,27 +49,23 @@ class Inverse(Transform):
 
 
 class Chain(Transform):
-    """Composition of transforms: `forward` applies them in the order given, each with the same context."""
+    """Composition of transforms: `forward` applies them in the order given, each with the same context; of none, the identity."""
 
     def __init__(self, transforms: Iterable[Transform]) -> None:
         super().__init__()
         self.transforms = nn.ModuleList(transforms)
-        if not self.transforms:
-            raise ValueError("Chain needs at least one transform, got none")
 
     def forward(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        total: Tensor | None = None
+        total = z.new_zeros(z.shape[:-1])
         for transform in self.transforms:
             z, log_det = transform(z, context)
-            total = log_det if total is None else total + log_det
-        assert total is not None
+            total = total + log_det
         return z, total
 
     def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        total: Tensor | None = None
+        total = x.new_zeros(x.shape[:-1])
         for transform in reversed(self.transforms):
             assert isinstance(transform, Transform)
             x, log_det = transform.inverse(x, context)
-            total = log_det if total is None else total + log_det
-        assert total is not None
+            total = total + log_det
         return x, total

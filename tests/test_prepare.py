@@ -1,6 +1,5 @@
 """`boltzgen prepare`: what it prints and writes, and what it says of input that it cannot use."""
 
-import io
 import json
 import re
 from collections.abc import Callable
@@ -232,17 +231,6 @@ def good() -> str:
     return "\n".join(lines("ace_ala_nme"))
 
 
-def springs() -> str:
-    """Methanol with bonds alone."""
-    structure, system, bonds = app.PDBFile(io.StringIO(METHANOL)), openmm.System(), openmm.HarmonicBondForce()
-    for atom in structure.topology.atoms():
-        system.addParticle(atom.element.mass)
-    for a, b in structure.topology.bonds():
-        bonds.addBond(a.index, b.index, unit.norm(structure.positions[a.index] - structure.positions[b.index]), 1e5)
-    system.addForce(bonds)
-    return str(openmm.XmlSerializer.serialize(system))
-
-
 def virtual_site(system: openmm.System) -> None:
     system.setParticleMass(3, 0.0)
     system.setVirtualSite(3, openmm.TwoParticleAverageSite(0, 1, 0.5, 0.5))
@@ -264,7 +252,6 @@ SYSTEMS: dict[str, tuple[Callable[[], str], Callable[[], str], str]] = {
     "periodic": (good, lambda: made(periodic), "the OpenMM System is periodic; expected a molecule on its own"),
     "virtual site": (good, lambda: made(virtual_site), "H3 (ACE 1) are virtual sites"),
     "force": (good, lambda: made(lambda s: s.addForce(openmm.RMSDForce([openmm.Vec3(0, 0, 0)] * 22))), "cannot compute RMSDForce"),
-    "too small": (lambda: METHANOL, springs, "expected two or more bonds that turn (free torsions, symmetric rotors), got 1"),
     "code": (good, code_inside, "holds a PythonForce, which may be code that OpenMM would run"),
     "no XML": (good, lambda: "no XML", "is not valid XML"),
     "half": (good, lambda: made().replace("Particles", "Articles"), "is not a whole serialized OpenMM System"),

@@ -53,7 +53,7 @@ class UniformTorus(_Elementary):
     """Uniform density on a product of n circles [-pi, pi), event shape (n,)."""
 
     def log_prob(self, z: Tensor) -> Tensor:
-        return torch.full_like(z[..., 0], -math.log(2 * math.pi) * self.event_shape[0])
+        return z.new_full(z.shape[:-1], -math.log(2 * math.pi) * self.event_shape[0])
 
     def _fill(self, z: Tensor, generator: torch.Generator | None) -> Tensor:
         return z.uniform_(generator=generator).mul_(2 * math.pi).sub_(math.pi)

@@ -74,15 +74,6 @@ class CircularCoupling(_Coupling):
         self.harmonics = harmonics
         self.net = MLP(2 * harmonics * len(self.passive), hidden, len(self.active) * (3 * bins + 1))
 
-    def _raw(self, features: Tensor) -> Tensor:
-        """(n_parameters, n_active, batch): parameters first, batch last, straight out of the last layers' products."""
-        found = self.net.outputs_first(features)
-        if isinstance(found, Tensor):
-            return found.view(-1, len(self.active), len(features))
-        n_parameters = sum(map(len, found)) // len(self.active)
-        parts = [part.view(n_parameters, -1, len(features)) for part in found]
-        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
-
     def features(self, fixed: Tensor) -> Tensor:
         return circular_features(fixed, self.harmonics)
 

@@ -46,11 +46,11 @@ class Locality:
         along = sorted(range(len(narrow)), key=lambda i: (place[narrow[i].bonded], i))
         n_pieces = max(1, round(len(along) / PIECE))
         pieces = [sorted(along[len(along) * p // n_pieces : len(along) * (p + 1) // n_pieces]) for p in range(n_pieces)]
-        axes = torch.tensor([[r.bonded, r.second] for r in circles])
+        axes = [[r.bonded, r.second] for r in circles]
         views = []
         for piece in pieces:
-            nearest = bonds[centres[piece]][:, axes].amin((0, 2))
-            views.append(torch.nonzero(nearest <= VIEW).flatten().tolist() if n_pieces > 1 else list(range(len(circles))))
+            near = [int(bonds[centres[piece]][:, axis].min()) <= VIEW for axis in axes]
+            views.append([k for k in range(len(circles)) if near[k] or n_pieces == 1])
         return cls(bonds[centres][:, centres], pieces, views)
 
     def columns(self, reach: int | None) -> list[list[int]]:

@@ -94,18 +94,19 @@ def molecular_flow(
 
     Args:
         precision: (n_narrow, n_narrow) precision of the narrow coordinates at the reference (its Hessian in kT), where the triangular layer starts.
-        resampled: whether the full torsions' base has learned acceptances, one for each two, so that each Z is a quadrature.
+        resampled: whether the base of the full torsions (of a single rotor, where nothing else turns) has learned acceptances, one for each two, so
+            that each Z is a quadrature.
         reach: bonds between the centres of coordinates that the triangular layer couples directly; None: all of them.
     """
     n_circles, n_narrow, n_full = coordinates.n_circles, coordinates.n_narrow, coordinates.n_full
-    factors: list[Distribution] = []
-    if resampled:
-        sizes = [min(2, n_full - k) for k in range(0, n_full, 2)]
-        factors += [Resampled(UniformTorus(m), Acceptance(m, circles=range(m))) for m in sizes]
-    if n_circles > (n_full if resampled else 0):
-        factors.append(UniformTorus(n_circles - (n_full if resampled else 0)))
+    # A single circle has no other to be coupled to: its base learns its density, also where it is a rotor.
+    n_learned = 0 if not resampled else 1 if n_circles == 1 else n_full
+    sizes = [min(2, n_learned - k) for k in range(0, n_learned, 2)]
+    factors: list[Distribution] = [Resampled(UniformTorus(m), Acceptance(m, circles=range(m))) for m in sizes]
+    if n_circles > n_learned or n_circles == 0:
+        factors.append(UniformTorus(n_circles - n_learned))
     torsion_base = Product(factors)
-    circles: list[Transform] = [CircularCoupling(n_circles, alternating(n_circles, k)) for k in range(torsion_layers)]
+    circles: list[Transform] = [CircularCoupling(n_circles, alternating(n_circles, k)) for k in range(torsion_layers if n_circles > 1 else 0)]
     features = TorsionFeatures(n_full, [rotor.fold for rotor in coordinates.rotors], torsion_pairs(coordinates))
     locality = Locality.of(coordinates)
     affine = TriangularAffine(n_narrow, features.n_out, columns=locality.columns(reach), parts=locality.parts(features.owners))

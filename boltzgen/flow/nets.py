@@ -1,5 +1,6 @@
 """Conditioner networks and the features they see of angles."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -16,9 +17,11 @@ class MLP(nn.Module):
     def __init__(self, n_in: int, hidden: Sequence[int], n_out: int, *, last_scale: float = 0.01) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for width in hidden:
-            layers += [nn.Linear(n_in, width), nn.SiLU()]
-            n_in = width
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Initializing zero-element tensors")  # of a molecule in which nothing turns, a network sees nothing
+            for width in hidden:
+                layers += [nn.Linear(n_in, width), nn.SiLU()]
+                n_in = width
         self.trunk = nn.Sequential(*layers)
         self.last = nn.Linear(n_in, n_out)
         with torch.no_grad():

@@ -103,11 +103,6 @@ def check_coordinates(system: System, energy: ForceFieldEnergy) -> HarmonicRefer
     coordinates = MolecularCoordinates(system)
     if sorted(row.atom for row in coordinates.zmatrix.rows) != list(range(system.n_atoms)):
         raise ValueError("the coordinates found do not place every atom; please report this molecule")
-    if coordinates.n_circles < 2:
-        raise ValueError(
-            f"expected two or more bonds that turn (free torsions, symmetric rotors), got {coordinates.n_circles}: "
-            "a generator couples torsions with each other; this molecule needs none"
-        )
     _check_domain(system, coordinates, system.positions)
     harmonic = harmonic_reference(system, energy)
     scale = harmonic.coordinates.scale
