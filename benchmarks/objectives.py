@@ -94,7 +94,7 @@ def fresh(objective: Callable[..., tuple[Tensor, Tensor]], task: Task) -> Iterat
 
 def hierarchical(task: Task) -> Iterator[Tensor]:
     """Of fresh draws, a share of them from hot torsions."""
-    flow, hot, n = task.state.generator.flow, task.state.hot, task.batch
+    flow, hot, n = task.state.generator.flow, task.state.generator.hot, task.batch
     n_own = n - int(task.settings.hot_share * n)
     while True:
         torsions = draw_torsions(flow, hot, n_own, n, generator=task.stream)

@@ -267,7 +267,7 @@ def test_train_hands_everything_on(tmp_path: Path, capfd: pytest.CaptureFixture[
     assert code == 0
     assert "0.9" in out
     assert str(tmp_path / "r") in out
-    nothing = {"data": None, "topology": None, "mixed": False, "settings": None, "minutes": None}
+    nothing = {"data": None, "topology": None, "mixed": False, "settings": None, "minutes": None, "checkpoint": None}
     assert seen == {"system": "alanine_dipeptide", "folder": tmp_path / "r", "seed": 3, "resume": True, "device": "cpu", **nothing}
     _, _, err = call(capfd, "train", "alanine_dipeptide", "--data", "md.xtc", "--topology", "md.pdb", "--mixed")
     assert (seen["data"], seen["topology"], seen["mixed"]) == (Path("md.xtc"), Path("md.pdb"), True)
@@ -276,6 +276,8 @@ def test_train_hands_everything_on(tmp_path: Path, capfd: pytest.CaptureFixture[
     assert (seen["settings"], seen["minutes"]) == (Settings(rounds=12), None)
     call(capfd, "train", "alanine_dipeptide", "--minutes", "2.5")
     assert (seen["settings"], seen["minutes"]) == (None, 2.5)
+    call(capfd, "train", "alanine_dipeptide", "--from", "run")
+    assert seen["checkpoint"] == Path("run")
     call(capfd, "train", "alanine_dipeptide")
     assert seen["settings"] is None
     assert seen["folder"] == Path("runs/alanine_dipeptide")
@@ -325,6 +327,9 @@ def test_a_run_a_folder_and_a_name_are_found(run_folder: Path, tmp_path: Path, c
         (["train", "alanine_dipeptide", "-o", "{tmp}/r", "--topology", "top.pdb"], "add --data FILE"),
         (["train", "alanine_dipeptide", "-o", "{tmp}/r", "--resume", "--data", "{good}"], "leave out --data, --topology and --mixed"),
         (["train", "alanine_dipeptide", "-o", "{tmp}/r", "--rounds", "2", "--minutes", "1"], "give one of them"),
+        (["train", "alanine_dipeptide", "-o", "{tmp}/r", "--from", "{tmp}/none"], "no checkpoint at"),
+        (["train", "alanine_dipeptide", "-o", "{tmp}/r", "--from", "{run}/summary.json"], "is not a whole boltzgen checkpoint"),
+        (["train", "alanine_dipeptide", "-o", "{tmp}/r", "--from", "{run}", "--resume"], "leave out --from, or --resume"),
         (["train", "alanine_dipeptide", "-o", "{tmp}/r", "--rounds", "0"], "Invalid value for '--rounds'"),
         (["train", "alanine_dipeptide", "-o", "{tmp}/r", "--minutes", "-3"], "positive number of minutes"),
         (["train", "alanine_dipeptide", "-o", "{tmp}/r", "--resume", "--minutes", "3"], "leave out --minutes"),

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save
-from torch import Tensor
 
-from boltzgen.generator import CHECKPOINT, BoltzmannGenerator, read_tensors, write_atomically
+from boltzgen.generator import CHECKPOINT, BoltzmannGenerator, read_tensors, tensors_under, write_atomically
 from boltzgen.system import System
 from boltzgen.train.optimizer import MatrixOptimizer
 from boltzgen.train.settings import Settings
@@ -15,7 +14,7 @@ from boltzgen.train.trainer import TrainingState
 
 STATE = "state.safetensors"
 METRICS = "metrics.jsonl"
-_SCALARS = ("stage", "stage_round", "round_index", "temperature", "seconds")
+_SCALARS = ("stage", "stage_round", "round_index", "start_temperature", "temperature", "seconds")
 
 
 def save_state(folder: Path, state: TrainingState, settings: Settings, n_energy_evaluations: int) -> None:
@@ -26,14 +25,13 @@ def save_state(folder: Path, state: TrainingState, settings: Settings, n_energy_
         "settings": settings.as_dict(),
         "n_energy_evaluations": n_energy_evaluations,
         "metrics": state.metrics,
-        "has_hot": state.hot is not None,
         "fingerprint": state.generator.fingerprint,
         "seed": state.generator.seed,
     }
     tensors = {f"flow.{k}": v for k, v in state.generator.flow.state_dict().items()}
     tensors |= {f"average.{k}": v for k, v in state.average.items()} | {f"best.{k}": v for k, v in state.best.items()}
-    if state.hot is not None:
-        tensors |= {f"hot.{k}": v for k, v in state.hot.state_dict().items()}
+    if state.generator.hot is not None:
+        tensors |= {f"hot.{k}": v for k, v in state.generator.hot.state_dict().items()}
     tensors |= {f"optimizer.{k}": v for k, v in state.optimizer.tensors().items()}
     with state.using(state.best or state.average):
         state.generator.save(folder / CHECKPOINT)
@@ -56,20 +54,13 @@ def load_state(folder: Path, system: System, device: str) -> tuple[TrainingState
     if metadata["fingerprint"] != generator.fingerprint:
         raise ValueError(f"the run in {folder} belongs to another system than {system.name!r}; give the system it was started with")
     tensors = {k: v.to(device) for k, v in tensors.items()}
-    generator.flow.load_state_dict(_under(tensors, "flow."))
+    generator.flow.load_state_dict(tensors_under(tensors, "flow."))
     settings = Settings.from_dict(metadata["settings"])
     optimizer = MatrixOptimizer(generator.flow, settings.rate)
-    optimizer.restore(_under(tensors, "optimizer."))
-    average, best = _under(tensors, "average."), _under(tensors, "best.")
+    optimizer.restore(tensors_under(tensors, "optimizer."))
+    average, best = tensors_under(tensors, "average."), tensors_under(tensors, "best.")
+    generator.set_hot(tensors_under(tensors, "hot."))  # the checkpoint may be of a later round than the state
     state = TrainingState(generator, optimizer, average=average, best=best, metrics=metadata["metrics"])
     for name in _SCALARS:
         setattr(state, name, metadata[name])
-    if metadata["has_hot"]:
-        state.set_hot()
-        assert state.hot is not None
-        state.hot.load_state_dict(_under(tensors, "hot."))
     return state, settings, metadata["n_energy_evaluations"]
-
-
-def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -41,6 +41,7 @@ def train(
     progress: Callable[[Progress], None] | None = None,
     settings: Settings | None = None,
     minutes: float | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     data: str | os.PathLike[str] | None = None,
     topology: str | os.PathLike[str] | None = None,
     mixed: bool = False,
@@ -55,6 +56,8 @@ def train(
         settings: by default `Settings()`; a resumed run keeps its own.
         minutes: train on energies for as many rounds as this machine should finish in so long, the data before and the validation after included,
             instead of the settings' number. The rounds are counted out once, from the speed of a few steps, and kept in the run's settings.
+        checkpoint: a trained generator of this system to begin with (its file, or a folder that holds it): a new run whose temperature falls
+            from that generator's if that is higher than the target. A resumed run keeps what it began with.
         data: trajectory or samples file of the target at the system's temperature, see `read_data`: maximum likelihood on it replaces the training
             from energies. A resumed run keeps its own, a copy of which lies in its folder.
         topology: of `data`, where its format holds none.
@@ -63,8 +66,8 @@ def train(
 
     Raises:
         FileExistsError: the folder already holds a run and `resume` is false.
-        FileNotFoundError: `resume` is true and there is nothing to resume; or there is no such data.
-        ValueError: the data does not fit the system; `topology` or `mixed` without data; `data` for a resumed run.
+        FileNotFoundError: `resume` is true and there is nothing to resume; or there is no such data or checkpoint.
+        ValueError: the data or the checkpoint does not fit the system; `topology` or `mixed` without data; `data` for a resumed run.
     """
     if data is None and (topology is not None or mixed):
         raise ValueError("a topology, or training on data and energies mixed, needs data; add --data FILE")
@@ -74,11 +77,16 @@ def train(
         raise ValueError("a resumed run goes on with the settings that it was started with; leave out --rounds")
     if resume and minutes is not None:
         raise ValueError("a resumed run goes on with the number of rounds that it was started with; leave out --minutes")
+    if resume and checkpoint is not None:
+        raise ValueError("a resumed run goes on from its own state; leave out --from, or --resume")
+    if checkpoint is not None and options:
+        raise ValueError(f"a trained generator has its own flow; leave out {', '.join(options)}")
     if minutes is not None and not minutes > 0:
         raise ValueError(f"expected a positive number of minutes, got {minutes}")
     if minutes is not None and data is not None and not mixed:
         raise ValueError("training on data alone ends when the likelihood of the frames held out does; leave out --minutes, or add --mixed")
     energy = CountedEnergy(energy_for(system))
+    trained = None if checkpoint is None else BoltzmannGenerator.load(checkpoint, system)
     samples = None
     if data is not None:
         next(iter_frames(data, system, topology=topology))  # what is wrong with a file mostly shows here, before the work
@@ -92,9 +100,12 @@ def train(
         (folder / DATA).unlink(missing_ok=True)  # of a run that was interrupted before its first round's end
         settings = settings or Settings()
         began = time.perf_counter()
-        # The reference minimum and its Hessian are found on the CPU, in float64, whatever the device.
-        first = settings.start(system.temperature) if data is None else system.temperature
-        generator = BoltzmannGenerator.for_system(system, energy, seed=seed, temperature=first, **options)
+        if trained is None:
+            # The reference minimum and its Hessian are found on the CPU, in float64, whatever the device.
+            first = settings.start(system.temperature) if data is None else system.temperature
+            generator = BoltzmannGenerator.for_system(system, energy, seed=seed, temperature=first, **options)
+        else:
+            generator, trained.seed = trained, seed
         if data is not None:
             samples = read_data(data, system, generator.coordinates, topology=topology, energy=energy if mixed else None)
             samples.save(folder)

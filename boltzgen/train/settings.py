@@ -46,6 +46,10 @@ class Settings:
     data_share: float = 0.5
     data_weight: float = 0.1
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.cooling < 1:
+            raise ValueError(f"expected for cooling a share of the steps from 0 to below 1, got {self.cooling}")
+
     def start(self, target: float) -> float:
         """The temperature [K] at which training towards one of `target` begins."""
         return max(self.start_temperature, target)

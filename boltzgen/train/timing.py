@@ -31,7 +31,7 @@ def rounds_in(seconds: float, generator: BoltzmannGenerator, energy: CountedEner
     state = start(probe, dataclasses.replace(settings, rounds=2))
     for steps in (1, _STEPS):
         began = _now(device)
-        Trainer(moved, settings.start_temperature, dataclasses.replace(settings, rounds=3, steps=steps), seed=0).run_round(state)
+        Trainer(moved, generator.temperature, dataclasses.replace(settings, rounds=3, steps=steps), seed=0).run_round(state)
     step = (_now(device) - began) / _STEPS
     before = 0.5 * step * settings.data_rounds * settings.data_steps * settings.data_batch / settings.batch if data else 0.0
     return max(1, int((seconds - drawing - before - (_STEPS + 1) * step) / (step * settings.steps)))

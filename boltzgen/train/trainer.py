@@ -1,6 +1,5 @@
 """One round of training after another, each from a saved state to the next."""
 
-import copy
 import logging
 import math
 import time
@@ -35,10 +34,9 @@ class TrainingState:
 
     Attributes:
         stage: "data", "energies" or "done"; `stage_round` counts within it and `round_index` over the run.
-        temperature: K at which the flow was trained last.
+        start_temperature, temperature: K at which training on energies begins, and at which the flow was trained last.
         average: exponential average of the flow's parameters, empty before the first step of a stage.
         best: the average after the round of the best likelihood of the frames held out, empty where there is no data.
-        hot: the torsions' flow as it was at the hot temperature, or None.
         metrics: one record for each round.
     """
 
@@ -47,11 +45,11 @@ class TrainingState:
     stage: str = "energies"
     stage_round: int = 0
     round_index: int = 0
+    start_temperature: float = 0.0
     temperature: float = 0.0
     seconds: float = 0.0
     average: dict[str, Tensor] = field(default_factory=dict)
     best: dict[str, Tensor] = field(default_factory=dict)
-    hot: Flow | None = None
     metrics: list[dict[str, Any]] = field(default_factory=list)
 
     @contextmanager
@@ -68,14 +66,11 @@ class TrainingState:
         finally:
             flow.load_state_dict(trained)
 
-    def set_hot(self) -> None:
-        """Keep the torsions' flow as it is now as the hot one."""
-        self.hot = copy.deepcopy(self.generator.flow.leading).requires_grad_(False)
-
 
 def start(generator: BoltzmannGenerator, settings: Settings, *, stage: str = "energies") -> TrainingState:
     """The state before the first round, at the temperature of the generator: "energies", or "data" to begin with data."""
-    return TrainingState(generator, MatrixOptimizer(generator.flow, settings.rate), stage, temperature=generator.temperature)
+    optimizer, temperature = MatrixOptimizer(generator.flow, settings.rate), generator.temperature
+    return TrainingState(generator, optimizer, stage, start_temperature=temperature, temperature=temperature)
 
 
 @torch.no_grad()
@@ -154,8 +149,7 @@ class Trainer:
 
     def _on_energies(self, state: TrainingState, stream: torch.Generator, began: float) -> dict[str, Any]:
         """Train on fresh draws; the record is of the flow's own at the round's last temperature, each weighted by the parameters that made it."""
-        s, flow = self.settings, state.generator.flow
-        start = self.target if self.data is not None else s.start(self.target)
+        s, generator, flow = self.settings, state.generator, state.generator.flow
         n_data = int(s.data_share * s.batch) if self.mixed else 0
         n = s.batch - n_data
         data = list(zip(*self._data_batches(s.steps, n_data, stream), strict=True)) if n_data else []
@@ -163,16 +157,16 @@ class Trainer:
         weights: list[Tensor] = []
         for step in range(s.steps):
             whole = state.stage_round * s.steps + step
-            temperature = self.temperature(start, whole)
+            temperature = self.temperature(state.start_temperature, whole)
             if temperature != state.temperature:
                 weights.clear()
             state.temperature = temperature
-            if state.hot is None and self.target < temperature <= s.hot_temperature:
-                state.set_hot()
+            if generator.hot is None and self.target < temperature <= s.hot_temperature:
+                generator.keep_hot()
             state.optimizer.set_rate(self._rate(whole))
-            target = PullbackEnergy(self.energy.at(temperature), state.generator.coordinates)
-            n_own = n - (0 if state.hot is None else int(s.hot_share * n))
-            torsions = draw_torsions(flow, state.hot, n_own, n, generator=stream)
+            target = PullbackEnergy(self.energy.at(temperature), generator.coordinates)
+            n_own = n - (0 if generator.hot is None else int(s.hot_share * n))
+            torsions = draw_torsions(flow, generator.hot, n_own, n, generator=stream)
             loss, log_q, u = hierarchical_kl(flow, target, torsions, generator=stream)
             weights.append(-(log_q.detach() + u)[:n_own])
             log_q, u = log_q[u.isfinite()], u[u.isfinite()]

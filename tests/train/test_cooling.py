@@ -39,6 +39,8 @@ def test_the_temperature_falls_by_one_factor_in_each_step_then_stays(system: Sys
     assert [b / a for a, b in itertools.pairwise(found[:21])] == pytest.approx([0.25 ** (1 / 20)] * 20)
     assert found[20:] == [300.0] * 20
     assert trainer(system, Settings(cooling=0.0)).temperature(1200.0, 0) == 300.0
+    with pytest.raises(ValueError, match="cooling.*from 0 to below 1, got 1.0"):
+        Settings(cooling=1.0)
     assert Settings().start(300.0) == 1200.0
     assert Settings().start(1500.0) == 1500.0
 
@@ -94,18 +96,21 @@ def test_training_a_trained_generator(system: System, shipped: BoltzmannGenerato
 
 def test_the_hot_flow_is_kept_on_the_way_down(system: System, shipped: BoltzmannGenerator) -> None:
     """From the first step below the hot temperature on, and never for a target above it."""
-    settings = Settings(rounds=4, steps=1, batch=32, cooling=1.0, hot_temperature=650.0)
+    settings = Settings(rounds=4, steps=1, batch=32, cooling=0.75, hot_temperature=650.0)
+    shipped.temperature = 1200.0
     work, state = trainer(system, settings), start(shipped, settings)
     seen = []
     while state.stage != "done":
         work.run_round(state)
-        seen.append((round(state.temperature), state.hot is not None))
-    assert seen == [(1200, False), (849, False), (600, True), (424, True)]
+        seen.append((round(state.temperature), shipped.hot is not None))
+    assert seen == [(1200, False), (756, False), (476, True), (300, True)]
     warm = Trainer(CountedEnergy(energy_for(system)), 700.0, settings, seed=1)
+    shipped.temperature, shipped.hot = 1200.0, None
     state = start(shipped, settings)
     while state.stage != "done":
         warm.run_round(state)
-    assert state.hot is None
+    assert state.temperature == 700.0
+    assert shipped.hot is None
 
 
 def test_rounds_that_fit_into_a_time(system: System, shipped: BoltzmannGenerator, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -182,3 +182,27 @@ def test_minutes_become_rounds_of_the_run(system: System, tmp_path: Path, monkey
     summary = train(system, tmp_path, resume=True)
     assert summary["settings"] == TINY.as_dict() | {"rounds": 2}
     assert len(timeless(tmp_path)) == 2
+
+
+def test_a_run_goes_on_from_a_trained_generator(system: System, whole: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    """At the target from the first step on, with the hot torsions that the checkpoint keeps; interrupted, it goes on as the same run."""
+    before = BoltzmannGenerator.load(whole[0], system)
+    assert before.hot is not None
+    settings = Settings(rounds=2, steps=3, batch=64, rate=0.0)
+    for name, stop in (("straight", 10**6), ("stopped", 5)):
+        try:
+            train(system, tmp_path / name, settings=settings, checkpoint=whole[0], seed=7, progress=StopAt(stop))
+        except KeyboardInterrupt:
+            train(system, tmp_path / name, resume=True)
+    rounds = timeless(tmp_path / "straight")
+    assert rounds == timeless(tmp_path / "stopped")
+    assert [r["temperature"] for r in rounds] == [system.temperature] * 2
+    assert [r["n_energy_evaluations"] for r in rounds] == [3 * 64, 6 * 64]
+    after = BoltzmannGenerator.load(tmp_path / "straight", system)
+    assert (after.seed, before.seed) == (7, 5)
+    assert all(torch.equal(a, b) for a, b in zip(before.parameters(), after.parameters(), strict=True))  # hot ones too; the rate was zero
+    with pytest.raises(ValueError, match="leave out resampled"):
+        train(system, tmp_path / "other", checkpoint=whole[0], resampled=False)
+    with pytest.raises(FileNotFoundError, match="no checkpoint at"):
+        train(system, tmp_path / "other", checkpoint=tmp_path)
+    assert not (tmp_path / "other").exists()
