@@ -1,6 +1,6 @@
 """Train alanine dipeptide with one thing changed at a time, and compare what comes out.
 
-    python benchmarks/ablations.py FOLDER [--variants NAME ...] [--seeds 0 1 2] [--rounds 16]
+    python benchmarks/ablations.py FOLDER [--variants NAME ...] [--seeds 0 1 2] [--rounds 12]
 
 Every run is `boltzgen train alanine_dipeptide` with as many rounds as said, in FOLDER/NAME_SEED; finished ones are not repeated and interrupted ones
 go on, so that several processes can share the work by `--variants`. Printed is a table of all finished runs in FOLDER: mean and range over seeds of
@@ -80,6 +80,7 @@ VARIANTS: dict[str, Variant] = {
     "Adam, rate 3e-3": Variant({"rate": 3e-3}, replaced=_ADAM),
     "Muon, half the rate": Variant({"rate": Settings.rate / 2}),
     "no cooling": Variant({"cooling": 0.0}),
+    "hot torsions from 600 K": Variant({"hot_temperature": 600.0}),
     "no hot draws": Variant({"hot_share": 0.0}),
     "two harmonics, no pairs": Variant(replaced=((_features, "HARMONICS", 2), (_features, "PAIR_HARMONICS", 0))),
     "8 bins, 2 x 128": Variant(replaced=couplings(bins=8, hidden=(128, 128))),
@@ -140,7 +141,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--variants", nargs="*", choices=VARIANTS, default=list(VARIANTS), metavar="NAME", help=f"of {', '.join(VARIANTS)}")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--rounds", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--quick", action="store_true", help="rounds of a few steps: does it run?")
     options = parser.parse_args()
     settings = Settings(rounds=2, steps=2, batch=64) if options.quick else Settings(rounds=options.rounds)
