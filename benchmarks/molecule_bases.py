@@ -14,9 +14,9 @@ Bases: uniform and resampled; both with six circular couplings on the torsions, 
 ensemble that every generator is compared with (another simulation; for T-FAB the shipped reference), are made at need, or beforehand by `--simulate`.
 
 Each run leaves FOLDER/NAME/result.json; finished ones are not repeated, so that several processes can share the work. Printed are means and ranges
-over seeds: the unclipped efficiency of 100,000 draws; over the reference the forward effective sample size, and without the thousandth of its frames
-where the density is lowest; KL(p || q) in nats; the share of the basins with phi from 0 to 120 degrees (C7ax, alphaL) in the draws, reweighted, and
-in the reference; then energies, the resampled base's Z and its expected proposals per draw.
+over seeds: the efficiency of 100,000 draws, unclipped and clipped; over the reference the forward effective sample size, and without a thousandth of
+its frames where the density is lowest; KL(p || q) in nats; the share of the basins with phi from 0 to 120 degrees (C7ax, alphaL) in the draws,
+reweighted, and in the reference; then energies, and the resampled base's expected proposals per draw.
 """
 
 import argparse
@@ -175,6 +175,7 @@ def table(folder: Path) -> str:
         "base",
         "seeds",
         "efficiency, %",
+        "clipped, %",
         "forward ESS, %",
         "without 0.1 % of frames, %",
         "KL(p, q)",
@@ -182,7 +183,6 @@ def table(folder: Path) -> str:
         "reweighted, %",
         "reference, %",
         "energies",
-        "Z",
         "proposals",
     ]
     lines = ["| " + " | ".join(heads) + " |", "|" + len(heads) * "---|"]
@@ -201,9 +201,10 @@ def table(folder: Path) -> str:
                     values = [r[key] for r in rows]
                     return "" if None in values else f"{sum(values) / len(values):{form}}"
 
-                cells = [name, way, base, str(len(rows)), *(span(k) for k in ("efficiency", "forward_ess", "forward_ess_omitted"))]
+                cells = [name, way, base, str(len(rows)), *(span(k) for k in ("efficiency", "clipped"))]
+                cells += [span(k) for k in ("forward_ess", "forward_ess_omitted")]
                 cells += [span("forward_kl", 1.0), span("drawn_left"), span("weighted_left")]
-                cells += [f"{100 * rows[0]['reference_left']:.3g}", mean("energies", ".2e"), mean("acceptance_rate", ".2f"), mean("proposals", ".1f")]
+                cells += [f"{100 * rows[0]['reference_left']:.3g}", mean("energies", ".2e"), mean("proposals", ".1f")]
                 lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
