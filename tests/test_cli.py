@@ -19,6 +19,7 @@ from boltzgen.generator import BoltzmannGenerator
 from boltzgen.reweighting import WeightedSamples, clip_log_weights, sampling_efficiency
 from boltzgen.samples import SamplesWriter, read_header, read_samples
 from boltzgen.system import System, shipped_systems
+from boltzgen.train import run as _run  # noqa: F401  # with the real generator, before a test puts the fake in its place
 from boltzgen.train.settings import Settings
 from tests.coordinates.test_molecules import peptide, random_y
 from tests.posing import made_up_samples

@@ -11,8 +11,12 @@ def systems() -> None:
     from boltzgen.generator import CHECKPOINT
     from boltzgen.system import SystemFile, shipped_systems
 
-    table = Table("name", "temperature", "trained", "description", box=None, pad_edge=False)
-    for name, folder in shipped_systems().items():
+    found = shipped_systems()
+    table = Table(box=None, pad_edge=False)
+    table.add_column("name", min_width=max(map(len, found)))  # to be copied: whole, on a narrow terminal too
+    for heading in ("temperature", "trained", "description"):
+        table.add_column(heading)
+    for name, folder in found.items():
         spec = SystemFile.model_validate(tomllib.loads((folder / "system.toml").read_text()))
         table.add_row(name, f"{spec.temperature:g} K", "yes" if (folder / CHECKPOINT).is_file() else "no", spec.description)
     Console().print(table)
