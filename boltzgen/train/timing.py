@@ -18,15 +18,16 @@ _STEPS = 5
 def rounds_in(seconds: float, generator: BoltzmannGenerator, energy: CountedEnergy, settings: Settings, *, validation: int, data: bool) -> int:
     """Rounds of training on energies that this machine should finish in so many seconds with `validation` draws after them: at least one.
 
-    A copy of the generator takes a few steps, whose energies are counted as any others. Training on data, in steps of half the work, is
-    taken off where there is any.
+    A few draws are made and a copy of the generator takes a few steps; their energies are counted as any others. Training on data, in steps of half
+    the work, is taken off where there is any.
     """
     device = generator.device
     moved = energy.to(device)
-    began = time.perf_counter()
-    for _ in generator.sample_chunks(BLOCK, moved):
-        pass
-    drawing = (time.perf_counter() - began) * validation / BLOCK
+    for _ in range(2):  # the first time compiles
+        began = _now(device)
+        for _ in generator.sample_chunks(BLOCK, moved):
+            pass
+    drawing = (_now(device) - began) * validation / BLOCK
     probe = copy.deepcopy(generator)
     state = start(probe, dataclasses.replace(settings, rounds=2))
     for steps in (1, _STEPS):

@@ -121,7 +121,7 @@ def test_rounds_that_fit_into_a_time(system: System, shipped: BoltzmannGenerator
     before = [p.detach().clone() for p in shipped.flow.parameters()]
     found = timing.rounds_in(1000.0, shipped, energy, settings, validation=100 * BLOCK, data=False)
     assert found == int((1000 - 100 - 6 * 0.2) / (50 * 0.2))
-    assert energy.n_evaluations == BLOCK + 6 * 64
+    assert energy.n_evaluations == 2 * BLOCK + 6 * 64
     with_data = timing.rounds_in(1000.0, shipped, energy, settings, validation=100 * BLOCK, data=True)
     assert with_data == int((1000 - 100 - 6 * 0.2 - 0.5 * 200 * 0.2) / (50 * 0.2))
     assert timing.rounds_in(1.0, shipped, energy, settings, validation=100 * BLOCK, data=False) == 1
