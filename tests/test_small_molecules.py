@@ -8,11 +8,11 @@ from pathlib import Path
 
 import openmm
 import pytest
-from openmm import app, unit
+from openmm import unit
 
 from boltzgen import cli
 from boltzgen.coordinates.molecular import MolecularCoordinates
-from boltzgen.openmm_files import forcefield_system, load_forcefield
+from boltzgen.openmm_files import _number_types
 from boltzgen.system import System
 from boltzgen.train.settings import Settings
 
@@ -56,11 +56,19 @@ def test_a_charmm_system_is_the_same_in_every_process() -> None:
 
 
 def test_numbering_the_types_changes_no_energy() -> None:
-    structure = app.PDBFile(str(SMALL / "methanol.pdb"))
-    forcefield = load_forcefield(["charmm36.xml"])
+    """Types that come as 2, 0, 1 among the atoms become 0, 1, 2, with the rows and columns of their table."""
+    force, system = openmm.CustomNonbondedForce("table(type1, type2) / r"), openmm.System()
+    force.addTabulatedFunction("table", openmm.Discrete2DFunction(3, 3, [1.0, 2.0, 4.0, 2.0, 8.0, 16.0, 4.0, 16.0, 32.0]))
+    force.addPerParticleParameter("type")
+    for kind in (2, 0, 0, 1):
+        system.addParticle(1.0)
+        force.addParticle((kind,))
+    system.addForce(force)
     energies = []
-    for system in (forcefield.createSystem(structure.topology), forcefield_system(structure.topology, forcefield)):
+    for _ in range(2):
         context = openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName("Reference"))
-        context.setPositions(structure.positions)
+        context.setPositions([(0, 0, 0), (0.3, 0, 0), (0, 0.5, 0), (0, 0, 0.9)])
         energies.append(context.getState(energy=True).getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole))
+        _number_types(system.getForce(0))
+    assert [system.getForce(0).getParticleParameters(k) for k in range(4)] == [(0.0,), (1.0,), (1.0,), (2.0,)]
     assert energies[0] == pytest.approx(energies[1], abs=1e-9)

@@ -95,7 +95,7 @@ def test_training_a_trained_generator(system: System, shipped: BoltzmannGenerato
 
 
 def test_the_hot_flow_is_kept_on_the_way_down(system: System, shipped: BoltzmannGenerator) -> None:
-    """From the first step below the hot temperature on, and never for a target above it."""
+    """From the first step below the hot temperature on; never for a target above it, nor from the target's own flow."""
     settings = Settings(rounds=4, steps=1, batch=32, cooling=0.75, hot_temperature=650.0)
     shipped.temperature = 1200.0
     work, state = trainer(system, settings), start(shipped, settings)
@@ -110,6 +110,9 @@ def test_the_hot_flow_is_kept_on_the_way_down(system: System, shipped: Boltzmann
     while state.stage != "done":
         warm.run_round(state)
     assert state.temperature == 700.0
+    assert shipped.hot is None
+    shipped.temperature = 300.0
+    work.run_round(start(shipped, settings))
     assert shipped.hot is None
 
 
