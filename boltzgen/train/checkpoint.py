@@ -55,7 +55,10 @@ def load_state(folder: Path, system: System, device: str) -> tuple[TrainingState
         raise ValueError(f"the run in {folder} belongs to another system than {system.name!r}; give the system it was started with")
     tensors = {k: v.to(device) for k, v in tensors.items()}
     generator.flow.load_state_dict(tensors_under(tensors, "flow."))
-    settings = Settings.from_dict(metadata["settings"])
+    try:
+        settings = Settings.from_dict(metadata["settings"])
+    except ValueError as error:
+        raise ValueError(f"the run in {folder} was started by another version ({error}); begin a new one with --from {folder}") from error
     optimizer = MatrixOptimizer(generator.flow, settings.rate)
     optimizer.restore(tensors_under(tensors, "optimizer."))
     average, best = tensors_under(tensors, "average."), tensors_under(tensors, "best.")

@@ -1,6 +1,7 @@
 """A whole run in miniature: files, summary, interruption, resumption, wrong folders."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import torch
 
 from boltzgen.generator import CHECKPOINT, BoltzmannGenerator
 from boltzgen.system import System
+from boltzgen.train import checkpoint
 from boltzgen.train.checkpoint import METRICS, STATE
 from boltzgen.train.progress import Progress
 from boltzgen.train.run import SUMMARY, train
@@ -136,9 +138,15 @@ def test_two_seeds_differ(system: System, whole: tuple[Path, dict[str, Any]], tm
     assert timeless(tmp_path / "other") != timeless(whole[0])
 
 
-def test_unknown_settings_are_named() -> None:
+def test_unknown_settings_are_named(system: System, whole: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also those of a run that another version started, whose generator can be trained on."""
     with pytest.raises(ValueError, match="learning_rte"):
         Settings.from_dict({"learning_rte": 1.0})
+    run = shutil.copytree(whole[0], tmp_path / "run")
+    read = checkpoint.read_tensors
+    monkeypatch.setattr(checkpoint, "read_tensors", lambda path: ((found := read(path))[0] | {"settings": {"warmup_rounds": 3}}, found[1]))
+    with pytest.raises(ValueError, match=r"started by another version \(unknown training settings \['warmup_rounds'\].*--from"):
+        train(system, run, resume=True)
 
 
 def test_the_folder_holds_what_is_needed_and_no_more(whole: tuple[Path, dict[str, Any]]) -> None:
