@@ -305,7 +305,7 @@ def training_step(flow: HierarchicalFlow, target: PullbackEnergy, batch: int) ->
     flow.zero_grad()
     loss, log_leading, rest = hierarchical_kl(flow, target, flow.leading.sample((batch,)))
     good = rest.isfinite()
-    (loss + log_dispersion(log_leading[good], rest[good])).backward()
+    (loss + log_dispersion(log_leading[good], rest[good], good[good])).backward()
 
 
 class LabelledTarget(PullbackEnergy):

@@ -99,7 +99,8 @@ def hierarchical(task: Task) -> Iterator[Tensor]:
     while True:
         torsions = draw_torsions(flow, hot, n_own, n, generator=task.stream)
         loss, log_q, u = hierarchical_kl(flow, task.target, torsions, generator=task.stream)
-        yield loss + log_dispersion(log_q[u.isfinite()], u[u.isfinite()])
+        own = torch.arange(n) < n_own
+        yield loss + log_dispersion(log_q[u.isfinite()], u[u.isfinite()], own[u.isfinite()])
 
 
 def annealed(task: Task) -> Iterator[Tensor]:

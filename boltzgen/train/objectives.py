@@ -1,5 +1,6 @@
 """Training objectives: plain callables of a flow, samples and the target's reduced energy in flow coordinates."""
 
+import math
 from typing import Protocol
 
 import torch
@@ -10,6 +11,8 @@ from boltzgen.flow.flow import HierarchicalFlow
 
 #: Slopes of `hierarchical_kl` are at most this many medians long.
 _LONGEST = 10.0
+#: `log_dispersion` of own draws grows in proportion to what q lacks up to a factor exp of this.
+_STEEPEST = 3.0
 
 
 class Target(Protocol):
@@ -132,16 +135,45 @@ def alpha_2(log_q: Tensor, log_w: Tensor) -> Tensor:
     return -(weights[used] * log_q[used]).sum()
 
 
-def log_dispersion(log_q: Tensor, u: Tensor, *, width: float = 1.0) -> Tensor:
+def log_dispersion(log_q: Tensor, u: Tensor, own: Tensor | None = None) -> Tensor:
     """Dispersion of d = log q + u over samples from any distribution: zero if and only if q equals p on them, up to log Z.
 
-    The mean of the pseudo-Huber function width^2 (sqrt(1 + ((d - mean d) / width)^2) - 1): half the variance of d where it is small,
-    so that the gradient of every single sample vanishes at the optimum, and width times the mean absolute deviation where it is large. It reuses
-    samples whose energies are known. (Mean absolute deviation: LDR, arXiv:2602.03729; variance: Richter et al. 2020, arXiv:2010.10436.)
+    The mean of a function of a = d - c, with c where the dispersion of all samples is least, so that a few clashes do not move it:
+
+        phi(a) = sqrt(1 + a^2) - 1,
+
+    half the variance of d where that is small, so that the gradient of every single sample vanishes at the optimum, and the mean absolute deviation
+    where it is large. It reuses samples whose energies are known. (Mean absolute deviation: LDR, arXiv:2602.03729; variance: Richter et al. 2020,
+    arXiv:2010.10436.)
+
+    A draw of q itself where p is the larger (a < 0) stands for many that q does not make: it has the weight w = exp(-a), and
+
+        phi(a) = exp(-a) + a - 1,   slope 1 - w,   for a > -3, from where on the slope stays what it is there, -19.
+
+    That slope is the gradient of forward KL, estimated from draws of q by importance sampling, with the control variate E_q[grad log q] = 0.
+
+    Args:
+        log_q: log-densities of the samples under the flow, (n,), with a graph.
+        u: their reduced energies (n,).
+        own: which of them are draws of the flow as it is, bool (n,); None for none.
     """
     d = log_q + u
-    deviation = (d - d.mean()) / width
-    return width * width * (torch.sqrt(1 + deviation.square()) - 1).mean()
+    deviation = d - _centre(d.detach())
+    dispersion = torch.sqrt(1 + deviation.square()) - 1
+    if own is not None:
+        near = deviation.clamp(min=-_STEEPEST)
+        steep = torch.exp(-near) + near - 1 + (1 - math.exp(_STEEPEST)) * (deviation - near)
+        dispersion = torch.where(own & (deviation < 0), steep, dispersion)
+    return dispersion.mean()
+
+
+def _centre(d: Tensor) -> Tensor:
+    """The c of the least mean of sqrt(1 + (d - c)^2), by reweighted means from the median on."""
+    centre = d.median()
+    for _ in range(20):
+        weight = 1 / torch.sqrt(1 + (d - centre).square())
+        centre = (weight * d).sum() / weight.sum()
+    return centre
 
 
 def hierarchical_kl(

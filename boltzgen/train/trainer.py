@@ -169,14 +169,15 @@ class Trainer:
             torsions = draw_torsions(flow, generator.hot, n_own, n, generator=stream)
             loss, log_q, u = hierarchical_kl(flow, target, torsions, generator=stream)
             weights.append(-(log_q.detach() + u)[:n_own])
-            log_q, u = log_q[u.isfinite()], u[u.isfinite()]
+            own = torch.arange(n, device=u.device) < n_own
+            log_q, u, own = log_q[u.isfinite()], u[u.isfinite()], own[u.isfinite()]
             if data:
                 y, u_data, weight = data[step]
                 log_q_data = flow.log_prob(y)
                 loss = loss + s.data_weight * forward_kl(log_q_data, weight)
                 # One dispersion over draws and data: log Z is one and the same.
-                log_q, u = torch.cat((log_q, log_q_data)), torch.cat((u, u_data))
-            loss = loss + log_dispersion(log_q, u)
+                log_q, u, own = torch.cat((log_q, log_q_data)), torch.cat((u, u_data)), torch.cat((own, torch.zeros_like(u_data, dtype=torch.bool)))
+            loss = loss + log_dispersion(log_q, u, own)
             skipped += not self._step(state, loss)
             _update_average(state.average, flow.state_dict(), s.average_decay)
             losses.append(float(loss.detach()))

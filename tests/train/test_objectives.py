@@ -154,25 +154,50 @@ def test_forward_kl_from_the_target_matches_quadrature() -> None:
     check_gradients(flow, lambda: forward_kl(flow.log_prob(target_draws(target, 20_000, generator))), exact, batches=60)
 
 
-@pytest.mark.parametrize("width", [0.5, 50.0])
-def test_log_dispersion_matches_quadrature(width: float) -> None:
-    """Of draws of the target: the mean of width^2 (sqrt(1 + (d - mean d)^2 / width^2) - 1); nearly half the variance at the larger width."""
+def least_dispersed(d: Tensor, weight: Tensor) -> float:
+    """Where the weighted mean of a / sqrt(1 + a^2), a = d - c, is zero: by bisection."""
+    low, high = float(d.min()), float(d.max())
+    for _ in range(100):
+        c = (low + high) / 2
+        a = d - c
+        low, high = (c, high) if (weight * a / torch.sqrt(1 + a.square())).sum() > 0 else (low, c)
+    return c
+
+
+def test_log_dispersion_matches_quadrature() -> None:
+    """Of draws of the target: the mean of sqrt(1 + (d - c)^2) - 1 for the c where it is least."""
     flow, target = toy_flow(), ToyTarget()
     grid, _ = plane()
     u = target(grid)
     p = torch.softmax(-u, 0)
-
-    def dispersion(_: Tensor, log_q: Tensor, cell: float) -> Tensor:
-        d = log_q + u
-        return width**2 * (p * (torch.sqrt(1 + ((d - (p * d).sum()) / width).square()) - 1)).sum()
-
-    _, exact = by_quadrature(flow, dispersion)
+    centre = least_dispersed((flow.log_prob(grid) + u).detach(), p)
+    _, exact = by_quadrature(flow, lambda _, log_q, cell: (p * (torch.sqrt(1 + (log_q + u - centre).square()) - 1)).sum())
     assert exact.abs().min() > 1e-3
     generator = torch.Generator().manual_seed(12)
 
     def loss() -> Tensor:
         y = target_draws(target, 50_000, generator)
-        return log_dispersion(flow.log_prob(y), target(y), width=width)
+        return log_dispersion(flow.log_prob(y), target(y))
+
+    check_gradients(flow, loss, exact, batches=60)
+
+
+def test_log_dispersion_of_own_draws_matches_quadrature() -> None:
+    """Its gradient is E_q[s grad log q], s = 1 - exp(-a) but at least 1 - exp(3) where a < 0, a / sqrt(1 + a^2) where a > 0."""
+    flow, target = toy_flow(), ToyTarget()
+    grid, cell = plane()
+    u, log_q = target(grid), flow.log_prob(grid).detach()
+    q = log_q.exp() * cell
+    a = log_q + u - least_dispersed(log_q + u, q)
+    assert (q * (a < -3)).sum() > 1e-3
+    slope = torch.where(a > 0, a / torch.sqrt(1 + a.square()), (1 - torch.exp(-a)).clamp(min=1 - math.exp(3)))
+    _, exact = by_quadrature(flow, lambda _, log_q, cell: (q * slope * log_q).sum())
+    assert exact.abs().min() > 1e-3
+    generator = torch.Generator().manual_seed(16)
+
+    def loss() -> Tensor:
+        y = flow.sample((50_000,), generator=generator)
+        return log_dispersion(flow.log_prob(y), target(y), torch.ones(len(y), dtype=torch.bool))
 
     check_gradients(flow, loss, exact, batches=60)
 
@@ -197,13 +222,28 @@ def test_alpha_2_is_the_gradient_of_the_renyi_divergence() -> None:
 
 
 def test_log_dispersion() -> None:
-    """Zero where q = p up to a constant; half the variance where small; width times the mean deviation where large."""
+    """Zero where q = p up to a constant; half the variance where small; the mean deviation from the median where large."""
     generator = torch.Generator().manual_seed(5)
     u = torch.randn(10_000, generator=generator, dtype=torch.float64)
+    own = torch.rand(10_000, generator=generator) < 0.5
     assert float(log_dispersion(-u + 7.0, u)) < 1e-12
+    assert float(log_dispersion(-u + 7.0, u, own)) < 1e-12
     noise = torch.randn(10_000, generator=generator, dtype=torch.float64)
     assert float(log_dispersion(-u + 1e-3 * noise, u)) == pytest.approx(0.5e-6 * float(noise.var()), rel=1e-3)
-    assert float(log_dispersion(-u + 1e6 * noise, u, width=2.0)) == pytest.approx(2e6 * float((noise - noise.mean()).abs().mean()), rel=1e-3)
+    assert float(log_dispersion(-u + 1e-3 * noise, u, own)) == pytest.approx(0.5e-6 * float(noise.var()), rel=1e-3)
+    assert float(log_dispersion(-u + 1e6 * noise, u)) == pytest.approx(1e6 * float((noise - noise.median()).abs().mean()), rel=1e-3)
+
+
+def test_a_clash_leaves_the_other_samples_of_log_dispersion_alone() -> None:
+    """About the mean of d, one sample far off would put all others on one side of it."""
+    generator = torch.Generator().manual_seed(17)
+    log_q = torch.randn(1000, generator=generator, dtype=torch.float64).requires_grad_()
+    u, own = torch.randn(1000, generator=generator, dtype=torch.float64), torch.arange(1000) < 500
+    clash = u.clone()
+    clash[0] += 1e9
+    (calm,) = torch.autograd.grad(log_dispersion(log_q, u, own), log_q)
+    (disturbed,) = torch.autograd.grad(log_dispersion(log_q, clash, own), log_q)
+    assert (disturbed - calm)[1:].abs().max() < 0.01 * calm.abs().max()
 
 
 def test_hierarchical_kl_matches_quadrature() -> None:
