@@ -80,8 +80,6 @@ VARIANTS: dict[str, Variant] = {
     "Adam, rate 3e-3": Variant({"rate": 3e-3}, replaced=_ADAM),
     "Muon, half the rate": Variant({"rate": Settings.rate / 2}),
     "no cooling": Variant({"cooling": 0.0}),
-    "hot torsions from 600 K": Variant({"hot_temperature": 600.0}),
-    "no hot draws": Variant({"hot_share": 0.0}),
     "two harmonics, no pairs": Variant(replaced=((_features, "HARMONICS", 2), (_features, "PAIR_HARMONICS", 0))),
     "8 bins, 2 x 128": Variant(replaced=couplings(bins=8, hidden=(128, 128))),
     "8 bins": Variant(replaced=couplings(bins=8)),

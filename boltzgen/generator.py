@@ -1,6 +1,5 @@
 """The Boltzmann generator: a molecule's coordinates and flow, what it samples, and its checkpoint file."""
 
-import copy
 import hashlib
 import json
 import math
@@ -19,7 +18,7 @@ from boltzgen import __version__, units
 from boltzgen.coordinates.harmonic import harmonic_reference
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.energy.base import Energy
-from boltzgen.flow.flow import Flow, HierarchicalFlow
+from boltzgen.flow.flow import HierarchicalFlow
 from boltzgen.flow.molecular import molecular_flow
 from boltzgen.reweighting import WeightedSamples
 from boltzgen.system import System
@@ -39,7 +38,6 @@ class BoltzmannGenerator(nn.Module):
         flow: distribution of y.
         temperature: T in K at which the flow was last trained.
         seed: seed of its initial parameters and training.
-        hot: the torsions' flow as it was at a higher temperature in training, or None: training draws from it as well, sampling does not.
     """
 
     def __init__(
@@ -48,7 +46,6 @@ class BoltzmannGenerator(nn.Module):
         super().__init__()
         self.system, self.coordinates, self.flow = system, coordinates, flow
         self.temperature, self.seed, self.options = temperature, seed, options
-        self.hot: Flow | None = None
 
     @classmethod
     def for_system(cls, system: System, energy: Energy, *, seed: int = 0, temperature: float | None = None, **options: Any) -> Self:
@@ -74,18 +71,6 @@ class BoltzmannGenerator(nn.Module):
     def fingerprint(self) -> str:
         """Identifies the molecule, its force field, its domain and its z-matrix: what a checkpoint belongs to."""
         return hashlib.sha256(repr((self.system.fingerprint, self.coordinates.zmatrix.rows)).encode()).hexdigest()
-
-    def keep_hot(self) -> None:
-        """Keep the torsions' flow as it is now as the hot one."""
-        self.hot = copy.deepcopy(self.flow.leading).requires_grad_(False)
-
-    def set_hot(self, tensors: dict[str, Tensor]) -> None:
-        """Make the hot flow one of these parameters; of none where they are empty."""
-        self.hot = None
-        if tensors:
-            self.keep_hot()
-            assert self.hot is not None
-            self.hot.load_state_dict(tensors)
 
     def log_prob(self, x: Tensor) -> Tensor:
         """log q(x), shape (...), with respect to dx / (8 pi^2 V), of positions (..., n_atoms, 3) in nm; -inf outside the domain,
@@ -137,8 +122,6 @@ class BoltzmannGenerator(nn.Module):
         }
         tensors = {f"flow.{k}": v.detach().cpu().contiguous() for k, v in self.flow.state_dict().items()}
         tensors |= {f"coordinates.{k}": v.cpu() for k, v in self.coordinates.state_dict().items()}
-        if self.hot is not None:
-            tensors |= {f"hot.{k}": v.detach().cpu().contiguous() for k, v in self.hot.state_dict().items()}
         write_atomically(Path(path), save(tensors, metadata={"boltzgen": json.dumps(metadata)}))
 
     @classmethod
@@ -170,7 +153,6 @@ class BoltzmannGenerator(nn.Module):
                     "force field, domain or z-matrix differ: give the system that it was trained for"
                 )
             flow.load_state_dict(tensors_under(tensors, "flow."))
-            generator.set_hot(tensors_under(tensors, "hot."))
         except (KeyError, TypeError, RuntimeError, IndexError) as error:
             raise ValueError(f"{file} is not a checkpoint of {system.name!r}: {str(error).splitlines()[0]}") from error
         return generator.to(device)

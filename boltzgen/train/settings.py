@@ -13,7 +13,6 @@ class Settings:
     Attributes:
         start_temperature: K, at which training begins; one where no mode is lost.
         cooling: share of the steps over which the temperature falls, by the same factor in each, to the target.
-        hot_temperature, hot_share: once the temperature is below this one [K], torsions of this share of the draws come from the flow as it then was.
         rounds, steps, batch: steps in each round, draws in each step, each with one energy and gradient.
         rate: learning rate; after `warmup` steps in which it rises it is constant for the share `hold` of all steps, then falls by a cosine to zero.
         average_decay: decay of the exponential average of the weights, per step.
@@ -27,8 +26,6 @@ class Settings:
 
     start_temperature: float = 1200.0
     cooling: float = 0.5
-    hot_temperature: float = 1000.0
-    hot_share: float = 0.3
     rounds: int = 160
     steps: int = 50
     batch: int = 1024

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from boltzgen.coordinates.pullback import PullbackEnergy
 from boltzgen.energy.base import CountedEnergy
-from boltzgen.flow.flow import Flow, HierarchicalFlow
+from boltzgen.flow.flow import HierarchicalFlow
 from boltzgen.generator import BoltzmannGenerator, random_stream
 from boltzgen.reweighting import effective_sample_size, log_z, sampling_efficiency
 from boltzgen.train.data import Data
@@ -71,16 +71,6 @@ def start(generator: BoltzmannGenerator, settings: Settings, *, stage: str = "en
     """The state before the first round, at the temperature of the generator: "energies", or "data" to begin with data."""
     optimizer, temperature = MatrixOptimizer(generator.flow, settings.rate), generator.temperature
     return TrainingState(generator, optimizer, stage, start_temperature=temperature, temperature=temperature)
-
-
-@torch.no_grad()
-def draw_torsions(flow: HierarchicalFlow, hot: Flow | None, n_own: int, n: int, *, generator: torch.Generator) -> Tensor:
-    """Torsions (n, n_leading), the first n_own of them from the flow, the others from a hotter one."""
-    torsions = [flow.leading.sample((n_own,), generator=generator)] if n_own else []
-    if n > n_own:
-        assert hot is not None
-        torsions.append(hot.sample((n - n_own,), generator=generator))
-    return torch.cat(torsions)
 
 
 class Trainer:
@@ -148,7 +138,7 @@ class Trainer:
         return s.rate * min((step + 1) / s.warmup, 1.0) * falling
 
     def _on_energies(self, state: TrainingState, stream: torch.Generator, began: float) -> dict[str, Any]:
-        """Train on fresh draws; the record is of the flow's own at the round's last temperature, each weighted by the parameters that made it."""
+        """Train on fresh draws; the record is of those at the round's last temperature, each weighted by the parameters that made it."""
         s, generator, flow = self.settings, state.generator, state.generator.flow
         n_data = int(s.data_share * s.batch) if self.mixed else 0
         n = s.batch - n_data
@@ -161,16 +151,14 @@ class Trainer:
             if temperature != state.temperature:
                 weights.clear()
             state.temperature = temperature
-            if generator.hot is None and self.target < temperature <= s.hot_temperature:
-                generator.keep_hot()
             state.optimizer.set_rate(self._rate(whole))
             target = PullbackEnergy(self.energy.at(temperature), generator.coordinates)
-            n_own = n - (0 if generator.hot is None else int(s.hot_share * n))
-            torsions = draw_torsions(flow, generator.hot, n_own, n, generator=stream)
+            with torch.no_grad():
+                torsions = flow.leading.sample((n,), generator=stream)
             loss, log_q, u = hierarchical_kl(flow, target, torsions, generator=stream)
-            weights.append(-(log_q.detach() + u)[:n_own])
-            own = torch.arange(n, device=u.device) < n_own
-            log_q, u, own = log_q[u.isfinite()], u[u.isfinite()], own[u.isfinite()]
+            weights.append(-(log_q.detach() + u))
+            log_q, u = log_q[u.isfinite()], u[u.isfinite()]
+            own = torch.ones_like(u, dtype=torch.bool)
             if data:
                 y, u_data, weight = data[step]
                 log_q_data = flow.log_prob(y)

@@ -1,6 +1,5 @@
-"""Training on energies: the schedule of temperatures and rates, whose torsions are trained on, and what a step does to a trained generator."""
+"""Training on energies: the schedule of temperatures and rates, and what a step does to a trained generator."""
 
-import copy
 import itertools
 import math
 from types import SimpleNamespace
@@ -14,7 +13,7 @@ from boltzgen.generator import BLOCK, BoltzmannGenerator
 from boltzgen.system import System
 from boltzgen.train import timing
 from boltzgen.train.settings import Settings
-from boltzgen.train.trainer import Trainer, draw_torsions, start
+from boltzgen.train.trainer import Trainer, start
 
 
 @pytest.fixture(scope="module")
@@ -55,24 +54,6 @@ def test_the_rate_rises_holds_and_falls_to_zero(system: System) -> None:
     assert found[100] == pytest.approx(0)
 
 
-@torch.no_grad()
-def test_torsions_come_from_both_flows(shipped: BoltzmannGenerator) -> None:
-    """The first ones from the flow, the others from the hotter one: for draws of q and another density p, E[p / q] = 1."""
-    flow = shipped.flow.double()
-    hot = copy.deepcopy(flow.leading)
-    for k, p in enumerate(flow.leading.parameters()):
-        p += 0.02 * torch.randn(p.shape, generator=torch.Generator().manual_seed(k))
-    n, n_own = 20_000, 12_000
-    t = draw_torsions(flow, hot, n_own, n, generator=torch.Generator().manual_seed(5))
-    ratio = torch.exp(hot.log_prob(t) - flow.leading.log_prob(t))
-    assert t.shape == (n, flow.n_leading)
-    for part in (ratio[:n_own], 1 / ratio[n_own:]):
-        assert part.std() > 0.05  # the two differ, so that the next line says something
-        assert abs(float(part.mean()) - 1) < 4 * float(part.std()) / math.sqrt(len(part))
-    assert abs(float(ratio[n_own:].mean()) - 1) > 6 * float(ratio[n_own:].std()) / math.sqrt(n - n_own)
-    assert draw_torsions(flow, None, n, n, generator=torch.Generator().manual_seed(5)).shape == (n, flow.n_leading)
-
-
 def test_training_a_trained_generator(system: System, shipped: BoltzmannGenerator) -> None:
     """Its loss is -log Z plus a small KL; the average follows the parameters; at a rate of zero they stay."""
     before = [p.detach().clone() for p in shipped.flow.parameters()]
@@ -92,28 +73,6 @@ def test_training_a_trained_generator(system: System, shipped: BoltzmannGenerato
         present = torch.cat([p.detach().flatten() for p in shipped.flow.parameters()])
         assert (averaged - present).abs().max() <= 10 * rate
         assert torch.equal(averaged, present) == (rate == 0)
-
-
-def test_the_hot_flow_is_kept_on_the_way_down(system: System, shipped: BoltzmannGenerator) -> None:
-    """From the first step below the hot temperature on; never for a target above it, nor from the target's own flow."""
-    settings = Settings(rounds=4, steps=1, batch=32, cooling=0.75, hot_temperature=650.0)
-    shipped.temperature = 1200.0
-    work, state = trainer(system, settings), start(shipped, settings)
-    seen = []
-    while state.stage != "done":
-        work.run_round(state)
-        seen.append((round(state.temperature), shipped.hot is not None))
-    assert seen == [(1200, False), (756, False), (476, True), (300, True)]
-    warm = Trainer(CountedEnergy(energy_for(system)), 700.0, settings, seed=1)
-    shipped.temperature, shipped.hot = 1200.0, None
-    state = start(shipped, settings)
-    while state.stage != "done":
-        warm.run_round(state)
-    assert state.temperature == 700.0
-    assert shipped.hot is None
-    shipped.temperature = 300.0
-    work.run_round(start(shipped, settings))
-    assert shipped.hot is None
 
 
 def test_rounds_that_fit_into_a_time(system: System, shipped: BoltzmannGenerator, monkeypatch: pytest.MonkeyPatch) -> None:
