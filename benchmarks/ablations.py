@@ -1,8 +1,8 @@
-"""Train alanine dipeptide with one thing changed at a time, and compare what comes out.
+"""Train a molecule, alanine dipeptide by default, with one thing changed at a time, and compare what comes out.
 
-    python benchmarks/ablations.py FOLDER [--variants NAME ...] [--seeds 0 1 2] [--rounds 12]
+    python benchmarks/ablations.py FOLDER [--variants NAME ...] [--seeds 0 1 2] [--rounds 12] [--system NAME]
 
-Every run is `boltzgen train alanine_dipeptide` with as many rounds as said, in FOLDER/NAME_SEED; finished ones are not repeated and interrupted ones
+Every run is `boltzgen train NAME` with as many rounds as said, in FOLDER/NAME_SEED; finished ones are not repeated and interrupted ones
 go on, so that several processes can share the work by `--variants`. Printed is a table of all finished runs in FOLDER: mean and range over seeds of
 the efficiency of each run's 1e5 validation draws, unclipped; with the top 1e-4 of the weights clipped; the largest weight's share, log Z, energy
 evaluations, parameters and minutes (comparable only between runs made on an equally busy machine).
@@ -19,16 +19,17 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Adam
 
 from boltzgen.flow import molecular
-from boltzgen.flow.coupling import SplineCoupling
+from boltzgen.flow.coupling import CircularCoupling, SplineCoupling
 from boltzgen.flow.linear import TriangularAffine
 from boltzgen.generator import BoltzmannGenerator
 from boltzgen.system import System
-from boltzgen.train import optimizer
+from boltzgen.train import optimizer, trainer
 from boltzgen.train.checkpoint import STATE
+from boltzgen.train.objectives import log_dispersion
 from boltzgen.train.run import SUMMARY, train
 from boltzgen.train.settings import Settings
 
@@ -46,6 +47,11 @@ class ConstantAffine(TriangularAffine):
 def adam_alone(parameters: list[nn.Parameter], **options: Any) -> Adam:
     """In Muon's place."""
     return Adam(parameters, lr=options["lr"])
+
+
+def like_any_other(log_q: Tensor, u: Tensor, own: Tensor | None = None) -> Tensor:
+    """The dispersion without a difference between the flow's own draws and others."""
+    return log_dispersion(log_q, u)
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,8 @@ VARIANTS: dict[str, Variant] = {
     "Adam, rate 3e-3": Variant({"rate": 3e-3}, replaced=_ADAM),
     "Muon, half the rate": Variant({"rate": Settings.rate / 2}),
     "no cooling": Variant({"cooling": 0.0}),
+    "own draws like any other": Variant(replaced=((trainer, "log_dispersion", like_any_other),)),
+    "wide torsion networks": Variant(replaced=((molecular, "CircularCoupling", partial(CircularCoupling, hidden=(128, 128))),)),
     "two harmonics, no pairs": Variant(replaced=((_features, "HARMONICS", 2), (_features, "PAIR_HARMONICS", 0))),
     "8 bins, 2 x 128": Variant(replaced=couplings(bins=8, hidden=(128, 128))),
     "8 bins": Variant(replaced=couplings(bins=8)),
@@ -90,12 +98,12 @@ VARIANTS: dict[str, Variant] = {
 }
 
 
-def run(folder: Path, name: str, seed: int, settings: Settings) -> None:
+def run(folder: Path, name: str, seed: int, settings: Settings, system: System) -> None:
     """Train unless that is done."""
     place = folder / f"{name.replace(' ', '_').replace(',', '')}_{seed}"
     if (place / SUMMARY).exists():
         return
-    variant, system = VARIANTS[name], System.load("alanine_dipeptide")
+    variant = VARIANTS[name]
     with variant.active():
         if (place / STATE).exists():
             train(system, place, resume=True)
@@ -140,12 +148,13 @@ def main() -> None:
     parser.add_argument("--variants", nargs="*", choices=VARIANTS, default=list(VARIANTS), metavar="NAME", help=f"of {', '.join(VARIANTS)}")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--system", default="alanine_dipeptide")
     parser.add_argument("--quick", action="store_true", help="rounds of a few steps: does it run?")
     options = parser.parse_args()
     settings = Settings(rounds=2, steps=2, batch=64) if options.quick else Settings(rounds=options.rounds)
     for seed in options.seeds:
         for name in options.variants:
-            run(options.folder, name, seed, settings)
+            run(options.folder, name, seed, settings, System.load(options.system))
     print(table(options.folder))
 
 
