@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from boltzgen.flow import molecular
-from boltzgen.flow.coupling import CircularCoupling, SplineCoupling
+from boltzgen.flow.coupling import SplineCoupling
 from boltzgen.flow.linear import TriangularAffine
 from boltzgen.generator import BoltzmannGenerator
 from boltzgen.system import System
@@ -87,7 +87,6 @@ VARIANTS: dict[str, Variant] = {
     "Muon, half the rate": Variant({"rate": Settings.rate / 2}),
     "no cooling": Variant({"cooling": 0.0}),
     "own draws like any other": Variant(replaced=((trainer, "log_dispersion", like_any_other),)),
-    "wide torsion networks": Variant(replaced=((molecular, "CircularCoupling", partial(CircularCoupling, hidden=(128, 128))),)),
     "two harmonics, no pairs": Variant(replaced=((_features, "HARMONICS", 2), (_features, "PAIR_HARMONICS", 0))),
     "8 bins, 2 x 128": Variant(replaced=couplings(bins=8, hidden=(128, 128))),
     "8 bins": Variant(replaced=couplings(bins=8)),
