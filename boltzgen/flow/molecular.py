@@ -91,7 +91,7 @@ def molecular_flow(
 
     Torsions live on circles: a resampled base on the full torsions, two by two (a uniform one on rotors), then circular couplings, of wider
     networks for more circles. Everything else is a standard normal moved by spline couplings and a triangular affine layer, both conditional on the
-    torsions and local, see `Locality`: a network for each piece of the molecule of about the size of alanine dipeptide, which sees the torsions nearby.
+    torsions and local, see `Locality`: a network for each piece of the molecule of about the size of alanine dipeptide, seeing the torsions nearby.
 
     Args:
         precision: (n_narrow, n_narrow) precision of the narrow coordinates at the reference (its Hessian in kT), where the triangular layer starts.
