@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from boltzgen.generator import CHECKPOINT, BoltzmannGenerator
 from boltzgen.system import System
 from boltzgen.train.checkpoint import STATE
 from boltzgen.train.data import DATA, Data
+from boltzgen.train.objectives import log_dispersion
 from boltzgen.train.run import SUMMARY, train
 from boltzgen.train.settings import Settings
 from boltzgen.train.trainer import Trainer, TrainingState, start
@@ -205,6 +207,27 @@ def test_interrupted_and_resumed_is_the_same_run(
     summary = train(system, folder, resume=True)
     assert timeless(folder) == timeless(reference)
     assert {k: v for k, v in summary.items() if k != "seconds"} == {k: v for k, v in expected.items() if k != "seconds"}
+
+
+def test_draws_are_the_flows_own_and_frames_are_not(system: System, frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of which the dispersion makes a difference."""
+    seen: list[tuple[int, Tensor | None]] = []
+
+    def dispersion(log_q: Tensor, u: Tensor, own: Tensor | None = None) -> Tensor:
+        seen.append((len(u), own))
+        return log_dispersion(log_q, u, own)
+
+    monkeypatch.setattr("boltzgen.train.trainer.log_dispersion", dispersion)
+    train(system, tmp_path / "mixed", seed=5, settings=TINY, data=frames, mixed=True)
+    on_data, on_both = seen[:9], seen[9:]
+    assert [own for _, own in on_data] == [None] * 9
+    assert len(on_both) == 6
+    for n, own in on_both:
+        assert own is not None
+        assert (n, own.tolist()) == (64, [True] * 32 + [False] * 32)
+    seen.clear()
+    train(system, tmp_path / "energies", seed=5, settings=replace(TINY, rounds=1, steps=2))
+    assert all(own is not None and len(own) == n and own.all() for n, own in seen) and len(seen) == 2
 
 
 def test_energies_follow_data_only_where_there_are_energies(system: System, frames: Path, tmp_path: Path) -> None:
