@@ -104,6 +104,33 @@ def test_budgets_benchmark(tmp_path: Path) -> None:
     assert again.stdout.splitlines()[2:] == [row, "| 160 | 0 | 9 | 1.0 | 99.00 | 99.00 | 0.0 | -1.0 | 0.1 | 2 |"]
 
 
+def test_curve_benchmark(tmp_path: Path) -> None:
+    """Rounds and energies of a run that began from another count on from its end; an unfinished one has no validation."""
+    for name, rounds, extra in (("first", 3, 50), ("more", 2, None)):
+        (tmp_path / name).mkdir()
+        lines = [
+            {"round": k, "temperature": 300.0, "n_energy_evaluations": 100 * (k + 1), "efficiency": 0.1 * k, "seconds": 60.0} for k in range(rounds)
+        ]
+        (tmp_path / name / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        if extra is not None:
+            figures = {
+                "temperature": 300.0,
+                "n_energy_evaluations": 100 * rounds + extra,
+                "sampling_efficiency": 0.5,
+                "sampling_efficiency_clipped": 0.6,
+            }
+            (tmp_path / name / "summary.json").write_text(json.dumps(figures | {"log_z": -1.0, "log_z_error": 0.1, "seconds": 120.0}))
+    command = [sys.executable, BENCHMARK.with_name("curve.py"), tmp_path / "first", tmp_path / "more", "--every", "2", "--figure", tmp_path / "f.png"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[2:] == [
+        "| first | 2 | 300 | 200 | 1.0 | 10.0 |  |  |",
+        "| first | validation | 300 | 350 | 2.0 | 50.0 | 60.0 | -1.0000 +- 0.1000 |",
+        "| more | 4 | 300 | 450 | 1.0 | 0.0 |  |  |",
+    ]
+    assert (tmp_path / "f.png").stat().st_size > 5000
+
+
 def test_resampled_benchmark(tmp_path: Path) -> None:
     """The sampler judges hardly more proposals than it needs; glasflow is a row or left out."""
     command = [sys.executable, BENCHMARK.with_name("resampled.py"), "--quick", "--widths", "16", "--json", tmp_path / "times.json"]
