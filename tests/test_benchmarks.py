@@ -1,6 +1,7 @@
 """The benchmarks run, and report every way they compare; their times are not judged here."""
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -129,6 +130,25 @@ def test_curve_benchmark(tmp_path: Path) -> None:
         "| more | 4 | 300 | 450 | 1.0 | 0.0 |  |  |",
     ]
     assert (tmp_path / "f.png").stat().st_size > 5000
+
+
+def test_heaviest_benchmark() -> None:
+    """A line for each draw in order of weight, whose two parts add up to it; phi and psi are named."""
+    command = [sys.executable, BENCHMARK.with_name("heaviest.py"), "alanine_dipeptide", "-n", "5000", "--top", "3"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    first, second, *rows = done.stdout.splitlines()
+    assert first.startswith("efficiency 99.") and "without the heaviest" in first
+    assert second.endswith("of 3 have a phi > 0")
+    weights, parts = [], []
+    for row in rows:
+        weight, torsions, rest, *angles = row.replace(",", "").split()
+        weights.append(float(weight))
+        parts.append(float(torsions) + float(rest))
+        assert angles[0] == "phi" and angles[2] == "psi"
+    assert len(weights) == 3 and weights == sorted(weights, reverse=True)
+    # Up to a constant, the mean weight over the median one: close to zero for a generator this good.
+    assert [math.log(w) for w in weights] == pytest.approx(parts, abs=0.05)
 
 
 def test_resampled_benchmark(tmp_path: Path) -> None:

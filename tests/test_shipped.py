@@ -1,4 +1,4 @@
-"""The shipped checkpoint of alanine dipeptide, through the command line: what its README claims, on few draws."""
+"""The shipped checkpoints, of alanine dipeptide above all, through the command line: what its README claims, on few draws."""
 
 import json
 import math
@@ -80,6 +80,15 @@ def test_the_generator_agrees_with_the_shipped_reference(capsys: pytest.CaptureF
     assert max(abs(b["z"]) for b in result["basins"]) < 4
     assert abs(result["marginals"][0]["z"]) < 5
     assert abs(result["eubo"] - result["log_z"]) < 0.1
+
+
+def test_tetrapeptide(capsys: pytest.CaptureFixture[str]) -> None:
+    """What docs/molecules.md says of it, but for the few heavy draws."""
+    folder = shipped_systems()["alanine_tetrapeptide"]
+    assert (folder / CHECKPOINT).stat().st_size <= 10_000_000
+    run = printed(capsys, "sample", "alanine_tetrapeptide", "-n", str(N), "--seed", "11", "--json")
+    assert run["sampling_efficiency_clipped"] >= 0.65
+    assert run["log_z"] == pytest.approx(-343.38, abs=0.05)
 
 
 def test_checkpoint_says_what_it_is() -> None:

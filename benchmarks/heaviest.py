@@ -1,0 +1,64 @@
+"""The draws of the largest weight: where they are, and whether their torsions or the rest given these are what the flow has too little of.
+
+    python benchmarks/heaviest.py SYSTEM [RUN] [-n 200000] [--top 20] [--seed 5]
+
+log p(t) of a draw's torsions t is estimated from 2000 draws of the rest given t. Printed for each of the heaviest: its weight in units of the mean
+weight, log p(t)/q(t) and log p(r|t)/q(r|t), both up to a constant of which the median draw has about zero in their sum, and its named torsions
+in degrees; before that, the efficiency with and without these draws, and how many of them have a phi > 0.
+"""
+
+import argparse
+import math
+
+import torch
+
+from boltzgen.coordinates.pullback import PullbackEnergy
+from boltzgen.energy.choose import energy_for
+from boltzgen.generator import BoltzmannGenerator, random_stream
+from boltzgen.reweighting import dihedrals, sampling_efficiency
+from boltzgen.system import System
+
+_BATCH, _INNER = 4096, 2000
+
+
+@torch.no_grad()
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("system")
+    parser.add_argument("run", nargs="?")
+    parser.add_argument("-n", type=int, default=200_000)
+    parser.add_argument("--top", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=5)
+    options = parser.parse_args()
+    system = System.load(options.system)
+    generator = BoltzmannGenerator.load(options.run or system.folder, system)
+    flow, target = generator.flow, PullbackEnergy(energy_for(system), generator.coordinates)
+    stream = random_stream("cpu", options.seed)
+    drawn = []
+    for start in range(0, options.n, _BATCH):
+        y, log_q, _ = flow.draw((min(_BATCH, options.n - start),), generator=stream)
+        drawn.append((y, log_q, target(y)))
+    y, log_q, u = (torch.cat(part) for part in zip(*drawn, strict=True))
+    log_w = -(log_q + u).double()
+    order = log_w.argsort(descending=True)
+    top, others = order[: options.top], log_w[order[options.top :]]
+    print(f"efficiency {100 * sampling_efficiency(log_w):.1f} % of {options.n} draws, {100 * sampling_efficiency(others):.1f} % without the heaviest")
+    x = generator.coordinates(y[top])[0].double()
+    chosen = {name: atoms for name, atoms in system.torsions.items() if not name.startswith("omega")}
+    angles = {name: torch.rad2deg(dihedrals(x, atoms)) for name, atoms in chosen.items()}
+    left = torch.stack([value > 0 for name, value in angles.items() if name.startswith("phi")]).any(0)
+    print(f"{int(left.sum())} of {options.top} have a phi > 0")
+    mean = float(torch.logsumexp(log_w, 0)) - math.log(len(log_w))
+    for k, i in enumerate(top):
+        t = y[i, : flow.n_leading]
+        many = t.expand(_INNER, -1)
+        r, log_rest, _ = flow.conditional.draw((_INNER,), generator=stream, context=flow.features(many))
+        inner = -(log_rest + target(torch.cat((many, r), dim=-1))).double()
+        of_torsions = float(torch.logsumexp(inner, 0)) - math.log(_INNER) - float(flow.leading.log_prob(t))
+        weight = float(log_w[i])
+        where = ", ".join(f"{name} {float(value[k]):.0f}" for name, value in angles.items())
+        print(f"{math.exp(weight - mean):8.1f}  {of_torsions - float(log_w.median()):6.2f}  {weight - of_torsions:6.2f}  {where}")
+
+
+if __name__ == "__main__":
+    main()
