@@ -234,6 +234,23 @@ def test_log_dispersion() -> None:
     assert float(log_dispersion(-u + 1e6 * noise, u)) == pytest.approx(1e6 * float((noise - noise.median()).abs().mean()), rel=1e-3)
 
 
+def test_log_dispersion_of_five_samples() -> None:
+    """By hand: which of them are the flow's own makes a difference on one side only."""
+    d = torch.tensor([-6.0, -1.0, 0.0, 2.0, 9.0], dtype=torch.float64)
+    a = (d - least_dispersed(d, torch.ones_like(d))).tolist()
+    huber = [math.sqrt(1 + value**2) - 1 for value in a]
+    steep = [math.exp(3) - 4 + (1 - math.exp(3)) * (a[0] + 3), math.exp(-a[1]) + a[1] - 1]
+    assert a[0] < -3 < a[1] < 0 < a[3]
+    for own, expected in (
+        (None, huber),
+        ([False] * 5, huber),
+        ([True, False, False, True, True], [steep[0], *huber[1:]]),
+        ([False, True, False, False, True], [huber[0], steep[1], *huber[2:]]),
+    ):
+        found = log_dispersion(d, torch.zeros_like(d), None if own is None else torch.tensor(own))
+        assert float(found) == pytest.approx(sum(expected) / 5, rel=1e-6)
+
+
 def test_a_clash_leaves_the_other_samples_of_log_dispersion_alone() -> None:
     """About the mean of d, one sample far off would put all others on one side of it."""
     generator = torch.Generator().manual_seed(17)
