@@ -1,6 +1,5 @@
 """The flow of a molecule: which layers go where, given its coordinates."""
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -90,8 +89,9 @@ def molecular_flow(
     """The untrained flow of a molecule in its flow coordinates y (..., n_circles + n_narrow).
 
     Torsions live on circles: a resampled base on the full torsions, two by two (a uniform one on rotors), then circular couplings, of wider
-    networks for more circles. Everything else is a standard normal moved by spline couplings and a triangular affine layer, both conditional on the
-    torsions and local, see `Locality`: a network for each piece of the molecule of about the size of alanine dipeptide, seeing the torsions nearby.
+    networks for more than eight circles. Everything else is a standard normal moved by spline couplings and a triangular affine layer, both
+    conditional on the torsions and local, see `Locality`: a network for each piece of the molecule of about the size of alanine dipeptide, which
+    sees the torsions nearby.
 
     Args:
         precision: (n_narrow, n_narrow) precision of the narrow coordinates at the reference (its Hessian in kT), where the triangular layer starts.
@@ -107,7 +107,7 @@ def molecular_flow(
     if n_circles > n_learned or n_circles == 0:
         factors.append(UniformTorus(n_circles - n_learned))
     torsion_base = Product(factors)
-    width = 64 * math.ceil(n_circles / 8)
+    width = 64 if n_circles <= 8 else 128
     masks = [alternating(n_circles, k) for k in range(torsion_layers if n_circles > 1 else 0)]
     circles: list[Transform] = [CircularCoupling(n_circles, active, hidden=(width, width)) for active in masks]
     features = TorsionFeatures(n_full, [rotor.fold for rotor in coordinates.rotors], torsion_pairs(coordinates))
