@@ -8,7 +8,7 @@ rate falls from `--rate` by one cosine to zero, and the parameters are averaged 
 are unclipped, of `-n` draws from one seed; their energies are not among the evaluations, which are those of the refinement alone (one for each call
 with or without gradient).
 
-* hierarchical: `hierarchical_kl` and `log_dispersion` of the torsions on fresh draws, as in a training run;
+* hierarchical: `hierarchical_kl` and `defensive_kl` of the torsions on fresh draws, some from hot torsions, as in a training run;
 * log-dispersion: `log_dispersion` + 0.1 importance-weighted `forward_kl` on draws of the last six rounds; a round is 32 batches, and 100 steps
   follow it;
 * forward KL: importance-weighted, on the same kind of draws;
@@ -41,10 +41,10 @@ from boltzgen.system import System
 from boltzgen.train.ais import adapted_steps, annealed_importance_sampling
 from boltzgen.train.buffer import PrioritisedBuffer
 from boltzgen.train.checkpoint import STATE, load_state, save_state
-from boltzgen.train.objectives import alpha_2, forward_kl, hierarchical_kl, log_dispersion, reverse_kl, reverse_kl_path
+from boltzgen.train.objectives import alpha_2, clipped_log_z, defensive_kl, forward_kl, hierarchical_kl, log_dispersion, reverse_kl, reverse_kl_path
 from boltzgen.train.optimizer import MatrixOptimizer
 from boltzgen.train.settings import Settings
-from boltzgen.train.trainer import Trainer, TrainingState, start
+from boltzgen.train.trainer import Trainer, TrainingState, draw_torsions, mixture, start
 
 #: Down to the target temperature in a few minutes, at the end of `cooling`; the rest is the objectives' work.
 WARM, QUICK = Settings(rounds=8), Settings(rounds=2, steps=2, batch=64)
@@ -93,14 +93,15 @@ def fresh(objective: Callable[..., tuple[Tensor, Tensor]], task: Task) -> Iterat
 
 
 def hierarchical(task: Task) -> Iterator[Tensor]:
-    """Of fresh draws."""
-    flow, n = task.state.generator.flow, task.batch
+    """Of fresh draws, a share of them from hot torsions."""
+    flow, hot, n = task.state.generator.flow, task.state.generator.hot, task.batch
+    n_own = n - int(task.settings.hot_share * n)
     while True:
-        with torch.no_grad():
-            torsions = flow.leading.sample((n,), generator=task.stream)
+        torsions, log_hot = draw_torsions(flow, hot, n_own, n, generator=task.stream)
         loss, log_q, u = hierarchical_kl(flow, task.target, torsions, generator=task.stream)
-        good = u.isfinite()
-        yield loss + log_dispersion(log_q[good], u[good], good[good])
+        fixed, good = log_q.detach(), u.isfinite()
+        log_m = mixture(fixed, log_hot, n_own / n)
+        yield loss + defensive_kl(log_q[good], u[good], log_m[good], clipped_log_z(-(fixed + u)[:n_own]))
 
 
 def annealed(task: Task) -> Iterator[Tensor]:

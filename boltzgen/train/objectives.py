@@ -9,10 +9,12 @@ from torch import Tensor
 from boltzgen.distribution import Distribution
 from boltzgen.flow.flow import HierarchicalFlow
 
-#: Slopes of `hierarchical_kl` are at most this many medians long.
+#: Slopes of `hierarchical_kl` are at most this many medians long, and that many times the root of their number of components.
 _LONGEST = 10.0
-#: `log_dispersion` of own draws grows in proportion to what q lacks up to a factor exp of this.
-_STEEPEST = 3.0
+#: A draw counts in `defensive_kl` as at most so many.
+HEAVIEST = 20.0
+#: Its factor sqrt(q/m) is at least this, for arithmetic's sake.
+_LEAST = 1e-12
 
 
 class Target(Protocol):
@@ -135,36 +137,20 @@ def alpha_2(log_q: Tensor, log_w: Tensor) -> Tensor:
     return -(weights[used] * log_q[used]).sum()
 
 
-def log_dispersion(log_q: Tensor, u: Tensor, own: Tensor | None = None) -> Tensor:
+def log_dispersion(log_q: Tensor, u: Tensor, centre: Tensor | None = None) -> Tensor:
     """Dispersion of d = log q + u over samples from any distribution: zero if and only if q equals p on them, up to log Z.
 
-    The mean of a function of a = d - c, with c where the dispersion of all samples is least, so that a few clashes do not move it:
-
-        phi(a) = sqrt(1 + a^2) - 1,
-
-    half the variance of d where that is small, so that the gradient of every single sample vanishes at the optimum, and the mean absolute deviation
-    where it is large. It reuses samples whose energies are known. (Mean absolute deviation: LDR, arXiv:2602.03729; variance: Richter et al. 2020,
-    arXiv:2010.10436.)
-
-    A draw of q itself where p is the larger (a < 0) stands for many that q does not make: it has the weight w = exp(-a), and
-
-        phi(a) = exp(-a) + a - 1,   slope 1 - w,   for a > -3, from where on the slope stays what it is there, -19.
-
-    That slope is the gradient of forward KL, estimated from draws of q by importance sampling, with the control variate E_q[grad log q] = 0.
+    The mean of sqrt(1 + (d - c)^2) - 1: half the variance of d where that is small, so that the gradient of every single sample vanishes at the
+    optimum, and the mean absolute deviation where it is large. It reuses samples whose energies are known. (Mean absolute deviation: LDR,
+    arXiv:2602.03729; variance: Richter et al. 2020, arXiv:2010.10436.)
 
     Args:
         log_q: log-densities of the samples under the flow, (n,), with a graph.
         u: their reduced energies (n,).
-        own: which of them are draws of the flow as it is, bool (n,); None for none.
+        centre: c, minus an estimate of log Z; None for the c of the least dispersion, which a few clashes do not move.
     """
     d = log_q + u
-    deviation = d - _centre(d.detach())
-    dispersion = torch.sqrt(1 + deviation.square()) - 1
-    if own is not None:
-        near = deviation.clamp(min=-_STEEPEST)
-        steep = torch.exp(-near) + near - 1 + (1 - math.exp(_STEEPEST)) * (deviation - near)
-        dispersion = torch.where(own & (deviation < 0), steep, dispersion)
-    return dispersion.mean()
+    return (torch.sqrt(1 + (d - (_centre(d.detach()) if centre is None else centre)).square()) - 1).mean()
 
 
 def _centre(d: Tensor) -> Tensor:
@@ -176,6 +162,45 @@ def _centre(d: Tensor) -> Tensor:
     return centre
 
 
+def defensive_kl(log_q: Tensor, u: Tensor, log_m: Tensor, log_z: Tensor) -> Tensor:
+    """Forward KL(p || q) from draws of q, or of a defensive mixture m = (1 - s) q + s h with a broader density h, by their weights w = p/q.
+
+    The mean of sqrt(q/m) (w - 1 - log w), whose gradient is that of
+
+        sqrt(q/m) (1 - w) log q,   factors detached.
+
+    On draws of q alone this is the gradient of forward KL, estimated by importance sampling with the control variate E_q[grad log q] = 0: what q
+    has too little of pulls by all that it stands for. With w towards m instead (factor q/m), basins that h has and q has lost would pull by what
+    they hold of p, hardly at all; without a factor, everything that h visits and p does not would have to be learned. The root is between them. It
+    does not depend on the energy, so that noise of u which is unbiased in w (as that of one draw of the rest) does not move the optimum, q = p. A
+    slope is bounded at -20, from where on the loss is linear in log w. (Defensive mixtures: Hesterberg 1995, Technometrics 37, 185.)
+
+    Args:
+        log_q: log-densities of the draws under the flow, (n,), with a graph.
+        u: their reduced energies (n,).
+        log_m: log-densities of the mixture that they come from; log q where that is the flow.
+        log_z: estimate of log Z, w = exp(-u - log Z)/q; see `clipped_log_z`.
+    """
+    a = log_q + u + log_z
+    factor = torch.exp(0.5 * (log_q.detach() - log_m)).clamp(min=_LEAST)
+    near = torch.maximum(a, -torch.log1p(HEAVIEST / factor))
+    return (factor * (torch.exp(-near) - 1 + near) - HEAVIEST * (a - near)).mean()
+
+
+def clipped_log_z(log_w: Tensor) -> Tensor:
+    """log Z for which the mean of min(w/Z, 20) is one, over log-weights (n,) of draws of q: the log of the mean w where none is that heavy.
+
+    The slopes of `defensive_kl` of own draws then add up to zero: the batch is its own baseline, also where a single draw outweighs all others.
+    """
+    ordered = log_w.sort(descending=True).values
+    n, n_clipped = len(ordered), torch.arange(math.ceil(len(ordered) / HEAVIEST), device=ordered.device)
+    rest = ordered.flip(0).logcumsumexp(0).flip(0)[: len(n_clipped)]
+    found = rest - torch.log(n - HEAVIEST * n_clipped)
+    # The fewest that leave no other as heavy: with all of them clipped, what remains of the sum is less than one weight.
+    enough = ordered[: len(n_clipped)] - found <= math.log(HEAVIEST)
+    return found[int(enough.to(torch.int8).argmax())] if enough.any() else ordered[len(n_clipped) - 1] - math.log(HEAVIEST)
+
+
 def hierarchical_kl(
     flow: HierarchicalFlow, target: Target, leading: Tensor, *, generator: torch.Generator | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -185,9 +210,9 @@ def hierarchical_kl(
 
         gradient = E_m[ G . dr/dtheta ],
 
-    in which every draw brings as many numbers as r has, all of them zero at the optimum. The leading coordinates are left to `log_dispersion` of
-    d = log q(t) + [log q(r | t) + u_y(t, r)], brackets detached. Neither needs weights: at q = p both are at their minimum whatever m is, so that
-    m may visit rare basins as often as it likes. A slope G longer than ten times the batch's median (a clash) is shortened to that.
+    in which every draw brings as many numbers as r has, all of them zero at the optimum. The leading coordinates are left to `defensive_kl` or
+    `log_dispersion` of d = log q(t) + [log q(r | t) + u_y(t, r)], brackets detached. All are at their minimum at q = p whatever m is, so that m may
+    visit rare basins as often as it likes. A slope G (a clash) longer than ten times the batch's median, or than 10 sqrt(n_r), is shortened.
 
     Args:
         leading: t, (n, n_leading).
@@ -206,7 +231,7 @@ def hierarchical_kl(
     good = _usable(rest)
     slope = (density_slope + slope[:, flow.n_leading :])[good]
     length = slope.norm(dim=-1, keepdim=True)
-    longest = _LONGEST * length.median()
+    longest = _LONGEST * length.median().clamp(max=math.sqrt(slope.shape[-1]))
     slope = torch.where(length > longest, slope * (longest / length), slope)
     moved = r[good]
     loss = rest[good].mean() + (slope * (moved - moved.detach())).sum(-1).mean()

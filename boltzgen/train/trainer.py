@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from boltzgen.coordinates.pullback import PullbackEnergy
 from boltzgen.energy.base import CountedEnergy
-from boltzgen.flow.flow import HierarchicalFlow
+from boltzgen.flow.flow import Flow, HierarchicalFlow
 from boltzgen.generator import BoltzmannGenerator, random_stream
 from boltzgen.reweighting import effective_sample_size, log_z, sampling_efficiency
 from boltzgen.train.data import Data
-from boltzgen.train.objectives import forward_kl, hierarchical_kl, log_dispersion
+from boltzgen.train.objectives import clipped_log_z, defensive_kl, forward_kl, hierarchical_kl, log_dispersion
 from boltzgen.train.optimizer import MatrixOptimizer
 from boltzgen.train.progress import Progress, fraction_done
 from boltzgen.train.settings import Settings
@@ -71,6 +71,22 @@ def start(generator: BoltzmannGenerator, settings: Settings, *, stage: str = "en
     """The state before the first round, at the temperature of the generator: "energies", or "data" to begin with data."""
     optimizer, temperature = MatrixOptimizer(generator.flow, settings.rate), generator.temperature
     return TrainingState(generator, optimizer, stage, start_temperature=temperature, temperature=temperature)
+
+
+@torch.no_grad()
+def draw_torsions(flow: HierarchicalFlow, hot: Flow | None, n_own: int, n: int, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Torsions (n, n_leading), the first n_own of them from the flow, the others from a hotter one; and their log-densities under that one (n,),
+    -inf where none are."""
+    torsions = flow.leading.sample((n_own,), generator=generator)
+    if hot is None or n_own == n:
+        return torsions, torch.full_like(torsions[:, 0], -torch.inf)
+    torsions = torch.cat((torsions, hot.sample((n - n_own,), generator=generator)))
+    return torsions, hot.log_prob(torsions)
+
+
+def mixture(log_q: Tensor, log_hot: Tensor, share: float) -> Tensor:
+    """log-density of the mixture of a share of draws of q and the rest of them from the hot density."""
+    return torch.logaddexp(log_q + math.log(share), log_hot + math.log1p(-share)) if share < 1 else log_q
 
 
 class Trainer:
@@ -138,7 +154,7 @@ class Trainer:
         return s.rate * min((step + 1) / s.warmup, 1.0) * falling
 
     def _on_energies(self, state: TrainingState, stream: torch.Generator, began: float) -> dict[str, Any]:
-        """Train on fresh draws; the record is of those at the round's last temperature, each weighted by the parameters that made it."""
+        """Train on fresh draws; the record is of the flow's own at the round's last temperature, each weighted by the parameters that made it."""
         s, generator, flow = self.settings, state.generator, state.generator.flow
         n_data = int(s.data_share * s.batch) if self.mixed else 0
         n = s.batch - n_data
@@ -151,26 +167,35 @@ class Trainer:
             if temperature != state.temperature:
                 weights.clear()
             state.temperature = temperature
+            if self._leaves_a_rung(generator, temperature):
+                generator.keep_hot(temperature)
             state.optimizer.set_rate(self._rate(whole))
             target = PullbackEnergy(self.energy.at(temperature), generator.coordinates)
-            with torch.no_grad():
-                torsions = flow.leading.sample((n,), generator=stream)
+            n_own = n - (0 if generator.hot is None else int(s.hot_share * n))
+            torsions, log_hot = draw_torsions(flow, generator.hot, n_own, n, generator=stream)
             loss, log_q, u = hierarchical_kl(flow, target, torsions, generator=stream)
-            weights.append(-(log_q.detach() + u))
-            log_q, u = log_q[u.isfinite()], u[u.isfinite()]
-            own = torch.ones_like(u, dtype=torch.bool)
+            log_w = -(log_q.detach() + u)
+            weights.append(log_w[:n_own])
+            estimate, good = clipped_log_z(log_w[:n_own]), u.isfinite()
+            log_m = mixture(log_q.detach(), log_hot, n_own / n)
+            learned = defensive_kl(log_q[good], u[good], log_m[good], estimate)
             if data:
                 y, u_data, weight = data[step]
-                log_q_data = flow.log_prob(y)
-                loss = loss + s.data_weight * forward_kl(log_q_data, weight)
-                # One dispersion over draws and data: log Z is one and the same.
-                log_q, u, own = torch.cat((log_q, log_q_data)), torch.cat((u, u_data)), torch.cat((own, torch.zeros_like(u_data, dtype=torch.bool)))
-            loss = loss + log_dispersion(log_q, u, own)
+                log_q = flow.log_prob(y)
+                loss = loss + s.data_weight * forward_kl(log_q, weight)
+                # With one log Z for draws and data.
+                learned = (n * learned + n_data * log_dispersion(log_q, u_data, -estimate)) / s.batch
+            loss = loss + learned
             skipped += not self._step(state, loss)
             _update_average(state.average, flow.state_dict(), s.average_decay)
             losses.append(float(loss.detach()))
             self._report(state, losses[-1], sampling_efficiency(weights[-1]), (step + 1) / s.steps, began)
         return _diagnose(torch.cat(weights)) | {"loss": sum(losses) / len(losses), "skipped_steps": skipped}
+
+    def _leaves_a_rung(self, generator: BoltzmannGenerator, temperature: float) -> bool:
+        """Whether the temperature [K] has reached a power of `hot_ratio` times the target below the hot flow's temperature."""
+        rung = self.target * self.settings.hot_ratio ** max(1, math.ceil(math.log(temperature / self.target, self.settings.hot_ratio)))
+        return self.target < temperature <= rung < generator.hot_temperature
 
     def _on_data(self, state: TrainingState, stream: torch.Generator, began: float) -> dict[str, Any]:
         """Train on the data: by maximum likelihood, or where its energies are known mostly by their log-dispersion."""

@@ -1,5 +1,6 @@
-"""Training on energies: the schedule of temperatures and rates, and what a step does to a trained generator."""
+"""Training on energies: the schedule of temperatures and rates, whose torsions are trained on, and what a step does to a trained generator."""
 
+import copy
 import itertools
 import math
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ from boltzgen.generator import BLOCK, BoltzmannGenerator
 from boltzgen.system import System
 from boltzgen.train import timing
 from boltzgen.train.settings import Settings
-from boltzgen.train.trainer import Trainer, start
+from boltzgen.train.trainer import Trainer, draw_torsions, mixture, start
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +55,29 @@ def test_the_rate_rises_holds_and_falls_to_zero(system: System) -> None:
     assert found[100] == pytest.approx(0)
 
 
+@torch.no_grad()
+def test_torsions_come_from_both_flows(shipped: BoltzmannGenerator) -> None:
+    """The first ones from the flow, the others from the hotter one: for draws of q and another density p, E[p / q] = 1."""
+    flow = shipped.flow.double()
+    hot = copy.deepcopy(flow.leading)
+    for k, p in enumerate(flow.leading.parameters()):
+        p += 0.02 * torch.randn(p.shape, generator=torch.Generator().manual_seed(k))
+    n, n_own = 20_000, 12_000
+    t, log_hot = draw_torsions(flow, hot, n_own, n, generator=torch.Generator().manual_seed(5))
+    log_q = flow.leading.log_prob(t)
+    assert torch.allclose(log_hot, hot.log_prob(t))
+    assert torch.allclose(mixture(log_q, log_hot, 0.6).exp(), 0.6 * log_q.exp() + 0.4 * log_hot.exp())
+    ratio = torch.exp(log_hot - log_q)
+    assert t.shape == (n, flow.n_leading)
+    for part in (ratio[:n_own], 1 / ratio[n_own:]):
+        assert part.std() > 0.05  # the two differ, so that the next line says something
+        assert abs(float(part.mean()) - 1) < 4 * float(part.std()) / math.sqrt(len(part))
+    assert abs(float(ratio[n_own:].mean()) - 1) > 6 * float(ratio[n_own:].std()) / math.sqrt(n - n_own)
+    alone, log_hot = draw_torsions(flow, None, n, n, generator=torch.Generator().manual_seed(5))
+    assert alone.shape == t.shape
+    assert torch.equal(mixture(log_q, log_hot, 1.0), log_q)
+
+
 def test_training_a_trained_generator(system: System, shipped: BoltzmannGenerator) -> None:
     """Its loss is -log Z plus a small KL; the average follows the parameters; at a rate of zero they stay."""
     before = [p.detach().clone() for p in shipped.flow.parameters()]
@@ -73,6 +97,41 @@ def test_training_a_trained_generator(system: System, shipped: BoltzmannGenerato
         present = torch.cat([p.detach().flatten() for p in shipped.flow.parameters()])
         assert (averaged - present).abs().max() <= 10 * rate
         assert torch.equal(averaged, present) == (rate == 0)
+
+
+def test_the_hot_flow_is_kept_on_the_way_down(system: System, shipped: BoltzmannGenerator) -> None:
+    """At each rung, as it then was; the last one is above the target. Where nothing cools none is kept, and one that is there stays."""
+    settings = Settings(rounds=8, steps=1, batch=32, cooling=0.75, hot_ratio=2.0)
+    shipped.temperature = shipped.hot_temperature = 1200.0
+    shipped.hot = None
+    work, state = trainer(system, settings), start(shipped, settings)
+    seen, kept = [], []
+    while state.stage != "done":
+        before = {k: v.clone() for k, v in shipped.flow.leading.state_dict().items()}
+        had = shipped.hot
+        work.run_round(state)
+        seen.append((round(state.temperature), round(shipped.hot_temperature), shipped.hot is not None))
+        if shipped.hot is not had:
+            assert shipped.hot is not None
+            kept.append(all(torch.equal(v, before[k]) for k, v in shipped.hot.state_dict().items()))
+    assert seen == [
+        (1200, 1200, False),
+        (952, 1200, False),
+        (756, 1200, False),
+        (600, 600, True),
+        (476, 600, True),
+        (378, 600, True),
+        (300, 600, True),
+        (300, 600, True),
+    ]
+    assert kept == [True]
+    last = shipped.hot
+    shipped.temperature = 300.0
+    work.run_round(start(shipped, settings))
+    assert shipped.hot is last
+    shipped.hot, shipped.hot_temperature = None, 300.0
+    work.run_round(start(shipped, settings))
+    assert shipped.hot is None
 
 
 def test_rounds_that_fit_into_a_time(system: System, shipped: BoltzmannGenerator, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from boltzgen.train.objectives import alpha_2, forward_kl, hierarchical_kl, log_dispersion, reverse_kl, reverse_kl_path
+from boltzgen.train.objectives import (
+    alpha_2,
+    clipped_log_z,
+    defensive_kl,
+    forward_kl,
+    hierarchical_kl,
+    log_dispersion,
+    reverse_kl,
+    reverse_kl_path,
+)
 from tests.train.toys import (
     ToyTarget,
     by_quadrature,
@@ -182,24 +191,61 @@ def test_log_dispersion_matches_quadrature() -> None:
     check_gradients(flow, loss, exact, batches=60)
 
 
-def test_log_dispersion_of_own_draws_matches_quadrature() -> None:
-    """Its gradient is E_q[s grad log q], s = 1 - exp(-a) but at least 1 - exp(3) where a < 0, a / sqrt(1 + a^2) where a > 0."""
+def test_defensive_kl_matches_quadrature() -> None:
+    """Of draws of the flow and of a broader density: E_m[s grad log q], s = sqrt(q/m) (1 - w) but at least -20."""
     flow, target = toy_flow(), ToyTarget()
+    normal, share = torch.distributions.Normal(2.0, 2.0), 0.75
+    log_z = torch.tensor(-4.0, dtype=torch.float64)
+
+    def log_mixture(y: Tensor, log_q: Tensor) -> Tensor:
+        return torch.logaddexp(log_q + math.log(share), normal.log_prob(y[:, 1]) - math.log(2 * math.pi) + math.log(1 - share))
+
     grid, cell = plane()
-    u, log_q = target(grid), flow.log_prob(grid).detach()
-    q = log_q.exp() * cell
-    a = log_q + u - least_dispersed(log_q + u, q)
-    assert (q * (a < -3)).sum() > 1e-3
-    slope = torch.where(a > 0, a / torch.sqrt(1 + a.square()), (1 - torch.exp(-a)).clamp(min=1 - math.exp(3)))
-    _, exact = by_quadrature(flow, lambda _, log_q, cell: (q * slope * log_q).sum())
+    log_q = flow.log_prob(grid).detach()
+    log_m = log_mixture(grid, log_q)
+    unbounded = torch.exp(0.5 * (log_q - log_m)) * (1 - torch.exp(-target(grid) - log_z - log_q))
+    of_m = log_m.exp() * cell
+    assert of_m.sum() == pytest.approx(1.0, abs=1e-6)
+    assert min(of_m[unbounded < -20].sum(), of_m[unbounded > 0].sum(), of_m[log_q < log_m - 3].sum()) > 0.01
+    _, exact = by_quadrature(flow, lambda _, log_q, cell: (of_m * unbounded.clamp(min=-20) * log_q).sum())
     assert exact.abs().min() > 1e-3
     generator = torch.Generator().manual_seed(16)
 
     def loss() -> Tensor:
-        y = flow.sample((50_000,), generator=generator)
-        return log_dispersion(flow.log_prob(y), target(y), torch.ones(len(y), dtype=torch.bool))
+        own = flow.sample((37_500,), generator=generator)
+        circle = 2 * math.pi * torch.rand(12_500, generator=generator, dtype=torch.float64)
+        others = torch.stack((circle, 2 + 2 * torch.randn(12_500, generator=generator, dtype=torch.float64)), -1)
+        y = torch.cat((own, others))
+        log_q = flow.log_prob(y)
+        return defensive_kl(log_q, target(y), log_mixture(y, log_q.detach()), log_z)
 
     check_gradients(flow, loss, exact, batches=60)
+
+
+def test_defensive_kl_of_four_draws() -> None:
+    """By hand: q = p; twice too much; a tenth of p; and, hardly ever made by q, far too little."""
+    log_q = torch.tensor([-3.0, -1.0, -2.0, -900.0], dtype=torch.float64).requires_grad_()
+    u = -log_q.detach() + torch.tensor([0.0, math.log(2), -math.log(10), -500.0], dtype=torch.float64) - 7.0
+    log_m = log_q.detach() + torch.tensor([0.0, 0.0, math.log(4), 890.0], dtype=torch.float64)
+    each = [float(defensive_kl(log_q[k : k + 1], u[k : k + 1], log_m[k : k + 1], torch.tensor(7.0)).detach()) for k in range(4)]
+    assert each[:3] == pytest.approx([0.0, -0.5 + math.log(2), 0.5 * (9 - math.log(10))])
+    total = defensive_kl(log_q, u, log_m, torch.tensor(7.0))
+    assert float(total.detach()) == pytest.approx(sum(each) / 4)
+    (slopes,) = torch.autograd.grad(total, log_q)
+    assert (4 * slopes).tolist() == pytest.approx([0.0, 0.5, -4.5, -20.0])
+
+
+def test_clipped_log_z() -> None:
+    """The log of the mean weight where none is heavy; else the one with which the clipped weights have mean one."""
+    generator = torch.Generator().manual_seed(3)
+    normal = torch.randn(1000, generator=generator, dtype=torch.float64)
+    assert float(clipped_log_z(normal)) == pytest.approx(float(normal.exp().mean().log()))
+    for scale in (3.0, 10.0, 1000.0):
+        log_w = scale * normal
+        log_w[:5] = -torch.inf
+        assert float(torch.exp(log_w - clipped_log_z(log_w)).clamp(max=20).mean()) == pytest.approx(1.0)
+        assert (log_w - clipped_log_z(log_w)).max() > math.log(20)
+    assert float(clipped_log_z(torch.tensor([5.0, 1.0]))) == pytest.approx(math.log((math.exp(5) + math.exp(1)) / 2))
 
 
 def test_alpha_2_is_the_gradient_of_the_renyi_divergence() -> None:
@@ -225,41 +271,29 @@ def test_log_dispersion() -> None:
     """Zero where q = p up to a constant; half the variance where small; the mean deviation from the median where large."""
     generator = torch.Generator().manual_seed(5)
     u = torch.randn(10_000, generator=generator, dtype=torch.float64)
-    own = torch.rand(10_000, generator=generator) < 0.5
     assert float(log_dispersion(-u + 7.0, u)) < 1e-12
-    assert float(log_dispersion(-u + 7.0, u, own)) < 1e-12
     noise = torch.randn(10_000, generator=generator, dtype=torch.float64)
     assert float(log_dispersion(-u + 1e-3 * noise, u)) == pytest.approx(0.5e-6 * float(noise.var()), rel=1e-3)
-    assert float(log_dispersion(-u + 1e-3 * noise, u, own)) == pytest.approx(0.5e-6 * float(noise.var()), rel=1e-3)
     assert float(log_dispersion(-u + 1e6 * noise, u)) == pytest.approx(1e6 * float((noise - noise.median()).abs().mean()), rel=1e-3)
 
 
 def test_log_dispersion_of_five_samples() -> None:
-    """By hand: which of them are the flow's own makes a difference on one side only."""
+    """By hand, about its own centre and another."""
     d = torch.tensor([-6.0, -1.0, 0.0, 2.0, 9.0], dtype=torch.float64)
-    a = (d - least_dispersed(d, torch.ones_like(d))).tolist()
-    huber = [math.sqrt(1 + value**2) - 1 for value in a]
-    steep = [math.exp(3) - 4 + (1 - math.exp(3)) * (a[0] + 3), math.exp(-a[1]) + a[1] - 1]
-    assert a[0] < -3 < a[1] < 0 < a[3]
-    for own, expected in (
-        (None, huber),
-        ([False] * 5, huber),
-        ([True, False, False, True, True], [steep[0], *huber[1:]]),
-        ([False, True, False, False, True], [huber[0], steep[1], *huber[2:]]),
-    ):
-        found = log_dispersion(d, torch.zeros_like(d), None if own is None else torch.tensor(own))
-        assert float(found) == pytest.approx(sum(expected) / 5, rel=1e-6)
+    for given, centre in ((None, least_dispersed(d, torch.ones_like(d))), (torch.tensor(1.5), 1.5)):
+        expected = sum(math.sqrt(1 + (value - centre) ** 2) - 1 for value in d.tolist()) / 5
+        assert float(log_dispersion(d, torch.zeros_like(d), given)) == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_clash_leaves_the_other_samples_of_log_dispersion_alone() -> None:
     """About the mean of d, one sample far off would put all others on one side of it."""
     generator = torch.Generator().manual_seed(17)
     log_q = torch.randn(1000, generator=generator, dtype=torch.float64).requires_grad_()
-    u, own = torch.randn(1000, generator=generator, dtype=torch.float64), torch.arange(1000) < 500
+    u = torch.randn(1000, generator=generator, dtype=torch.float64)
     clash = u.clone()
     clash[0] += 1e9
-    (calm,) = torch.autograd.grad(log_dispersion(log_q, u, own), log_q)
-    (disturbed,) = torch.autograd.grad(log_dispersion(log_q, clash, own), log_q)
+    (calm,) = torch.autograd.grad(log_dispersion(log_q, u), log_q)
+    (disturbed,) = torch.autograd.grad(log_dispersion(log_q, clash), log_q)
     assert (disturbed - calm)[1:].abs().max() < 0.01 * calm.abs().max()
 
 
@@ -291,7 +325,8 @@ def test_hierarchical_kl_vanishes_at_the_optimum() -> None:
             return 3.0 - twin.log_prob(y)
 
     loss, log_leading, rest = hierarchical_kl(flow, Twin(), torch.tensor([[-2.0], [0.1], [0.2]], dtype=torch.float64))
-    (loss + log_dispersion(log_leading, rest)).backward()
+    learned = log_dispersion(log_leading, rest) + defensive_kl(log_leading, rest, log_leading.detach() + 1.0, torch.tensor(-3.0))
+    (loss + learned).backward()
     found = gradients(flow)
     assert len(found) == sum(p.numel() for p in flow.parameters())
     assert found.abs().max() < 1e-13

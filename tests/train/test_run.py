@@ -19,7 +19,7 @@ from boltzgen.train.progress import Progress
 from boltzgen.train.run import SUMMARY, train
 from boltzgen.train.settings import Settings
 
-#: Six short rounds, the last three at the target.
+#: Six short rounds, the last three at the target, with a hot flow from the second one on.
 TINY = Settings(rounds=6, steps=3, batch=64)
 
 
@@ -193,8 +193,9 @@ def test_minutes_become_rounds_of_the_run(system: System, tmp_path: Path, monkey
 
 
 def test_a_run_goes_on_from_a_trained_generator(system: System, whole: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
-    """At the target from the first step on; interrupted, it goes on as the same run."""
+    """At the target from the first step on, with the hot torsions that the checkpoint keeps; interrupted, it goes on as the same run."""
     before = BoltzmannGenerator.load(whole[0], system)
+    assert before.hot is not None
     settings = Settings(rounds=2, steps=3, batch=64, rate=0.0)
     for name, stop in (("straight", 10**6), ("stopped", 5)):
         try:
@@ -207,7 +208,7 @@ def test_a_run_goes_on_from_a_trained_generator(system: System, whole: tuple[Pat
     assert [r["n_energy_evaluations"] for r in rounds] == [3 * 64, 6 * 64]
     after = BoltzmannGenerator.load(tmp_path / "straight", system)
     assert (after.seed, before.seed) == (7, 5)
-    assert all(torch.equal(a, b) for a, b in zip(before.parameters(), after.parameters(), strict=True))  # the rate was zero
+    assert all(torch.equal(a, b) for a, b in zip(before.parameters(), after.parameters(), strict=True))  # hot ones too; the rate was zero
     with pytest.raises(ValueError, match="leave out resampled"):
         train(system, tmp_path / "other", checkpoint=whole[0], resampled=False)
     with pytest.raises(FileNotFoundError, match="no checkpoint at"):

@@ -3,7 +3,6 @@
 import copy
 import json
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from boltzgen.generator import CHECKPOINT, BoltzmannGenerator
 from boltzgen.system import System
 from boltzgen.train.checkpoint import STATE
 from boltzgen.train.data import DATA, Data
-from boltzgen.train.objectives import log_dispersion
+from boltzgen.train.objectives import clipped_log_z, defensive_kl, log_dispersion
 from boltzgen.train.run import SUMMARY, train
 from boltzgen.train.settings import Settings
 from boltzgen.train.trainer import Trainer, TrainingState, start
@@ -209,25 +208,27 @@ def test_interrupted_and_resumed_is_the_same_run(
     assert {k: v for k, v in summary.items() if k != "seconds"} == {k: v for k, v in expected.items() if k != "seconds"}
 
 
-def test_draws_are_the_flows_own_and_frames_are_not(system: System, frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of which the dispersion makes a difference."""
-    seen: list[tuple[int, Tensor | None]] = []
+def test_draws_and_frames_have_one_log_z(system: System, frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of the draws; frames alone have a centre of their own."""
+    centres: list[Tensor | None] = []
+    estimates: list[tuple[int, Tensor]] = []
 
-    def dispersion(log_q: Tensor, u: Tensor, own: Tensor | None = None) -> Tensor:
-        seen.append((len(u), own))
-        return log_dispersion(log_q, u, own)
+    def dispersion(log_q: Tensor, u: Tensor, centre: Tensor | None = None) -> Tensor:
+        centres.append(centre)
+        return log_dispersion(log_q, u, centre)
+
+    def kl(log_q: Tensor, u: Tensor, log_m: Tensor, log_z: Tensor) -> Tensor:
+        assert torch.equal(log_m, log_q.detach())
+        assert float(log_z) == pytest.approx(float(clipped_log_z(-(log_q.detach() + u))))
+        estimates.append((len(u), log_z))
+        return defensive_kl(log_q, u, log_m, log_z)
 
     monkeypatch.setattr("boltzgen.train.trainer.log_dispersion", dispersion)
+    monkeypatch.setattr("boltzgen.train.trainer.defensive_kl", kl)
     train(system, tmp_path / "mixed", seed=5, settings=TINY, data=frames, mixed=True)
-    on_data, on_both = seen[:9], seen[9:]
-    assert [own for _, own in on_data] == [None] * 9
-    assert len(on_both) == 6
-    for n, own in on_both:
-        assert own is not None
-        assert (n, own.tolist()) == (64, [True] * 32 + [False] * 32)
-    seen.clear()
-    train(system, tmp_path / "energies", seed=5, settings=replace(TINY, rounds=1, steps=2))
-    assert all(own is not None and len(own) == n and own.all() for n, own in seen) and len(seen) == 2
+    assert centres[:9] == [None] * 9
+    assert [n for n, _ in estimates] == [32] * 6
+    assert [float(-log_z) for _, log_z in estimates] == [float(c) for c in centres[9:] if c is not None]
 
 
 def test_energies_follow_data_only_where_there_are_energies(system: System, frames: Path, tmp_path: Path) -> None:
