@@ -96,7 +96,9 @@ def _usable(advantage: Tensor) -> Tensor:
     """Which draws have a finite A; raises FloatingPointError if none has."""
     good = advantage.isfinite()
     if not good.any():
-        raise FloatingPointError(f"all of {len(good)} draws have a non-finite energy or density; lower the learning rate or start hotter")
+        raise FloatingPointError(
+            f"all of {len(good)} draws of the flow have a non-finite energy or density: training diverged; train for more rounds, or at a lower rate"
+        )
     return good
 
 
@@ -191,7 +193,11 @@ def clipped_log_z(log_w: Tensor) -> Tensor:
     """log Z for which the mean of min(w/Z, 20) is one, over log-weights (n,) of draws of q: the log of the mean w where none is that heavy.
 
     The slopes of `defensive_kl` of own draws then add up to zero: the batch is its own baseline, also where a single draw outweighs all others.
+
+    Raises:
+        FloatingPointError: no weight is finite.
     """
+    _usable(-log_w)
     ordered = log_w.sort(descending=True).values
     n, n_clipped = len(ordered), torch.arange(math.ceil(len(ordered) / HEAVIEST), device=ordered.device)
     rest = ordered.flip(0).logcumsumexp(0).flip(0)[: len(n_clipped)]

@@ -245,6 +245,8 @@ def test_clipped_log_z() -> None:
         log_w[:5] = -torch.inf
         assert float(torch.exp(log_w - clipped_log_z(log_w)).clamp(max=20).mean()) == pytest.approx(1.0)
         assert (log_w - clipped_log_z(log_w)).max() > math.log(20)
+    with pytest.raises(FloatingPointError, match="all of 3 draws"):
+        clipped_log_z(torch.full((3,), -torch.inf))
     assert float(clipped_log_z(torch.tensor([5.0, 1.0]))) == pytest.approx(math.log((math.exp(5) + math.exp(1)) / 2))
 
 
