@@ -2,7 +2,7 @@
 
     python benchmarks/molecules.py FOLDER [--molecules NAME ...] [--minutes 4] [--seed 0] [-n 100000] [--quick]
 
-For each molecule (by default the 20 capped amino acids and a hexapeptide, see `SEQUENCES`): `boltzgen prepare --sequence`, `boltzgen train
+For each molecule (by default the 20 capped amino acids and two hexapeptides, see `SEQUENCES`): `boltzgen prepare --sequence`, `boltzgen train
 --minutes`, `boltzgen sample` and `boltzgen analyze` in FOLDER/NAME, with nothing set by hand. Finished ones are not repeated, so that several
 processes can share the work by `--molecules`. A line for each is printed: atoms, coordinates, parameters, energies and minutes of the whole run
 (validation included), unclipped and clipped efficiency of n draws, their effective number and that of as many draws of the untrained generator (the
@@ -49,7 +49,8 @@ AMINO_ACIDS = [
     "TYR",
     "VAL",
 ]
-SEQUENCES = {name: f"ACE {name} NME" for name in AMINO_ACIDS} | {"hexapeptide": "ACE GLY SER LEU ASP LYS NME"}
+SEQUENCES = {name: f"ACE {name} NME" for name in AMINO_ACIDS}
+SEQUENCES |= {"hexapeptide": "ACE ALA ALA ALA ALA ALA NME", "mixed hexapeptide": "ACE GLY SER LEU ASP LYS NME"}
 #: Quantities whose growth with the number of atoms is fitted.
 GROWING = ("n_parameters", "seconds_per_10000")
 

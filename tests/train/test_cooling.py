@@ -4,15 +4,19 @@ import copy
 import itertools
 import math
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from boltzgen.energy.base import CountedEnergy
 from boltzgen.energy.choose import energy_for
 from boltzgen.generator import BLOCK, BoltzmannGenerator
+from boltzgen.reweighting import effective_sample_size
 from boltzgen.system import System
 from boltzgen.train import timing
+from boltzgen.train.objectives import clipped_log_z, defensive_kl
 from boltzgen.train.settings import Settings
 from boltzgen.train.trainer import Trainer, draw_torsions, mixture, start
 
@@ -132,6 +136,43 @@ def test_the_hot_flow_is_kept_on_the_way_down(system: System, shipped: Boltzmann
     shipped.hot, shipped.hot_temperature = None, 300.0
     work.run_round(start(shipped, settings))
     assert shipped.hot is None
+
+
+@pytest.mark.parametrize("hot", [False, True])
+def test_a_step_draws_from_the_mixture(system: System, shipped: BoltzmannGenerator, monkeypatch: pytest.MonkeyPatch, hot: bool) -> None:
+    """A share of the torsions from the hot flow where there is one; log Z and what is recorded are of the flow's own draws."""
+    settings = Settings(rounds=1, steps=1, batch=200, rate=0.0, cooling=0.0, hot_share=0.25)
+    shipped.hot = None
+    if hot:
+        shipped.keep_hot(424.0)
+        assert shipped.hot is not None
+        with torch.no_grad():
+            for p in shipped.hot.parameters():
+                p += 0.02 * torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel()))
+    drawn, learned = [], []
+
+    def draw(*arguments: Any, **options: Any) -> tuple[Tensor, Tensor]:
+        drawn.append((arguments[1:], draw_torsions(*arguments, **options)))
+        return drawn[-1][1]
+
+    def kl(*arguments: Tensor) -> Tensor:
+        learned.append([a.detach() for a in arguments])
+        return defensive_kl(*arguments)
+
+    monkeypatch.setattr("boltzgen.train.trainer.draw_torsions", draw)
+    monkeypatch.setattr("boltzgen.train.trainer.defensive_kl", kl)
+    state = start(shipped, settings)
+    trainer(system, settings).run_round(state)
+    (((flow, n_own, n), (torsions, log_hot)),), ((log_q, u, log_m, log_z),) = drawn, learned
+    assert (flow is shipped.hot, n_own, n, len(torsions), len(u)) == (True, 150 if hot else 200, 200, 200, 200)
+    with torch.no_grad():
+        assert torch.allclose(log_q, shipped.flow.leading.log_prob(torsions), atol=1e-4)
+    expected = (0.75 * log_q.exp() + 0.25 * log_hot.exp()).log() if hot else log_q
+    assert torch.allclose(log_m, expected, atol=1e-5)
+    assert (log_m - log_q).abs().max() > 0.01 if hot else True
+    log_w = -(log_q + u)[:n_own]
+    assert float(log_z) == pytest.approx(float(clipped_log_z(log_w)))
+    assert state.metrics[0]["effective_sample_size"] == pytest.approx(float(effective_sample_size(log_w)))
 
 
 def test_rounds_that_fit_into_a_time(system: System, shipped: BoltzmannGenerator, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from boltzgen.train.objectives import (
     reverse_kl_path,
 )
 from tests.train.toys import (
+    Lean,
     ToyTarget,
     by_quadrature,
     check_gradients,
@@ -332,6 +333,21 @@ def test_hierarchical_kl_vanishes_at_the_optimum() -> None:
     found = gradients(flow)
     assert len(found) == sum(p.numel() for p in flow.parameters())
     assert found.abs().max() < 1e-13
+
+
+def test_hierarchical_kl_where_every_draw_clashes() -> None:
+    """The median is then no measure of a slope: each is as long as ten times the root of the number of its components, here one."""
+
+    class Steep(ToyTarget):
+        def __call__(self, y: Tensor) -> Tensor:
+            return 1e9 * y[..., 1]
+
+    flow, leading = toy_hierarchy(), torch.zeros(100, 1, dtype=torch.float64)
+    hierarchical_kl(flow, Steep(), leading)[0].backward()
+    transform = flow.conditional.transform
+    assert isinstance(transform, Lean)
+    assert transform.m.grad is not None
+    assert float(transform.m.grad) == pytest.approx(10.0)
 
 
 def test_hierarchical_kl_bounds_clashes_and_leaves_out_infinite_energies() -> None:
