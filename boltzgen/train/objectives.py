@@ -9,8 +9,6 @@ from torch import Tensor
 from boltzgen.distribution import Distribution
 from boltzgen.flow.flow import HierarchicalFlow
 
-#: Slopes of `hierarchical_kl` are at most this many medians long, and that many times the root of their number of components.
-_LONGEST = 10.0
 #: A draw counts in `defensive_kl` as at most so many.
 HEAVIEST = 20.0
 #: Its factor sqrt(q/m) is at least this, for arithmetic's sake.
@@ -208,7 +206,7 @@ def clipped_log_z(log_w: Tensor) -> Tensor:
 
 
 def hierarchical_kl(
-    flow: HierarchicalFlow, target: Target, leading: Tensor, *, generator: torch.Generator | None = None
+    flow: HierarchicalFlow, target: Target, leading: Tensor, *, longest: float = 2.0, generator: torch.Generator | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What trains q(t, r) = q(t) q(r | t) on leading coordinates t from *any* distribution m, with one draw r ~ q(r | t) for each.
 
@@ -218,10 +216,12 @@ def hierarchical_kl(
 
     in which every draw brings as many numbers as r has, all of them zero at the optimum. The leading coordinates are left to `defensive_kl` or
     `log_dispersion` of d = log q(t) + [log q(r | t) + u_y(t, r)], brackets detached. All are at their minimum at q = p whatever m is, so that m may
-    visit rare basins as often as it likes. A slope G (a clash) longer than ten times the batch's median, or than 10 sqrt(n_r), is shortened.
+    visit rare basins as often as it likes.
 
     Args:
         leading: t, (n, n_leading).
+        longest: slopes G that are longer than this many medians of the batch, or than so many times sqrt(n_r), are shortened: those of clashes, which
+            would otherwise be most of the gradient of a flow that has hardly been trained. It does not move the optimum, where G is zero.
 
     Returns:
         (loss, log_leading, rest): a scalar to differentiate, of value the mean of the brackets; log q(t) (n,), with a graph; and the brackets (n,),
@@ -237,8 +237,8 @@ def hierarchical_kl(
     good = _usable(rest)
     slope = (density_slope + slope[:, flow.n_leading :])[good]
     length = slope.norm(dim=-1, keepdim=True)
-    longest = _LONGEST * length.median().clamp(max=math.sqrt(slope.shape[-1]))
-    slope = torch.where(length > longest, slope * (longest / length), slope)
+    most = longest * length.median().clamp(max=math.sqrt(slope.shape[-1]))
+    slope = torch.where(length > most, slope * (most / length), slope)
     moved = r[good]
     loss = rest[good].mean() + (slope * (moved - moved.detach())).sum(-1).mean()
     return loss, flow.leading.log_prob(leading), torch.where(good, rest, torch.inf)

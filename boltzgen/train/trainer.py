@@ -194,7 +194,7 @@ class Trainer:
 
     def _leaves_a_rung(self, generator: BoltzmannGenerator, temperature: float) -> bool:
         """Whether the temperature [K] has reached a power of `hot_ratio` times the target below the hot flow's temperature."""
-        rung = self.target * self.settings.hot_ratio ** max(1, math.ceil(math.log(temperature / self.target, self.settings.hot_ratio)))
+        rung = self.target * self.settings.hot_ratio ** math.ceil(math.log(temperature / self.target, self.settings.hot_ratio))
         return self.target < temperature <= rung < generator.hot_temperature
 
     def _on_data(self, state: TrainingState, stream: torch.Generator, began: float) -> dict[str, Any]:
