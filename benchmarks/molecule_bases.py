@@ -60,6 +60,8 @@ RATE, CAP = 2e-3, 30.0
 QUICK = Settings(rounds=1, steps=2, batch=64, data_rounds=1, data_steps=2, data_batch=64)
 #: Share of the reference's frames, those of lowest density, that the second forward effective sample size leaves out.
 OMITTED = 1e-3
+#: Gradients are scaled down to this norm.
+MAX_NORM = 100.0
 
 
 def simulation(folder: Path, system: str, seed: int, n: int) -> Path:
@@ -105,7 +107,7 @@ def from_scratch(system: System, place: Path, seed: int, settings: Settings, opt
         loss, _ = reverse_kl(generator.flow, target, settings.batch, cap=CAP, generator=stream)
         optimizer.zero_grad()
         loss.backward()
-        if torch.isfinite(torch.nn.utils.clip_grad_norm_(generator.flow.parameters(), settings.max_norm)):
+        if torch.isfinite(torch.nn.utils.clip_grad_norm_(generator.flow.parameters(), MAX_NORM)):
             optimizer.step()
     place.mkdir(parents=True, exist_ok=True)
     generator.save(place / "checkpoint.safetensors")

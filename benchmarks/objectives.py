@@ -54,6 +54,8 @@ LEAPFROG, REUSE = 4, 8
 ROUND, ROUND_STEPS, KEPT = 32, 100, 6
 #: FAB's bound on what a buffered sample counts.
 MOST = 10.0
+#: Gradients are scaled down to this norm.
+MAX_NORM = 100.0
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,7 @@ def refine(task: Task, name: str, n_steps: int, rate: float, optimizer: MatrixOp
         optimizer.set_rate(rate * 0.5 * (1 + math.cos(math.pi * step / n_steps)))
         optimizer.zero_grad()
         loss.backward()
-        if torch.isfinite(torch.nn.utils.clip_grad_norm_(flow.parameters(), s.max_norm)):
+        if torch.isfinite(torch.nn.utils.clip_grad_norm_(flow.parameters(), MAX_NORM)):
             optimizer.step()
         else:
             skipped += 1

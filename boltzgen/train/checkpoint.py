@@ -14,7 +14,7 @@ from boltzgen.train.trainer import TrainingState
 
 STATE = "state.safetensors"
 METRICS = "metrics.jsonl"
-_SCALARS = ("stage", "stage_round", "round_index", "start_temperature", "temperature", "seconds")
+_SCALARS = ("stage", "stage_round", "round_index", "start_temperature", "temperature", "seconds", "norms")
 
 
 def save_state(folder: Path, state: TrainingState, settings: Settings, n_energy_evaluations: int) -> None:

@@ -173,7 +173,8 @@ def defensive_kl(log_q: Tensor, u: Tensor, log_m: Tensor, log_z: Tensor) -> Tens
     has too little of pulls by all that it stands for. With w towards m instead (factor q/m), basins that h has and q has lost would pull by what
     they hold of p, hardly at all; without a factor, everything that h visits and p does not would have to be learned. The root is between them. It
     does not depend on the energy, so that noise of u which is unbiased in w (as that of one draw of the rest) does not move the optimum, q = p. A
-    slope is bounded at -20, from where on the loss is linear in log w. (Defensive mixtures: Hesterberg 1995, Technometrics 37, 185.)
+    slope is bounded at -20, and at -20 sqrt(p/m) where p < m: what is rare even to p does not pull, however little q makes of it. From there on the
+    loss is linear in log w. (Defensive mixtures: Hesterberg 1995, Technometrics 37, 185.)
 
     Args:
         log_q: log-densities of the draws under the flow, (n,), with a graph.
@@ -183,8 +184,9 @@ def defensive_kl(log_q: Tensor, u: Tensor, log_m: Tensor, log_z: Tensor) -> Tens
     """
     a = log_q + u + log_z
     factor = torch.exp(0.5 * (log_q.detach() - log_m)).clamp(min=_LEAST)
-    near = torch.maximum(a, -torch.log1p(HEAVIEST / factor))
-    return (factor * (torch.exp(-near) - 1 + near) - HEAVIEST * (a - near)).mean()
+    most = HEAVIEST * torch.exp(0.5 * (-u - log_z - log_m).clamp(max=0.0))
+    near = torch.maximum(a, -torch.log1p(most / factor))
+    return (factor * (torch.exp(-near) - 1 + near) - most * (a - near)).mean()
 
 
 def clipped_log_z(log_w: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ class Settings:
         rounds, steps, batch: steps in each round, draws in each step, each with one energy and gradient.
         rate: learning rate; after `warmup` steps in which it rises it is constant for the share `hold` of all steps, then falls by a cosine to zero.
         average_decay: decay of the exponential average of the weights, per step.
-        max_norm: gradients are scaled down to this norm.
+        max_norm: the gradients of the torsions' flow and of the rest's are each scaled down to so many times the running average of their norm.
         data_rounds, data_steps, data_batch, data_rate: training on data; the rate falls by one cosine to zero over all rounds.
         data_patience: it ends after so many rounds without a better likelihood of the frames held out; the best round's parameters are kept.
         data_decay: the rate times this is the share by which the weight matrices shrink in each step of maximum likelihood, against overfitting.
@@ -37,7 +37,7 @@ class Settings:
     warmup: int = 20
     hold: float = 0.3
     average_decay: float = 0.95
-    max_norm: float = 100.0
+    max_norm: float = 2.0
     data_rounds: int = 8
     data_steps: int = 90
     data_batch: int = 1024

@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 #: Frames whose densities are computed together.
 _BATCH = 8192
+#: Decay of the running averages of the gradient's norms, per step.
+_NORM_DECAY = 0.95
 
 
 @dataclass
@@ -35,6 +37,7 @@ class TrainingState:
     Attributes:
         stage: "data", "energies" or "done"; `stage_round` counts within it and `round_index` over the run.
         start_temperature, temperature: K at which training on energies begins, and at which the flow was trained last.
+        norms: running average of the norm of each part's gradient, empty before the first step of a stage.
         average: exponential average of the flow's parameters, empty before the first step of a stage.
         best: the average after the round of the best likelihood of the frames held out, empty where there is no data.
         metrics: one record for each round.
@@ -48,6 +51,7 @@ class TrainingState:
     start_temperature: float = 0.0
     temperature: float = 0.0
     seconds: float = 0.0
+    norms: dict[str, float] = field(default_factory=dict)
     average: dict[str, Tensor] = field(default_factory=dict)
     best: dict[str, Tensor] = field(default_factory=dict)
     metrics: list[dict[str, Any]] = field(default_factory=list)
@@ -140,7 +144,7 @@ class Trainer:
         elif state.stage == "energies" and state.stage_round == s.rounds:
             following = "done"
         if following != state.stage:
-            state.stage, state.stage_round = following, 0
+            state.stage, state.stage_round, state.norms = following, 0, {}
 
     def temperature(self, start: float, step: int) -> float:
         """The temperature [K] of a step of the stage "energies" in a run that started at another one: the target's from the end of the cooling on."""
@@ -257,13 +261,22 @@ class Trainer:
         return len(found) - 1 - found.index(min(found)) >= self.settings.data_patience
 
     def _step(self, state: TrainingState, loss: Tensor) -> bool:
-        """One step of the optimizer, or none where the gradient is not finite; whether it was made."""
+        """One step of the optimizer, or none where the gradient is not finite; whether it was made.
+
+        Each part's gradient is scaled down to `max_norm` times its running average (like AutoClip: Seetharaman et al. 2020, arXiv:2007.14469): one
+        draw where log q is steep can have a gradient a thousand times as long as all others, which momentum would follow for many steps.
+        """
         state.optimizer.zero_grad()
         loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(state.generator.flow.parameters(), self.settings.max_norm)
-        if not torch.isfinite(norm):
+        flow, norms = state.generator.flow, {}
+        for name, part in (("leading", flow.leading), ("conditional", flow.conditional)):
+            most = self.settings.max_norm * state.norms.get(name, 0.0) or math.inf
+            found = float(torch.nn.utils.clip_grad_norm_(part.parameters(), most))
+            norms[name] = _NORM_DECAY * state.norms.get(name, found) + (1 - _NORM_DECAY) * min(found, most)
+        if not all(map(math.isfinite, norms.values())):
             logger.warning("round %d: a step was skipped because its gradient is not finite", state.round_index)
             return False
+        state.norms = norms
         state.optimizer.step()
         return True
 

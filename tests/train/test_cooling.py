@@ -175,6 +175,28 @@ def test_a_step_draws_from_the_mixture(system: System, shipped: BoltzmannGenerat
     assert state.metrics[0]["effective_sample_size"] == pytest.approx(float(effective_sample_size(log_w)))
 
 
+def test_a_steep_gradient_is_scaled_down_in_its_part_alone(system: System, shipped: BoltzmannGenerator) -> None:
+    """To twice the running average of its norm, which such a one hardly moves; a step without a number is left out and leaves no trace."""
+    state, work = start(shipped, Settings(rate=0.0)), trainer(system, Settings(rate=0.0))
+    parts = {"leading": list(shipped.flow.leading.parameters()), "conditional": list(shipped.flow.conditional.parameters())}
+
+    def norms() -> dict[str, float]:
+        return {name: math.sqrt(sum(float(p.grad.square().sum()) for p in part if p.grad is not None)) for name, part in parts.items()}
+
+    def step(leading: float) -> bool:
+        first, second = parts["leading"][0], parts["conditional"][0]
+        return work._step(state, leading * first.flatten()[0] + 3 * second.flatten()[0])
+
+    assert step(4.0)
+    assert norms() == pytest.approx({"leading": 4.0, "conditional": 3.0})
+    assert step(1000.0)
+    assert norms() == pytest.approx({"leading": 8.0, "conditional": 3.0}, rel=1e-4)
+    assert state.norms == pytest.approx({"leading": 0.95 * 4 + 0.05 * 8, "conditional": 3.0})
+    before = dict(state.norms)
+    assert not step(math.nan)
+    assert state.norms == before
+
+
 def test_rounds_that_fit_into_a_time(system: System, shipped: BoltzmannGenerator, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a clock on which everything that is timed takes one second: a block of draws, and five steps."""
     ticks = itertools.count()
