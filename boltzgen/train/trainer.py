@@ -83,7 +83,7 @@ def draw_torsions(flow: HierarchicalFlow, hot: Flow | None, n_own: int, n: int, 
     -inf where none are."""
     torsions = flow.leading.sample((n_own,), generator=generator)
     if hot is None or n_own == n:
-        return torsions, torch.full_like(torsions[:, 0], -torch.inf)
+        return torsions, torsions.new_full((n,), -torch.inf)
     torsions = torch.cat((torsions, hot.sample((n - n_own,), generator=generator)))
     return torsions, hot.log_prob(torsions)
 
@@ -271,7 +271,7 @@ class Trainer:
         flow, norms = state.generator.flow, {}
         for name, part in (("leading", flow.leading), ("conditional", flow.conditional)):
             most = self.settings.max_norm * state.norms.get(name, 0.0) or math.inf
-            found = float(torch.nn.utils.clip_grad_norm_(part.parameters(), most))
+            found = float(torch.nn.utils.clip_grad_norm_(list(part.parameters()), most))
             norms[name] = _NORM_DECAY * state.norms.get(name, found) + (1 - _NORM_DECAY) * min(found, most)
         if not all(map(math.isfinite, norms.values())):
             logger.warning("round %d: a step was skipped because its gradient is not finite", state.round_index)
