@@ -95,7 +95,8 @@ def _usable(advantage: Tensor) -> Tensor:
     good = advantage.isfinite()
     if not good.any():
         raise FloatingPointError(
-            f"all of {len(good)} draws of the flow have a non-finite energy or density: training diverged; train for more rounds, or with a lower Settings.rate"
+            f"all of {len(good)} draws of the flow have a non-finite energy or density: "
+            "training diverged; train for more rounds, or with a lower Settings.rate"
         )
     return good
 
