@@ -1,6 +1,5 @@
 """The Boltzmann generator: a molecule's coordinates and flow, what it samples, and its checkpoint file."""
 
-import copy
 import hashlib
 import json
 import math
@@ -19,7 +18,7 @@ from boltzgen import __version__, units
 from boltzgen.coordinates.harmonic import harmonic_reference
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.energy.base import Energy
-from boltzgen.flow.flow import Flow, HierarchicalFlow
+from boltzgen.flow.flow import HierarchicalFlow
 from boltzgen.flow.molecular import molecular_flow
 from boltzgen.reweighting import WeightedSamples
 from boltzgen.system import System
@@ -39,8 +38,6 @@ class BoltzmannGenerator(nn.Module):
         flow: distribution of y.
         temperature: T in K at which the flow was last trained.
         seed: seed of its initial parameters and training.
-        hot: the torsions' flow as it was at a higher temperature in training, or None: training draws from it as well, sampling does not.
-        hot_temperature: that temperature in K; where there is none, the one that training began at.
     """
 
     def __init__(
@@ -49,8 +46,6 @@ class BoltzmannGenerator(nn.Module):
         super().__init__()
         self.system, self.coordinates, self.flow = system, coordinates, flow
         self.temperature, self.seed, self.options = temperature, seed, options
-        self.hot: Flow | None = None
-        self.hot_temperature = temperature
 
     @classmethod
     def for_system(cls, system: System, energy: Energy, *, seed: int = 0, temperature: float | None = None, **options: Any) -> Self:
@@ -76,18 +71,6 @@ class BoltzmannGenerator(nn.Module):
     def fingerprint(self) -> str:
         """Identifies the molecule, its force field, its domain and its z-matrix: what a checkpoint belongs to."""
         return hashlib.sha256(repr((self.system.fingerprint, self.coordinates.zmatrix.rows)).encode()).hexdigest()
-
-    def keep_hot(self, temperature: float) -> None:
-        """Keep the torsions' flow as it is now, at a temperature in K, as the hot one."""
-        self.hot, self.hot_temperature = copy.deepcopy(self.flow.leading).requires_grad_(False), temperature
-
-    def set_hot(self, tensors: dict[str, Tensor], temperature: float) -> None:
-        """Make the hot flow one of these parameters; of none where they are empty."""
-        self.hot, self.hot_temperature = None, temperature
-        if tensors:
-            self.keep_hot(temperature)
-            assert self.hot is not None
-            self.hot.load_state_dict(tensors)
 
     def log_prob(self, x: Tensor) -> Tensor:
         """log q(x), shape (...), with respect to dx / (8 pi^2 V), of positions (..., n_atoms, 3) in nm; -inf outside the domain,
@@ -133,16 +116,12 @@ class BoltzmannGenerator(nn.Module):
             "system": self.system.name,
             "system_fingerprint": self.fingerprint,
             "temperature": self.temperature,
-            "hot_temperature": self.hot_temperature,
             "seed": self.seed,
             "domain": self.system.domain.model_dump(),
             "options": self.options,
         }
         tensors = {f"flow.{k}": v.detach().cpu().contiguous() for k, v in self.flow.state_dict().items()}
         tensors |= {f"coordinates.{k}": v.cpu() for k, v in self.coordinates.state_dict().items()}
-        if self.hot is not None:
-            # Half as large: whatever rounding makes of it is a density, too.
-            tensors |= {f"hot.{k}": v.detach().half().cpu().contiguous() for k, v in self.hot.state_dict().items()}
         write_atomically(Path(path), save(tensors, metadata={"boltzgen": json.dumps(metadata)}))
 
     @classmethod
@@ -174,7 +153,6 @@ class BoltzmannGenerator(nn.Module):
                     "force field, domain or z-matrix differ: give the system that it was trained for"
                 )
             flow.load_state_dict(tensors_under(tensors, "flow."))
-            generator.set_hot(tensors_under(tensors, "hot."), metadata["hot_temperature"])
         except (KeyError, TypeError, RuntimeError, IndexError) as error:
             raise ValueError(f"{file} is not a checkpoint of {system.name!r}: {str(error).splitlines()[0]}") from error
         return generator.to(device)

@@ -31,7 +31,7 @@ def random_starts(coordinates: MolecularCoordinates, energy: Energy, motion: Mot
     found: list[Tensor] = []
     for _ in range(_ROUNDS):
         y = coordinates.from_internal(coordinates.reference).repeat(n, 1)
-        y[:, : coordinates.n_circles] = math.pi * (2 * torch.rand(n, coordinates.n_circles, generator=stream, dtype=y.dtype) - 1)
+        y[:, : coordinates.n_circles] = math.pi * (2 * torch.rand(n, coordinates.n_circles, generator=stream, dtype=y.dtype) - 1).to(y.device)
         x, potential = descend(energy, motion, coordinates(y)[0].float())
         good = potential.isfinite() & inside_domain(coordinates, x)
         # What remains clashed would fly apart.

@@ -14,7 +14,7 @@ from boltzgen.train.trainer import TrainingState
 
 STATE = "state.safetensors"
 METRICS = "metrics.jsonl"
-_SCALARS = ("stage", "stage_round", "round_index", "start_temperature", "temperature", "seconds", "norms")
+_SCALARS = ("stage", "stage_round", "round_index", "start_temperature", "temperature", "seconds", "walkers_step", "norms")
 
 
 def save_state(folder: Path, state: TrainingState, settings: Settings, n_energy_evaluations: int) -> None:
@@ -27,12 +27,11 @@ def save_state(folder: Path, state: TrainingState, settings: Settings, n_energy_
         "metrics": state.metrics,
         "fingerprint": state.generator.fingerprint,
         "seed": state.generator.seed,
-        "hot_temperature": state.generator.hot_temperature,
     }
     tensors = {f"flow.{k}": v for k, v in state.generator.flow.state_dict().items()}
     tensors |= {f"average.{k}": v for k, v in state.average.items()} | {f"best.{k}": v for k, v in state.best.items()}
-    if state.generator.hot is not None:
-        tensors |= {f"hot.{k}": v for k, v in state.generator.hot.state_dict().items()}
+    if state.walkers is not None:
+        tensors["walkers"] = state.walkers
     tensors |= {f"optimizer.{k}": v for k, v in state.optimizer.tensors().items()}
     with state.using(state.best or state.average):
         state.generator.save(folder / CHECKPOINT)
@@ -63,9 +62,8 @@ def load_state(folder: Path, system: System, device: str) -> tuple[TrainingState
     optimizer = MatrixOptimizer(generator.flow, settings.rate)
     optimizer.restore(tensors_under(tensors, "optimizer."))
     average, best = tensors_under(tensors, "average."), tensors_under(tensors, "best.")
-    # The checkpoint may be of a later round than the state.
-    generator.set_hot(tensors_under(tensors, "hot."), metadata["hot_temperature"])
-    state = TrainingState(generator, optimizer, average=average, best=best, metrics=metadata["metrics"])
+    walkers = tensors.get("walkers")
+    state = TrainingState(generator, optimizer, walkers=walkers, average=average, best=best, metrics=metadata["metrics"])
     for name in _SCALARS:
         setattr(state, name, metadata[name])
     return state, settings, metadata["n_energy_evaluations"]

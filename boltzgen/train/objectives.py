@@ -9,10 +9,8 @@ from torch import Tensor
 from boltzgen.distribution import Distribution
 from boltzgen.flow.flow import HierarchicalFlow
 
-#: A draw counts in `defensive_kl` as at most so many.
+#: The slope of a draw in `importance_kl` is at least minus this.
 HEAVIEST = 20.0
-#: Its factor sqrt(q/m) is at least this, for arithmetic's sake.
-_LEAST = 1e-12
 
 
 class Target(Protocol):
@@ -163,37 +161,31 @@ def _centre(d: Tensor) -> Tensor:
     return centre
 
 
-def defensive_kl(log_q: Tensor, u: Tensor, log_m: Tensor, log_z: Tensor) -> Tensor:
-    """Forward KL(p || q) from draws of q, or of a defensive mixture m = (1 - s) q + s h with a broader density h, by their weights w = p/q.
+def importance_kl(log_q: Tensor, u: Tensor, log_z: Tensor) -> Tensor:
+    """Forward KL(p || q) from draws of q, by their weights w = p/q.
 
-    The mean of sqrt(q/m) (w - 1 - log w), whose gradient is that of
+    The mean of w - 1 - log w, whose gradient is that of
 
-        sqrt(q/m) (1 - w) log q,   factors detached.
+        (1 - w) log q,   w detached,
 
-    On draws of q alone this is the gradient of forward KL, estimated by importance sampling with the control variate E_q[grad log q] = 0: what q
-    has too little of pulls by all that it stands for. With w towards m instead (factor q/m), basins that h has and q has lost would pull by what
-    they hold of p, hardly at all; without a factor, everything that h visits and p does not would have to be learned. The root is between them. It
-    does not depend on the energy, so that noise of u which is unbiased in w (as that of one draw of the rest) does not move the optimum, q = p. A
-    slope is bounded at -20, and at -20 sqrt(p/m) where p < m: what is rare even to p does not pull, however little q makes of it. From there on the
-    loss is linear in log w. (Defensive mixtures: Hesterberg 1995, Technometrics 37, 185.)
+    forward KL estimated by importance sampling with the control variate E_q[grad log q] = 0: what q has too little of pulls by all that it stands
+    for. It depends on the energy by w alone, so that noise of u which is unbiased in w (as that of one draw of the rest) does not move the optimum,
+    q = p. The slope of a draw is at least -20: from there on the loss is linear in log w.
 
     Args:
         log_q: log-densities of the draws under the flow, (n,), with a graph.
         u: their reduced energies (n,).
-        log_m: log-densities of the mixture that they come from; log q where that is the flow.
         log_z: estimate of log Z, w = exp(-u - log Z)/q; see `clipped_log_z`.
     """
     a = log_q + u + log_z
-    factor = torch.exp(0.5 * (log_q.detach() - log_m)).clamp(min=_LEAST)
-    most = HEAVIEST * torch.exp(0.5 * (-u - log_z - log_m).clamp(max=0.0))
-    near = torch.maximum(a, -torch.log1p(most / factor))
-    return (factor * (torch.exp(-near) - 1 + near) - most * (a - near)).mean()
+    near = a.clamp(min=-math.log1p(HEAVIEST))
+    return (torch.exp(-near) - 1 + near - HEAVIEST * (a - near)).mean()
 
 
 def clipped_log_z(log_w: Tensor) -> Tensor:
     """log Z for which the mean of min(w/Z, 20) is one, over log-weights (n,) of draws of q: the log of the mean w where none is that heavy.
 
-    The slopes of `defensive_kl` of own draws then add up to zero: the batch is its own baseline, also where a single draw outweighs all others.
+    The slopes of `importance_kl` then add up to about zero: the batch is its own baseline, also where a single draw outweighs all others.
 
     Raises:
         FloatingPointError: no weight is finite.
@@ -217,7 +209,7 @@ def hierarchical_kl(
 
         gradient = E_m[ G . dr/dtheta ],
 
-    in which every draw brings as many numbers as r has, all of them zero at the optimum. The leading coordinates are left to `defensive_kl` or
+    in which every draw brings as many numbers as r has, all of them zero at the optimum. The leading coordinates are left to `importance_kl` or
     `log_dispersion` of d = log q(t) + [log q(r | t) + u_y(t, r)], brackets detached. All are at their minimum at q = p whatever m is, so that m may
     visit rare basins as often as it likes.
 

@@ -27,6 +27,8 @@ from boltzgen.train.trainer import Trainer, start
 from boltzgen.trajectory import iter_frames
 
 SUMMARY = "summary.json"
+#: Share of the learning rate at which a generator goes on that was trained at the target already.
+POLISH = 0.2
 #: Fresh draws of the finished generator for the summary, and their seed.
 _N_VALIDATION, _VALIDATION_SEED = 100_000, 2**31
 
@@ -57,7 +59,8 @@ def train(
         minutes: train on energies for as many rounds as this machine should finish in so long, the data before and the validation after included,
             instead of the settings' number. The rounds are counted out once, from the speed of a few steps, and kept in the run's settings.
         checkpoint: a trained generator of this system to begin with (its file, or a folder that holds it): a new run whose temperature falls
-            from that generator's if that is higher than the target. A resumed run keeps what it began with.
+            from that generator's if that is higher than the target. If it is not, there is less to learn than to spoil: the rate is `POLISH` times
+            the settings'. A resumed run keeps what it began with.
         data: trajectory or samples file of the target at the system's temperature, see `read_data`: maximum likelihood on it replaces the training
             from energies. A resumed run keeps its own, a copy of which lies in its folder.
         topology: of `data`, where its format holds none.
@@ -99,6 +102,8 @@ def train(
         folder.mkdir(parents=True, exist_ok=True)
         (folder / DATA).unlink(missing_ok=True)  # of a run that was interrupted before its first round's end
         settings = settings or Settings()
+        if trained is not None and trained.temperature <= system.temperature:
+            settings = dataclasses.replace(settings, rate=POLISH * settings.rate)
         began = time.perf_counter()
         if trained is None:
             # The reference minimum and its Hessian are found on the CPU, in float64, whatever the device.

@@ -13,8 +13,7 @@ class Settings:
     Attributes:
         start_temperature: K, at which training begins; one where no mode is lost.
         cooling: share of the steps over which the temperature falls, by the same factor in each, to the target.
-        hot_share, hot_ratio: on the way down the torsions' flow is kept at each power of `hot_ratio` times the target temperature; the one kept last
-            makes this share of the draws' torsions from then on, and so visits what the flow itself might forget.
+        walkers: share of the draws whose torsions come from `Walkers`, each of which moves once in every step.
         rounds, steps, batch: steps in each round, draws in each step, each with one energy and gradient.
         rate: learning rate; after `warmup` steps in which it rises it is constant for the share `hold` of all steps, then falls by a cosine to zero.
         average_decay: decay of the exponential average of the weights, per step.
@@ -28,8 +27,7 @@ class Settings:
 
     start_temperature: float = 1200.0
     cooling: float = 0.5
-    hot_share: float = 0.2
-    hot_ratio: float = 2**0.5
+    walkers: float = 0.125
     rounds: int = 160
     steps: int = 50
     batch: int = 1024

@@ -29,8 +29,6 @@ def rounds_in(seconds: float, generator: BoltzmannGenerator, energy: CountedEner
             pass
     drawing = (_now(device) - began) * validation / BLOCK
     probe = copy.deepcopy(generator)
-    if probe.hot is None and not data:
-        probe.keep_hot(generator.temperature)  # as there will be for most of the run
     state = start(probe, dataclasses.replace(settings, rounds=2))
     for steps in (1, _STEPS):
         began = _now(device)

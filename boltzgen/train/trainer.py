@@ -13,14 +13,15 @@ from torch import Tensor, nn
 
 from boltzgen.coordinates.pullback import PullbackEnergy
 from boltzgen.energy.base import CountedEnergy
-from boltzgen.flow.flow import Flow, HierarchicalFlow
+from boltzgen.flow.flow import HierarchicalFlow
 from boltzgen.generator import BoltzmannGenerator, random_stream
 from boltzgen.reweighting import effective_sample_size, log_z, sampling_efficiency
 from boltzgen.train.data import Data
-from boltzgen.train.objectives import clipped_log_z, defensive_kl, forward_kl, hierarchical_kl, log_dispersion
+from boltzgen.train.objectives import clipped_log_z, forward_kl, hierarchical_kl, importance_kl, log_dispersion
 from boltzgen.train.optimizer import MatrixOptimizer
 from boltzgen.train.progress import Progress, fraction_done
 from boltzgen.train.settings import Settings
+from boltzgen.train.walkers import Walkers
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class TrainingState:
         norms: running average of the norm of each part's gradient, empty before the first step of a stage.
         average: exponential average of the flow's parameters, empty before the first step of a stage.
         best: the average after the round of the best likelihood of the frames held out, empty where there is no data.
+        walkers, walkers_step: positions (n, n_atoms, 3) in nm of the walkers and their time step in ps, see `Walkers`; None before the first round.
         metrics: one record for each round.
     """
 
@@ -54,6 +56,8 @@ class TrainingState:
     norms: dict[str, float] = field(default_factory=dict)
     average: dict[str, Tensor] = field(default_factory=dict)
     best: dict[str, Tensor] = field(default_factory=dict)
+    walkers: Tensor | None = None
+    walkers_step: float = 0.0
     metrics: list[dict[str, Any]] = field(default_factory=list)
 
     @contextmanager
@@ -75,22 +79,6 @@ def start(generator: BoltzmannGenerator, settings: Settings, *, stage: str = "en
     """The state before the first round, at the temperature of the generator: "energies", or "data" to begin with data."""
     optimizer, temperature = MatrixOptimizer(generator.flow, settings.rate), generator.temperature
     return TrainingState(generator, optimizer, stage, start_temperature=temperature, temperature=temperature)
-
-
-@torch.no_grad()
-def draw_torsions(flow: HierarchicalFlow, hot: Flow | None, n_own: int, n: int, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Torsions (n, n_leading), the first n_own of them from the flow, the others from a hotter one; and their log-densities under that one (n,),
-    -inf where none are."""
-    torsions = flow.leading.sample((n_own,), generator=generator)
-    if hot is None or n_own == n:
-        return torsions, torsions.new_full((n,), -torch.inf)
-    torsions = torch.cat((torsions, hot.sample((n - n_own,), generator=generator)))
-    return torsions, hot.log_prob(torsions)
-
-
-def mixture(log_q: Tensor, log_hot: Tensor, share: float) -> Tensor:
-    """log-density of the mixture of a share of draws of q and the rest of them from the hot density."""
-    return torch.logaddexp(log_q + math.log(share), log_hot + math.log1p(-share)) if share < 1 else log_q
 
 
 class Trainer:
@@ -163,6 +151,8 @@ class Trainer:
         n_data = int(s.data_share * s.batch) if self.mixed else 0
         n = s.batch - n_data
         data = list(zip(*self._data_batches(s.steps, n_data, stream), strict=True)) if n_data else []
+        walkers = None if self.data is not None else self._walkers(state)
+        n_own = n if walkers is None else n - len(walkers.x)
         losses, skipped = [], 0
         weights: list[Tensor] = []
         for step in range(s.steps):
@@ -171,35 +161,42 @@ class Trainer:
             if temperature != state.temperature:
                 weights.clear()
             state.temperature = temperature
-            if self._leaves_a_rung(generator, temperature):
-                generator.keep_hot(temperature)
             state.optimizer.set_rate(self._rate(whole))
             target = PullbackEnergy(self.energy.at(temperature), generator.coordinates)
-            n_own = n - (0 if generator.hot is None else int(s.hot_share * n))
-            torsions, log_hot = draw_torsions(flow, generator.hot, n_own, n, generator=stream)
+            with torch.no_grad():
+                torsions = flow.leading.sample((n_own,), generator=stream)
+            if walkers is not None:
+                torsions = torch.cat((torsions, walkers.move(temperature, stream).to(torsions)))
             loss, log_q, u = hierarchical_kl(flow, target, torsions, generator=stream)
             log_w = -(log_q.detach() + u)
             weights.append(log_w[:n_own])
-            estimate, good = clipped_log_z(log_w[:n_own]), u.isfinite()
-            log_m = mixture(log_q.detach(), log_hot, n_own / n)
-            learned = defensive_kl(log_q[good], u[good], log_m[good], estimate)
+            # With one log Z for the flow's draws and all others.
+            estimate, good, own = clipped_log_z(log_w[:n_own]), u.isfinite(), torch.arange(n, device=u.device) < n_own
+            learned = n_own * importance_kl(log_q[good & own], u[good & own], estimate)
+            if (others := good & ~own).any():
+                learned = learned + (n - n_own) * log_dispersion(log_q[others], u[others], -estimate)
             if data:
                 y, u_data, weight = data[step]
                 log_q = flow.log_prob(y)
                 loss = loss + s.data_weight * forward_kl(log_q, weight)
-                # With one log Z for draws and data.
-                learned = (n * learned + n_data * log_dispersion(log_q, u_data, -estimate)) / s.batch
-            loss = loss + learned
+                learned = learned + n_data * log_dispersion(log_q, u_data, -estimate)
+            loss = loss + learned / s.batch
             skipped += not self._step(state, loss)
             _update_average(state.average, flow.state_dict(), s.average_decay)
             losses.append(float(loss.detach()))
             self._report(state, losses[-1], sampling_efficiency(weights[-1]), (step + 1) / s.steps, began)
+        if walkers is not None:
+            state.walkers, state.walkers_step = walkers.x, walkers.step
         return _diagnose(torch.cat(weights)) | {"loss": sum(losses) / len(losses), "skipped_steps": skipped}
 
-    def _leaves_a_rung(self, generator: BoltzmannGenerator, temperature: float) -> bool:
-        """Whether the temperature [K] has reached a power of `hot_ratio` times the target below the hot flow's temperature."""
-        rung = self.target * self.settings.hot_ratio ** math.ceil(math.log(temperature / self.target, self.settings.hot_ratio))
-        return self.target < temperature <= rung < generator.hot_temperature
+    def _walkers(self, state: TrainingState) -> Walkers | None:
+        """The state's walkers, or new ones where it has none yet."""
+        energy, generator = self.energy, state.generator
+        if state.walkers is not None:
+            return Walkers(energy, generator.system, generator.coordinates, state.walkers, state.walkers_step)
+        n, hot = int(self.settings.walkers * self.settings.batch), self.settings.start_temperature
+        temperature = self.temperature(state.start_temperature, state.stage_round * self.settings.steps)
+        return Walkers.start(energy, generator.system, generator.coordinates, n, hot=hot, temperature=temperature, seed=self.seed)
 
     def _on_data(self, state: TrainingState, stream: torch.Generator, began: float) -> dict[str, Any]:
         """Train on the data: by maximum likelihood, or where its energies are known mostly by their log-dispersion."""

@@ -1,0 +1,82 @@
+"""Conformations that Hamiltonian Monte Carlo keeps at the temperature of the training, for the torsions of basins that the flow might lose."""
+
+import logging
+import math
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from boltzgen import units
+from boltzgen.coordinates.geometry import wrap
+from boltzgen.coordinates.molecular import MolecularCoordinates
+from boltzgen.energy.base import Energy
+from boltzgen.generator import random_stream
+from boltzgen.simulate.hmc import Configurations, HamiltonianMonteCarlo
+from boltzgen.simulate.replica_exchange import ACCEPTANCE, FIRST_STEP
+from boltzgen.simulate.run import motion_for
+from boltzgen.simulate.start import inside_domain, random_starts
+from boltzgen.system import System
+
+logger = logging.getLogger(__name__)
+
+#: Steps of each move: some ten femtoseconds in all, after which the narrow coordinates have moved by about their width.
+N_STEPS = 6
+#: Moves in which walkers are cooled to where a training begins that does not begin hot.
+N_COOLING = 400
+_GAIN = 0.1
+
+
+class Walkers:
+    """Walkers of `HamiltonianMonteCarlo`, one short move for each step of the training.
+
+    They begin all over torsion space and fall into the nearest basins as the temperature falls, as in simulated annealing: a walker is at equilibrium
+    within its basin, and basins have about as many of them as at the high temperature. Their *torsions* therefore visit rare basins far more often
+    than the Boltzmann distribution does, and in each of them the places that it visits. They carry no weight, and nothing is estimated from them.
+
+    Attributes:
+        x: positions (n, n_atoms, 3) in nm, float32.
+        step: mean time step in ps, tuned to an acceptance of 80 %.
+    """
+
+    def __init__(self, energy: Energy, system: System, coordinates: MolecularCoordinates, x: Tensor, step: float = FIRST_STEP) -> None:
+        self.coordinates, self.step = coordinates, step
+        motion = motion_for(system, str(x.device))
+        self._sampler = HamiltonianMonteCarlo(energy, motion, inside=lambda x: inside_domain(coordinates, x), n_steps=N_STEPS)
+        self._here = Configurations.at(energy, x)
+
+    @classmethod
+    def start(
+        cls, energy: Energy, system: System, coordinates: MolecularCoordinates, n: int, *, hot: float, temperature: float, seed: int
+    ) -> Self | None:
+        """n walkers from uniform torsions and a descent in energy; where the training does not begin `hot` [K], cooled from there to its temperature.
+
+        None where there is nothing to visit (n = 0, or no torsion turns), or the system has constraints that the moves cannot keep.
+        """
+        if n == 0 or coordinates.n_circles == 0:
+            return None
+        try:
+            motion = motion_for(system, str(coordinates.reference.device))
+        except ValueError as error:
+            logger.warning("training without walkers: %s", error)
+            return None
+        walkers = cls(energy, system, coordinates, random_starts(coordinates, energy, motion, n, seed=seed))
+        stream = random_stream(coordinates.reference.device, seed, 2**32)
+        for k in range(N_COOLING if temperature < hot else 0):
+            walkers.move(hot * (temperature / hot) ** ((k + 1) / N_COOLING), stream)
+        return walkers
+
+    @property
+    def x(self) -> Tensor:
+        return self._here.x
+
+    @torch.no_grad()
+    def move(self, temperature: float, generator: torch.Generator) -> Tensor:
+        """One move at a temperature in K; the walkers' torsions after it, (n, n_circles), as the flow has them."""
+        n, device = len(self.x), self.x.device
+        kt = torch.full((n,), units.MOLAR_GAS_CONSTANT * temperature, dtype=torch.float64, device=device)
+        step = torch.full((n,), self.step, dtype=torch.float64, device=device)
+        self._here, move = self._sampler.move(self._here, kt, step, generator)
+        self.step *= math.exp(_GAIN * (float(move.probability.mean()) - ACCEPTANCE))
+        # A rotor that has turned by a period comes back in its domain.
+        return wrap(self.coordinates.inverse(self.x)[0][:, : self.coordinates.n_circles])
