@@ -29,7 +29,7 @@ from boltzgen.generator import BoltzmannGenerator
 from boltzgen.system import System
 from boltzgen.train import optimizer, trainer
 from boltzgen.train.checkpoint import STATE
-from boltzgen.train.objectives import defensive_kl, log_dispersion
+from boltzgen.train.objectives import log_dispersion
 from boltzgen.train.run import SUMMARY, train
 from boltzgen.train.settings import Settings
 
@@ -49,14 +49,9 @@ def adam_alone(parameters: list[nn.Parameter], **options: Any) -> Adam:
     return Adam(parameters, lr=options["lr"])
 
 
-def dispersion(log_q: Tensor, u: Tensor, log_m: Tensor, log_z: Tensor) -> Tensor:
-    """In `defensive_kl`'s place, of the same draws."""
-    return log_dispersion(log_q, u)
-
-
-def by_weights(log_q: Tensor, u: Tensor, log_m: Tensor, log_z: Tensor) -> Tensor:
-    """`defensive_kl` with the factor q/m, which makes it forward KL on draws of the mixture, too."""
-    return defensive_kl(log_q, u, 2 * log_m - log_q.detach(), log_z)
+def dispersion(log_q: Tensor, u: Tensor, log_z: Tensor) -> Tensor:
+    """In `importance_kl`'s place, of the same draws."""
+    return log_dispersion(log_q, u, -log_z)
 
 
 @dataclass(frozen=True)
@@ -91,9 +86,8 @@ VARIANTS: dict[str, Variant] = {
     "Adam, rate 3e-3": Variant({"rate": 3e-3}, replaced=_ADAM),
     "Muon, half the rate": Variant({"rate": Settings.rate / 2}),
     "no cooling": Variant({"cooling": 0.0}),
-    "no hot torsions": Variant({"hot_share": 0.0}),
-    "hot torsions, factor q/m": Variant(replaced=((trainer, "defensive_kl", by_weights),)),
-    "hot torsions, log-dispersion": Variant(replaced=((trainer, "defensive_kl", dispersion),)),
+    "no walkers": Variant({"walker_share": 0.0}),
+    "own draws, too, by log-dispersion": Variant(replaced=((trainer, "importance_kl", dispersion),)),
     "two harmonics, no pairs": Variant(replaced=((_features, "HARMONICS", 2), (_features, "PAIR_HARMONICS", 0))),
     "8 bins, 2 x 128": Variant(replaced=couplings(bins=8, hidden=(128, 128))),
     "8 bins": Variant(replaced=couplings(bins=8)),

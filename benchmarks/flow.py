@@ -17,7 +17,7 @@ time: 2 operations for each weight and sample, 6 with the gradient. Ratios are b
 the median repeats. The error of bfloat16 is that of log q against float64 when only the networks' products, factors and results, are rounded to
 it: independent noise of standard deviation s in the log-weights multiplies the sampling efficiency by exp(-s^2).
 
-The molecule is alanine dipeptide by its shipped generator. Its training step draws torsions, and takes `hierarchical_kl` and `defensive_kl` with
+The molecule is alanine dipeptide by its shipped generator. Its training step draws torsions, and takes `hierarchical_kl` and `importance_kl` with
 their gradients, energies included, without the optimizer. Shares of its time are by torch's profiler, Python's own in the rest.
 """
 
@@ -53,7 +53,7 @@ from boltzgen.flow.flow import Flow, HierarchicalFlow
 from boltzgen.generator import BoltzmannGenerator
 from boltzgen.reweighting import sampling_efficiency
 from boltzgen.system import System
-from boltzgen.train.objectives import clipped_log_z, defensive_kl, hierarchical_kl
+from boltzgen.train.objectives import clipped_log_z, hierarchical_kl, importance_kl
 from boltzgen.transform import Chain
 
 N, LAYERS, HIDDEN, BINS, BOUND = 55, 6, (256, 256), 4, 5.0
@@ -306,7 +306,7 @@ def training_step(flow: HierarchicalFlow, target: PullbackEnergy, batch: int) ->
     loss, log_leading, rest = hierarchical_kl(flow, target, flow.leading.sample((batch,)))
     log_q, u = log_leading[rest.isfinite()], rest[rest.isfinite()]
     fixed = log_q.detach()
-    (loss + defensive_kl(log_q, u, fixed, clipped_log_z(-(fixed + u)))).backward()
+    (loss + importance_kl(log_q, u, clipped_log_z(-(fixed + u)))).backward()
 
 
 class LabelledTarget(PullbackEnergy):

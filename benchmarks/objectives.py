@@ -8,7 +8,7 @@ rate falls from `--rate` by one cosine to zero, and the parameters are averaged 
 are unclipped, of `-n` draws from one seed; their energies are not among the evaluations, which are those of the refinement alone (one for each call
 with or without gradient).
 
-* hierarchical: `hierarchical_kl` and `defensive_kl` of the torsions on fresh draws, some from hot torsions, as in a training run;
+* hierarchical: `hierarchical_kl` and what teaches the torsions, on fresh draws, some with walkers' torsions, as in a training run;
 * log-dispersion: `log_dispersion` + 0.1 importance-weighted `forward_kl` on draws of the last six rounds; a round is 32 batches, and 100 steps
   follow it;
 * forward KL: importance-weighted, on the same kind of draws;
@@ -18,6 +18,7 @@ with or without gradient).
 """
 
 import argparse
+import itertools
 import json
 import math
 import time
@@ -41,10 +42,11 @@ from boltzgen.system import System
 from boltzgen.train.ais import adapted_steps, annealed_importance_sampling
 from boltzgen.train.buffer import PrioritisedBuffer
 from boltzgen.train.checkpoint import STATE, load_state, save_state
-from boltzgen.train.objectives import alpha_2, clipped_log_z, defensive_kl, forward_kl, hierarchical_kl, log_dispersion, reverse_kl, reverse_kl_path
+from boltzgen.train.objectives import alpha_2, forward_kl, hierarchical_kl, log_dispersion, reverse_kl, reverse_kl_path
 from boltzgen.train.optimizer import MatrixOptimizer
 from boltzgen.train.settings import Settings
-from boltzgen.train.trainer import Trainer, TrainingState, draw_torsions, mixture, start
+from boltzgen.train.trainer import Trainer, TrainingState, learn_torsions, start
+from boltzgen.train.walkers import Walkers
 
 #: Down to the target temperature in a few minutes, at the end of `cooling`; the rest is the objectives' work.
 WARM, QUICK = Settings(rounds=8), Settings(rounds=2, steps=2, batch=64)
@@ -95,15 +97,18 @@ def fresh(objective: Callable[..., tuple[Tensor, Tensor]], task: Task) -> Iterat
 
 
 def hierarchical(task: Task) -> Iterator[Tensor]:
-    """Of fresh draws, a share of them from hot torsions."""
-    flow, hot, n = task.state.generator.flow, task.state.generator.hot, task.batch
-    n_own = n - int(task.settings.hot_share * n)
-    while True:
-        torsions, log_hot = draw_torsions(flow, hot, n_own, n, generator=task.stream)
+    """Of fresh draws, a share of them with the torsions of walkers."""
+    flow, generator, state = task.state.generator.flow, task.state.generator, task.state
+    assert state.walkers is not None
+    energy = task.target.energy
+    walkers = Walkers(energy, generator.system, generator.coordinates, state.walkers, state.walkers_step)
+    n_own = task.batch - int(task.settings.walker_share * task.batch)
+    for k in itertools.count():
+        with torch.no_grad():
+            own = flow.leading.sample((n_own,), generator=task.stream)
+        torsions = torch.cat((own, walkers.move(walkers.turn(k, task.batch - n_own), energy.temperature, task.stream).to(own)))
         loss, log_q, u = hierarchical_kl(flow, task.target, torsions, generator=task.stream)
-        fixed, good = log_q.detach(), u.isfinite()
-        log_m = mixture(fixed, log_hot, n_own / n)
-        yield loss + defensive_kl(log_q[good], u[good], log_m[good], clipped_log_z(-(fixed + u)[:n_own]))
+        yield loss + learn_torsions(log_q, u, n_own)[0] / task.batch
 
 
 def annealed(task: Task) -> Iterator[Tensor]:

@@ -17,7 +17,7 @@ from boltzgen.system import System
 from boltzgen.train.settings import Settings
 
 #: A few seconds.
-SHORT = Settings(rounds=4, steps=10, batch=128)
+SHORT = Settings(rounds=4, steps=10, batch=128, walkers=16)
 SMALL = Path(__file__).parent / "data" / "small"
 
 

@@ -13,7 +13,7 @@ class Settings:
     Attributes:
         start_temperature: K, at which training begins; one where no mode is lost.
         cooling: share of the steps over which the temperature falls, by the same factor in each, to the target.
-        walkers: share of the draws whose torsions come from `Walkers`, each of which moves once in every step.
+        walkers, walker_share: how many `Walkers` there are, and the share of the draws whose torsions come from them: so many move in each step.
         rounds, steps, batch: steps in each round, draws in each step, each with one energy and gradient.
         rate: learning rate; after `warmup` steps in which it rises it is constant for the share `hold` of all steps, then falls by a cosine to zero.
         average_decay: decay of the exponential average of the weights, per step.
@@ -27,7 +27,8 @@ class Settings:
 
     start_temperature: float = 1200.0
     cooling: float = 0.5
-    walkers: float = 0.125
+    walkers: int = 1024
+    walker_share: float = 0.125
     rounds: int = 160
     steps: int = 50
     batch: int = 1024

@@ -29,10 +29,14 @@ def rounds_in(seconds: float, generator: BoltzmannGenerator, energy: CountedEner
             pass
     drawing = (_now(device) - began) * validation / BLOCK
     probe = copy.deepcopy(generator)
-    state = start(probe, dataclasses.replace(settings, rounds=2))
+    # No more walkers than move, and none that have to be cooled: what they cost once is little beside the rounds. With data there are none.
+    share = 0.0 if data else settings.walker_share
+    walkers = int(share * settings.batch)
+    few = dataclasses.replace(settings, walkers=walkers, walker_share=share, start_temperature=generator.temperature)
+    state = start(probe, few)
     for steps in (1, _STEPS):
         began = _now(device)
-        Trainer(moved, generator.temperature, dataclasses.replace(settings, rounds=3, steps=steps), seed=0).run_round(state)
+        Trainer(moved, generator.temperature, dataclasses.replace(few, rounds=3, steps=steps), seed=0).run_round(state)
     step = (_now(device) - began) / _STEPS
     before = 0.5 * step * settings.data_rounds * settings.data_steps * settings.data_batch / settings.batch if data else 0.0
     return max(1, int((seconds - drawing - before - (_STEPS + 1) * step) / (step * settings.steps)))

@@ -81,6 +81,20 @@ def start(generator: BoltzmannGenerator, settings: Settings, *, stage: str = "en
     return TrainingState(generator, optimizer, stage, start_temperature=temperature, temperature=temperature)
 
 
+def learn_torsions(log_q: Tensor, u: Tensor, n_own: int) -> tuple[Tensor, Tensor]:
+    """The loss of the torsions, summed over draws (n,) of which the first n_own are the flow's own, and the estimate of log Z in it.
+
+    Own draws learn by `importance_kl`, others, that come from wherever walkers are, by `log_dispersion` about the same log Z: where the flow has next
+    to nothing, a slope of -1 for each, whatever is missing. Draws of infinite u have no part.
+    """
+    good, own = u.isfinite(), torch.arange(len(u), device=u.device) < n_own
+    estimate = clipped_log_z(-(log_q.detach() + u)[:n_own])
+    loss = n_own * importance_kl(log_q[good & own], u[good & own], estimate)
+    if (others := good & ~own).any():
+        loss = loss + (len(u) - n_own) * log_dispersion(log_q[others], u[others], -estimate)
+    return loss, estimate
+
+
 class Trainer:
     """Trains a generator to its system's Boltzmann distribution at a target temperature [K].
 
@@ -152,7 +166,7 @@ class Trainer:
         n = s.batch - n_data
         data = list(zip(*self._data_batches(s.steps, n_data, stream), strict=True)) if n_data else []
         walkers = None if self.data is not None else self._walkers(state)
-        n_own = n if walkers is None else n - len(walkers.x)
+        n_own = n if walkers is None else n - int(s.walker_share * n)
         losses, skipped = [], 0
         weights: list[Tensor] = []
         for step in range(s.steps):
@@ -166,15 +180,12 @@ class Trainer:
             with torch.no_grad():
                 torsions = flow.leading.sample((n_own,), generator=stream)
             if walkers is not None:
-                torsions = torch.cat((torsions, walkers.move(temperature, stream).to(torsions)))
+                turn = walkers.turn(whole, n - n_own)
+                torsions = torch.cat((torsions, walkers.move(turn, temperature, stream).to(torsions)))
             loss, log_q, u = hierarchical_kl(flow, target, torsions, generator=stream)
             log_w = -(log_q.detach() + u)
             weights.append(log_w[:n_own])
-            # With one log Z for the flow's draws and all others.
-            estimate, good, own = clipped_log_z(log_w[:n_own]), u.isfinite(), torch.arange(n, device=u.device) < n_own
-            learned = n_own * importance_kl(log_q[good & own], u[good & own], estimate)
-            if (others := good & ~own).any():
-                learned = learned + (n - n_own) * log_dispersion(log_q[others], u[others], -estimate)
+            learned, estimate = learn_torsions(log_q, u, n_own)
             if data:
                 y, u_data, weight = data[step]
                 log_q = flow.log_prob(y)
@@ -194,8 +205,9 @@ class Trainer:
         energy, generator = self.energy, state.generator
         if state.walkers is not None:
             return Walkers(energy, generator.system, generator.coordinates, state.walkers, state.walkers_step)
-        n, hot = int(self.settings.walkers * self.settings.batch), self.settings.start_temperature
-        temperature = self.temperature(state.start_temperature, state.stage_round * self.settings.steps)
+        s = self.settings
+        n, hot = s.walkers if s.walker_share > 0 else 0, s.start_temperature
+        temperature = self.temperature(state.start_temperature, state.stage_round * s.steps)
         return Walkers.start(energy, generator.system, generator.coordinates, n, hot=hot, temperature=temperature, seed=self.seed)
 
     def _on_data(self, state: TrainingState, stream: torch.Generator, began: float) -> dict[str, Any]:

@@ -23,16 +23,17 @@ logger = logging.getLogger(__name__)
 #: Steps of each move: some ten femtoseconds in all, after which the narrow coordinates have moved by about their width.
 N_STEPS = 6
 #: Moves in which walkers are cooled to where a training begins that does not begin hot.
-N_COOLING = 400
+N_COOLING = 100
 _GAIN = 0.1
 
 
 class Walkers:
-    """Walkers of `HamiltonianMonteCarlo`, one short move for each step of the training.
+    """Many walkers of `HamiltonianMonteCarlo`, some of which make a short move in each step of the training, in turn.
 
     They begin all over torsion space and fall into the nearest basins as the temperature falls, as in simulated annealing: a walker is at equilibrium
     within its basin, and basins have about as many of them as at the high temperature. Their *torsions* therefore visit rare basins far more often
     than the Boltzmann distribution does, and in each of them the places that it visits. They carry no weight, and nothing is estimated from them.
+    There are many because a peptide has hundreds of basins.
 
     Attributes:
         x: positions (n, n_atoms, 3) in nm, float32.
@@ -43,7 +44,7 @@ class Walkers:
         self.coordinates, self.step = coordinates, step
         motion = motion_for(system, str(x.device))
         self._sampler = HamiltonianMonteCarlo(energy, motion, inside=lambda x: inside_domain(coordinates, x), n_steps=N_STEPS)
-        self._here = Configurations.at(energy, x)
+        self._here = Configurations.at(energy, x.clone())
 
     @classmethod
     def start(
@@ -63,20 +64,27 @@ class Walkers:
         walkers = cls(energy, system, coordinates, random_starts(coordinates, energy, motion, n, seed=seed))
         stream = random_stream(coordinates.reference.device, seed, 2**32)
         for k in range(N_COOLING if temperature < hot else 0):
-            walkers.move(hot * (temperature / hot) ** ((k + 1) / N_COOLING), stream)
+            walkers.move(slice(None), hot * (temperature / hot) ** ((k + 1) / N_COOLING), stream)
         return walkers
 
     @property
     def x(self) -> Tensor:
         return self._here.x
 
+    def turn(self, k: int, n: int) -> Tensor:
+        """The n walkers, int64 (n,), whose turn it is in the k-th step."""
+        return (k * n + torch.arange(n, device=self.x.device)) % len(self.x)
+
     @torch.no_grad()
-    def move(self, temperature: float, generator: torch.Generator) -> Tensor:
-        """One move at a temperature in K; the walkers' torsions after it, (n, n_circles), as the flow has them."""
-        n, device = len(self.x), self.x.device
+    def move(self, which: Tensor | slice, temperature: float, generator: torch.Generator) -> Tensor:
+        """One move of some walkers at a temperature in K; their torsions after it, (n, n_circles), as the flow has them."""
+        rows = torch.arange(len(self.x), device=self.x.device)[which]
+        n, device = len(rows), rows.device
         kt = torch.full((n,), units.MOLAR_GAS_CONSTANT * temperature, dtype=torch.float64, device=device)
         step = torch.full((n,), self.step, dtype=torch.float64, device=device)
-        self._here, move = self._sampler.move(self._here, kt, step, generator)
+        moved, move = self._sampler.move(self._here.take(rows), kt, step, generator)
+        for name, value in vars(moved).items():
+            getattr(self._here, name)[rows] = value
         self.step *= math.exp(_GAIN * (float(move.probability.mean()) - ACCEPTANCE))
         # A rotor that has turned by a period comes back in its domain.
-        return wrap(self.coordinates.inverse(self.x)[0][:, : self.coordinates.n_circles])
+        return wrap(self.coordinates.inverse(moved.x)[0][:, : self.coordinates.n_circles])

@@ -1,10 +1,8 @@
 """Training on energies: the schedule of temperatures and rates, whose torsions are trained on, and what a step does to a trained generator."""
 
-import copy
 import itertools
 import math
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
@@ -16,9 +14,9 @@ from boltzgen.generator import BLOCK, BoltzmannGenerator
 from boltzgen.reweighting import effective_sample_size
 from boltzgen.system import System
 from boltzgen.train import timing
-from boltzgen.train.objectives import clipped_log_z, defensive_kl
 from boltzgen.train.settings import Settings
-from boltzgen.train.trainer import Trainer, draw_torsions, mixture, start
+from boltzgen.train.trainer import Trainer, learn_torsions, start
+from boltzgen.train.walkers import Walkers
 
 
 @pytest.fixture(scope="module")
@@ -59,34 +57,11 @@ def test_the_rate_rises_holds_and_falls_to_zero(system: System) -> None:
     assert found[100] == pytest.approx(0)
 
 
-@torch.no_grad()
-def test_torsions_come_from_both_flows(shipped: BoltzmannGenerator) -> None:
-    """The first ones from the flow, the others from the hotter one: for draws of q and another density p, E[p / q] = 1."""
-    flow = shipped.flow.double()
-    hot = copy.deepcopy(flow.leading)
-    for k, p in enumerate(flow.leading.parameters()):
-        p += 0.02 * torch.randn(p.shape, generator=torch.Generator().manual_seed(k))
-    n, n_own = 20_000, 12_000
-    t, log_hot = draw_torsions(flow, hot, n_own, n, generator=torch.Generator().manual_seed(5))
-    log_q = flow.leading.log_prob(t)
-    assert torch.allclose(log_hot, hot.log_prob(t))
-    assert torch.allclose(mixture(log_q, log_hot, 0.6).exp(), 0.6 * log_q.exp() + 0.4 * log_hot.exp())
-    ratio = torch.exp(log_hot - log_q)
-    assert t.shape == (n, flow.n_leading)
-    for part in (ratio[:n_own], 1 / ratio[n_own:]):
-        assert part.std() > 0.05  # the two differ, so that the next line says something
-        assert abs(float(part.mean()) - 1) < 4 * float(part.std()) / math.sqrt(len(part))
-    assert abs(float(ratio[n_own:].mean()) - 1) > 6 * float(ratio[n_own:].std()) / math.sqrt(n - n_own)
-    alone, log_hot = draw_torsions(flow, None, n, n, generator=torch.Generator().manual_seed(5))
-    assert alone.shape == t.shape
-    assert torch.equal(mixture(log_q, log_hot, 1.0), log_q)
-
-
 def test_training_a_trained_generator(system: System, shipped: BoltzmannGenerator) -> None:
     """Its loss is -log Z plus a small KL; the average follows the parameters; at a rate of zero they stay."""
     before = [p.detach().clone() for p in shipped.flow.parameters()]
     for rate in (0.0, 1e-4):
-        settings = Settings(rounds=1, steps=3, batch=256, rate=rate, cooling=0.0)
+        settings = Settings(rounds=1, steps=3, batch=256, rate=rate, cooling=0.0, walkers=32)
         state = start(shipped, settings)
         trainer(system, settings).run_round(state)
         (record,) = state.metrics
@@ -103,76 +78,59 @@ def test_training_a_trained_generator(system: System, shipped: BoltzmannGenerato
         assert torch.equal(averaged, present) == (rate == 0)
 
 
-def test_the_hot_flow_is_kept_on_the_way_down(system: System, shipped: BoltzmannGenerator) -> None:
-    """At each rung, as it then was; the last one is above the target. Where nothing cools none is kept, and one that is there stays."""
-    settings = Settings(rounds=8, steps=1, batch=32, cooling=0.75, hot_ratio=2.0)
-    shipped.temperature = shipped.hot_temperature = 1200.0
-    shipped.hot = None
-    work, state = trainer(system, settings), start(shipped, settings)
-    seen, kept = [], []
-    while state.stage != "done":
-        before = {k: v.clone() for k, v in shipped.flow.leading.state_dict().items()}
-        had = shipped.hot
-        work.run_round(state)
-        seen.append((round(state.temperature), round(shipped.hot_temperature), shipped.hot is not None))
-        if shipped.hot is not had:
-            assert shipped.hot is not None
-            kept.append(all(torch.equal(v, before[k]) for k, v in shipped.hot.state_dict().items()))
-    assert seen == [
-        (1200, 1200, False),
-        (952, 1200, False),
-        (756, 1200, False),
-        (600, 600, True),
-        (476, 600, True),
-        (378, 600, True),
-        (300, 600, True),
-        (300, 600, True),
-    ]
-    assert kept == [True]
-    last = shipped.hot
-    shipped.temperature = 300.0
-    work.run_round(start(shipped, settings))
-    assert shipped.hot is last
-    shipped.hot, shipped.hot_temperature = None, 300.0
-    work.run_round(start(shipped, settings))
-    assert shipped.hot is None
+@pytest.mark.parametrize("share", [0.0, 0.25])
+def test_a_step_draws_some_torsions_from_walkers(system: System, shipped: BoltzmannGenerator, monkeypatch: pytest.MonkeyPatch, share: float) -> None:
+    """In every step from where they have moved; log Z and what is recorded are of the flow's own draws."""
+    settings = Settings(rounds=1, steps=2, batch=64, rate=0.0, cooling=0.0, walkers=40, walker_share=share)
+    moved, learned = [], []
+    move = Walkers.move
 
+    def follow(self: Walkers, which: Tensor | slice, temperature: float, generator: torch.Generator) -> Tensor:
+        found = move(self, which, temperature, generator)
+        moved.append((which, temperature, found))
+        return found
 
-@pytest.mark.parametrize("hot", [False, True])
-def test_a_step_draws_from_the_mixture(system: System, shipped: BoltzmannGenerator, monkeypatch: pytest.MonkeyPatch, hot: bool) -> None:
-    """A share of the torsions from the hot flow where there is one; log Z and what is recorded are of the flow's own draws."""
-    settings = Settings(rounds=1, steps=1, batch=200, rate=0.0, cooling=0.0, hot_share=0.25)
-    shipped.hot = None
-    if hot:
-        shipped.keep_hot(424.0)
-        assert shipped.hot is not None
-        with torch.no_grad():
-            for p in shipped.hot.parameters():
-                p += 0.02 * torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel()))
-    drawn, learned = [], []
+    def learn(log_q: Tensor, u: Tensor, n_own: int) -> tuple[Tensor, Tensor]:
+        learned.append((log_q.detach(), u, n_own))
+        return learn_torsions(log_q, u, n_own)
 
-    def draw(*arguments: Any, **options: Any) -> tuple[Tensor, Tensor]:
-        drawn.append((arguments[1:], draw_torsions(*arguments, **options)))
-        return drawn[-1][1]
-
-    def kl(*arguments: Tensor) -> Tensor:
-        learned.append([a.detach() for a in arguments])
-        return defensive_kl(*arguments)
-
-    monkeypatch.setattr("boltzgen.train.trainer.draw_torsions", draw)
-    monkeypatch.setattr("boltzgen.train.trainer.defensive_kl", kl)
+    monkeypatch.setattr(Walkers, "move", follow)
+    monkeypatch.setattr("boltzgen.train.trainer.learn_torsions", learn)
+    monkeypatch.setattr("boltzgen.train.walkers.N_COOLING", 3)
     state = start(shipped, settings)
     trainer(system, settings).run_round(state)
-    (((flow, n_own, n), (torsions, log_hot)),), ((log_q, u, log_m, log_z),) = drawn, learned
-    assert (flow is shipped.hot, n_own, n, len(torsions), len(u)) == (True, 150 if hot else 200, 200, 200, 200)
-    with torch.no_grad():
-        assert torch.allclose(log_q, shipped.flow.leading.log_prob(torsions), atol=1e-4)
-    expected = (0.75 * log_q.exp() + 0.25 * log_hot.exp()).log() if hot else log_q
-    assert torch.allclose(log_m, expected, atol=1e-5)
-    assert (log_m - log_q).abs().max() > 0.01 if hot else True
-    log_w = -(log_q + u)[:n_own]
-    assert float(log_z) == pytest.approx(float(clipped_log_z(log_w)))
+    n_own = 64 - int(share * 64)
+    assert [(len(log_q), n) for log_q, _, n in learned] == [(64, n_own)] * 2
+    log_w = torch.cat([-(log_q + u)[:n_own] for log_q, u, _ in learned])
     assert state.metrics[0]["effective_sample_size"] == pytest.approx(float(effective_sample_size(log_w)))
+    if share == 0:
+        assert not moved and state.walkers is None
+        return
+    assert [t for _, t, _ in moved] == pytest.approx([600 * 2 ** (1 / 3), 300 * 2 ** (2 / 3), 300, 300, 300])
+    for (_, _, torsions), (log_q, _, _) in zip(moved[-2:], learned, strict=True):
+        with torch.no_grad():
+            assert torch.allclose(log_q[n_own:], shipped.flow.leading.log_prob(torsions.float()), atol=1e-4)
+    assert state.walkers is not None
+    y = shipped.coordinates.inverse(state.walkers)[0][:, : shipped.coordinates.n_circles]
+    assert [w.tolist() for w, _, _ in moved[-2:]] == [list(range(16)), list(range(16, 32))]
+    assert torch.allclose(torch.cos(y[16:32] - moved[-1][2]), torch.ones(()), atol=1e-6)
+    assert state.walkers_step > 0
+
+
+def test_what_the_torsions_learn_from() -> None:
+    """Own draws by forward KL, others by log-dispersion about the same log Z; what has no energy has no part."""
+    log_q = torch.tensor([-1.0, -2.0, -3.0, -4.0, -9.0, -5.0]).double().requires_grad_()
+    u = torch.tensor([1.0, 1.5, math.inf, 4.5, 2.0, math.inf]).double()
+    loss, estimate = learn_torsions(log_q, u, 4)
+    w = torch.exp(-(log_q.detach() + u)[:4])
+    assert float(estimate) == pytest.approx(math.log(float(w.mean())))
+    (slopes,) = torch.autograd.grad(loss, log_q)
+    a = float(-9 + 2 + estimate)
+    own = 4 / 3 * (1 - w / w.mean())
+    expected = [*own.tolist()[:2], 0.0, float(own[3]), 2 * a / math.sqrt(1 + a * a), 0.0]
+    assert slopes.tolist() == pytest.approx(expected)
+    alone, _ = learn_torsions(log_q[:4], u[:4], 4)
+    assert torch.autograd.grad(alone, log_q)[0].tolist() == pytest.approx([*expected[:4], 0.0, 0.0])
 
 
 def test_a_steep_gradient_is_scaled_down_in_its_part_alone(system: System, shipped: BoltzmannGenerator) -> None:
@@ -205,7 +163,8 @@ def test_rounds_that_fit_into_a_time(system: System, shipped: BoltzmannGenerator
     before = [p.detach().clone() for p in shipped.flow.parameters()]
     found = timing.rounds_in(1000.0, shipped, energy, settings, validation=100 * BLOCK, data=False)
     assert found == int((1000 - 100 - 6 * 0.2) / (50 * 0.2))
-    assert energy.n_evaluations == 2 * BLOCK + 6 * 64
+    # Eight walkers descend, are evaluated at the start of both rounds, and move in six steps in each of the six.
+    assert 2 * BLOCK + 6 * 64 + 8 * 301 <= energy.n_evaluations - 8 * 2 - 6 * 8 * 6 < 2 * BLOCK + 6 * 64 + 8 * 600
     with_data = timing.rounds_in(1000.0, shipped, energy, settings, validation=100 * BLOCK, data=True)
     assert with_data == int((1000 - 100 - 6 * 0.2 - 0.5 * 200 * 0.2) / (50 * 0.2))
     assert timing.rounds_in(1.0, shipped, energy, settings, validation=100 * BLOCK, data=False) == 1

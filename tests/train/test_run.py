@@ -19,8 +19,8 @@ from boltzgen.train.progress import Progress
 from boltzgen.train.run import SUMMARY, train
 from boltzgen.train.settings import Settings
 
-#: Six short rounds, the last three at the target, with a hot flow from the second one on.
-TINY = Settings(rounds=6, steps=3, batch=64)
+#: Six short rounds, the last three at the target, with sixteen walkers.
+TINY = Settings(rounds=6, steps=3, batch=64, walkers=16)
 
 
 @pytest.fixture(autouse=True)
@@ -65,9 +65,11 @@ def test_a_run_leaves_its_files_and_counts_everything(system: System, whole: tup
     rounds = timeless(folder)
     assert {r["stage"] for r in rounds} == {"energies"}
     assert rounds[-1]["temperature"] == system.temperature
-    reference = rounds[0]["n_energy_evaluations"] - 3 * 64  # minimisation and Hessian, before the first round
-    assert reference > 111
-    assert [r["n_energy_evaluations"] - reference for r in rounds] == [(k + 1) * 3 * 64 for k in range(6)]
+    # In each round, draws, and walkers' energies: once, and in each move's six steps. Before the first, minimisation, Hessian and their descent.
+    one = 16 + 3 * (64 + 8 * 6)
+    reference = rounds[0]["n_energy_evaluations"] - one + 16
+    assert reference > 111 + 16 * 301
+    assert [r["n_energy_evaluations"] - reference for r in rounds] == [(k + 1) * one - 16 for k in range(6)]
     for record in rounds:
         assert 1 / (3 * 64) <= record["efficiency"] * (1 + 1e-9) <= 1 + 1e-9
         assert {"loss", "log_z", "log_z_error", "skipped_steps", "fraction_outside_domain"} <= record.keys()
@@ -192,11 +194,13 @@ def test_minutes_become_rounds_of_the_run(system: System, tmp_path: Path, monkey
     assert len(timeless(tmp_path)) == 2
 
 
-def test_a_run_goes_on_from_a_trained_generator(system: System, whole: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
-    """At the target from the first step on, with the hot torsions that the checkpoint keeps; interrupted, it goes on as the same run."""
+def test_a_run_goes_on_from_a_trained_generator(
+    system: System, whole: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the target from the first step on, with walkers cooled to it, at a fifth of the rate; interrupted, it goes on as the same run."""
     before = BoltzmannGenerator.load(whole[0], system)
-    assert before.hot is not None
-    settings = Settings(rounds=2, steps=3, batch=64, rate=0.0)
+    monkeypatch.setattr("boltzgen.train.walkers.N_COOLING", 2)
+    settings = Settings(rounds=2, steps=3, batch=64, walkers=16, rate=1e-9)
     for name, stop in (("straight", 10**6), ("stopped", 5)):
         try:
             train(system, tmp_path / name, settings=settings, checkpoint=whole[0], seed=7, progress=StopAt(stop))
@@ -205,10 +209,13 @@ def test_a_run_goes_on_from_a_trained_generator(system: System, whole: tuple[Pat
     rounds = timeless(tmp_path / "straight")
     assert rounds == timeless(tmp_path / "stopped")
     assert [r["temperature"] for r in rounds] == [system.temperature] * 2
-    assert [r["n_energy_evaluations"] for r in rounds] == [3 * 64, 6 * 64]
+    one = 16 + 3 * (64 + 8 * 6)
+    assert rounds[1]["n_energy_evaluations"] - rounds[0]["n_energy_evaluations"] == one
+    assert rounds[0]["n_energy_evaluations"] > one - 16 + 16 * (301 + 2 * 6)
+    assert json.loads((tmp_path / "straight" / SUMMARY).read_text())["settings"]["rate"] == pytest.approx(2e-10)
     after = BoltzmannGenerator.load(tmp_path / "straight", system)
     assert (after.seed, before.seed) == (7, 5)
-    assert all(torch.equal(a, b) for a, b in zip(before.parameters(), after.parameters(), strict=True))  # hot ones too; the rate was zero
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(before.parameters(), after.parameters(), strict=True))  # the rate was next to none
     with pytest.raises(ValueError, match="leave out resampled"):
         train(system, tmp_path / "other", checkpoint=whole[0], resampled=False)
     with pytest.raises(FileNotFoundError, match="no checkpoint at"):

@@ -1,0 +1,98 @@
+"""Walkers: where they begin, how they move, and which systems have none."""
+
+import logging
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from boltzgen.coordinates.molecular import MolecularCoordinates
+from boltzgen.energy.base import CountedEnergy
+from boltzgen.energy.choose import energy_for
+from boltzgen.reweighting import dihedrals
+from boltzgen.system import System
+from boltzgen.train import walkers as module
+from boltzgen.train.walkers import N_COOLING, N_STEPS, Walkers
+
+
+@pytest.fixture(scope="module")
+def system() -> System:
+    return System.load("alanine_dipeptide")
+
+
+@pytest.fixture(scope="module")
+def coordinates(system: System) -> MolecularCoordinates:
+    return MolecularCoordinates(system)
+
+
+def started(system: System, coordinates: MolecularCoordinates, n: int, **options: Any) -> tuple[Walkers, CountedEnergy]:
+    energy = CountedEnergy(energy_for(system))
+    walkers = Walkers.start(energy, system, coordinates, n, **({"hot": 1200.0, "temperature": 300.0, "seed": 4} | options))
+    assert walkers is not None
+    return walkers, energy
+
+
+def test_cooled_walkers_are_in_rare_basins_and_at_equilibrium_there(system: System, coordinates: MolecularCoordinates) -> None:
+    """phi > 0 has 0.2 % of the Boltzmann distribution. Bonds and angles have the energy of 300 K: half a kT for each coordinate, about."""
+    n = 256
+    walkers, energy = started(system, coordinates, n)
+    hottest, _ = started(system, coordinates, n, temperature=1200.0)
+    stream = torch.Generator().manual_seed(1)
+    for k in range(60):
+        torsions = walkers.move(walkers.turn(k, n), 300.0, stream)
+        hottest.move(slice(None), 1200.0, stream)
+    assert torsions.shape == (n, coordinates.n_circles)
+    assert torsions.abs().max() <= math.pi
+    y = coordinates.inverse(walkers.x)[0]
+    assert torch.allclose(torch.cos(torsions - y[:, : coordinates.n_circles]), torch.ones(()), atol=1e-6)
+    y[:, coordinates.n_full : coordinates.n_circles] = 0.0
+    assert coordinates.in_domain(y).all()
+    phi = system.torsions["phi"]
+    positive = float((dihedrals(walkers.x, phi) > 0).double().mean())
+    assert 0.1 < positive < 0.9
+    reduced = (energy(walkers.x) - energy(system.positions.to(walkers.x))).double()
+    assert 0.3 < float(reduced.median()) / coordinates.n_narrow < 0.8
+    at_1200 = (energy(hottest.x) - energy(system.positions.to(walkers.x))).double()
+    assert float(at_1200.median()) > 2.5 * float(reduced.median())
+    assert 0.001 < walkers.step < 0.005
+
+
+def test_walkers_take_turns(system: System, coordinates: MolecularCoordinates) -> None:
+    """Those whose turn it is move and cost their steps; the others stay where they are, with their energies."""
+    walkers, energy = started(system, coordinates, 10, hot=300.0)
+    assert [walkers.turn(k, 4).tolist() for k in range(4)] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 0, 1], [2, 3, 4, 5]]
+    before, count = walkers.x.clone(), energy.n_evaluations
+    walkers.move(walkers.turn(1, 4), 300.0, torch.Generator().manual_seed(3))
+    assert energy.n_evaluations - count == 4 * N_STEPS
+    assert [not torch.equal(a, b) for a, b in zip(before, walkers.x, strict=True)] == [False] * 4 + [True] * 4 + [False] * 2
+    assert torch.allclose(walkers._here.potential, energy.potential(walkers.x), atol=1e-3)
+
+
+def test_only_a_training_that_begins_cold_cools_them(system: System, coordinates: MolecularCoordinates) -> None:
+    for temperature, moves in ((1200.0, 0), (300.0, N_COOLING)):
+        _, energy = started(system, coordinates, 8, temperature=temperature)
+        spent = energy.n_evaluations - 8 * moves * N_STEPS
+        assert 8 * 302 <= spent <= 8 * 302 * 4
+
+
+def test_the_same_seed_gives_the_same_walkers(system: System, coordinates: MolecularCoordinates) -> None:
+    first, second, other = (started(system, coordinates, 8, seed=seed)[0] for seed in (4, 4, 5))
+    assert torch.equal(first.x, second.x)
+    assert first.step == second.step
+    assert not torch.equal(first.x, other.x)
+
+
+@pytest.mark.parametrize("n", [0, 8])
+def test_where_there_are_none(
+    system: System, coordinates: MolecularCoordinates, n: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Asked for none; or the system has constraints that a move cannot keep, which is said."""
+
+    def refuse(system: System, device: str) -> None:
+        raise ValueError("replica exchange needs constraints on single bonds")
+
+    monkeypatch.setattr(module, "motion_for", refuse)
+    with caplog.at_level(logging.WARNING):
+        assert Walkers.start(energy_for(system), system, coordinates, n, hot=1200.0, temperature=300.0, seed=0) is None
+    assert ("training without walkers: replica exchange needs" in caplog.text) == (n > 0)
