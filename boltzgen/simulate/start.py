@@ -21,8 +21,8 @@ def inside_domain(coordinates: MolecularCoordinates, x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def random_starts(coordinates: MolecularCoordinates, energy: Energy, motion: Motion, n: int, *, seed: int) -> Tensor:
-    """n conformations in the domain, (n, n_atoms, 3) in nm float32, whose free torsions were drawn uniformly before a descent in energy.
+def random_starts(coordinates: MolecularCoordinates, energy: Energy, motion: Motion, n: int, *, seed: int, n_steps: int = 300) -> Tensor:
+    """n conformations in the domain, (n, n_atoms, 3) in nm float32, whose free torsions were drawn uniformly before `n_steps` of descent in energy.
 
     Raises:
         ValueError: too few of them came out with a finite energy, inside the domain.
@@ -32,7 +32,7 @@ def random_starts(coordinates: MolecularCoordinates, energy: Energy, motion: Mot
     for _ in range(_ROUNDS):
         y = coordinates.from_internal(coordinates.reference).repeat(n, 1)
         y[:, : coordinates.n_circles] = math.pi * (2 * torch.rand(n, coordinates.n_circles, generator=stream, dtype=y.dtype) - 1).to(y.device)
-        x, potential = descend(energy, motion, coordinates(y)[0].float())
+        x, potential = descend(energy, motion, coordinates(y)[0].float(), n_steps)
         good = potential.isfinite() & inside_domain(coordinates, x)
         # What remains clashed would fly apart.
         good &= potential < potential[good].median() + 20.0 * x.shape[1] if good.any() else good
@@ -44,7 +44,7 @@ def random_starts(coordinates: MolecularCoordinates, energy: Energy, motion: Mot
     )
 
 
-def descend(energy: Energy, motion: Motion, x: Tensor, n_steps: int = 300) -> tuple[Tensor, Tensor]:
+def descend(energy: Energy, motion: Motion, x: Tensor, n_steps: int) -> tuple[Tensor, Tensor]:
     """Positions (batch, n_atoms, 3) after steepest descent with rigid bonds, and U (batch,) in kJ/mol."""
     here = Configurations.at(energy, x)
     # Largest displacement of an atom, in nm.

@@ -20,8 +20,10 @@ from boltzgen.system import System
 
 logger = logging.getLogger(__name__)
 
-#: Steps of each move: some ten femtoseconds in all, after which the narrow coordinates have moved by about their width.
-N_STEPS = 6
+#: Steps of each move, some seven femtoseconds in all: only the torsions are used, and those drift on over many moves.
+N_STEPS = 3
+#: Steps of the descent with which they begin: enough to take clashes away.
+N_DESCENT = 100
 #: Moves in which walkers are cooled to where a training begins that does not begin hot.
 N_COOLING = 100
 _GAIN = 0.1
@@ -61,7 +63,7 @@ class Walkers:
         except ValueError as error:
             logger.warning("training without walkers: %s", error)
             return None
-        walkers = cls(energy, system, coordinates, random_starts(coordinates, energy, motion, n, seed=seed))
+        walkers = cls(energy, system, coordinates, random_starts(coordinates, energy, motion, n, seed=seed, n_steps=N_DESCENT))
         stream = random_stream(coordinates.reference.device, seed, 2**32)
         for k in range(N_COOLING if temperature < hot else 0):
             walkers.move(slice(None), hot * (temperature / hot) ** ((k + 1) / N_COOLING), stream)

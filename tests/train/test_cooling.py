@@ -163,8 +163,8 @@ def test_rounds_that_fit_into_a_time(system: System, shipped: BoltzmannGenerator
     before = [p.detach().clone() for p in shipped.flow.parameters()]
     found = timing.rounds_in(1000.0, shipped, energy, settings, validation=100 * BLOCK, data=False)
     assert found == int((1000 - 100 - 6 * 0.2) / (50 * 0.2))
-    # Eight walkers descend, are evaluated at the start of both rounds, and move in six steps in each of the six.
-    assert 2 * BLOCK + 6 * 64 + 8 * 301 <= energy.n_evaluations - 8 * 2 - 6 * 8 * 6 < 2 * BLOCK + 6 * 64 + 8 * 600
+    # Eight walkers descend, are evaluated at the start of both rounds, and move in three steps in each of the six.
+    assert 2 * BLOCK + 6 * 64 + 8 * 101 <= energy.n_evaluations - 8 * 2 - 6 * 8 * 3 < 2 * BLOCK + 6 * 64 + 8 * 200
     with_data = timing.rounds_in(1000.0, shipped, energy, settings, validation=100 * BLOCK, data=True)
     assert with_data == int((1000 - 100 - 6 * 0.2 - 0.5 * 200 * 0.2) / (50 * 0.2))
     assert timing.rounds_in(1.0, shipped, energy, settings, validation=100 * BLOCK, data=False) == 1
