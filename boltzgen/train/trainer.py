@@ -41,7 +41,8 @@ class TrainingState:
         norms: running average of the norm of each part's gradient, empty before the first step of a stage.
         average: exponential average of the flow's parameters, empty before the first step of a stage.
         best: the average after the round of the best likelihood of the frames held out, empty where there is no data.
-        walkers, walkers_step: positions (n, n_atoms, 3) in nm of the walkers and their time step in ps, see `Walkers`; None before the first round.
+        walkers, walkers_weight, walkers_step: positions (n, n_atoms, 3) in nm of the walkers, their weights (n,) and time step in ps, see `Walkers`;
+            None before the first round.
         metrics: one record for each round.
     """
 
@@ -57,6 +58,7 @@ class TrainingState:
     average: dict[str, Tensor] = field(default_factory=dict)
     best: dict[str, Tensor] = field(default_factory=dict)
     walkers: Tensor | None = None
+    walkers_weight: Tensor | None = None
     walkers_step: float = 0.0
     metrics: list[dict[str, Any]] = field(default_factory=list)
 
@@ -180,12 +182,14 @@ class Trainer:
             with torch.no_grad():
                 torsions = flow.leading.sample((n_own,), generator=stream)
             if walkers is not None:
-                turn = walkers.turn(whole, n - n_own)
-                torsions = torch.cat((torsions, walkers.move(turn, temperature, stream).to(torsions)))
+                chosen = walkers.choose(n - n_own, stream)
+                torsions = torch.cat((torsions, walkers.move(chosen, temperature, stream).to(torsions)))
             loss, log_q, u = hierarchical_kl(flow, target, torsions, generator=stream)
             log_w = -(log_q.detach() + u)
             weights.append(log_w[:n_own])
             learned, estimate = learn_torsions(log_q, u, n_own)
+            if walkers is not None:
+                walkers.learn(chosen, (log_w - estimate)[n_own:])
             if data:
                 y, u_data, weight = data[step]
                 log_q = flow.log_prob(y)
@@ -197,14 +201,14 @@ class Trainer:
             losses.append(float(loss.detach()))
             self._report(state, losses[-1], sampling_efficiency(weights[-1]), (step + 1) / s.steps, began)
         if walkers is not None:
-            state.walkers, state.walkers_step = walkers.x, walkers.step
+            state.walkers, state.walkers_weight, state.walkers_step = walkers.x, walkers.weight, walkers.step
         return _diagnose(torch.cat(weights)) | {"loss": sum(losses) / len(losses), "skipped_steps": skipped}
 
     def _walkers(self, state: TrainingState) -> Walkers | None:
         """The state's walkers, or new ones where it has none yet."""
         energy, generator = self.energy, state.generator
-        if state.walkers is not None:
-            return Walkers(energy, generator.system, generator.coordinates, state.walkers, state.walkers_step)
+        if state.walkers is not None and state.walkers_weight is not None:
+            return Walkers(energy, generator.system, generator.coordinates, state.walkers, state.walkers_weight, state.walkers_step)
         s = self.settings
         n, hot = s.walkers if s.walker_share > 0 else 0, s.start_temperature
         temperature = self.temperature(state.start_temperature, state.stage_round * s.steps)

@@ -17,6 +17,7 @@ from boltzgen.simulate.replica_exchange import ACCEPTANCE, FIRST_STEP
 from boltzgen.simulate.run import motion_for
 from boltzgen.simulate.start import inside_domain, random_starts
 from boltzgen.system import System
+from boltzgen.train.objectives import HEAVIEST
 
 logger = logging.getLogger(__name__)
 
@@ -30,20 +31,23 @@ _GAIN = 0.1
 
 
 class Walkers:
-    """Many walkers of `HamiltonianMonteCarlo`, some of which make a short move in each step of the training, in turn.
+    """Many walkers of `HamiltonianMonteCarlo`, some of which make a short move in each step of the training.
 
     They begin all over torsion space and fall into the nearest basins as the temperature falls, as in simulated annealing: a walker is at equilibrium
     within its basin, and basins have about as many of them as at the high temperature. Their *torsions* therefore visit rare basins far more often
     than the Boltzmann distribution does, and in each of them the places that it visits. They carry no weight, and nothing is estimated from them.
-    There are many because a peptide has hundreds of basins.
+    There are many because a peptide has hundreds of basins; those that are where the flow has too little move most often.
 
     Attributes:
         x: positions (n, n_atoms, 3) in nm, float32.
         step: mean time step in ps, tuned to an acceptance of 80 %.
+        weight: p/q of each when it moved last, float32 (n,), a running mean, as the flow has it; one to begin with.
     """
 
-    def __init__(self, energy: Energy, system: System, coordinates: MolecularCoordinates, x: Tensor, step: float = FIRST_STEP) -> None:
-        self.coordinates, self.step = coordinates, step
+    def __init__(
+        self, energy: Energy, system: System, coordinates: MolecularCoordinates, x: Tensor, weight: Tensor, step: float = FIRST_STEP
+    ) -> None:
+        self.coordinates, self.weight, self.step = coordinates, weight.clone(), step
         motion = motion_for(system, str(x.device))
         self._sampler = HamiltonianMonteCarlo(energy, motion, inside=lambda x: inside_domain(coordinates, x), n_steps=N_STEPS)
         self._here = Configurations.at(energy, x.clone())
@@ -63,7 +67,8 @@ class Walkers:
         except ValueError as error:
             logger.warning("training without walkers: %s", error)
             return None
-        walkers = cls(energy, system, coordinates, random_starts(coordinates, energy, motion, n, seed=seed, n_steps=N_DESCENT))
+        x = random_starts(coordinates, energy, motion, n, seed=seed, n_steps=N_DESCENT)
+        walkers = cls(energy, system, coordinates, x, torch.ones_like(x[:, 0, 0]))
         stream = random_stream(coordinates.reference.device, seed, 2**32)
         for k in range(N_COOLING if temperature < hot else 0):
             walkers.move(slice(None), hot * (temperature / hot) ** ((k + 1) / N_COOLING), stream)
@@ -73,9 +78,14 @@ class Walkers:
     def x(self) -> Tensor:
         return self._here.x
 
-    def turn(self, k: int, n: int) -> Tensor:
-        """The n walkers, int64 (n,), whose turn it is in the k-th step."""
-        return (k * n + torch.arange(n, device=self.x.device)) % len(self.x)
+    def choose(self, n: int, generator: torch.Generator) -> Tensor:
+        """n different walkers, int64 (n,): one of weight w is drawn in proportion to 1 + w."""
+        return torch.multinomial(1 + self.weight, n, generator=generator)
+
+    def learn(self, which: Tensor, log_w: Tensor) -> None:
+        """Remember the log-weights p/q, (m,), that were found where walkers (m,) are; each counts as all before, and as at most `HEAVIEST`."""
+        found = log_w.exp().nan_to_num(nan=0.0).clamp(max=HEAVIEST).to(self.weight)
+        self.weight[which] = (self.weight[which] + found) / 2
 
     @torch.no_grad()
     def move(self, which: Tensor | slice, temperature: float, generator: torch.Generator) -> Tensor:

@@ -39,8 +39,8 @@ def test_cooled_walkers_are_in_rare_basins_and_at_equilibrium_there(system: Syst
     walkers, energy = started(system, coordinates, n)
     hottest, _ = started(system, coordinates, n, temperature=1200.0)
     stream = torch.Generator().manual_seed(1)
-    for k in range(60):
-        torsions = walkers.move(walkers.turn(k, n), 300.0, stream)
+    for _ in range(60):
+        torsions = walkers.move(slice(None), 300.0, stream)
         hottest.move(slice(None), 1200.0, stream)
     assert torsions.shape == (n, coordinates.n_circles)
     assert torsions.abs().max() <= math.pi
@@ -58,15 +58,29 @@ def test_cooled_walkers_are_in_rare_basins_and_at_equilibrium_there(system: Syst
     assert 0.001 < walkers.step < 0.005
 
 
-def test_walkers_take_turns(system: System, coordinates: MolecularCoordinates) -> None:
-    """Those whose turn it is move and cost their steps; the others stay where they are, with their energies."""
+def test_some_walkers_move(system: System, coordinates: MolecularCoordinates) -> None:
+    """Those that are chosen move and cost their steps; the others stay where they are, with their energies."""
     walkers, energy = started(system, coordinates, 10, hot=300.0)
-    assert [walkers.turn(k, 4).tolist() for k in range(4)] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 0, 1], [2, 3, 4, 5]]
     before, count = walkers.x.clone(), energy.n_evaluations
-    walkers.move(walkers.turn(1, 4), 300.0, torch.Generator().manual_seed(3))
+    walkers.move(torch.tensor([7, 4, 5, 6]), 300.0, torch.Generator().manual_seed(3))
     assert energy.n_evaluations - count == 4 * N_STEPS
-    assert [not torch.equal(a, b) for a, b in zip(before, walkers.x, strict=True)] == [False] * 4 + [True] * 4 + [False] * 2
+    moved = {i for i, (a, b) in enumerate(zip(before, walkers.x, strict=True)) if not torch.equal(a, b)}
+    assert moved <= {4, 5, 6, 7}  # some moves are rejected
+    assert len(moved) >= 2
     assert torch.allclose(walkers._here.potential, energy.potential(walkers.x), atol=1e-3)
+
+
+def test_walkers_where_the_flow_has_too_little_are_chosen_most_often(system: System, coordinates: MolecularCoordinates) -> None:
+    walkers, _ = started(system, coordinates, 10, hot=300.0)
+    walkers.learn(torch.tensor([3, 4, 5]), torch.tensor([9.0, -math.inf, math.nan]))
+    walkers.learn(torch.tensor([3]), torch.tensor([math.log(2.0)]))
+    assert walkers.weight.tolist() == pytest.approx([1, 1, 1, 0.5 * (0.5 + 10 + 2), 0.5, 0.5, 1, 1, 1, 1])
+    stream = torch.Generator().manual_seed(0)
+    drawn = torch.stack([walkers.choose(3, stream) for _ in range(2000)])
+    assert all(len(set(row)) == 3 for row in drawn.tolist())
+    times = torch.bincount(drawn[:, 0], minlength=10) / 2000
+    expected = (1 + walkers.weight) / (1 + walkers.weight).sum()
+    assert (times - expected).abs().max() < 4 * math.sqrt(0.25 / 2000)
 
 
 def test_only_a_training_that_begins_cold_cools_them(system: System, coordinates: MolecularCoordinates) -> None:
