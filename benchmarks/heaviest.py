@@ -4,7 +4,8 @@
 
 log p(t) of a draw's torsions t is estimated from 2000 draws of the rest given t. Printed for each of the heaviest: its weight in units of the mean
 weight, log p(t)/q(t) and log p(r|t)/q(r|t), both up to a constant of which the median draw has about zero in their sum, and its named torsions
-in degrees; before that, the efficiency with and without these draws, and how many of them have a phi > 0.
+in degrees; before that, the efficiency with and without these draws, how many of them have a phi > 0, and for each set of residues at phi > 0 its
+share of the draws, of the weight, and of the mean squared weight, whose inverse is the efficiency.
 """
 
 import argparse
@@ -34,11 +35,13 @@ def main() -> None:
     generator = BoltzmannGenerator.load(options.run or system.folder, system)
     flow, target = generator.flow, PullbackEnergy(energy_for(system), generator.coordinates)
     stream = random_stream("cpu", options.seed)
+    phis = sorted(name for name in system.torsions if name.startswith("phi"))
     drawn = []
     for start in range(0, options.n, _BATCH):
         y, log_q, _ = flow.draw((min(_BATCH, options.n - start),), generator=stream)
-        drawn.append((y, log_q, target(y)))
-    y, log_q, u = (torch.cat(part) for part in zip(*drawn, strict=True))
+        left = torch.stack([dihedrals(generator.coordinates(y)[0], system.torsions[name]) > 0 for name in phis], -1)
+        drawn.append((y, log_q, target(y), left))
+    y, log_q, u, left = (torch.cat(part) for part in zip(*drawn, strict=True))
     log_w = -(log_q + u).double()
     order = log_w.argsort(descending=True)
     top, others = order[: options.top], log_w[order[options.top :]]
@@ -46,8 +49,13 @@ def main() -> None:
     x = generator.coordinates(y[top])[0].double()
     chosen = {name: atoms for name, atoms in system.torsions.items() if not name.startswith("omega")}
     angles = {name: torch.rad2deg(dihedrals(x, atoms)) for name, atoms in chosen.items()}
-    left = torch.stack([value > 0 for name, value in angles.items() if name.startswith("phi")]).any(0)
-    print(f"{int(left.sum())} of {options.top} have a phi > 0")
+    print(f"{int(left[top].any(-1).sum())} of {options.top} have a phi > 0")
+    w = torch.exp(log_w - torch.logsumexp(log_w, 0) + math.log(len(log_w)))
+    for pattern in left.unique(dim=0):
+        here = (left == pattern).all(-1)
+        where = ", ".join(name for name, positive in zip(phis, pattern.tolist(), strict=True) if positive) or "none"
+        share, weight, squared = (float(v[here].sum()) / len(w) for v in (torch.ones_like(w), w, w.square()))
+        print(f"{where:20s} {int(here.sum()):8d} draws {share:.5f}  weight {weight:.5f}  squared {squared:.4f}")
     mean = float(torch.logsumexp(log_w, 0)) - math.log(len(log_w))
     for k, i in enumerate(top):
         t = y[i, : flow.n_leading]
