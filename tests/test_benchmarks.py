@@ -133,13 +133,20 @@ def test_curve_benchmark(tmp_path: Path) -> None:
 
 
 def test_heaviest_benchmark() -> None:
-    """A line for each draw in order of weight, whose two parts add up to it; phi and psi are named."""
+    """Shares by the sign of phi; then a line for each draw in order of weight, whose two parts add up to it, with phi and psi named."""
     command = [sys.executable, BENCHMARK.with_name("heaviest.py"), "alanine_dipeptide", "-n", "5000", "--top", "3"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    first, second, *rows = done.stdout.splitlines()
+    first, second, *lines = done.stdout.splitlines()
+    shares, rows = lines[:-3], lines[-3:]
     assert first.startswith("efficiency 99.") and "without the heaviest" in first
     assert second.endswith("of 3 have a phi > 0")
+    assert [row.split()[0] for row in shares] == ["none", "phi"]
+    draws, weight, squared = ([float(row.split()[k]) for row in shares] for k in (3, 5, 7))
+    assert int(shares[0].split()[1]) + int(shares[1].split()[1]) == 5000
+    assert sum(draws) == pytest.approx(1, abs=1e-5) == sum(weight)
+    assert 0.9 < 1 / sum(squared) == pytest.approx(float(first.split()[1]) / 100, abs=2e-3)
+    assert 0.0005 < weight[1] < 0.004  # C7ax, 0.19 %
     weights, parts = [], []
     for row in rows:
         weight, torsions, rest, *angles = row.replace(",", "").split()
