@@ -35,7 +35,7 @@ class Walkers:
 
     They begin all over torsion space and fall into the nearest basins as the temperature falls, as in simulated annealing: a walker is at equilibrium
     within its basin, and basins have about as many of them as at the high temperature. Their *torsions* therefore visit rare basins far more often
-    than the Boltzmann distribution does, and in each of them the places that it visits. They carry no weight, and nothing is estimated from them.
+    than the Boltzmann distribution does, and in each of them the places that it visits. Nothing is estimated from them.
     There are many because a peptide has hundreds of basins; those that are where the flow has too little move most often.
 
     Attributes:
@@ -58,16 +58,17 @@ class Walkers:
     ) -> Self | None:
         """n walkers from uniform torsions and a descent in energy; where the training does not begin `hot` [K], cooled from there to its temperature.
 
-        None where there is nothing to visit (n = 0, or no torsion turns), or the system has constraints that the moves cannot keep.
+        None where there is nothing to visit (n = 0, or no torsion turns), where the system has constraints that the moves cannot keep, or where
+        hardly any start relaxes; the latter two are logged.
         """
         if n == 0 or coordinates.n_circles == 0:
             return None
         try:
             motion = motion_for(system, str(coordinates.reference.device))
+            x = random_starts(coordinates, energy, motion, n, seed=seed, n_steps=N_DESCENT)
         except ValueError as error:
             logger.warning("training without walkers: %s", error)
             return None
-        x = random_starts(coordinates, energy, motion, n, seed=seed, n_steps=N_DESCENT)
         walkers = cls(energy, system, coordinates, x, torch.ones_like(x[:, 0, 0]))
         stream = random_stream(coordinates.reference.device, seed, 2**32)
         for k in range(N_COOLING if temperature < hot else 0):

@@ -122,6 +122,13 @@ def test_a_step_draws_some_torsions_from_walkers(system: System, shipped: Boltzm
     assert state.walkers_step > 0
 
 
+def test_no_more_walkers_move_than_there_are(system: System, shipped: BoltzmannGenerator) -> None:
+    settings = Settings(rounds=1, steps=1, batch=64, rate=0.0, cooling=0.0, walkers=2, start_temperature=300.0)
+    state = start(shipped, settings)
+    trainer(system, settings).run_round(state)
+    assert state.walkers is not None and len(state.walkers) == 2
+
+
 def test_what_the_torsions_learn_from() -> None:
     """Own draws by forward KL, others by log-dispersion about the same log Z; what has no energy has no part."""
     log_q = torch.tensor([-1.0, -2.0, -3.0, -4.0, -9.0, -5.0]).double().requires_grad_()

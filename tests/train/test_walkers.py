@@ -97,16 +97,16 @@ def test_the_same_seed_gives_the_same_walkers(system: System, coordinates: Molec
     assert not torch.equal(first.x, other.x)
 
 
-@pytest.mark.parametrize("n", [0, 8])
+@pytest.mark.parametrize(("n", "name"), [(0, "motion_for"), (8, "motion_for"), (8, "random_starts")])
 def test_where_there_are_none(
-    system: System, coordinates: MolecularCoordinates, n: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    system: System, coordinates: MolecularCoordinates, n: int, name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Asked for none; or the system has constraints that a move cannot keep, which is said."""
+    """Asked for none; or the system has constraints that a move cannot keep, or no start relaxes, which is said."""
 
-    def refuse(system: System, device: str) -> None:
+    def refuse(*arguments: Any, **options: Any) -> None:
         raise ValueError("replica exchange needs constraints on single bonds")
 
-    monkeypatch.setattr(module, "motion_for", refuse)
+    monkeypatch.setattr(module, name, refuse)
     with caplog.at_level(logging.WARNING):
         assert Walkers.start(energy_for(system), system, coordinates, n, hot=1200.0, temperature=300.0, seed=0) is None
     assert ("training without walkers: replica exchange needs" in caplog.text) == (n > 0)
