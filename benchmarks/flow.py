@@ -303,7 +303,7 @@ def molecule_tasks(generator: BoltzmannGenerator, target: PullbackEnergy, batch:
 
 def training_step(flow: HierarchicalFlow, target: PullbackEnergy, batch: int) -> None:
     flow.zero_grad()
-    loss, log_leading, rest = hierarchical_kl(flow, target, flow.leading.sample((batch,)))
+    loss, log_leading, rest, _ = hierarchical_kl(flow, target, flow.leading.sample((batch,)))
     log_q, u = log_leading[rest.isfinite()], rest[rest.isfinite()]
     fixed = log_q.detach()
     (loss + importance_kl(log_q, u, clipped_log_z(-(fixed + u)))).backward()

@@ -98,15 +98,15 @@ def fresh(objective: Callable[..., tuple[Tensor, Tensor]], task: Task) -> Iterat
 def hierarchical(task: Task) -> Iterator[Tensor]:
     """Of fresh draws, a share of them with the torsions of walkers."""
     flow, generator, state = task.state.generator.flow, task.state.generator, task.state
-    assert state.walkers is not None and state.walkers_weight is not None
+    assert state.walkers is not None and state.walkers_score is not None
     energy = task.target.energy
-    walkers = Walkers(energy, generator.system, generator.coordinates, state.walkers, state.walkers_weight, state.walkers_step)
+    walkers = Walkers(energy, generator.system, generator.coordinates, state.walkers, state.walkers_score, state.walkers_step)
     n_own = task.batch - int(task.settings.walker_share * task.batch)
     while True:
         with torch.no_grad():
             own = flow.leading.sample((n_own,), generator=task.stream)
-        torsions = torch.cat((own, walkers.move(walkers.choose(task.batch - n_own, task.stream), energy.temperature, task.stream).to(own)))
-        loss, log_q, u = hierarchical_kl(flow, task.target, torsions, generator=task.stream)
+        torsions = torch.cat((own, walkers.move(walkers.choose(task.batch - n_own, task.stream).unique(), energy.temperature, task.stream).to(own)))
+        loss, log_q, u, _ = hierarchical_kl(flow, task.target, torsions, generator=task.stream)
         yield loss + learn_torsions(log_q, u, n_own)[0] / task.batch
 
 

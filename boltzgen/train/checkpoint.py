@@ -30,8 +30,8 @@ def save_state(folder: Path, state: TrainingState, settings: Settings, n_energy_
     }
     tensors = {f"flow.{k}": v for k, v in state.generator.flow.state_dict().items()}
     tensors |= {f"average.{k}": v for k, v in state.average.items()} | {f"best.{k}": v for k, v in state.best.items()}
-    if state.walkers is not None and state.walkers_weight is not None:
-        tensors |= {"walkers": state.walkers, "walkers_weight": state.walkers_weight}
+    if state.walkers is not None and state.walkers_score is not None:
+        tensors |= {"walkers": state.walkers, "walkers_score": state.walkers_score}
     tensors |= {f"optimizer.{k}": v for k, v in state.optimizer.tensors().items()}
     with state.using(state.best or state.average):
         state.generator.save(folder / CHECKPOINT)
@@ -63,7 +63,7 @@ def load_state(folder: Path, system: System, device: str) -> tuple[TrainingState
     optimizer.restore(tensors_under(tensors, "optimizer."))
     average, best = tensors_under(tensors, "average."), tensors_under(tensors, "best.")
     state = TrainingState(generator, optimizer, average=average, best=best, metrics=metadata["metrics"])
-    state.walkers, state.walkers_weight = tensors.get("walkers"), tensors.get("walkers_weight")
+    state.walkers, state.walkers_score = tensors.get("walkers"), tensors.get("walkers_score")
     for name in _SCALARS:
         setattr(state, name, metadata[name])
     return state, settings, metadata["n_energy_evaluations"]

@@ -202,7 +202,7 @@ def clipped_log_z(log_w: Tensor) -> Tensor:
 
 def hierarchical_kl(
     flow: HierarchicalFlow, target: Target, leading: Tensor, *, longest: float = 2.0, generator: torch.Generator | None = None
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """What trains q(t, r) = q(t) q(r | t) on leading coordinates t from *any* distribution m, with one draw r ~ q(r | t) for each.
 
     The rest learns by the path gradient (see `reverse_kl_path`) of E_m[KL(q(r | t) || p(r | t))]: with G = d(log q(r | t) + u_y(t, r))/dr,
@@ -219,13 +219,14 @@ def hierarchical_kl(
             would otherwise be most of the gradient of a flow that has hardly been trained. It does not move the optimum, where G is zero.
 
     Returns:
-        (loss, log_leading, rest): a scalar to differentiate, of value the mean of the brackets; log q(t) (n,), with a graph; and the brackets (n,),
-        detached, +inf where u is not finite: these draws have no part in the loss.
+        (loss, log_leading, rest, y): a scalar to differentiate, of value the mean of the brackets; log q(t) (n,), with a graph; the brackets (n,),
+        detached, +inf where u is not finite: these draws have no part in the loss; and the draws (t, r), (n, n_dims), detached.
     """
     context = flow.features(leading)
     r, _, _ = flow.conditional.draw((len(leading),), generator=generator, context=context)
     leaf = r.detach().requires_grad_()
-    u, slope = target.value_and_gradient(torch.cat((leading, r.detach()), dim=-1))
+    y = torch.cat((leading, r.detach()), dim=-1)
+    u, slope = target.value_and_gradient(y)
     log_rest = flow.conditional.log_prob(leaf, context)
     (density_slope,) = torch.autograd.grad(log_rest.sum(), leaf)
     rest = log_rest.detach() + u
@@ -236,4 +237,4 @@ def hierarchical_kl(
     slope = torch.where(length > most, slope * (most / length), slope)
     moved = r[good]
     loss = rest[good].mean() + (slope * (moved - moved.detach())).sum(-1).mean()
-    return loss, flow.leading.log_prob(leading), torch.where(good, rest, torch.inf)
+    return loss, flow.leading.log_prob(leading), torch.where(good, rest, torch.inf), y

@@ -15,9 +15,9 @@ from boltzgen.coordinates.pullback import PullbackEnergy
 from boltzgen.energy.base import CountedEnergy
 from boltzgen.flow.flow import HierarchicalFlow
 from boltzgen.generator import BoltzmannGenerator, random_stream
-from boltzgen.reweighting import effective_sample_size, log_z, sampling_efficiency
+from boltzgen.reweighting import clip_log_weights, effective_sample_size, log_z, sampling_efficiency
 from boltzgen.train.data import Data
-from boltzgen.train.objectives import clipped_log_z, forward_kl, hierarchical_kl, importance_kl, log_dispersion
+from boltzgen.train.objectives import HEAVIEST, clipped_log_z, forward_kl, hierarchical_kl, importance_kl, log_dispersion
 from boltzgen.train.optimizer import MatrixOptimizer
 from boltzgen.train.progress import Progress, fraction_done
 from boltzgen.train.settings import Settings
@@ -41,7 +41,7 @@ class TrainingState:
         norms: running average of the norm of each part's gradient, empty before the first step of a stage.
         average: exponential average of the flow's parameters, empty before the first step of a stage.
         best: the average after the round of the best likelihood of the frames held out, empty where there is no data.
-        walkers, walkers_weight, walkers_step: positions (n, n_atoms, 3) in nm of the walkers, their weights (n,) and time step in ps, see `Walkers`;
+        walkers, walkers_score, walkers_step: positions (n, n_atoms, 3) in nm of the walkers, their scores (n,) and time step in ps, see `Walkers`;
             None before the first round.
         metrics: one record for each round.
     """
@@ -58,7 +58,7 @@ class TrainingState:
     average: dict[str, Tensor] = field(default_factory=dict)
     best: dict[str, Tensor] = field(default_factory=dict)
     walkers: Tensor | None = None
-    walkers_weight: Tensor | None = None
+    walkers_score: Tensor | None = None
     walkers_step: float = 0.0
     metrics: list[dict[str, Any]] = field(default_factory=list)
 
@@ -183,13 +183,17 @@ class Trainer:
                 torsions = flow.leading.sample((n_own,), generator=stream)
             if walkers is not None:
                 chosen = walkers.choose(n - n_own, stream)
-                torsions = torch.cat((torsions, walkers.move(chosen, temperature, stream).to(torsions)))
-            loss, log_q, u = hierarchical_kl(flow, target, torsions, generator=stream)
+                distinct, at = chosen.unique(return_inverse=True)
+                torsions = torch.cat((torsions, walkers.move(distinct, temperature, stream)[at].to(torsions)))
+            loss, log_q, u, y = hierarchical_kl(flow, target, torsions, generator=stream)
             log_w = -(log_q.detach() + u)
             weights.append(log_w[:n_own])
             learned, estimate = learn_torsions(log_q, u, n_own)
             if walkers is not None:
-                walkers.learn(chosen, (log_w - estimate)[n_own:])
+                walkers.learn(chosen, (log_w - estimate)[n_own:], log_q.detach()[n_own:], log_q.detach()[:n_own].min())
+                heavy = log_w[:n_own] - estimate > math.log(HEAVIEST)
+                if heavy.any():
+                    walkers.replace(generator.coordinates(y[:n_own][heavy])[0])
             if data:
                 y, u_data, weight = data[step]
                 log_q = flow.log_prob(y)
@@ -201,14 +205,14 @@ class Trainer:
             losses.append(float(loss.detach()))
             self._report(state, losses[-1], sampling_efficiency(weights[-1]), (step + 1) / s.steps, began)
         if walkers is not None:
-            state.walkers, state.walkers_weight, state.walkers_step = walkers.x, walkers.weight, walkers.step
+            state.walkers, state.walkers_score, state.walkers_step = walkers.x, walkers.score, walkers.step
         return _diagnose(torch.cat(weights)) | {"loss": sum(losses) / len(losses), "skipped_steps": skipped}
 
     def _walkers(self, state: TrainingState) -> Walkers | None:
         """The state's walkers, or new ones where it has none yet."""
         energy, generator = self.energy, state.generator
-        if state.walkers is not None and state.walkers_weight is not None:
-            return Walkers(energy, generator.system, generator.coordinates, state.walkers, state.walkers_weight, state.walkers_step)
+        if state.walkers is not None and state.walkers_score is not None:
+            return Walkers(energy, generator.system, generator.coordinates, state.walkers, state.walkers_score, state.walkers_step)
         s = self.settings
         n, hot = s.walkers if s.walker_share > 0 else 0, s.start_temperature
         temperature = self.temperature(state.start_temperature, state.stage_round * s.steps)
@@ -309,6 +313,7 @@ def _diagnose(log_w: Tensor) -> dict[str, float]:
     estimate, error = log_z(log_w)
     return {
         "efficiency": sampling_efficiency(log_w),
+        "efficiency_clipped": sampling_efficiency(clip_log_weights(log_w)),
         "effective_sample_size": effective_sample_size(log_w),
         "log_z": estimate,
         "log_z_error": error,

@@ -28,6 +28,8 @@ N_DESCENT = 100
 #: Moves in which walkers are cooled to where a training begins that does not begin hot.
 N_COOLING = 100
 _GAIN = 0.1
+#: Least score that counts.
+_LEAST = 1e-3
 
 
 class Walkers:
@@ -36,18 +38,18 @@ class Walkers:
     They begin all over torsion space and fall into the nearest basins as the temperature falls, as in simulated annealing: a walker is at equilibrium
     within its basin, and basins have about as many of them as at the high temperature. Their *torsions* therefore visit rare basins far more often
     than the Boltzmann distribution does, and in each of them the places that it visits. Nothing is estimated from them.
-    There are many because a peptide has hundreds of basins; those that are where the flow has too little move most often.
+    There are many because a peptide has hundreds of basins. Attention goes to those from which the flow has something to learn, where it has too
+    little of what matters, as in the density p^2 / q of FAB (Midgley et al. 2023, arXiv:2208.01893). A draw of the flow that is heavier than it can
+    learn from at once becomes a walker.
 
     Attributes:
         x: positions (n, n_atoms, 3) in nm, float32.
         step: mean time step in ps, tuned to an acceptance of 80 %.
-        weight: p/q of each when it moved last, float32 (n,), a running mean, as the flow has it; one to begin with.
+        score: attention that each has, float32 (n,), one to begin with; see `learn`.
     """
 
-    def __init__(
-        self, energy: Energy, system: System, coordinates: MolecularCoordinates, x: Tensor, weight: Tensor, step: float = FIRST_STEP
-    ) -> None:
-        self.coordinates, self.weight, self.step = coordinates, weight.clone(), step
+    def __init__(self, energy: Energy, system: System, coordinates: MolecularCoordinates, x: Tensor, score: Tensor, step: float = FIRST_STEP) -> None:
+        self.coordinates, self.score, self.step = coordinates, score.clone(), step
         motion = motion_for(system, str(x.device))
         self._sampler = HamiltonianMonteCarlo(energy, motion, inside=lambda x: inside_domain(coordinates, x), n_steps=N_STEPS)
         self._here = Configurations.at(energy, x.clone())
@@ -80,13 +82,34 @@ class Walkers:
         return self._here.x
 
     def choose(self, n: int, generator: torch.Generator) -> Tensor:
-        """n different walkers, int64 (n,): one of weight w is drawn in proportion to 1 + w."""
-        return torch.multinomial(1 + self.weight, n, generator=generator)
+        """Walkers, int64 (n,), with replacement, in proportion to their scores; none is forgotten: a score counts as at least `_LEAST`."""
+        return torch.multinomial(self.score.clamp(min=_LEAST), n, replacement=True, generator=generator)
 
-    def learn(self, which: Tensor, log_w: Tensor) -> None:
-        """Remember the log-weights p/q, (m,), that were found where walkers (m,) are; each counts as all before, and as at most `HEAVIEST`."""
-        found = log_w.exp().nan_to_num(nan=0.0).clamp(max=HEAVIEST).to(self.weight)
-        self.weight[which] = (self.weight[which] + found) / 2
+    def learn(self, which: Tensor, log_w: Tensor, log_q: Tensor, least: Tensor) -> None:
+        """Update scores by what was found where walkers (m,), each any number of times, are now.
+
+        A score is a running mean of (1 + w^2) min(1, p/l), w = p/q as the flow has it but at most `HEAVIEST`: what is rarer than anything that the
+        flow draws matters the less the rarer it is, whatever w.
+
+        Args:
+            log_w, log_q: log p(t)/q(t) and log q(t) of the torsions, (m,).
+            least: log l, of the order of the least log q(t) of the flow's own draws.
+        """
+        w = log_w.exp().clamp(max=HEAVIEST)
+        found = ((1 + w.square()) * (log_w + log_q - least).clamp(max=0).exp()).nan_to_num(nan=0.0)
+        place, at = which.unique(return_inverse=True)
+        mean = torch.zeros_like(found[: len(place)]).index_add(0, at, found) / at.bincount()
+        self.score[place] = (self.score[place] + mean.to(self.score)) / 2
+
+    def replace(self, x: Tensor) -> None:
+        """Put walkers at positions x, (m, n_atoms, 3), where the flow had next to nothing, in place of those of the least score."""
+        which = self.score.topk(min(len(x), len(self.score)), largest=False).indices
+        self._put(which, Configurations.at(self._sampler.energy, x[: len(which)].to(self.x)))
+        self.score[which] = 1 + HEAVIEST**2
+
+    def _put(self, which: Tensor, there: Configurations) -> None:
+        for name, value in vars(there).items():
+            getattr(self._here, name)[which] = value
 
     @torch.no_grad()
     def move(self, which: Tensor | slice, temperature: float, generator: torch.Generator) -> Tensor:
@@ -96,8 +119,7 @@ class Walkers:
         kt = torch.full((n,), units.MOLAR_GAS_CONSTANT * temperature, dtype=torch.float64, device=device)
         step = torch.full((n,), self.step, dtype=torch.float64, device=device)
         moved, move = self._sampler.move(self._here.take(rows), kt, step, generator)
-        for name, value in vars(moved).items():
-            getattr(self._here, name)[rows] = value
+        self._put(rows, moved)
         self.step *= math.exp(_GAIN * (float(move.probability.mean()) - ACCEPTANCE))
         # A rotor that has turned by a period comes back in its domain.
         return wrap(self.coordinates.inverse(moved.x)[0][:, : self.coordinates.n_circles])

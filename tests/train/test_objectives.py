@@ -301,7 +301,7 @@ def test_hierarchical_kl_matches_quadrature() -> None:
     assert exact.abs().min() > 1e-3
     generator = torch.Generator().manual_seed(11)
     check_gradients(flow.conditional, lambda: hierarchical_kl(flow, target, leading, longest=math.inf, generator=generator)[0], exact, batches=4000)
-    loss, log_leading, rest = hierarchical_kl(flow, target, leading.repeat(500, 1), generator=generator)
+    loss, log_leading, rest, _ = hierarchical_kl(flow, target, leading.repeat(500, 1), generator=generator)
     assert float(loss.detach()) == pytest.approx(float(rest.mean())) == pytest.approx(float(value.detach()), abs=0.03)
     assert torch.equal(log_leading, flow.leading.log_prob(leading.repeat(500, 1)))
     assert not rest.requires_grad
@@ -316,7 +316,7 @@ def test_hierarchical_kl_vanishes_at_the_optimum() -> None:
         def __call__(self, y: Tensor) -> Tensor:
             return 3.0 - twin.log_prob(y)
 
-    loss, log_leading, rest = hierarchical_kl(flow, Twin(), torch.tensor([[-2.0], [0.1], [0.2]], dtype=torch.float64))
+    loss, log_leading, rest, _ = hierarchical_kl(flow, Twin(), torch.tensor([[-2.0], [0.1], [0.2]], dtype=torch.float64))
     learned = log_dispersion(log_leading, rest) + importance_kl(log_leading, rest, torch.tensor(-3.0))
     (loss + learned).backward()
     found = gradients(flow)

@@ -1,5 +1,6 @@
 """A whole run in miniature: files, summary, interruption, resumption, wrong folders."""
 
+import itertools
 import json
 import shutil
 import signal
@@ -65,11 +66,11 @@ def test_a_run_leaves_its_files_and_counts_everything(system: System, whole: tup
     rounds = timeless(folder)
     assert {r["stage"] for r in rounds} == {"energies"}
     assert rounds[-1]["temperature"] == system.temperature
-    # In each round, draws, and walkers' energies: once, and in each move's three steps. Before the first, minimisation, Hessian and their descent.
-    one = 16 + 3 * (64 + 8 * 3)
-    reference = rounds[0]["n_energy_evaluations"] - one + 16
-    assert reference > 111 + 16 * 101
-    assert [r["n_energy_evaluations"] - reference for r in rounds] == [(k + 1) * one - 16 for k in range(6)]
+    # In each round, draws, and walkers' energies: once, and in three steps of up to eight. Before, minimisation, Hessian and their descent.
+    counts = [r["n_energy_evaluations"] for r in rounds]
+    assert counts[0] > 111 + 16 * 101 + 3 * 64
+    least, most = 16 + 3 * (64 + 3), 16 + 3 * (64 + 8 * 3 + 3)  # up to three draws a step become walkers
+    assert all(least <= b - a <= most for a, b in itertools.pairwise(counts))
     for record in rounds:
         assert 1 / (3 * 64) <= record["efficiency"] * (1 + 1e-9) <= 1 + 1e-9
         assert {"loss", "log_z", "log_z_error", "skipped_steps", "fraction_outside_domain"} <= record.keys()
@@ -209,9 +210,9 @@ def test_a_run_goes_on_from_a_trained_generator(
     rounds = timeless(tmp_path / "straight")
     assert rounds == timeless(tmp_path / "stopped")
     assert [r["temperature"] for r in rounds] == [system.temperature] * 2
-    one = 16 + 3 * (64 + 8 * 3)
-    assert rounds[1]["n_energy_evaluations"] - rounds[0]["n_energy_evaluations"] == one
-    assert rounds[0]["n_energy_evaluations"] > one - 16 + 16 * (101 + 2 * 3)
+    least, most = 16 + 3 * (64 + 3), 16 + 3 * (64 + 8 * 3 + 3)
+    assert least <= rounds[1]["n_energy_evaluations"] - rounds[0]["n_energy_evaluations"] <= most
+    assert rounds[0]["n_energy_evaluations"] > least - 16 + 16 * (101 + 2 * 3)
     assert json.loads((tmp_path / "straight" / SUMMARY).read_text())["settings"]["rate"] == pytest.approx(2e-10)
     after = BoltzmannGenerator.load(tmp_path / "straight", system)
     assert (after.seed, before.seed) == (7, 5)

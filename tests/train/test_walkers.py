@@ -70,17 +70,37 @@ def test_some_walkers_move(system: System, coordinates: MolecularCoordinates) ->
     assert torch.allclose(walkers._here.potential, energy.potential(walkers.x), atol=1e-3)
 
 
-def test_walkers_where_the_flow_has_too_little_are_chosen_most_often(system: System, coordinates: MolecularCoordinates) -> None:
-    walkers, _ = started(system, coordinates, 10, hot=300.0)
-    walkers.learn(torch.tensor([3, 4, 5]), torch.tensor([9.0, -math.inf, math.nan]))
-    walkers.learn(torch.tensor([3]), torch.tensor([math.log(2.0)]))
-    assert walkers.weight.tolist() == pytest.approx([1, 1, 1, 0.5 * (0.5 + 10 + 2), 0.5, 0.5, 1, 1, 1, 1])
+def test_attention_goes_where_the_flow_has_too_little_of_what_matters(system: System, coordinates: MolecularCoordinates) -> None:
+    walkers, _ = started(system, coordinates, 8, hot=300.0)
+    assert walkers.score.tolist() == [1.0] * 8
+    # Heavy; as heavy as counts; twice chosen; rarer by e^3 than what the flow draws; without an energy; not a number.
+    which = torch.tensor([1, 2, 3, 3, 4, 5, 6])
+    log_w = torch.tensor([math.log(3), 9.0, 0.0, math.log(2), math.log(3), -math.inf, math.nan])
+    log_q = torch.tensor([0.0, 0.0, 0.0, 0.0, -3 - math.log(3) - 5, 0.0, 0.0])
+    walkers.learn(which, log_w, log_q, torch.tensor(-5.0))
+    expected = [1, (1 + 10) / 2, (1 + 401) / 2, (1 + 3.5) / 2, (1 + 10 * math.exp(-3)) / 2, 0.5, 0.5, 1]
+    assert walkers.score.tolist() == pytest.approx(expected)
+    walkers.score[5] = 0.0
     stream = torch.Generator().manual_seed(0)
-    drawn = torch.stack([walkers.choose(3, stream) for _ in range(2000)])
-    assert all(len(set(row)) == 3 for row in drawn.tolist())
-    times = torch.bincount(drawn[:, 0], minlength=10) / 2000
-    expected = (1 + walkers.weight) / (1 + walkers.weight).sum()
-    assert (times - expected).abs().max() < 4 * math.sqrt(0.25 / 2000)
+    times = torch.bincount(walkers.choose(400_000, stream), minlength=8)
+    share = torch.tensor([*expected[:5], 1e-3, *expected[6:]]) / (sum(expected) - 0.5 + 1e-3)
+    assert ((times - 400_000 * share).abs() < 5 * torch.sqrt(400_000 * share)).all()
+    assert times[5] > 0  # none is forgotten
+
+
+def test_draws_take_the_places_of_the_least_score(system: System, coordinates: MolecularCoordinates) -> None:
+    walkers, energy = started(system, coordinates, 6, hot=300.0)
+    walkers.score = torch.tensor([3.0, 0.2, 1.0, 0.1, 5.0, 0.3])
+    before, count = walkers.x.clone(), energy.n_evaluations
+    new = torch.stack([system.positions, system.positions + 0.1]).float()
+    walkers.replace(new)
+    assert energy.n_evaluations - count == 2
+    assert torch.equal(walkers.x[[0, 2, 4, 5]], before[[0, 2, 4, 5]])
+    assert torch.equal(walkers.x[[1, 3]], new) or torch.equal(walkers.x[[3, 1]], new)
+    assert walkers.score.tolist() == pytest.approx([3, 401, 1, 401, 5, 0.3])
+    assert torch.allclose(walkers._here.potential, energy.potential(walkers.x), atol=1e-3)
+    walkers.replace(new[:1].expand(20, -1, -1))  # no more than there are
+    assert torch.equal(walkers.x, new[:1].expand(6, -1, -1))
 
 
 def test_only_a_training_that_begins_cold_cools_them(system: System, coordinates: MolecularCoordinates) -> None:
