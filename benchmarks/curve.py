@@ -3,7 +3,7 @@
     python benchmarks/curve.py RUN [RUN ...] [--every 10] [--figure FILE]
 
 Runs follow each other, as with `boltzgen train --from`: each one's energies are added to those before. Printed is a table of every tenth round: the
-unclipped efficiency of its draws (51,200 with default settings, fewer while the temperature falls) towards the temperature shown, each weighted by
+efficiency, unclipped and clipped, of its draws (44,800 with default settings, fewer while the temperature falls) towards the temperature shown, each weighted by
 the parameters that made it; and each run's validation draws with clipped efficiency, log Z and minutes.
 """
 
@@ -25,8 +25,9 @@ def read(runs: list[Path]) -> list[dict[str, Any]]:
     for run in runs:
         for line in (run / METRICS).read_text().splitlines():
             m = json.loads(line)
+            clipped = {"clipped": m["efficiency_clipped"]} if "efficiency_clipped" in m else {}
             row = {"round": rounds + m["round"] + 1, "temperature": m["temperature"], "energies": energies + m["n_energy_evaluations"]}
-            rows.append(row | {"efficiency": m["efficiency"], "minutes": m["seconds"] / 60, "run": run.name})
+            rows.append(row | {"efficiency": m["efficiency"], "minutes": m["seconds"] / 60, "run": run.name} | clipped)
         rounds = rows[-1]["round"]
         if (run / SUMMARY).exists():
             s = json.loads((run / SUMMARY).read_text())

@@ -168,7 +168,7 @@ class Trainer:
         n = s.batch - n_data
         data = list(zip(*self._data_batches(s.steps, n_data, stream), strict=True)) if n_data else []
         walkers = None if self.data is not None else self._walkers(state)
-        n_own = n if walkers is None else n - min(int(s.walker_share * n), len(walkers.x))
+        n_own = n if walkers is None else n - int(s.walker_share * n)
         losses, skipped = [], 0
         weights: list[Tensor] = []
         for step in range(s.steps):

@@ -124,7 +124,7 @@ def test_a_step_draws_some_torsions_from_walkers(system: System, shipped: Boltzm
     assert state.walkers_step > 0
 
 
-def test_no_more_walkers_move_than_there_are(system: System, shipped: BoltzmannGenerator) -> None:
+def test_fewer_walkers_than_draws_that_come_from_them(system: System, shipped: BoltzmannGenerator) -> None:
     settings = Settings(rounds=1, steps=1, batch=64, rate=0.0, cooling=0.0, walkers=2, start_temperature=300.0)
     state = start(shipped, settings)
     trainer(system, settings).run_round(state)
