@@ -3,8 +3,8 @@
     python benchmarks/curve.py RUN [RUN ...] [--every 10] [--figure FILE]
 
 Runs follow each other, as with `boltzgen train --from`: each one's energies are added to those before. Printed is a table of every tenth round: the
-efficiency, unclipped and clipped, of its draws (44,800 with default settings, fewer while the temperature falls) towards the temperature shown, each weighted by
-the parameters that made it; and each run's validation draws with clipped efficiency, log Z and minutes.
+efficiency, unclipped and clipped, of its draws (44,800 with default settings, fewer while the temperature falls) towards the temperature shown, each
+weighted by the parameters that made it; and each run's validation draws with clipped efficiency, log Z and minutes.
 """
 
 import argparse

@@ -1,15 +1,17 @@
 """The draws of the largest weight: where they are, and whether their torsions or the rest given these are what the flow has too little of.
 
-    python benchmarks/heaviest.py SYSTEM [RUN] [-n 200000] [--top 20] [--seed 5]
+    python benchmarks/heaviest.py SYSTEM [RUN] [-n 200000] [--top 20] [--seed 5] [--simulation FOLDER]
 
 log p(t) of a draw's torsions t is estimated from 2000 draws of the rest given t. Printed for each of the heaviest: its weight in units of the mean
 weight, log p(t)/q(t) and log p(r|t)/q(r|t), both up to a constant of which the median draw has about zero in their sum, and its named torsions
 in degrees; before that, the efficiency with and without these draws, how many of them have a phi > 0, and for each set of residues at phi > 0 its
-share of the draws, of the weight, and of the mean squared weight, whose inverse is the efficiency.
+share of the draws, of the weight, and of the mean squared weight, whose inverse is the efficiency. A folder of `boltzgen simulate` adds the share of
+the second half of its frames, by MBAR, with its error by a bootstrap over walkers.
 """
 
 import argparse
 import math
+from pathlib import Path
 
 import torch
 
@@ -17,9 +19,27 @@ from boltzgen.coordinates.pullback import PullbackEnergy
 from boltzgen.energy.choose import energy_for
 from boltzgen.generator import BoltzmannGenerator, random_stream
 from boltzgen.reweighting import dihedrals, sampling_efficiency
+from boltzgen.simulate.ensemble import Ensemble
+from boltzgen.simulate.estimates import WalkerBootstrap
 from boltzgen.system import System
 
 _BATCH, _INNER = 4096, 2000
+
+
+def pattern(x: torch.Tensor, system: System, phis: list[str]) -> torch.Tensor:
+    """Which phis of positions (n, n_atoms, 3) are positive, a bit for each, int64 (n,)."""
+    return sum(((dihedrals(x, system.torsions[name]) > 0).long() << k for k, name in enumerate(phis)), torch.zeros(len(x), dtype=torch.int64))
+
+
+def simulation(folder: Path, system: System, phis: list[str]) -> dict[int, tuple[float, float]]:
+    """Share of each pattern that was visited, and its error; the first half of the frames is left for equilibration."""
+    ensemble = Ensemble.load(folder, system)
+    first = ensemble.n_frames // 2
+    x, potential = ensemble.x[first:], ensemble.potential[first:].numpy()
+    labels = torch.cat([pattern(part, system, phis) for part in x.flatten(0, 2).split(_BATCH)]).view(x.shape[:3]).numpy()
+    names = tuple(map(str, range(2 ** len(phis))))
+    found = WalkerBootstrap(potential, ensemble.temperatures.numpy(), system.temperature).populations(labels, names)
+    return {code: (float(found.share[code]), float(found.error[code])) for code in range(len(names)) if (labels == code).any()}
 
 
 @torch.no_grad()
@@ -30,6 +50,7 @@ def main() -> None:
     parser.add_argument("-n", type=int, default=200_000)
     parser.add_argument("--top", type=int, default=20)
     parser.add_argument("--seed", type=int, default=5)
+    parser.add_argument("--simulation", type=Path)
     options = parser.parse_args()
     system = System.load(options.system)
     generator = BoltzmannGenerator.load(options.run or system.folder, system)
@@ -39,8 +60,7 @@ def main() -> None:
     drawn = []
     for start in range(0, options.n, _BATCH):
         y, log_q, _ = flow.draw((min(_BATCH, options.n - start),), generator=stream)
-        left = torch.stack([dihedrals(generator.coordinates(y)[0], system.torsions[name]) > 0 for name in phis], -1)
-        drawn.append((y, log_q, target(y), left))
+        drawn.append((y, log_q, target(y), pattern(generator.coordinates(y)[0], system, phis)))
     y, log_q, u, left = (torch.cat(part) for part in zip(*drawn, strict=True))
     log_w = -(log_q + u).double()
     order = log_w.argsort(descending=True)
@@ -49,13 +69,17 @@ def main() -> None:
     x = generator.coordinates(y[top])[0].double()
     chosen = {name: atoms for name, atoms in system.torsions.items() if not name.startswith("omega")}
     angles = {name: torch.rad2deg(dihedrals(x, atoms)) for name, atoms in chosen.items()}
-    print(f"{int(left[top].any(-1).sum())} of {options.top} have a phi > 0")
+    print(f"{int((left[top] > 0).sum())} of {options.top} have a phi > 0")
     w = torch.exp(log_w - torch.logsumexp(log_w, 0) + math.log(len(log_w)))
-    for pattern in left.unique(dim=0):
-        here = (left == pattern).all(-1)
-        where = ", ".join(name for name, positive in zip(phis, pattern.tolist(), strict=True) if positive) or "none"
+    simulated = {} if options.simulation is None else simulation(options.simulation, system, phis)
+    for code in range(2 ** len(phis)):
+        here = left == code
+        if not here.any() and code not in simulated:
+            continue
+        where = ", ".join(name for k, name in enumerate(phis) if code >> k & 1) or "none"
         share, weight, squared = (float(v[here].sum()) / len(w) for v in (torch.ones_like(w), w, w.square()))
-        print(f"{where:20s} {int(here.sum()):8d} draws {share:.5f}  weight {weight:.5f}  squared {squared:.4f}")
+        beside = "  simulated {:.5f} +- {:.5f}".format(*simulated[code]) if code in simulated else ""
+        print(f"{where:20s} {int(here.sum()):8d} draws {share:.5f}  weight {weight:.5f}  squared {squared:.4f}{beside}")
     mean = float(torch.logsumexp(log_w, 0)) - math.log(len(log_w))
     for k, i in enumerate(top):
         t = y[i, : flow.n_leading]

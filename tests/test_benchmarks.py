@@ -134,9 +134,11 @@ def test_curve_benchmark(tmp_path: Path) -> None:
     assert (tmp_path / "f.png").stat().st_size > 5000
 
 
-def test_heaviest_benchmark() -> None:
-    """Shares by the sign of phi; then a line for each draw in order of weight, whose two parts add up to it, with phi and psi named."""
-    command = [sys.executable, BENCHMARK.with_name("heaviest.py"), "alanine_dipeptide", "-n", "5000", "--top", "3"]
+def test_heaviest_benchmark(tmp_path: Path) -> None:
+    """Shares by the sign of phi, also of a simulation; then a line for each draw in order of weight, whose parts add up to it, with its torsions."""
+    quick = ["--walkers", "8", "--interval", "1", "-n", "10", "-o", tmp_path / "sim"]
+    subprocess.run([sys.executable, "-m", "boltzgen.cli", "simulate", "alanine_dipeptide", *quick], capture_output=True, check=True)
+    command = [sys.executable, BENCHMARK.with_name("heaviest.py"), "alanine_dipeptide", "-n", "5000", "--top", "3", "--simulation", tmp_path / "sim"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     first, second, *lines = done.stdout.splitlines()
@@ -144,7 +146,10 @@ def test_heaviest_benchmark() -> None:
     assert first.startswith("efficiency 99.") and "without the heaviest" in first
     assert second.endswith("of 3 have a phi > 0")
     assert [row.split()[0] for row in shares] == ["none", "phi"]
-    draws, weight, squared = ([float(row.split()[k]) for row in shares] for k in (3, 5, 7))
+    draws, weight, squared, simulated = ([float(row.split()[k]) for row in shares] for k in (3, 5, 7, 9))
+    assert sum(simulated) == pytest.approx(1, abs=1e-5)
+    assert 0 < simulated[1] < 1  # hardly moved from random torsions
+    assert float(shares[0].split()[-1]) > 0
     assert int(shares[0].split()[1]) + int(shares[1].split()[1]) == 5000
     assert sum(draws) == pytest.approx(1, abs=1e-5) == sum(weight)
     assert 0.9 < 1 / sum(squared) == pytest.approx(float(first.split()[1]) / 100, abs=2e-3)
