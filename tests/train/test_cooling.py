@@ -16,7 +16,7 @@ from boltzgen.system import System
 from boltzgen.train import timing
 from boltzgen.train.objectives import hierarchical_kl
 from boltzgen.train.settings import Settings
-from boltzgen.train.trainer import Trainer, learn_torsions, start
+from boltzgen.train.trainer import Trainer, _diagnose, learn_torsions, start
 from boltzgen.train.walkers import Walkers
 
 
@@ -83,8 +83,12 @@ def test_training_a_trained_generator(system: System, shipped: BoltzmannGenerato
 def test_a_step_draws_some_torsions_from_walkers(system: System, shipped: BoltzmannGenerator, monkeypatch: pytest.MonkeyPatch, share: float) -> None:
     """In every step from where they have moved; log Z and what is recorded are of the flow's own draws."""
     settings = Settings(rounds=1, steps=2, batch=64, rate=0.0, cooling=0.0, walkers=40, walker_share=share)
-    moved, learned = [], []
-    move = Walkers.move
+    moved, learned, choices = [], [], []
+    move, choose = Walkers.move, Walkers.choose
+
+    def follow_choice(self: Walkers, n: int, generator: torch.Generator) -> Tensor:
+        choices.append(choose(self, n, generator))
+        return choices[-1]
 
     def follow(self: Walkers, which: Tensor | slice, temperature: float, generator: torch.Generator) -> Tensor:
         found = move(self, which, temperature, generator)
@@ -96,6 +100,7 @@ def test_a_step_draws_some_torsions_from_walkers(system: System, shipped: Boltzm
         return learn_torsions(log_q, u, n_own)
 
     monkeypatch.setattr(Walkers, "move", follow)
+    monkeypatch.setattr(Walkers, "choose", follow_choice)
     monkeypatch.setattr("boltzgen.train.trainer.learn_torsions", learn)
     monkeypatch.setattr("boltzgen.train.walkers.N_COOLING", 3)
     state = start(shipped, settings)
@@ -108,13 +113,11 @@ def test_a_step_draws_some_torsions_from_walkers(system: System, shipped: Boltzm
         assert not moved and state.walkers is None
         return
     assert [t for _, t, _ in moved] == pytest.approx([600 * 2 ** (1 / 3), 300 * 2 ** (2 / 3), 300, 300, 300])
-    for (which, _, torsions), (log_q, _, _) in zip(moved[-2:], learned, strict=True):
-        assert len(which.unique()) == len(which)
+    for chosen, (which, _, torsions), (log_q, _, _) in zip(choices, moved[-2:], learned, strict=True):
+        assert which.tolist() == sorted(set(chosen.tolist()))  # each moves once, however often it is drawn
+        drawn = torsions[torch.searchsorted(which, chosen)].float()
         with torch.no_grad():
-            densities = shipped.flow.leading.log_prob(torsions.float())
-        # Each of the walkers at least once, nothing else.
-        near = (log_q[n_own:, None] - densities).abs() < 1e-4
-        assert near.any(0).all() and near.any(1).all()
+            assert torch.allclose(log_q[n_own:], shipped.flow.leading.log_prob(drawn), atol=1e-4)
     assert state.walkers is not None
     y = shipped.coordinates.inverse(state.walkers)[0][:, : shipped.coordinates.n_circles]
     assert torch.allclose(torch.cos(y[moved[-1][0]] - moved[-1][2]), torch.ones(()), atol=1e-6)
@@ -148,6 +151,15 @@ def test_a_draw_too_heavy_to_learn_from_becomes_a_walker(system: System, shipped
         assert state.walkers is not None
         found = [torch.allclose(x, shipped.coordinates(kept[0][5:6])[0][0], atol=1e-6) for x in state.walkers]
         assert sum(found) == (function is made_heavy)
+
+
+def test_figures_of_a_round() -> None:
+    """Its efficiency as it is, and with the top 1e-4 of the weights clipped, as in the validation."""
+    log_w = torch.zeros(20_000)
+    log_w[3], log_w[4] = math.log(101), math.log(2)
+    found = _diagnose(log_w)
+    assert found["efficiency"] == pytest.approx(20_101**2 / 20_000 / (19_998 + 101**2 + 4))
+    assert found["efficiency_clipped"] == pytest.approx(20_002**2 / 20_000 / (19_998 + 4 + 4))
 
 
 def test_what_the_torsions_learn_from() -> None:
