@@ -24,7 +24,7 @@ def train(
     topology: Annotated[Path | None, typer.Option(help="PDB file of the trajectory's atoms, where its format holds none.")] = None,
     mixed: Annotated[bool, typer.Option("--mixed", help="Train on data and energies together.")] = False,
     minutes: Annotated[float | None, typer.Option(help="Train for about so long on this machine (default: 8e6 energies).")] = None,
-    rounds: Annotated[int | None, typer.Option(min=1, help="Train for so many rounds, each of 50 steps of 1024 energies (default: 160).")] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, help="Train for so many rounds, each of 50 steps of 1024 draws (default: 140).")] = None,
     seed: Seed = 0,
     device: Device = "cpu",
 ) -> None:

@@ -29,7 +29,7 @@ class Settings:
     cooling: float = 0.5
     walkers: int = 1024
     walker_share: float = 0.125
-    rounds: int = 160
+    rounds: int = 140
     steps: int = 50
     batch: int = 1024
     rate: float = 8e-3
