@@ -83,12 +83,12 @@ def test_the_generator_agrees_with_the_shipped_reference(capsys: pytest.CaptureF
 
 
 def test_tetrapeptide(capsys: pytest.CaptureFixture[str]) -> None:
-    """What docs/molecules.md says of it, but for the few heavy draws."""
+    """What docs/molecules.md says of it."""
     folder = shipped_systems()["alanine_tetrapeptide"]
     assert (folder / CHECKPOINT).stat().st_size <= 10_000_000
     run = printed(capsys, "sample", "alanine_tetrapeptide", "-n", str(N), "--seed", "11", "--json")
-    assert run["sampling_efficiency_clipped"] >= 0.65
-    assert run["log_z"] == pytest.approx(-343.38, abs=0.05)
+    assert run["sampling_efficiency"] >= 0.7
+    assert run["log_z"] == pytest.approx(-343.363, abs=0.02)
 
 
 def test_checkpoint_says_what_it_is() -> None:
