@@ -105,7 +105,8 @@ def hierarchical(task: Task) -> Iterator[Tensor]:
     while True:
         with torch.no_grad():
             own = flow.leading.sample((n_own,), generator=task.stream)
-        torsions = torch.cat((own, walkers.move(walkers.choose(task.batch - n_own, task.stream).unique(), energy.temperature, task.stream).to(own)))
+        distinct, at = walkers.choose(task.batch - n_own, task.stream).unique(return_inverse=True)
+        torsions = torch.cat((own, walkers.move(distinct, energy.temperature, task.stream)[at].to(own)))
         loss, log_q, u, _ = hierarchical_kl(flow, task.target, torsions, generator=task.stream)
         yield loss + learn_torsions(log_q, u, n_own)[0] / task.batch
 
