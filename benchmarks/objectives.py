@@ -105,8 +105,7 @@ def hierarchical(task: Task) -> Iterator[Tensor]:
     while True:
         with torch.no_grad():
             own = flow.leading.sample((n_own,), generator=task.stream)
-        distinct, at = walkers.choose(task.batch - n_own, task.stream).unique(return_inverse=True)
-        torsions = torch.cat((own, walkers.move(distinct, energy.temperature, task.stream)[at].to(own)))
+        torsions = torch.cat((own, walkers.draw(task.batch - n_own, energy.temperature, task.stream)[1].to(own)))
         loss, log_q, u, _ = hierarchical_kl(flow, task.target, torsions, generator=task.stream)
         yield loss + learn_torsions(log_q, u, n_own)[0] / task.batch
 

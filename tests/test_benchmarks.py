@@ -6,7 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from boltzgen.reweighting import dihedrals
+from boltzgen.simulate.ensemble import Ensemble
+from boltzgen.simulate.estimates import mbar
+from boltzgen.system import System
 
 BENCHMARK = Path(__file__).parent.parent / "benchmarks" / "energy.py"
 
@@ -150,7 +156,12 @@ def test_heaviest_benchmark(tmp_path: Path) -> None:
     assert [row.split()[0] for row in shares] == ["none", "phi"]
     draws, weight, squared, simulated = ([float(row.split()[k]) for row in shares] for k in (3, 5, 7, 9))
     assert sum(simulated) == pytest.approx(1, abs=1e-5)
-    assert 0 < simulated[1] < 1  # hardly moved from random torsions
+    system = System.load("alanine_dipeptide")
+    ensemble = Ensemble.load(tmp_path / "sim", system)
+    later = ensemble.potential[ensemble.n_frames // 2 :].numpy()
+    share = np.exp(mbar(later, ensemble.temperatures.numpy(), system.temperature)[1])
+    left = dihedrals(ensemble.x[ensemble.n_frames // 2 :], system.torsions["phi"]).numpy() > 0
+    assert simulated[1] == pytest.approx(float(share[left].sum()), abs=0.002) and 0.01 < simulated[1] < 0.99
     assert float(shares[0].split()[-1]) > 0
     assert int(shares[0].split()[1]) + int(shares[1].split()[1]) == 5000
     assert sum(draws) == pytest.approx(1, abs=1e-5) == sum(weight)

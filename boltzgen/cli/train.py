@@ -23,7 +23,7 @@ def train(
     data: Annotated[Path | None, typer.Option(help="Train on this trajectory or samples file, sampled at the system's temperature.")] = None,
     topology: Annotated[Path | None, typer.Option(help="PDB file of the trajectory's atoms, where its format holds none.")] = None,
     mixed: Annotated[bool, typer.Option("--mixed", help="Train on data and energies together.")] = False,
-    minutes: Annotated[float | None, typer.Option(help="Train for about so long on this machine (default: 8e6 energies).")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Train for about so long on this machine (default: 140 rounds).")] = None,
     rounds: Annotated[int | None, typer.Option(min=1, help="Train for so many rounds, each of 50 steps of 1024 draws (default: 140).")] = None,
     seed: Seed = 0,
     device: Device = "cpu",

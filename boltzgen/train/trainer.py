@@ -182,9 +182,8 @@ class Trainer:
             with torch.no_grad():
                 torsions = flow.leading.sample((n_own,), generator=stream)
             if walkers is not None:
-                chosen = walkers.choose(n - n_own, stream)
-                distinct, at = chosen.unique(return_inverse=True)
-                torsions = torch.cat((torsions, walkers.move(distinct, temperature, stream)[at].to(torsions)))
+                chosen, others = walkers.draw(n - n_own, temperature, stream)
+                torsions = torch.cat((torsions, others.to(torsions)))
             loss, log_q, u, y = hierarchical_kl(flow, target, torsions, generator=stream)
             log_w = -(log_q.detach() + u)
             weights.append(log_w[:n_own])

@@ -111,6 +111,12 @@ class Walkers:
         for name, value in vars(there).items():
             getattr(self._here, name)[which] = value
 
+    def draw(self, n: int, temperature: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Which walkers n draws come from, int64 (n,), and their torsions (n, n_circles) after a move, one for each however often it is drawn."""
+        chosen = self.choose(n, generator)
+        distinct, at = chosen.unique(return_inverse=True)
+        return chosen, self.move(distinct, temperature, generator)[at]
+
     @torch.no_grad()
     def move(self, which: Tensor | slice, temperature: float, generator: torch.Generator) -> Tensor:
         """One move of some walkers at a temperature in K; their torsions after it, (n, n_circles), as the flow has them."""

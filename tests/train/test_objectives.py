@@ -301,7 +301,10 @@ def test_hierarchical_kl_matches_quadrature() -> None:
     assert exact.abs().min() > 1e-3
     generator = torch.Generator().manual_seed(11)
     check_gradients(flow.conditional, lambda: hierarchical_kl(flow, target, leading, longest=math.inf, generator=generator)[0], exact, batches=4000)
-    loss, log_leading, rest, _ = hierarchical_kl(flow, target, leading.repeat(500, 1), generator=generator)
+    loss, log_leading, rest, y = hierarchical_kl(flow, target, leading.repeat(500, 1), generator=generator)
+    n = flow.n_leading
+    assert torch.equal(y[:, :n], leading.repeat(500, 1)) and not y.requires_grad
+    torch.testing.assert_close(rest, (flow.conditional.log_prob(y[:, n:], flow.features(y[:, :n])) + target(y)).detach())
     assert float(loss.detach()) == pytest.approx(float(rest.mean())) == pytest.approx(float(value.detach()), abs=0.03)
     assert torch.equal(log_leading, flow.leading.log_prob(leading.repeat(500, 1)))
     assert not rest.requires_grad
