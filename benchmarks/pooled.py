@@ -1,0 +1,81 @@
+"""The sampling efficiency of a generator over many draws and several sampling seeds, clipped and unclipped, with its interval.
+
+    python benchmarks/pooled.py SYSTEM [RUN] [-n 204800] [--seeds 25] [--json FILE]
+
+Rare draws of large weight decide the efficiency where they exist: one seed may miss them all. Printed are each seed's figures, their range, and
+those of all draws together: efficiency with a 95 % bootstrap interval over blocks of 2,048 draws, clipped at the top 1e-4 of weights, log Z, the
+largest weight in units of the mean, and draws per second.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from boltzgen.energy.choose import energy_for
+from boltzgen.generator import BLOCK, BoltzmannGenerator
+from boltzgen.reweighting import clip_log_weights, largest_weight_share, log_z, sampling_efficiency
+from boltzgen.system import System
+
+
+def figures(log_w: torch.Tensor) -> dict[str, float]:
+    estimate, error = log_z(log_w)
+    return {
+        "efficiency": sampling_efficiency(log_w),
+        "clipped": sampling_efficiency(clip_log_weights(log_w)),
+        "largest": largest_weight_share(log_w) * len(log_w),
+        "log_z": estimate,
+        "log_z_error": error,
+    }
+
+
+def interval(log_w: torch.Tensor, n_replicates: int = 2000) -> tuple[float, float]:
+    """95 % percentile interval of the efficiency, blocks of draws resampled with replacement."""
+    blocks = torch.exp(log_w - log_w.max()).view(-1, BLOCK)
+    sums, squares = blocks.sum(1).numpy(), blocks.square().sum(1).numpy()
+    counts = np.random.default_rng(0).multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=n_replicates)
+    low, high = np.quantile((counts @ sums) ** 2 / (counts @ squares) / log_w.numel(), (0.025, 0.975))
+    return float(low), float(high)
+
+
+def line(name: str, n: int, found: dict[str, float]) -> str:
+    return (
+        f"{name:8s} n = {n:8d}  efficiency {100 * found['efficiency']:6.2f} %  clipped {100 * found['clipped']:6.2f} %  "
+        f"largest weight {found['largest']:8.1f} x mean  log Z {found['log_z']:.5f} +- {found['log_z_error']:.5f}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("system")
+    parser.add_argument("run", nargs="?")
+    parser.add_argument("-n", type=int, default=204_800, help="draws for each seed, in whole blocks of 2,048")
+    parser.add_argument("--seeds", type=int, default=25)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    n = -(-options.n // BLOCK) * BLOCK
+    system = System.load(options.system)
+    generator, energy = BoltzmannGenerator.load(options.run or system.folder, system), energy_for(system)
+    began, parts, rows = time.perf_counter(), [], []
+    for seed in range(options.seeds):
+        parts.append(torch.cat([chunk.log_w for chunk in generator.sample_chunks(n, energy, seed=seed)]))
+        rows.append(figures(parts[-1]))
+        print(line(f"seed {seed}", n, rows[-1]), flush=True)
+    seconds = time.perf_counter() - began
+    pooled = torch.cat(parts)
+    low, high = interval(pooled)
+    found: dict[str, Any] = figures(pooled) | {"low": low, "high": high, "n": len(pooled), "seconds": seconds, "seeds": rows}
+    print(line("all", len(pooled), found))
+    efficiencies = [row["efficiency"] for row in rows]
+    print(f"efficiency {100 * low:.1f} to {100 * high:.1f} % (95 % interval); of single seeds {100 * min(efficiencies):.1f} to {100 * max(efficiencies):.1f} %")
+    print(f"{len(pooled) / seconds:.0f} draws a second with their energies, {torch.get_num_threads()} threads")
+    if options.json is not None:
+        options.json.write_text(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()
