@@ -1,11 +1,13 @@
-"""Train a molecule, alanine dipeptide by default, with one thing changed at a time, and compare what comes out.
+"""Train a molecule, alanine dipeptide by default, with one thing changed at a time, and compare what comes
+out.
 
     python benchmarks/ablations.py FOLDER [--variants NAME ...] [--seeds 0 1 2] [--rounds 12] [--system NAME]
 
-Every run is `boltzgen train NAME` with as many rounds as said, in FOLDER/NAME_SEED; finished ones are not repeated and interrupted ones
-go on, so that several processes can share the work by `--variants`. Printed is a table of all finished runs in FOLDER: mean and range over seeds of
-the efficiency of each run's 1e5 validation draws, unclipped; with the top 1e-4 of the weights clipped; the largest weight's share, log Z, energy
-evaluations, parameters and minutes (comparable only between runs made on an equally busy machine).
+Every run is `boltzgen train NAME` with as many rounds as said, in FOLDER/NAME_SEED; finished ones are not
+repeated and interrupted ones go on, so that several processes can share the work by `--variants`. Printed is
+a table of all finished runs in FOLDER: mean and range over seeds of the efficiency of each run's 1e5
+validation draws, unclipped; with the top 1e-4 of the weights clipped; the largest weight's share, log Z,
+energy evaluations, parameters and minutes (comparable only between runs made on an equally busy machine).
 """
 
 import argparse
@@ -22,14 +24,14 @@ from unittest.mock import patch
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from boltzgen.flow import molecular
 from boltzgen.flow.coupling import SplineCoupling
-from boltzgen.flow.linear import TriangularAffine
-from boltzgen.generator import BoltzmannGenerator
-from boltzgen.system import System
+from boltzgen.flow.triangular import TriangularAffine
+from boltzgen.generator import architecture as molecular
+from boltzgen.generator.generator import BoltzmannGenerator
+from boltzgen.molecule.system import System
 from boltzgen.train import optimizer, trainer
 from boltzgen.train.checkpoint import STATE
-from boltzgen.train.objectives import log_dispersion
+from boltzgen.train.objectives import log_variance_loss
 from boltzgen.train.run import SUMMARY, train
 from boltzgen.train.settings import Settings
 
@@ -51,7 +53,7 @@ def adam_alone(parameters: list[nn.Parameter], **options: Any) -> Adam:
 
 def dispersion(log_q: Tensor, u: Tensor, log_z: Tensor) -> Tensor:
     """In `importance_kl`'s place, of the same draws."""
-    return log_dispersion(log_q, u, -log_z)
+    return log_variance_loss(log_q, u, -log_z)
 
 
 @dataclass(frozen=True)
@@ -88,11 +90,13 @@ VARIANTS: dict[str, Variant] = {
     "no cooling": Variant({"cooling": 0.0}),
     "no walkers": Variant({"walker_share": 0.0}),
     "own draws, too, by log-dispersion": Variant(replaced=((trainer, "importance_kl", dispersion),)),
-    "two harmonics, no pairs": Variant(replaced=((_features, "HARMONICS", 2), (_features, "PAIR_HARMONICS", 0))),
+    "two harmonics, no pairs": Variant(
+        replaced=((_features, "HARMONICS", 2), (_features, "PAIR_HARMONICS", 0))
+    ),
     "8 bins, 2 x 128": Variant(replaced=couplings(bins=8, hidden=(128, 128))),
     "8 bins": Variant(replaced=couplings(bins=8)),
-    "4 spline layers": Variant(options={"narrow_layers": 4}),
-    "8 spline layers": Variant(options={"narrow_layers": 8}),
+    "4 spline layers": Variant(options={"stiff_layers": 4}),
+    "8 spline layers": Variant(options={"stiff_layers": 8}),
     "2 torsion layers": Variant(options={"torsion_layers": 2}),
     "constant triangular layer": Variant(replaced=((molecular, "TriangularAffine", ConstantAffine),)),
 }
@@ -108,7 +112,13 @@ def run(folder: Path, name: str, seed: int, settings: Settings, system: System) 
         if (place / STATE).exists():
             train(system, place, resume=True)
         else:
-            train(system, place, seed=seed, settings=dataclasses.replace(settings, **variant.settings), **variant.options)
+            train(
+                system,
+                place,
+                seed=seed,
+                settings=dataclasses.replace(settings, **variant.settings),
+                **variant.options,
+            )
         n_parameters = sum(p.numel() for p in BoltzmannGenerator.load(place, system).flow.parameters())
     (place / "variant.json").write_text(json.dumps({"variant": name, "n_parameters": n_parameters}))
 
@@ -119,7 +129,11 @@ def table(folder: Path) -> str:
     for file in sorted(folder.glob("*/variant.json")):
         about = json.loads(file.read_text())
         found.setdefault(about["variant"], []).append(about | json.loads(file.with_name(SUMMARY).read_text()))
-    rows = ["| | seeds | efficiency, % (range) | clipped, % | largest weight, % | log Z | evaluations | parameters | minutes |", "|---|" + 8 * "---|"]
+    rows = [
+        "| | seeds | efficiency, % (range) | clipped, % | largest weight, % | log Z | evaluations | "
+        "parameters | minutes |",
+        "|---|" + 8 * "---|",
+    ]
     for name in sorted(found, key=list(VARIANTS).index):
         runs = found[name]
 
@@ -143,9 +157,18 @@ def table(folder: Path) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--variants", nargs="*", choices=VARIANTS, default=list(VARIANTS), metavar="NAME", help=f"of {', '.join(VARIANTS)}")
+    parser.add_argument(
+        "--variants",
+        nargs="*",
+        choices=VARIANTS,
+        default=list(VARIANTS),
+        metavar="NAME",
+        help=f"of {', '.join(VARIANTS)}",
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--system", default="alanine_dipeptide")

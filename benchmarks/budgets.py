@@ -1,13 +1,14 @@
 """Train alanine dipeptide with smaller and smaller budgets, and draw efficiency against energy evaluations.
 
-    python benchmarks/budgets.py FOLDER [--budgets N ...] [--seeds 0 1 2] [--results docs/efficiency.csv] [--figure docs/efficiency.png]
+    python benchmarks/budgets.py FOLDER [--budgets N ...] [--seeds 0 1 2] [--results docs/efficiency.csv]
+    [--figure docs/efficiency.png]
 
-Every run is `boltzgen train alanine_dipeptide --rounds N`, in FOLDER/N_SEED; finished ones are not repeated and interrupted ones go on. A run's point
-is the unclipped efficiency of its 1e5 validation draws against all energies that it computed before these, minimisation and Hessian included. Printed
-and drawn are all finished runs in FOLDER and those that the file of results has from before; it gets the new ones. `--budgets` without a number
-trains nothing.
-Other methods' points are those of their papers, at second hand: the same force field and temperature, their own numbers of samples and clipping,
-domains that differ slightly from ours.
+Every run is `boltzgen train alanine_dipeptide --rounds N`, in FOLDER/N_SEED; finished ones are not repeated
+and interrupted ones go on. A run's point is the unclipped efficiency of its 1e5 validation draws against all
+energies that it computed before these, minimisation and Hessian included. Printed and drawn are all finished
+runs in FOLDER and those that the file of results has from before; it gets the new ones. `--budgets` without a
+number trains nothing. Other methods' points are those of their papers, at second hand: the same force field
+and temperature, their own numbers of samples and clipping, domains that differ slightly from ours.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import csv
 import json
 from pathlib import Path
 
-from boltzgen.system import System
+from boltzgen.molecule.system import System
 from boltzgen.train.checkpoint import METRICS, STATE
 from boltzgen.train.run import SUMMARY, train
 from boltzgen.train.settings import Settings
@@ -35,16 +36,32 @@ def run(folder: Path, rounds: int, seed: int) -> None:
         train(system, place, seed=seed, settings=Settings(rounds=rounds))
 
 
-COLUMNS = ["rounds", "seed", "evaluations", "minutes", "efficiency, %", "clipped, %", "largest weight, %", "log Z", "its error", "threads"]
+COLUMNS = [
+    "rounds",
+    "seed",
+    "evaluations",
+    "minutes",
+    "efficiency, %",
+    "clipped, %",
+    "largest weight, %",
+    "log Z",
+    "its error",
+    "threads",
+]
 
 
 def finished(folder: Path) -> list[dict[str, str]]:
-    """Rounds, seed, evaluations before the validation, and the summary's figures, of every finished run; keys are `COLUMNS`."""
+    """Rounds, seed, evaluations before the validation, and the summary's figures, of every finished run; keys
+    are `COLUMNS`.
+    """
     rows = []
     for rounds in BUDGETS:
         for place in sorted(folder.glob(f"{rounds}_[0-9]*")):
             if (place / SUMMARY).exists():
-                last, r = json.loads((place / METRICS).read_text().splitlines()[-1]), json.loads((place / SUMMARY).read_text())
+                last, r = (
+                    json.loads((place / METRICS).read_text().splitlines()[-1]),
+                    json.loads((place / SUMMARY).read_text()),
+                )
                 values = [
                     str(rounds),
                     str(r["seed"]),
@@ -52,7 +69,10 @@ def finished(folder: Path) -> list[dict[str, str]]:
                     f"{r['seconds'] / 60:.1f}",
                     f"{100 * r['sampling_efficiency']:.2f}",
                 ]
-                values += [f"{100 * r['sampling_efficiency_clipped']:.2f}", f"{100 * r['largest_weight_share']:.3f}"]
+                values += [
+                    f"{100 * r['sampling_efficiency_clipped']:.2f}",
+                    f"{100 * r['largest_weight_share']:.3f}",
+                ]
                 values += [f"{r['log_z']:.4f}", f"{r['log_z_error']:.4f}", str(r["hardware"]["threads"])]
                 rows.append(dict(zip(COLUMNS, values, strict=True)))
     return rows
@@ -87,10 +107,22 @@ def draw(rows: list[dict[str, str]], file: Path) -> None:
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
-    axes.loglog([int(r["evaluations"]) for r in rows], [100 - float(r["efficiency, %"]) for r in rows], "o", label="boltzgen, a run each")
+    axes.loglog(
+        [int(r["evaluations"]) for r in rows],
+        [100 - float(r["efficiency, %"]) for r in rows],
+        "o",
+        label="boltzgen, a run each",
+    )
     for name, (evaluations, efficiency) in PUBLISHED.items():
         axes.plot(evaluations, 100 - efficiency, "s", color="0.5")
-        axes.annotate(name, (evaluations, 100 - efficiency), textcoords="offset points", xytext=(-6, 6), ha="right", color="0.3")
+        axes.annotate(
+            name,
+            (evaluations, 100 - efficiency),
+            textcoords="offset points",
+            xytext=(-6, 6),
+            ha="right",
+            color="0.3",
+        )
     axes.plot([], [], "s", color="0.5", label="as published, GPU")
     axes.set(xlabel="energy evaluations in training", ylabel="sampling efficiency, % (unclipped)")
     shown = [80, 90, 95, 97, 98, 99, 99.5, 99.8]
@@ -104,9 +136,19 @@ def draw(rows: list[dict[str, str]], file: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--budgets", nargs="*", type=int, choices=BUDGETS, default=BUDGETS, metavar="N", help=f"of {', '.join(map(str, BUDGETS))}")
+    parser.add_argument(
+        "--budgets",
+        nargs="*",
+        type=int,
+        choices=BUDGETS,
+        default=BUDGETS,
+        metavar="N",
+        help=f"of {', '.join(map(str, BUDGETS))}",
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--results", type=Path, help="a file of results, to be read and written")
     parser.add_argument("--figure", type=Path, help="where to write the figure")

@@ -1,10 +1,12 @@
-"""Sample several trained generators of alanine dipeptide and compare them: efficiency, log Z, basins, and what the base does.
+"""Sample several trained generators of alanine dipeptide and compare them: efficiency, log Z, basins, and
+what the base does.
 
     python benchmarks/compare_runs.py alanine_dipeptide RUN ... [-n 100000] [--seeds 0 1 2]
 
-Each argument is a shipped system's name or a run folder. Prints for each generator and seed the efficiency, log Z and the (phi, psi) of the largest
-weights; for each generator (seeds pooled) the basin populations with 95 % intervals and, where its base is resampled, the acceptance rate Z, the
-proposals per draw and the standard deviation of log a under the model; then log Z and basins against those of the first one.
+Each argument is a shipped system's name or a run folder. Prints for each generator and seed the efficiency,
+log Z and the (phi, psi) of the largest weights; for each generator (seeds pooled) the basin populations with
+95 % intervals and, where its base is resampled, the acceptance rate Z, the proposals per draw and the
+standard deviation of log a under the model; then log Z and basins against those of the first one.
 """
 
 import argparse
@@ -15,11 +17,12 @@ from pathlib import Path
 import torch
 
 from boltzgen.energy import CountedEnergy, ForceFieldEnergy
-from boltzgen.flow.base import Product
+from boltzgen.flow.elementary import Product
 from boltzgen.flow.resampled import Resampled
-from boltzgen.generator import BoltzmannGenerator
-from boltzgen.reweighting import WeightedSamples, clip_log_weights, largest_weight_share, sampling_efficiency
-from boltzgen.system import System
+from boltzgen.generator.generator import BoltzmannGenerator
+from boltzgen.molecule.system import System
+from boltzgen.samples.weighted_samples import WeightedSamples
+from boltzgen.weights import clip_log_weights, largest_weight_share, sampling_efficiency
 
 
 def load(system: System, source: str) -> BoltzmannGenerator:
@@ -38,7 +41,10 @@ def describe_base(generator: BoltzmannGenerator) -> str:
     z = factor.sample((100_000,), generator=torch.Generator().manual_seed(0))
     log_a = factor.acceptance(z)
     rate, proposals = float(factor.log_acceptance_rate().exp()), float(factor.expected_proposals())
-    return f"resampled base: Z = {rate:.4f}, {proposals:.2f} proposals per draw, std of log a under the model {float(log_a.std()):.3f}"
+    return (
+        f"resampled base: Z = {rate:.4f}, {proposals:.2f} proposals per draw, std of log a under the model "
+        f"{float(log_a.std()):.3f}"
+    )
 
 
 def largest_weights(samples: WeightedSamples) -> str:
@@ -46,11 +52,15 @@ def largest_weights(samples: WeightedSamples) -> str:
     share = torch.softmax(samples.log_w.double(), 0)
     top = share.topk(5).indices
     phi, psi = (torch.rad2deg(torch.as_tensor(samples.torsion(name)))[top] for name in ("phi", "psi"))
-    return "largest weights: " + ", ".join(f"{100 * share[i]:.4f} % at ({a:.0f}, {b:.0f})" for i, a, b in zip(top, phi, psi, strict=True))
+    return "largest weights: " + ", ".join(
+        f"{100 * share[i]:.4f} % at ({a:.0f}, {b:.0f})" for i, a, b in zip(top, phi, psi, strict=True)
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("sources", nargs="+")
     parser.add_argument("-n", type=int, default=100_000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -66,8 +76,10 @@ def main() -> None:
             clipped = sampling_efficiency(clip_log_weights(samples.log_w))
             estimate, error = samples.log_z
             print(
-                f"  seed {seed}, n = {arguments.n}: efficiency {100 * samples.sampling_efficiency:.2f} %, clipped {100 * clipped:.2f} %, "
-                f"largest weight {100 * largest_weight_share(samples.log_w):.3f} %, log Z {estimate:.4f} +- {error:.4f}, "
+                f"  seed {seed}, n = {arguments.n}: efficiency {100 * samples.sampling_efficiency:.2f} %, "
+                f"clipped {100 * clipped:.2f} %, "
+                f"largest weight {100 * largest_weight_share(samples.log_w):.3f} %, log Z {estimate:.4f} +- "
+                f"{error:.4f}, "
                 f"{int((samples.torsion('phi') > 0).sum())} draws at phi > 0"
             )
             print(f"    {largest_weights(samples)}")
@@ -76,12 +88,20 @@ def main() -> None:
         pooled[source] = WeightedSamples.concatenate(runs)
         print(f"  all seeds: efficiency {100 * pooled[source].sampling_efficiency:.2f} %")
         for basin in pooled[source].populations():
-            print(f"    {basin.name:6s} {100 * basin.population:8.4f} %  [{100 * basin.low:.4f}, {100 * basin.high:.4f}]  {basin.n_raw} draws")
+            print(
+                f"    {basin.name:6s} {100 * basin.population:8.4f} %  [{100 * basin.low:.4f}, "
+                f"{100 * basin.high:.4f}]  {basin.n_raw} draws"
+            )
     first, *others = arguments.sources
     for other in others:
-        print(f"\n{first} against {other}: log Z z = {z_score(pooled[first].log_z, pooled[other].log_z):+.2f}")
+        print(
+            f"\n{first} against {other}: log Z z = {z_score(pooled[first].log_z, pooled[other].log_z):+.2f}"
+        )
         for a, b in zip(pooled[first].populations(), pooled[other].populations(), strict=True):
-            print(f"    {a.name:6s} intervals {'overlap' if max(a.low, b.low) <= min(a.high, b.high) else 'DO NOT OVERLAP'}")
+            print(
+                f"    {a.name:6s} intervals "
+                f"{'overlap' if max(a.low, b.low) <= min(a.high, b.high) else 'DO NOT OVERLAP'}"
+            )
     print(f"\n{energy.n_evaluations} energies, {torch.get_num_threads()} threads, float32")
 
 

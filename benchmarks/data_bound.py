@@ -2,8 +2,9 @@
 
     python benchmarks/data_bound.py RUN
 
-RUN is the folder of a finished `boltzgen train SYSTEM --data FILE --mixed`, which keeps the frames with their energies. Printed are E[u] + log Z
-over the frames held out and over all of them, with log Z and the temperature from the run's summary, beside the run's own held-out NLL.
+RUN is the folder of a finished `boltzgen train SYSTEM --data FILE --mixed`, which keeps the frames with their
+energies. Printed are E[u] + log Z over the frames held out and over all of them, with log Z and the
+temperature from the run's summary, beside the run's own held-out NLL.
 """
 
 import argparse
@@ -25,7 +26,10 @@ def main() -> None:
             parser.error(f"{run} keeps no energies of its frames; expected a run with --mixed")
         u = frames.potential / units.kt(summary["temperature"])
         error = float(u.std()) / len(u) ** 0.5
-        print(f"{name:9s} {len(u):7d} frames  E[u] + log Z = {float(u.mean()) + summary['log_z']:.3f} +- {error:.3f} (frames taken for independent)")
+        print(
+            f"{name:9s} {len(u):7d} frames  E[u] + log Z = {float(u.mean()) + summary['log_z']:.3f} +- "
+            f"{error:.3f} (frames taken for independent)"
+        )
     print(f"the run's held-out NLL {summary['held_out_nll']:.3f}, log Z {summary['log_z']:.4f}")
 
 

@@ -1,21 +1,27 @@
-"""The paper's experiment in the plane: RealNVP over a normal, a mixture and a resampled base, by forward and by reverse KL.
+"""The paper's experiment in the plane: RealNVP over a normal, a mixture and a resampled base, by forward and
+by reverse KL.
 
-    python benchmarks/densities.py FOLDER [--seeds 0 1 2] [--steps 1500] [--figure docs/densities.png] [--quick]
-    python benchmarks/densities.py FOLDER --authors CHECKOUT    # and the authors' own code, from a checkout of resampled-base-flows
+    python benchmarks/densities.py FOLDER [--seeds 0 1 2] [--steps 1500] [--figure docs/densities.png]
+    [--quick] python benchmarks/densities.py FOLDER --authors CHECKOUT    # and the authors' own code, from a
+    checkout of resampled-base-flows
 
-Targets: two moons, a circle of eight Gaussians, two rings (`boltzgen.densities`), all normalised. Flow: eight affine couplings with networks of
-2 x 32. Bases: a standard normal; a mixture of ten normals, all parameters learned; a standard normal resampled by a network of 2 x 64 with T = 100,
-whose loss has -log(1 - alpha) added, the chance of a forced draw (`Resampled.log_unforced`).
-Forward KL draws a fresh batch of the target in each step, reverse KL a fresh batch of the flow; there the target's u is multiplied by 0.1 at first,
-and by a factor that grows to 1 over the first half, against the loss of modes. Muon and Adam, one cosine to zero, 1024 samples a step;
-rate 1e-2, but 3e-3 of the flow over the resampled base.
+Targets: two moons, a circle of eight Gaussians, two rings (`boltzgen.flow.toy`), all normalised. Flow: eight
+    affine couplings with networks of
+2 x 32. Bases: a standard normal; a mixture of ten normals, all parameters learned; a standard normal
+resampled by a network of 2 x 64 with T = 100, whose loss has -log(1 - alpha) added, the chance of a forced
+draw (`Resampled.log_unforced`). Forward KL draws a fresh batch of the target in each step, reverse KL a fresh
+batch of the flow; there the target's u is multiplied by 0.1 at first, and by a factor that grows to 1 over
+the first half, against the loss of modes. Muon and Adam, one cosine to zero, 1024 samples a step; rate 1e-2,
+but 3e-3 of the flow over the resampled base.
 
-Each run leaves FOLDER/NAME.json; finished ones are not repeated, so that several processes can share the work by `--targets` and `--seeds`. The table
-has means and ranges over seeds of KL(p || q), by quadrature in the plane, and of KL(q || p), from 100,000 draws, a * where seeds
-whose figure is not a number are left out; the least milliseconds a step and seconds for 100,000 draws with their log q of the seeds (other work only
-slows a run); and the mean of the resampled base's Z. Runs that end in NaN are counted as diverged. The authors' runs
-have their base and their flow (ReLU networks, an acceptance network of 2 x 256, activation normalisation), their objectives (reverse KL with the
-covariance estimator), our optimizer and schedule, and Z from 500,000 proposals at the end.
+Each run leaves FOLDER/NAME.json; finished ones are not repeated, so that several processes can share the work
+by `--targets` and `--seeds`. The table has means and ranges over seeds of KL(p || q), by quadrature in the
+plane, and of KL(q || p), from 100,000 draws, a * where seeds whose figure is not a number are left out; the
+least milliseconds a step and seconds for 100,000 draws with their log q of the seeds (other work only slows a
+run); and the mean of the resampled base's Z. Runs that end in NaN are counted as diverged. The authors' runs
+have their base and their flow (ReLU networks, an acceptance network of 2 x 256, activation normalisation),
+their objectives (reverse KL with the covariance estimator), our optimizer and schedule, and Z from 500,000
+proposals at the end.
 """
 
 import argparse
@@ -33,15 +39,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from boltzgen.densities import CircleOfGaussians, PlaneDensity, TwoMoons, TwoRings
-from boltzgen.distribution import Distribution
 from boltzgen.flow.acceptance import Acceptance
-from boltzgen.flow.base import StandardNormal
+from boltzgen.flow.acceptance_rate import Quadrature
 from boltzgen.flow.coupling import real_nvp
+from boltzgen.flow.distribution import Distribution
+from boltzgen.flow.elementary import StandardNormal
 from boltzgen.flow.flow import Flow
 from boltzgen.flow.gaussian import GaussianMixture
-from boltzgen.flow.rate import Quadrature
 from boltzgen.flow.resampled import Resampled
+from boltzgen.flow.toy import CircleOfGaussians, PlaneDensity, TwoMoons, TwoRings
 from boltzgen.train.objectives import forward_kl, reverse_kl
 from boltzgen.train.optimizer import MatrixOptimizer
 
@@ -50,7 +56,8 @@ BASES = ("normal", "mixture", "resampled")
 OBJECTIVES = ("forward", "reverse")
 AUTHORS = "resampled, authors'"
 BATCH = 1024
-#: Learning rates: of everything, and of the flow over the resampled base, which then does what the base alone cannot.
+#: Learning rates: of everything, and of the flow over the resampled base, which then does what the base alone
+#: cannot.
 RATE, SLOW = 1e-2, 3e-3
 #: Points to an axis: of the integral of KL(p || q), and of the picture.
 FINE, PICTURE = 600, 200
@@ -72,7 +79,9 @@ def build(base: str) -> Flow:
     flow: dict[str, Callable[[], Distribution]] = {
         "normal": lambda: StandardNormal(2),
         "mixture": lambda: GaussianMixture(2, 10),
-        "resampled": lambda: Resampled(StandardNormal(2), Acceptance(2, hidden=(64, 64), start=0.9), rate=Quadrature(64)),
+        "resampled": lambda: Resampled(
+            StandardNormal(2), Acceptance(2, hidden=(64, 64), start=0.9), rate=Quadrature(64)
+        ),
     }
     return Flow(flow[base](), real_nvp(2))
 
@@ -104,11 +113,17 @@ class Ours:
         return self.flow.sample_and_log_prob((n,))
 
     def rate(self) -> float | None:
-        return float(self.flow.base.log_acceptance_rate().exp()) if isinstance(self.flow.base, Resampled) else None
+        return (
+            float(self.flow.base.log_acceptance_rate().exp())
+            if isinstance(self.flow.base, Resampled)
+            else None
+        )
 
 
 class Authors:
-    """Their base and flow, put together as in their notebooks. Their files are read where they lie; nothing of them is copied."""
+    """Their base and flow, put together as in their notebooks. Their files are read where they lie; nothing
+    of them is copied.
+    """
 
     def __init__(self, checkout: Path, target: PlaneDensity) -> None:
         self.beta = 1.0
@@ -122,7 +137,9 @@ class Authors:
 
         layers = []
         for _ in range(8):
-            layers += [normflows.flows.AffineCouplingBlock(normflows.nets.MLP([1, 32, 32, 2], init_zeros=True))]
+            layers += [
+                normflows.flows.AffineCouplingBlock(normflows.nets.MLP([1, 32, 32, 2], init_zeros=True))
+            ]
             layers += [normflows.flows.Permute(2, mode="swap"), normflows.flows.ActNorm(2)]
         acceptance = normflows.nets.MLP([2, 256, 256, 1], output_fn="sigmoid")
         self.base = larsflow.distributions.ResampledGaussian(2, acceptance, 100, 0.1, trainable=False)
@@ -148,7 +165,9 @@ class Authors:
         return float(self.base.Z)
 
 
-def run(folder: Path, name: str, objective: str, base: str, seed: int, steps: int, authors: Path | None) -> None:
+def run(
+    folder: Path, name: str, objective: str, base: str, seed: int, steps: int, authors: Path | None
+) -> None:
     """Train, measure, and write the figures down, unless that is done."""
     stem = f"{name}_{objective}_{base.replace(', ', '_').replace(chr(39), '')}_{seed}"
     if (folder / f"{stem}.json").exists():
@@ -158,7 +177,10 @@ def run(folder: Path, name: str, objective: str, base: str, seed: int, steps: in
     model = Ours(base) if base in BASES else Authors(authors, target)  # type: ignore[arg-type]
     parts = [(MatrixOptimizer(model.flow, RATE), RATE)]
     if isinstance(model, Ours) and isinstance(model.flow.base, Resampled):
-        parts = [(MatrixOptimizer(model.flow.base, RATE), RATE), (MatrixOptimizer(model.flow.transform, SLOW), SLOW)]
+        parts = [
+            (MatrixOptimizer(model.flow.base, RATE), RATE),
+            (MatrixOptimizer(model.flow.transform, SLOW), SLOW),
+        ]
     begin = time.perf_counter()
     for k in range(steps):
         for optimizer, rate in parts:
@@ -208,26 +230,37 @@ def finished(folder: Path) -> dict[tuple[str, str, str], list[dict[str, Any]]]:
     for name in TARGETS:
         for objective in OBJECTIVES:
             for base in (*BASES, AUTHORS):
-                rows = [r for r in results if (r["target"], r["objective"], r["base"]) == (name, objective, base)]
+                rows = [
+                    r for r in results if (r["target"], r["objective"], r["base"]) == (name, objective, base)
+                ]
                 if rows:
                     found[name, objective, base] = rows
     return found
 
 
 def table(folder: Path) -> str:
-    lines = ["| target | trained by | base | seeds | KL(p, q) | KL(q, p) | ms a step | s for 1e5 draws | Z |", "|---|---|---|" + 6 * "---|"]
+    lines = [
+        "| target | trained by | base | seeds | KL(p, q) | KL(q, p) | ms a step | s for 1e5 draws | Z |",
+        "|---|---|---|" + 6 * "---|",
+    ]
     for (name, objective, base), rows in finished(folder).items():
 
         def span(key: str, form: str, rows: list[dict[str, Any]] = rows) -> str:
             values = [r[key] for r in rows if r[key] is not None and math.isfinite(r[key])]
             if not values:
                 return "not a number"
-            return f"{sum(values) / len(values):{form}} ({min(values):{form}} to {max(values):{form}})" + ("" if len(values) == len(rows) else "*")
+            return f"{sum(values) / len(values):{form}} ({min(values):{form}} to {max(values):{form}})" + (
+                "" if len(values) == len(rows) else "*"
+            )
 
         def least(key: str, form: str, rows: list[dict[str, Any]] = rows) -> str:
             return f"{min(r[key] for r in rows):{form}}"
 
-        rates = [r["acceptance_rate"] for r in rows if r["acceptance_rate"] is not None and math.isfinite(r["acceptance_rate"])]
+        rates = [
+            r["acceptance_rate"]
+            for r in rows
+            if r["acceptance_rate"] is not None and math.isfinite(r["acceptance_rate"])
+        ]
 
         diverged = sum(r["forward_kl"] is None for r in rows)
         cells = [
@@ -238,13 +271,19 @@ def table(folder: Path) -> str:
             span("forward_kl", ".4f"),
             span("reverse_kl", ".4f"),
         ]
-        cells += [least("ms_per_step", ".1f"), least("seconds_per_1e5_draws", ".2f"), f"{sum(rates) / len(rates):.2f}" if rates else ""]
+        cells += [
+            least("ms_per_step", ".1f"),
+            least("seconds_per_1e5_draws", ".2f"),
+            f"{sum(rates) / len(rates):.2f}" if rates else "",
+        ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def draw(folder: Path, file: Path) -> None:
-    """Densities: a row for each target and objective, a column for the target and each base; the first seed's."""
+    """Densities: a row for each target and objective, a column for the target and each base; the first
+    seed's.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -261,13 +300,19 @@ def draw(folder: Path, file: Path) -> None:
             pictures.append((base, np.load(files[0], allow_pickle=False) if files else np.zeros_like(truth)))
         for axis, (title, picture) in zip(line, pictures, strict=True):
             axis.imshow(picture.T, origin="lower", vmin=0, vmax=truth.max(), cmap="viridis")
-            axis.set(xticks=[], yticks=[], title=title if name == next(iter(TARGETS)) and objective == "forward" else None)
+            axis.set(
+                xticks=[],
+                yticks=[],
+                title=title if name == next(iter(TARGETS)) and objective == "forward" else None,
+            )
         line[0].set_ylabel(f"{name}, {objective} KL")
     figure.savefig(file, dpi=100)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--targets", nargs="*", choices=TARGETS, default=list(TARGETS))
     parser.add_argument("--objectives", nargs="*", choices=OBJECTIVES, default=list(OBJECTIVES))
@@ -284,7 +329,15 @@ def main() -> None:
         for name in options.targets:
             for objective in options.objectives:
                 for base in bases:
-                    run(options.folder, name, objective, base, seed, 3 if options.quick else options.steps, options.authors)
+                    run(
+                        options.folder,
+                        name,
+                        objective,
+                        base,
+                        seed,
+                        3 if options.quick else options.steps,
+                        options.authors,
+                    )
     print(table(options.folder))
     if options.figure is not None:
         draw(options.folder, options.figure)

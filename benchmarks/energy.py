@@ -2,9 +2,10 @@
 
     python benchmarks/energy.py [--quick] [--repeats 9] [--json FILE]
 
-For each molecule the ways to compute a batch take turns, repeat after repeat, so that a machine that drifts slows all of them. Printed are the
-minimum and the median over the repeats, in microseconds a configuration, and the throughput relative to OpenMM's CPU platform with two workers.
-Times are those of whole batches through the public classes. Peak memory is that of a fresh process, beyond what it held with the input.
+For each molecule the ways to compute a batch take turns, repeat after repeat, so that a machine that drifts
+slows all of them. Printed are the minimum and the median over the repeats, in microseconds a configuration,
+and the throughput relative to OpenMM's CPU platform with two workers. Times are those of whole batches
+through the public classes. Peak memory is that of a fresh process, beyond what it held with the input.
 """
 
 import argparse
@@ -23,7 +24,7 @@ import torch
 from torch import Tensor
 
 from boltzgen.energy import Energy, ForceFieldEnergy, OpenMMEnergy
-from boltzgen.system import System
+from boltzgen.molecule.system import System
 
 PEPTIDES = Path(__file__).parents[1] / "tests" / "data" / "peptides"
 #: Chignolin and trp-cage by sequence, extended: energies cost the same whatever the fold.
@@ -48,10 +49,14 @@ def molecule(name: str) -> System:
 
 
 def thermal(system: System, n: int) -> Tensor:
-    """Configurations (n, n_atoms, 3) of 300 K Langevin dynamics, float32: 32 frames, each repeated with a picometre of noise."""
+    """Configurations (n, n_atoms, 3) of 300 K Langevin dynamics, float32: 32 frames, each repeated with a
+    picometre of noise.
+    """
     integrator = openmm.LangevinMiddleIntegrator(300.0, 10.0, 0.001)
     integrator.setRandomNumberSeed(1)
-    context = openmm.Context(system.openmm_system, integrator, openmm.Platform.getPlatformByName("CPU"), {"Threads": "1"})
+    context = openmm.Context(
+        system.openmm_system, integrator, openmm.Platform.getPlatformByName("CPU"), {"Threads": "1"}
+    )
     context.setPositions(system.positions.numpy())
     openmm.LocalEnergyMinimizer.minimize(context, 10.0, 200)
     frames = torch.empty(32, system.n_atoms, 3, dtype=torch.float64)
@@ -59,7 +64,9 @@ def thermal(system: System, n: int) -> Tensor:
         integrator.step(50)
         frames[k] = torch.from_numpy(context.getState(getPositions=True).getPositions(asNumpy=True)._value)
     x = frames.repeat(-(-n // 32), 1, 1)[:n]
-    return (x + 0.001 * torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)).float()
+    return (
+        x + 0.001 * torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    ).float()
 
 
 def rows(system: System) -> dict[str, tuple[Energy, str]]:
@@ -87,7 +94,10 @@ class BridgeEnergy(Energy):
 
         super().__init__(system.n_atoms, system.temperature)
         integrator = openmm.LangevinMiddleIntegrator(system.temperature, 1.0, 0.001)
-        self.bridged = Bridged(3 * system.n_atoms, OpenMMBridge(system.openmm_system, integrator, platform_name="CPU", n_workers=2))
+        self.bridged = Bridged(
+            3 * system.n_atoms,
+            OpenMMBridge(system.openmm_system, integrator, platform_name="CPU", n_workers=2),
+        )
 
     def potential(self, x: Tensor) -> Tensor:
         raise NotImplementedError("bgflow computes reduced energies")
@@ -134,12 +144,24 @@ def compare(name: str, batch: int, openmm_batch: int, repeats: int) -> list[dict
         base = times[BASELINE, forces]
         ratios = {"ratio_of_minima": min(base) / best, "ratio_of_medians": statistics.median(base) / middle}
         what = "energy and forces" if forces else "energy"
-        found.append({"molecule": name, "atoms": system.n_atoms, "what": what, "way": way, "minimum_us": best, "median_us": middle, **ratios})
+        found.append(
+            {
+                "molecule": name,
+                "atoms": system.n_atoms,
+                "what": what,
+                "way": way,
+                "minimum_us": best,
+                "median_us": middle,
+                **ratios,
+            }
+        )
     return found
 
 
 def peak_memory(n: int, forces: bool) -> dict:
-    """Memory in GB that a batch of n T-FAB configurations takes, beyond the input, in a process of its own."""
+    """Memory in GB that a batch of n T-FAB configurations takes, beyond the input, in a process of its
+    own.
+    """
     command = [sys.executable, __file__, "--measure-memory", str(n), *(["--forces"] if forces else [])]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
@@ -157,7 +179,12 @@ def measure_memory(n: int, forces: bool) -> dict:
         torch.autograd.grad(u.sum(), x)
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     to_gb = 1.0 if sys.platform == "darwin" else 1024.0
-    return {"configurations": n, "forces": forces, "input_gb": x.numel() * 4 / 1e9, "peak_gb": (after - before) * to_gb / 1e9}
+    return {
+        "configurations": n,
+        "forces": forces,
+        "input_gb": x.numel() * 4 / 1e9,
+        "peak_gb": (after - before) * to_gb / 1e9,
+    }
 
 
 def growth(found: list[dict]) -> list[dict]:
@@ -167,14 +194,24 @@ def growth(found: list[dict]) -> list[dict]:
         points = [row for row in found if (row["way"], row["what"]) == (way, what)]
         if len(points) > 1:
             (a, t), (b, s) = ((points[k]["atoms"], points[k]["median_us"]) for k in (0, -1))
-            grown.append({"way": way, "what": what, "exponent": float(torch.tensor(s / t).log() / torch.tensor(b / a).log())})
+            grown.append(
+                {
+                    "way": way,
+                    "what": what,
+                    "exponent": float(torch.tensor(s / t).log() / torch.tensor(b / a).log()),
+                }
+            )
     return grown
 
 
 def table(found: list[dict]) -> str:
-    lines = [f"{'molecule':15}{'atoms':>6}  {'what':18}{'way':28}{'minimum us':>11}{'median us':>11}{'x (min)':>9}{'x (median)':>11}"]
+    lines = [
+        f"{'molecule':15}{'atoms':>6}  "
+        f"{'what':18}{'way':28}{'minimum us':>11}{'median us':>11}{'x (min)':>9}{'x (median)':>11}"
+    ]
     lines += [
-        f"{row['molecule']:15}{row['atoms']:6d}  {row['what']:18}{row['way']:28}{row['minimum_us']:11.2f}{row['median_us']:11.2f}"
+        f"{row['molecule']:15}{row['atoms']:6d}  "
+        f"{row['what']:18}{row['way']:28}{row['minimum_us']:11.2f}{row['median_us']:11.2f}"
         f"{row['ratio_of_minima']:9.1f}{row['ratio_of_medians']:11.1f}"
         for row in found
     ]
@@ -182,9 +219,15 @@ def table(found: list[dict]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--repeats", type=int, default=9)
-    parser.add_argument("--quick", action="store_true", help="one short turn of the smallest molecule: shows that it runs, measures nothing")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="one short turn of the smallest molecule: shows that it runs, measures nothing",
+    )
     parser.add_argument("--json", type=Path)
     parser.add_argument("--measure-memory", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--forces", action="store_true", help=argparse.SUPPRESS)
@@ -192,7 +235,12 @@ def main() -> None:
     if arguments.measure_memory:
         print(json.dumps(measure_memory(arguments.measure_memory, arguments.forces)))
         return
-    versions = {"torch": torch.__version__, "openmm": openmm.Platform.getOpenMMVersion(), "threads": torch.get_num_threads(), "cores": os.cpu_count()}
+    versions = {
+        "torch": torch.__version__,
+        "openmm": openmm.Platform.getOpenMMVersion(),
+        "threads": torch.get_num_threads(),
+        "cores": os.cpu_count(),
+    }
     print(versions)
     found: list[dict] = []
     for name, batch in zip(MOLECULES[:1] if arguments.quick else MOLECULES, BATCHES, strict=False):
@@ -204,9 +252,15 @@ def main() -> None:
     memory = [peak_memory(1000 if arguments.quick else 1_000_000, forces) for forces in (False, True)]
     for row in memory:
         what = "energy and forces" if row["forces"] else "energy"
-        print(f"{row['configurations']} T-FAB configurations, {what}: {row['peak_gb']:.3f} GB beyond the input of {row['input_gb']:.3f} GB")
+        print(
+            f"{row['configurations']} T-FAB configurations, {what}: {row['peak_gb']:.3f} GB beyond the "
+            f"input of {row['input_gb']:.3f} GB"
+        )
     if arguments.json:
-        arguments.json.write_text(json.dumps({"versions": versions, "times": found, "growth": grown, "memory": memory}, indent=1) + "\n")
+        arguments.json.write_text(
+            json.dumps({"versions": versions, "times": found, "growth": grown, "memory": memory}, indent=1)
+            + "\n"
+        )
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
     python benchmarks/energy_profile.py [--batch 1024] [--threads 1] [--repeats 30]
 
-Prints the minimum over the repeats, in microseconds a configuration, without and with the gradient: each force alone in the compiled loops
-(each time with the loading of positions, which the whole energy does once), the whole energy by them, and the whole energy term by term in torch.
-Configurations are draws of the shipped generator (seed 0), float32.
+Prints the minimum over the repeats, in microseconds a configuration, without and with the gradient: each
+force alone in the compiled loops (each time with the loading of positions, which the whole energy does once),
+the whole energy by them, and the whole energy term by term in torch. Configurations are draws of the shipped
+generator (seed 0), float32.
 """
 
 import argparse
@@ -17,8 +18,8 @@ from torch import Tensor
 
 from boltzgen.energy import ForceFieldEnergy
 from boltzgen.energy.fused import Fused
-from boltzgen.generator import BoltzmannGenerator
-from boltzgen.system import System
+from boltzgen.generator.generator import BoltzmannGenerator
+from boltzgen.molecule.system import System
 
 
 def fastest(function: Callable[[], object], repeats: int) -> float:
@@ -33,12 +34,16 @@ def fastest(function: Callable[[], object], repeats: int) -> float:
 
 
 def report(name: str, function: Callable[[Tensor, bool], object], x: Tensor, repeats: int) -> None:
-    alone, both = (1e6 * fastest(partial(function, x, gradient), repeats) / len(x) for gradient in (False, True))
+    alone, both = (
+        1e6 * fastest(partial(function, x, gradient), repeats) / len(x) for gradient in (False, True)
+    )
     print(f"{name:24s} {alone:7.3f} {both:13.3f}")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--batch", type=int, default=1024)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=30)
@@ -53,8 +58,13 @@ def main() -> None:
     for name, fused in rows.items():
         report(name, fused, x, arguments.repeats)
     terms = list(energy.terms.values())
-    report("whole, term by term", lambda x, gradient: energy._by_terms(x, terms, gradient), x, arguments.repeats)
-    print(f"batch {len(x)}, {arguments.threads} thread(s), float32, torch {torch.__version__}, minimum of {arguments.repeats}")
+    report(
+        "whole, term by term", lambda x, gradient: energy._by_terms(x, terms, gradient), x, arguments.repeats
+    )
+    print(
+        f"batch {len(x)}, {arguments.threads} thread(s), float32, torch {torch.__version__}, minimum of "
+        f"{arguments.repeats}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,24 +1,32 @@
-"""Throughput of flows: spline couplings beside zuko's and normflows', the machine's arithmetic limit, bfloat16, and the whole flow of a molecule.
+"""Throughput of flows: spline couplings beside zuko's and normflows', the machine's arithmetic limit,
+bfloat16, and the whole flow of a molecule.
 
     pip install normflows zuko    # or '.[benchmarks]'; whichever cannot be imported is left out
     python benchmarks/flow.py [--threads N] [--batch 2048] [--repeats 9] [--json FILE] [--quick]
 
-Six unconditional couplings of 55 coordinates, float32: layer k moves those whose index is k mod 2, by rational-quadratic splines of 4 bins on [-5, 5]
-with identity tails, whose parameters come from a network of two hidden layers of 256 SiLU units. All rows have such networks; "normflows, ResNet" is
-its `CoupledRationalQuadraticSpline` as it comes, with residual networks of about as many weights, and unconditional splines on the other half. The
-ways take turns, repeat after repeat, so that a machine that drifts slows all of them. Measured are
+Six unconditional couplings of 55 coordinates, float32: layer k moves those whose index is k mod 2, by
+rational-quadratic splines of 4 bins on [-5, 5] with identity tails, whose parameters come from a network of
+two hidden layers of 256 SiLU units. All rows have such networks; "normflows, ResNet" is its
+`CoupledRationalQuadraticSpline` as it comes, with residual networks of about as many weights, and
+unconditional splines on the other half. The ways take turns, repeat after repeat, so that a machine that
+drifts slows all of them. Measured are
 
 * training: log q of a batch and the gradient of its mean by all parameters,
 * density: log q, without gradients,
 * sampling: draws and their log q, without gradients,
 
-with the rates of large matrix products in the same turns. The limit is what the float32 rate allows if nothing but the products of the networks took
-time: 2 operations for each weight and sample, 6 with the gradient. Ratios are boltzgen's samples per second over those of the row, of the best and of
-the median repeats. The error of bfloat16 is that of log q against float64 when only the networks' products, factors and results, are rounded to
-it: independent noise of standard deviation s in the log-weights multiplies the sampling efficiency by exp(-s^2).
+with the rates of large matrix products in the same turns. The limit is what the float32 rate allows if
+nothing but the products of the networks took
+time: 2 operations for each weight and sample, 6 with the gradient. Ratios are boltzgen's samples per second
+    over those of the row, of the best and of
+the median repeats. The error of bfloat16 is that of log q against float64 when only the networks' products,
+factors and results, are rounded to
+it: independent noise of standard deviation s in the log-weights multiplies the sampling efficiency by
+    exp(-s^2).
 
-The molecule is alanine dipeptide by its shipped generator. Its training step draws torsions, and takes `hierarchical_kl` and `importance_kl` with
-their gradients, energies included, without the optimizer. Shares of its time are by torch's profiler, Python's own in the rest.
+The molecule is alanine dipeptide by its shipped generator. Its training step draws torsions, and takes
+`hierarchical_kl` and `importance_kl` with their gradients, energies included, without the optimizer. Shares
+of its time are by torch's profiler, Python's own in the rest.
 """
 
 import argparse
@@ -43,18 +51,19 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from boltzgen.coordinates.pullback import PullbackEnergy
-from boltzgen.distribution import Distribution
 from boltzgen.energy import ForceFieldEnergy
-from boltzgen.flow import compiled, fused
-from boltzgen.flow.base import StandardNormal
+from boltzgen.flow import fused
 from boltzgen.flow.coupling import SplineCoupling
+from boltzgen.flow.distribution import Distribution
+from boltzgen.flow.elementary import StandardNormal
 from boltzgen.flow.flow import Flow, HierarchicalFlow
-from boltzgen.generator import BoltzmannGenerator
-from boltzgen.reweighting import sampling_efficiency
-from boltzgen.system import System
+from boltzgen.flow.transform import Chain
+from boltzgen.generator.generator import BoltzmannGenerator
+from boltzgen.generator.target import PullbackEnergy
+from boltzgen.kernels import runtime as compiled
+from boltzgen.molecule.system import System
 from boltzgen.train.objectives import clipped_log_z, hierarchical_kl, importance_kl
-from boltzgen.transform import Chain
+from boltzgen.weights import sampling_efficiency
 
 N, LAYERS, HIDDEN, BINS, BOUND = 55, 6, (256, 256), 4, 5.0
 #: Units of normflows' residual networks, which have one more layer: as many weights as the others, to 3 %.
@@ -63,7 +72,8 @@ RESIDUAL_HIDDEN = 200
 OPERATIONS = {"training": 6, "density": 2, "sampling": 2}
 #: Every ratio is this row's rate to another's.
 OURS = "boltzgen"
-#: Side of the square matrices whose products give the machine's limit, and products in each turn: short ones, some of which nothing interrupts.
+#: Side of the square matrices whose products give the machine's limit, and products in each turn: short ones,
+#: some of which nothing interrupts.
 SIDE, QUICK_SIDE, PRODUCTS = 1024, 256, 8
 #: log q of a draw and log q found again from the draw differ by rounding alone: root mean square in nats.
 ROUND_TRIP = 1e-3
@@ -101,9 +111,13 @@ class Way:
 
 
 class Bfloat16Products(TorchFunctionMode):
-    """Matrix products of linear layers in bfloat16, factors and results; biases, activations and all that follows stay in float32."""
+    """Matrix products of linear layers in bfloat16, factors and results; biases, activations and all that
+    follows stay in float32.
+    """
 
-    def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+    def __torch_function__(
+        self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
         if func is functional.linear:
             x, weight, bias = args
             return functional.linear(x.bfloat16(), weight.bfloat16()).float() + bias
@@ -122,7 +136,13 @@ class Conditioner(nn.Sequential):
     """The networks of all rows, as normflows calls them."""
 
     def __init__(self, n_in: int, n_out: int) -> None:
-        super().__init__(nn.Linear(n_in, HIDDEN[0]), nn.SiLU(), nn.Linear(HIDDEN[0], HIDDEN[1]), nn.SiLU(), nn.Linear(HIDDEN[1], n_out))
+        super().__init__(
+            nn.Linear(n_in, HIDDEN[0]),
+            nn.SiLU(),
+            nn.Linear(HIDDEN[0], HIDDEN[1]),
+            nn.SiLU(),
+            nn.Linear(HIDDEN[1], n_out),
+        )
         self.hidden_features = HIDDEN[1]
 
     def forward(self, x: Tensor, context: None) -> Tensor:
@@ -130,7 +150,9 @@ class Conditioner(nn.Sequential):
 
 
 def our_flow() -> Flow:
-    layers = [SplineCoupling(N, range(k % 2, N, 2), bins=BINS, hidden=HIDDEN, bound=BOUND) for k in range(LAYERS)]
+    layers = [
+        SplineCoupling(N, range(k % 2, N, 2), bins=BINS, hidden=HIDDEN, bound=BOUND) for k in range(LAYERS)
+    ]
     for layer in layers:
         # Torch's own initial weights, as the others have: splines that bend.
         layer.net.nets[0].last.reset_parameters()
@@ -140,7 +162,11 @@ def our_flow() -> Flow:
 def our_ways() -> dict[str, Way]:
     flow = our_flow()
     way = partial(Way, flow, flow.log_prob, lambda n: flow.sample_and_log_prob((n,)))
-    return {OURS: way(), "boltzgen, no loops": way(without_loops), "boltzgen, bfloat16": way(Bfloat16Products)}
+    return {
+        OURS: way(),
+        "boltzgen, no loops": way(without_loops),
+        "boltzgen, bfloat16": way(Bfloat16Products),
+    }
 
 
 def zuko_ways() -> dict[str, Way]:
@@ -172,11 +198,21 @@ def normflows_ways() -> dict[str, Way]:
     from normflows.flows.neural_spline.coupling import PiecewiseRationalQuadraticCoupling
 
     def as_it_comes(k: int) -> nn.Module:
-        return CoupledRationalQuadraticSpline(N, 1, RESIDUAL_HIDDEN, num_bins=BINS, tail_bound=BOUND, activation=nn.SiLU, reverse_mask=k % 2 == 0)
+        return CoupledRationalQuadraticSpline(
+            N,
+            1,
+            RESIDUAL_HIDDEN,
+            num_bins=BINS,
+            tail_bound=BOUND,
+            activation=nn.SiLU,
+            reverse_mask=k % 2 == 0,
+        )
 
     def alike(k: int) -> nn.Module:
         layer, moves = as_it_comes(k), torch.arange(N) % 2 == k % 2
-        layer.prqct = PiecewiseRationalQuadraticCoupling(moves, Conditioner, num_bins=BINS, tails="linear", tail_bound=BOUND)
+        layer.prqct = PiecewiseRationalQuadraticCoupling(
+            moves, Conditioner, num_bins=BINS, tails="linear", tail_bound=BOUND
+        )
         return layer
 
     ways = {}
@@ -215,16 +251,24 @@ def products(side: int) -> dict[tuple[str, int], Callable[[], object]]:
     tasks: dict[tuple[str, int], Callable[[], object]] = {}
     for dtype in (torch.float32, torch.bfloat16):
         a, b, product = (torch.randn(side, side).to(dtype) for _ in range(3))
-        tasks |= {(str(dtype).removeprefix("torch."), k): partial(torch.mm, a, b, out=product) for k in range(PRODUCTS)}
+        tasks |= {
+            (str(dtype).removeprefix("torch."), k): partial(torch.mm, a, b, out=product)
+            for k in range(PRODUCTS)
+        }
     return tasks
 
 
 def compare(batch: int, side: int, repeats: int) -> tuple[list[dict], dict[str, float]]:
     """Samples per second of every way, and operations per second of large products."""
     ways, x = all_ways(), torch.randn(batch, N)
-    tasks = {(name, what): partial(getattr(way, what), x) for what in OPERATIONS for name, way in ways.items()}
+    tasks = {
+        (name, what): partial(getattr(way, what), x) for what in OPERATIONS for name, way in ways.items()
+    }
     times = turns(tasks | products(side), repeats)
-    rates = {dtype: 2 * side**3 / min(min(times[dtype, k]) for k in range(PRODUCTS)) for dtype in ("float32", "bfloat16")}
+    rates = {
+        dtype: 2 * side**3 / min(min(times[dtype, k]) for k in range(PRODUCTS))
+        for dtype in ("float32", "bfloat16")
+    }
     rows = []
     for name, what in tasks:
         best, middle = min(times[name, what]), statistics.median(times[name, what])
@@ -252,7 +296,9 @@ def n_weights(model: nn.Module) -> int:
 
 @torch.no_grad()
 def check_round_trip(batch: int) -> float:
-    """The root mean square difference between log q of draws and log q found again from the draws; ends the script where it is too large."""
+    """The root mean square difference between log q of draws and log q found again from the draws; ends the
+    script where it is too large.
+    """
     flow, differences = our_flow(), []
     for circumstances in (nullcontext, without_loops):
         with circumstances():
@@ -260,7 +306,10 @@ def check_round_trip(batch: int) -> float:
             differences.append(rms(flow.log_prob(x) - log_q))
     worst = max(differences)
     if not worst < ROUND_TRIP:
-        sys.exit(f"log q of draws and log_prob of the same draws differ by {worst:.2g} nats (root mean square); expected below {ROUND_TRIP}")
+        sys.exit(
+            f"log q of draws and log_prob of the same draws differ by {worst:.2g} nats (root mean square); "
+            f"expected below {ROUND_TRIP}"
+        )
     return worst
 
 
@@ -270,7 +319,9 @@ def rms(x: Tensor) -> float:
 
 @torch.no_grad()
 def rounding(name: str, flow: Distribution, n: int) -> dict:
-    """Errors of log q in nats against float64 on the flow's own draws, in float32 and with products in bfloat16, and what the latter costs."""
+    """Errors of log q in nats against float64 on the flow's own draws, in float32 and with products in
+    bfloat16, and what the latter costs.
+    """
     exact = copy.deepcopy(flow).double()
     x = flow.sample((n,))
     reference = exact.log_prob(x.double())
@@ -289,7 +340,9 @@ def rounding(name: str, flow: Distribution, n: int) -> dict:
     }
 
 
-def molecule_tasks(generator: BoltzmannGenerator, target: PullbackEnergy, batch: int) -> dict[str, Callable[[], object]]:
+def molecule_tasks(
+    generator: BoltzmannGenerator, target: PullbackEnergy, batch: int
+) -> dict[str, Callable[[], object]]:
     flow = generator.flow
     way = Way(flow, flow.log_prob, lambda n: flow.sample_and_log_prob((n,)))
     y = flow.sample((batch,))
@@ -353,7 +406,9 @@ def part(event: FunctionEvent) -> str:
 
 
 def measure_molecule(batch: int, repeats: int) -> tuple[list[dict], dict]:
-    """Microseconds a sample of the whole flow of alanine dipeptide with the shares of its parts, and its errors in bfloat16."""
+    """Microseconds a sample of the whole flow of alanine dipeptide with the shares of its parts, and its
+    errors in bfloat16.
+    """
     system = System.load("alanine_dipeptide")
     generator = BoltzmannGenerator.load(system.folder, system)
     tasks = molecule_tasks(generator, LabelledTarget(ForceFieldEnergy(system), generator.coordinates), batch)
@@ -361,16 +416,25 @@ def measure_molecule(batch: int, repeats: int) -> tuple[list[dict], dict]:
     rows = []
     for name, task in tasks.items():
         spent = [1e6 * t / batch for t in times[name]]
-        rows.append({"what": name, "minimum_us": min(spent), "median_us": statistics.median(spent), "shares": shares(task, min(repeats, 5))})
+        rows.append(
+            {
+                "what": name,
+                "minimum_us": min(spent),
+                "median_us": statistics.median(spent),
+                "shares": shares(task, min(repeats, 5)),
+            }
+        )
     return rows, rounding("alanine dipeptide, trained", generator.flow, batch)
 
 
 def table(rows: list[dict]) -> str:
     lines = [
-        f"{'':10}{'way':20}{'parameters':>11}{'best /s':>10}{'median /s':>10}{'ratio (best)':>14}{'ratio (median)':>15}{'limit /s':>10}{'share':>7}",
+        f"{'':10}{'way':20}{'parameters':>11}{'best /s':>10}{'median /s':>10}"
+        f"{'ratio (best)':>14}{'ratio (median)':>15}{'limit /s':>10}{'share':>7}",
         *(
             f"{row['what']:10}{row['way']:20}{row['parameters']:11d}{row['best_per_s']:10.0f}{row['median_per_s']:10.0f}{row['ratio_of_best']:14.2f}"
-            f"{row['ratio_of_medians']:15.2f}{row['best_per_s'] / row['share_of_limit']:10.0f}{row['share_of_limit']:7.0%}"
+            f"{row['ratio_of_medians']:15.2f}{row['best_per_s'] / row['share_of_limit']:10.0f}"
+            f"{row['share_of_limit']:7.0%}"
             for row in rows
         ),
     ]
@@ -379,7 +443,10 @@ def table(rows: list[dict]) -> str:
 
 def molecule_table(rows: list[dict]) -> str:
     names = list(rows[0]["shares"])
-    lines = [f"{'alanine dipeptide':20}{'minimum us':>11}{'median us':>11}" + "".join(f"{name:>{len(name) + 2}}" for name in names)]
+    lines = [
+        f"{'alanine dipeptide':20}{'minimum us':>11}{'median us':>11}"
+        + "".join(f"{name:>{len(name) + 2}}" for name in names)
+    ]
     for row in rows:
         parts = "".join(f"{row['shares'][name]:>{len(name) + 2}.0%}" for name in names)
         lines.append(f"{row['what']:20}{row['minimum_us']:11.2f}{row['median_us']:11.2f}{parts}")
@@ -388,37 +455,63 @@ def molecule_table(rows: list[dict]) -> str:
 
 def rounding_line(row: dict) -> str:
     return (
-        f"{row['flow']}: rms error of log q {row['float32_rms']:.1e} in float32, {row['bfloat16_rms']:.1e} with products in bfloat16 (efficiency x "
-        f"{row['bfloat16_efficiency']:.4f}); of draws in bfloat16 found again in bfloat16 {row['bfloat16_round_trip_rms']:.1e} "
+        f"{row['flow']}: rms error of log q {row['float32_rms']:.1e} in float32, {row['bfloat16_rms']:.1e} "
+        "with products in bfloat16 (efficiency x "
+        f"{row['bfloat16_efficiency']:.4f}); of draws in bfloat16 found again in bfloat16 "
+        f"{row['bfloat16_round_trip_rms']:.1e} "
         f"(x {row['bfloat16_round_trip_efficiency']:.4f})"
     )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--batch", type=int, default=2048)
     parser.add_argument("--repeats", type=int, default=9)
-    parser.add_argument("--quick", action="store_true", help="one turn of a small batch: shows that it runs, measures nothing")
+    parser.add_argument(
+        "--quick", action="store_true", help="one turn of a small batch: shows that it runs, measures nothing"
+    )
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    batch, side, repeats = (128, QUICK_SIDE, 1) if arguments.quick else (arguments.batch, SIDE, arguments.repeats)
+    batch, side, repeats = (
+        (128, QUICK_SIDE, 1) if arguments.quick else (arguments.batch, SIDE, arguments.repeats)
+    )
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
-    setting = {"torch": torch.__version__, "threads": arguments.threads, "cores": os.cpu_count(), "batch": batch, "repeats": repeats}
+    setting = {
+        "torch": torch.__version__,
+        "threads": arguments.threads,
+        "cores": os.cpu_count(),
+        "batch": batch,
+        "repeats": repeats,
+    }
     print(setting)
     round_trip = check_round_trip(batch)
-    print(f"log q of draws and log_prob of the same draws agree within {round_trip:.1e} nats (root mean square)")
+    print(
+        f"log q of draws and log_prob of the same draws agree within {round_trip:.1e} nats (root mean square)"
+    )
     rows, rates = compare(batch, side, repeats)
     print(table(rows))
-    print("large products: " + ", ".join(f"{rate / 1e9:.1f} GFLOP/s in {dtype}" for dtype, rate in rates.items()))
+    print(
+        "large products: "
+        + ", ".join(f"{rate / 1e9:.1f} GFLOP/s in {dtype}" for dtype, rate in rates.items())
+    )
     molecule, trained = measure_molecule(batch, repeats)
     errors = [rounding("spline couplings, initial", our_flow(), batch), trained]
     for row in errors:
         print(rounding_line(row))
     print(molecule_table(molecule))
     if arguments.json:
-        result = {"setting": setting, "round_trip_rms": round_trip, "couplings": rows, "rates": rates, "rounding": errors, "molecule": molecule}
+        result = {
+            "setting": setting,
+            "round_trip_rms": round_trip,
+            "couplings": rows,
+            "rates": rates,
+            "rounding": errors,
+            "molecule": molecule,
+        }
         arguments.json.write_text(json.dumps(result, indent=1) + "\n")
 
 

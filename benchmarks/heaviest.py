@@ -1,12 +1,15 @@
-"""The draws of the largest weight: where they are, and whether their torsions or the rest given these are what the flow has too little of.
+"""The draws of the largest weight: where they are, and whether their torsions or the rest given these are
+what the flow has too little of.
 
     python benchmarks/heaviest.py SYSTEM [RUN] [-n 200000] [--top 20] [--seed 5] [--simulation FOLDER]
 
-log p(t) of a draw's torsions t is estimated from 2000 draws of the rest given t. Printed for each of the heaviest: its weight in units of the mean
-weight, log p(t)/q(t) and log p(r|t)/q(r|t), both up to a constant of which the median draw has about zero in their sum, and its named torsions
-in degrees; before that, the efficiency with and without these draws, how many of them have a phi > 0, and for each set of residues at phi > 0 its
-share of the draws, of the weight, and of the mean squared weight, whose inverse is the efficiency. A folder of `boltzgen simulate` adds the share of
-the second half of its frames, by MBAR, with its error by a bootstrap over walkers.
+log p(t) of a draw's torsions t is estimated from 2000 draws of the rest given t. Printed for each of the
+heaviest: its weight in units of the mean weight, log p(t)/q(t) and log p(r|t)/q(r|t), both up to a constant
+    of which the median draw has about zero in their sum, and its named torsions
+in degrees; before that, the efficiency with and without these draws, how many of them have a phi > 0, and for
+each set of residues at phi > 0 its share of the draws, of the weight, and of the mean squared weight, whose
+inverse is the efficiency. A folder of `boltzgen simulate` adds the share of the second half of its frames, by
+MBAR, with its error by a bootstrap over walkers.
 """
 
 import argparse
@@ -15,36 +18,55 @@ from pathlib import Path
 
 import torch
 
-from boltzgen.coordinates.pullback import PullbackEnergy
 from boltzgen.energy.choose import energy_for
-from boltzgen.generator import BoltzmannGenerator, random_stream
-from boltzgen.reweighting import dihedrals, sampling_efficiency
+from boltzgen.generator.generator import BoltzmannGenerator
+from boltzgen.generator.target import PullbackEnergy
+from boltzgen.geometry import dihedrals
+from boltzgen.molecule.system import System
+from boltzgen.seeding import random_stream
 from boltzgen.simulate.ensemble import Ensemble
 from boltzgen.simulate.estimates import WalkerBootstrap
-from boltzgen.system import System
+from boltzgen.weights import sampling_efficiency
 
 _BATCH, _INNER = 4096, 2000
 
 
 def pattern(x: torch.Tensor, system: System, phis: list[str]) -> torch.Tensor:
     """Which phis of positions (n, n_atoms, 3) are positive, a bit for each, int64 (n,)."""
-    return sum(((dihedrals(x, system.torsions[name]) > 0).long() << k for k, name in enumerate(phis)), torch.zeros(len(x), dtype=torch.int64))
+    return sum(
+        ((dihedrals(x, system.torsions[name]) > 0).long() << k for k, name in enumerate(phis)),
+        torch.zeros(len(x), dtype=torch.int64),
+    )
 
 
 def simulation(folder: Path, system: System, phis: list[str]) -> dict[int, tuple[float, float]]:
-    """Share of each pattern that was visited, and its error; the first half of the frames is left for equilibration."""
+    """Share of each pattern that was visited, and its error; the first half of the frames is left for
+    equilibration.
+    """
     ensemble = Ensemble.load(folder, system)
     first = ensemble.n_frames // 2
     x, potential = ensemble.x[first:], ensemble.potential[first:].numpy()
-    labels = torch.cat([pattern(part, system, phis) for part in x.flatten(0, 2).split(_BATCH)]).view(x.shape[:3]).numpy()
+    labels = (
+        torch.cat([pattern(part, system, phis) for part in x.flatten(0, 2).split(_BATCH)])
+        .view(x.shape[:3])
+        .numpy()
+    )
     names = tuple(map(str, range(2 ** len(phis))))
-    found = WalkerBootstrap(potential, ensemble.temperatures.numpy(), system.temperature).populations(labels, names)
-    return {code: (float(found.share[code]), float(found.error[code])) for code in range(len(names)) if (labels == code).any()}
+    found = WalkerBootstrap(potential, ensemble.temperatures.numpy(), system.temperature).populations(
+        labels, names
+    )
+    return {
+        code: (float(found.share[code]), float(found.error[code]))
+        for code in range(len(names))
+        if (labels == code).any()
+    }
 
 
 @torch.no_grad()
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("system")
     parser.add_argument("run", nargs="?")
     parser.add_argument("-n", type=int, default=200_000)
@@ -65,7 +87,10 @@ def main() -> None:
     log_w = -(log_q + u).double()
     order = log_w.argsort(descending=True)
     top, others = order[: options.top], log_w[order[options.top :]]
-    print(f"efficiency {100 * sampling_efficiency(log_w):.1f} % of {options.n} draws, {100 * sampling_efficiency(others):.1f} % without the heaviest")
+    print(
+        f"efficiency {100 * sampling_efficiency(log_w):.1f} % of {options.n} draws, "
+        f"{100 * sampling_efficiency(others):.1f} % without the heaviest"
+    )
     x = generator.coordinates(y[top])[0].double()
     chosen = {name: atoms for name, atoms in system.torsions.items() if not name.startswith("omega")}
     angles = {name: torch.rad2deg(dihedrals(x, atoms)) for name, atoms in chosen.items()}
@@ -79,7 +104,10 @@ def main() -> None:
         where = ", ".join(name for k, name in enumerate(phis) if code >> k & 1) or "none"
         share, weight, squared = (float(v[here].sum()) / len(w) for v in (torch.ones_like(w), w, w.square()))
         beside = "  simulated {:.5f} +- {:.5f}".format(*simulated[code]) if code in simulated else ""
-        print(f"{where:20s} {int(here.sum()):8d} draws {share:.5f}  weight {weight:.5f}  squared {squared:.4f}{beside}")
+        print(
+            f"{where:20s} {int(here.sum()):8d} draws {share:.5f}  weight {weight:.5f}  squared "
+            f"{squared:.4f}{beside}"
+        )
     mean = float(torch.logsumexp(log_w, 0)) - math.log(len(log_w))
     for k, i in enumerate(top):
         t = y[i, : flow.n_leading]
@@ -89,7 +117,10 @@ def main() -> None:
         of_torsions = float(torch.logsumexp(inner, 0)) - math.log(_INNER) - float(flow.leading.log_prob(t))
         weight = float(log_w[i])
         where = ", ".join(f"{name} {float(value[k]):.0f}" for name, value in angles.items())
-        print(f"{math.exp(weight - mean):8.1f}  {of_torsions - float(log_w.median()):6.2f}  {weight - of_torsions:6.2f}  {where}")
+        print(
+            f"{math.exp(weight - mean):8.1f}  {of_torsions - float(log_w.median()):6.2f}  "
+            f"{weight - of_torsions:6.2f}  {where}"
+        )
 
 
 if __name__ == "__main__":

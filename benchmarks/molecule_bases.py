@@ -1,22 +1,30 @@
-"""What the resampled base is worth in a molecule: equal budgets with a uniform base on (phi, psi) and with a resampled one.
+"""What the resampled base is worth in a molecule: equal budgets with a uniform base on (phi, psi) and with a
+resampled one.
 
-    python benchmarks/molecule_bases.py FOLDER [--systems NAME ...] [--ways NAME ...] [--bases NAME ...] [--seeds 0 1 2] [--simulate] [--quick]
+    python benchmarks/molecule_bases.py FOLDER [--systems NAME ...] [--ways NAME ...] [--bases NAME ...]
+    [--seeds 0 1 2] [--simulate] [--quick]
 
-Systems: alanine_dipeptide (T-FAB, 300 K) and alanine_dipeptide_vacuum (T-RBD, 1000 K). Ways to train, each with the same number of steps and of
+Systems: alanine_dipeptide (T-FAB, 300 K) and alanine_dipeptide_vacuum (T-RBD, 1000 K). Ways to train, each
+    with the same number of steps and of
 energies for every base:
 
-* scratch: plain reverse KL at the target temperature from the start, 600 steps of 1024 draws, and nothing else;
-* anneal: `boltzgen train SYSTEM --rounds 12`, as many steps and draws, the temperature falling from 1200 K over the first half of them (the target of
-  T-RBD is so close to that that there it is the objective that differs from `scratch`);
+* scratch: plain reverse KL at the target temperature from the start, 600 steps of 1024 draws, and nothing
+  else;
+* anneal: `boltzgen train SYSTEM --rounds 12`, as many steps and draws, the temperature falling from 1200 K
+  over the first half of them (the target of T-RBD is so close to that that there it is the objective that
+  differs from `scratch`);
 * data: maximum likelihood on frames of a replica exchange, without energies.
 
-Bases: uniform and resampled; both with six circular couplings on the torsions, and ("small") with a single pair of them. Frames for `data`, and the
-ensemble that every generator is compared with (another simulation; for T-FAB the shipped reference), are made at need, or beforehand by `--simulate`.
+Bases: uniform and resampled; both with six circular couplings on the torsions, and ("small") with a single
+    pair of them. Frames for `data`, and the
+ensemble that every generator is compared with (another simulation; for T-FAB the shipped reference), are made
+at need, or beforehand by `--simulate`.
 
-Each run leaves FOLDER/NAME/result.json; finished ones are not repeated, so that several processes can share the work. Printed are means and ranges
-over seeds: the efficiency of 100,000 draws, unclipped and clipped; over the reference the forward effective sample size, and without a thousandth of
-its frames where the density is lowest; KL(p || q) in nats; the share of the basins with phi from 0 to 120 degrees (C7ax, alphaL) in the draws,
-reweighted, and in the reference; then energies, and the resampled base's expected proposals per draw.
+Each run leaves FOLDER/NAME/result.json; finished ones are not repeated, so that several processes can share
+the work. Printed are means and ranges over seeds: the efficiency of 100,000 draws, unclipped and clipped;
+over the reference the forward effective sample size, and without a thousandth of its frames where the density
+is lowest; KL(p || q) in nats; the share of the basins with phi from 0 to 120 degrees (C7ax, alphaL) in the
+draws, reweighted, and in the reference; then energies, and the resampled base's expected proposals per draw.
 """
 
 import argparse
@@ -30,21 +38,23 @@ from typing import Any
 import numpy as np
 import torch
 
-from boltzgen.analysis.metrics import forward_ess
-from boltzgen.coordinates.pullback import PullbackEnergy
 from boltzgen.energy.base import CountedEnergy
 from boltzgen.energy.choose import energy_for
-from boltzgen.flow.base import Product
+from boltzgen.evaluate.metrics import forward_ess
+from boltzgen.evaluate.reference import Reference
+from boltzgen.flow.elementary import Product
 from boltzgen.flow.resampled import Resampled
-from boltzgen.free_energy import assign_basins
-from boltzgen.generator import BoltzmannGenerator, random_stream
-from boltzgen.reference import Reference
-from boltzgen.reweighting import WeightedSamples, clip_log_weights, sampling_efficiency
-from boltzgen.system import System
+from boltzgen.generator.generator import BoltzmannGenerator
+from boltzgen.generator.target import PullbackEnergy
+from boltzgen.molecule.basins import assign_basins
+from boltzgen.molecule.system import System
+from boltzgen.samples.weighted_samples import WeightedSamples
+from boltzgen.seeding import random_stream
 from boltzgen.train.objectives import reverse_kl
 from boltzgen.train.optimizer import MatrixOptimizer
 from boltzgen.train.run import train
 from boltzgen.train.settings import Settings
+from boltzgen.weights import clip_log_weights, sampling_efficiency
 
 SYSTEMS = ("alanine_dipeptide", "alanine_dipeptide_vacuum")
 WAYS = ("scratch", "anneal", "data")
@@ -55,10 +65,12 @@ BASES: dict[str, dict[str, Any]] = {
     "resampled, small": {"resampled": True, "torsion_layers": 2},
 }
 ANNEAL = Settings(rounds=12)
-#: Plain reverse KL: learning rate at the start, a tenth of it at the end; kT above the median at which clashes are compressed.
+#: Plain reverse KL: learning rate at the start, a tenth of it at the end; kT above the median at which
+#: clashes are compressed.
 RATE, CAP = 2e-3, 30.0
 QUICK = Settings(rounds=1, steps=2, batch=64, data_rounds=1, data_steps=2, data_batch=64)
-#: Share of the reference's frames, those of lowest density, that the second forward effective sample size leaves out.
+#: Share of the reference's frames, those of lowest density, that the second forward effective sample size
+#: leaves out.
 OMITTED = 1e-3
 #: Gradients are scaled down to this norm.
 MAX_NORM = 100.0
@@ -84,7 +96,9 @@ def simulation(folder: Path, system: str, seed: int, n: int) -> Path:
             "--highest",
             highest,
         ]
-        command += ["-t", str(place / "frames.h5")] + (["--resume"] if (place / "simulation.json").exists() else [])
+        command += ["-t", str(place / "frames.h5")] + (
+            ["--resume"] if (place / "simulation.json").exists() else []
+        )
         subprocess.run(command, check=True)
     return place
 
@@ -92,13 +106,17 @@ def simulation(folder: Path, system: str, seed: int, n: int) -> Path:
 def reference_for(folder: Path, system: System, n: int) -> Reference:
     """The shipped one, or a simulation whose frames nothing is trained on."""
     shipped = (system.folder or Path()) / "reference.h5"
-    return Reference.load(shipped if shipped.exists() else simulation(folder, system.name, 1, n) / "reference.h5", system)
+    return Reference.load(
+        shipped if shipped.exists() else simulation(folder, system.name, 1, n) / "reference.h5", system
+    )
 
 
 def from_scratch(system: System, place: Path, seed: int, settings: Settings, options: dict[str, Any]) -> None:
     """Reverse KL at the target and nothing else; leaves a checkpoint."""
     energy = CountedEnergy(energy_for(system))
-    generator = BoltzmannGenerator.for_system(system, energy, seed=seed, temperature=system.temperature, **options)
+    generator = BoltzmannGenerator.for_system(
+        system, energy, seed=seed, temperature=system.temperature, **options
+    )
     target = PullbackEnergy(energy.at(system.temperature), generator.coordinates)
     n_steps, stream = settings.rounds * settings.steps, random_stream("cpu", seed)
     optimizer = MatrixOptimizer(generator.flow, RATE)
@@ -135,14 +153,20 @@ def run(folder: Path, name: str, way: str, base: str, seed: int, quick: bool, n:
     samples = WeightedSamples.concatenate(list(generator.sample_chunks(n, energy, seed=2**31)))
     with torch.no_grad():
         # The reference has the labels of equivalent atoms of another structure's domain.
-        log_q = torch.cat([generator.log_prob(generator.coordinates.canonical(x.double())) for x in reference.x.split(2048)])
+        log_q = torch.cat(
+            [generator.log_prob(generator.coordinates.canonical(x.double())) for x in reference.x.split(2048)]
+        )
     log_w = (-reference.u - log_q).double().numpy()
     weight = torch.softmax(samples.log_w.double(), 0).numpy()
     left = [k for k, basin in enumerate(reference.basins) if basin.phi is not None and basin.phi[0] >= 0]
-    here = np.isin(assign_basins(samples.torsion("phi").numpy(), samples.torsion("psi").numpy(), reference.basins), left)
+    here = np.isin(
+        assign_basins(samples.torsion("phi").numpy(), samples.torsion("psi").numpy(), reference.basins), left
+    )
     assert reference.populations is not None
     resampled = (
-        [f for f in generator.flow.leading.base.factors if isinstance(f, Resampled)] if isinstance(generator.flow.leading.base, Product) else []
+        [f for f in generator.flow.leading.base.factors if isinstance(f, Resampled)]
+        if isinstance(generator.flow.leading.base, Product)
+        else []
     )
     energies = place / "energies.json"
     result = {
@@ -206,13 +230,19 @@ def table(folder: Path) -> str:
                 cells = [name, way, base, str(len(rows)), *(span(k) for k in ("efficiency", "clipped"))]
                 cells += [span(k) for k in ("forward_ess", "forward_ess_omitted")]
                 cells += [span("forward_kl", 1.0), span("drawn_left"), span("weighted_left")]
-                cells += [f"{100 * rows[0]['reference_left']:.3g}", mean("energies", ".2e"), mean("proposals", ".1f")]
+                cells += [
+                    f"{100 * rows[0]['reference_left']:.3g}",
+                    mean("energies", ".2e"),
+                    mean("proposals", ".1f"),
+                ]
                 lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
@@ -231,7 +261,15 @@ def main() -> None:
         for name in options.systems:
             for way in options.ways:
                 for base in options.bases:
-                    run(options.folder, name, way, base, seed, options.quick, 2048 if options.quick else 100_000)
+                    run(
+                        options.folder,
+                        name,
+                        way,
+                        base,
+                        seed,
+                        options.quick,
+                        2048 if options.quick else 100_000,
+                    )
     print(table(options.folder))
 
 

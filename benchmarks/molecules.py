@@ -1,13 +1,18 @@
-"""From a sequence to populations for many molecules, by the command line alone: what a few minutes of training give, and how cost grows.
+"""From a sequence to populations for many molecules, by the command line alone: what a few minutes of
+training give, and how cost grows.
 
-    python benchmarks/molecules.py FOLDER [--molecules NAME ...] [--minutes 4] [--seed 0] [-n 100000] [--quick]
+    python benchmarks/molecules.py FOLDER [--molecules NAME ...] [--minutes 4] [--seed 0] [-n 100000]
+    [--quick]
 
-For each molecule (by default the 20 capped amino acids and two hexapeptides, see `SEQUENCES`): `boltzgen prepare --sequence`, `boltzgen train
---minutes`, `boltzgen sample` and `boltzgen analyze` in FOLDER/NAME, with nothing set by hand. Finished ones are not repeated, so that several
-processes can share the work by `--molecules`. A line for each is printed: atoms, coordinates, parameters, energies and minutes of the whole run
-(validation included), unclipped and clipped efficiency of n draws, their effective number and that of as many draws of the untrained generator (the
-harmonic approximation with uniform torsions), draws that are not finite, seconds for 10,000 draws with their energies. Then every chi torsion's
-populations with 95 % intervals, the median efficiency, and the exponents of growth: slopes of least squares of log quantity against log atoms.
+For each molecule (by default the 20 capped amino acids and two hexapeptides, see `SEQUENCES`): `boltzgen
+prepare --sequence`, `boltzgen train --minutes`, `boltzgen sample` and `boltzgen analyze` in FOLDER/NAME, with
+nothing set by hand. Finished ones are not repeated, so that several processes can share the work by
+`--molecules`. A line for each is printed: atoms, coordinates, parameters, energies and minutes of the whole
+run (validation included), unclipped and clipped efficiency of n draws, their effective number and that of as
+many draws of the untrained generator (the harmonic approximation with uniform torsions), draws that are not
+finite, seconds for 10,000 draws with their energies. Then every chi torsion's populations with 95 %
+intervals, the median efficiency, and the exponents of growth: slopes of least squares of log quantity against
+log atoms.
 """
 
 import argparse
@@ -22,11 +27,18 @@ import torch
 
 from boltzgen.energy.base import CountedEnergy
 from boltzgen.energy.choose import energy_for
-from boltzgen.generator import BoltzmannGenerator
-from boltzgen.samples import read_samples
-from boltzgen.system import System
+from boltzgen.generator.generator import BoltzmannGenerator
+from boltzgen.molecule.system import System
+from boltzgen.samples.file import read_samples
 
-FORCEFIELD = ["--forcefield", "amber99sbildn.xml", "--forcefield", "amber99_obc.xml", "--constraints", "HBonds"]
+FORCEFIELD = [
+    "--forcefield",
+    "amber99sbildn.xml",
+    "--forcefield",
+    "amber99_obc.xml",
+    "--constraints",
+    "HBonds",
+]
 AMINO_ACIDS = [
     "ALA",
     "ARG",
@@ -50,7 +62,10 @@ AMINO_ACIDS = [
     "VAL",
 ]
 SEQUENCES = {name: f"ACE {name} NME" for name in AMINO_ACIDS}
-SEQUENCES |= {"hexapeptide": "ACE ALA ALA ALA ALA ALA NME", "mixed hexapeptide": "ACE GLY SER LEU ASP LYS NME"}
+SEQUENCES |= {
+    "hexapeptide": "ACE ALA ALA ALA ALA ALA NME",
+    "mixed hexapeptide": "ACE GLY SER LEU ASP LYS NME",
+}
 #: Quantities whose growth with the number of atoms is fitted.
 GROWING = ("n_parameters", "seconds_per_10000")
 
@@ -78,13 +93,23 @@ def run(folder: Path, name: str, options: argparse.Namespace) -> None:
         return
     place.mkdir(parents=True, exist_ok=True)
     if not (place / "system").exists():
-        prepared = json.loads(boltzgen("prepare", "--sequence", SEQUENCES[name], *FORCEFIELD, "-o", place / "system", "--json"))
+        prepared = json.loads(
+            boltzgen("prepare", "--sequence", SEQUENCES[name], *FORCEFIELD, "-o", place / "system", "--json")
+        )
         (place / "prepared.json").write_text(json.dumps(prepared))
     if not (place / "run" / "summary.json").exists():
         resume = (place / "run" / "state.safetensors").exists()
         length = ["--rounds", 1] if options.quick else ["--minutes", options.minutes]
-        boltzgen("train", place / "system", "-o", place / "run", *(["--resume"] if resume else ["--seed", options.seed, *length]))
-    drawn = json.loads(boltzgen("sample", place / "run", "-n", options.n, "-o", place / "samples.h5", "--json"))
+        boltzgen(
+            "train",
+            place / "system",
+            "-o",
+            place / "run",
+            *(["--resume"] if resume else ["--seed", options.seed, *length]),
+        )
+    drawn = json.loads(
+        boltzgen("sample", place / "run", "-n", options.n, "-o", place / "samples.h5", "--json")
+    )
     report = json.loads(boltzgen("analyze", place / "samples.h5", "-o", place / "report", "--json"))
     system = System.load(place / "system")
     generator = BoltzmannGenerator.load(place / "run", system)
@@ -93,8 +118,8 @@ def run(folder: Path, name: str, options: argparse.Namespace) -> None:
     result = {
         "molecule": name,
         "atoms": system.n_atoms,
-        "circles": generator.coordinates.n_circles,
-        "narrow": generator.coordinates.n_narrow,
+        "circles": generator.coordinates.n_periodic,
+        "narrow": generator.coordinates.n_stiff,
         "n_parameters": sum(p.numel() for p in generator.flow.parameters()),
         "energies": summary["n_energy_evaluations"],
         "minutes": summary["seconds"] / 60,
@@ -112,12 +137,37 @@ def run(folder: Path, name: str, options: argparse.Namespace) -> None:
 
 
 def table(results: list[dict[str, Any]]) -> str:
-    heads = ["molecule", "atoms", "circles", "narrow", "parameters", "energies", "minutes", "efficiency, %", "clipped, %", "effective draws"]
+    heads = [
+        "molecule",
+        "atoms",
+        "circles",
+        "narrow",
+        "parameters",
+        "energies",
+        "minutes",
+        "efficiency, %",
+        "clipped, %",
+        "effective draws",
+    ]
     heads += ["untrained", "not finite", "s for 10,000"]
     lines = ["| " + " | ".join(heads) + " |", "|" + len(heads) * "---|"]
     for r in results:
-        cells = [r["molecule"], r["atoms"], r["circles"], r["narrow"], f"{r['n_parameters']:,}", f"{r['energies']:.2e}", f"{r['minutes']:.1f}"]
-        cells += [f"{100 * r['efficiency']:.1f}", f"{100 * r['clipped']:.1f}", f"{r['effective']:.0f}", f"{r['untrained']:.1f}", r["not_finite"]]
+        cells = [
+            r["molecule"],
+            r["atoms"],
+            r["circles"],
+            r["narrow"],
+            f"{r['n_parameters']:,}",
+            f"{r['energies']:.2e}",
+            f"{r['minutes']:.1f}",
+        ]
+        cells += [
+            f"{100 * r['efficiency']:.1f}",
+            f"{100 * r['clipped']:.1f}",
+            f"{r['effective']:.0f}",
+            f"{r['untrained']:.1f}",
+            r["not_finite"],
+        ]
         lines.append("| " + " | ".join(map(str, [*cells, f"{r['seconds_per_10000']:.2f}"])) + " |")
     return "\n".join(lines)
 
@@ -145,7 +195,9 @@ def exponent(results: list[dict[str, Any]], key: str) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--molecules", nargs="+", choices=SEQUENCES, default=list(SEQUENCES), metavar="NAME")
     parser.add_argument("--minutes", type=float, default=4.0)
@@ -158,9 +210,14 @@ def main() -> None:
     finished = [options.folder / name / "result.json" for name in SEQUENCES]
     results = [json.loads(file.read_text()) for file in finished if file.exists()]
     print(table(results), populations(results), sep="\n\n", end="\n\n")
-    print(f"median efficiency {100 * np.median([r['efficiency'] for r in results]):.1f} %, of {len(results)} molecules")
+    print(
+        f"median efficiency {100 * np.median([r['efficiency'] for r in results]):.1f} %, of {len(results)} "
+        "molecules"
+    )
     if len({r["atoms"] for r in results}) > 1:
-        print(", ".join(f"{key} grows with atoms to the power {exponent(results, key):.2f}" for key in GROWING))
+        print(
+            ", ".join(f"{key} grows with atoms to the power {exponent(results, key):.2f}" for key in GROWING)
+        )
 
 
 if __name__ == "__main__":

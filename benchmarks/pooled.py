@@ -1,10 +1,12 @@
-"""The sampling efficiency of a generator over many draws and several sampling seeds, clipped and unclipped, with its interval.
+"""The sampling efficiency of a generator over many draws and several sampling seeds, clipped and unclipped,
+with its interval.
 
     python benchmarks/pooled.py SYSTEM [RUN] [-n 204800] [--seeds 25] [--json FILE]
 
-Rare draws of large weight decide the efficiency where they exist: one seed may miss them all. Printed are each seed's figures, their range, and
-those of all draws together: efficiency with a 95 % bootstrap interval over blocks of 2,048 draws, clipped at the top 1e-4 of weights, log Z, the
-largest weight in units of the mean, and draws per second.
+Rare draws of large weight decide the efficiency where they exist: one seed may miss them all. Printed are
+each seed's figures, their range, and those of all draws together: efficiency with a 95 % bootstrap interval
+over blocks of 2,048 draws, clipped at the top 1e-4 of weights, log Z, the largest weight in units of the
+mean, and draws per second.
 """
 
 import argparse
@@ -17,9 +19,9 @@ import numpy as np
 import torch
 
 from boltzgen.energy.choose import energy_for
-from boltzgen.generator import BLOCK, BoltzmannGenerator
-from boltzgen.reweighting import clip_log_weights, largest_weight_share, log_z, sampling_efficiency
-from boltzgen.system import System
+from boltzgen.generator.generator import BLOCK, BoltzmannGenerator
+from boltzgen.molecule.system import System
+from boltzgen.weights import clip_log_weights, largest_weight_share, log_z, sampling_efficiency
 
 
 def figures(log_w: torch.Tensor) -> dict[str, float]:
@@ -37,20 +39,26 @@ def interval(log_w: torch.Tensor, n_replicates: int = 2000) -> tuple[float, floa
     """95 % percentile interval of the efficiency, blocks of draws resampled with replacement."""
     blocks = torch.exp(log_w - log_w.max()).view(-1, BLOCK)
     sums, squares = blocks.sum(1).numpy(), blocks.square().sum(1).numpy()
-    counts = np.random.default_rng(0).multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=n_replicates)
+    counts = np.random.default_rng(0).multinomial(
+        len(sums), np.full(len(sums), 1 / len(sums)), size=n_replicates
+    )
     low, high = np.quantile((counts @ sums) ** 2 / (counts @ squares) / log_w.numel(), (0.025, 0.975))
     return float(low), float(high)
 
 
 def line(name: str, n: int, found: dict[str, float]) -> str:
     return (
-        f"{name:8s} n = {n:8d}  efficiency {100 * found['efficiency']:6.2f} %  clipped {100 * found['clipped']:6.2f} %  "
-        f"largest weight {found['largest']:8.1f} x mean  log Z {found['log_z']:.5f} +- {found['log_z_error']:.5f}"
+        f"{name:8s} n = {n:8d}  efficiency {100 * found['efficiency']:6.2f} %  clipped "
+        f"{100 * found['clipped']:6.2f} %  "
+        f"largest weight {found['largest']:8.1f} x mean  log Z {found['log_z']:.5f} +- "
+        f"{found['log_z_error']:.5f}"
     )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("system")
     parser.add_argument("run", nargs="?")
     parser.add_argument("-n", type=int, default=204_800, help="draws for each seed, in whole blocks of 2,048")
@@ -68,11 +76,22 @@ def main() -> None:
     seconds = time.perf_counter() - began
     pooled = torch.cat(parts)
     low, high = interval(pooled)
-    found: dict[str, Any] = figures(pooled) | {"low": low, "high": high, "n": len(pooled), "seconds": seconds, "seeds": rows}
+    found: dict[str, Any] = figures(pooled) | {
+        "low": low,
+        "high": high,
+        "n": len(pooled),
+        "seconds": seconds,
+        "seeds": rows,
+    }
     print(line("all", len(pooled), found))
     efficiencies = [row["efficiency"] for row in rows]
-    print(f"efficiency {100 * low:.1f} to {100 * high:.1f} % (95 % interval); of single seeds {100 * min(efficiencies):.1f} to {100 * max(efficiencies):.1f} %")
-    print(f"{len(pooled) / seconds:.0f} draws a second with their energies, {torch.get_num_threads()} threads")
+    print(
+        f"efficiency {100 * low:.1f} to {100 * high:.1f} % (95 % interval); of single seeds "
+        f"{100 * min(efficiencies):.1f} to {100 * max(efficiencies):.1f} %"
+    )
+    print(
+        f"{len(pooled) / seconds:.0f} draws a second with their energies, {torch.get_num_threads()} threads"
+    )
     if options.json is not None:
         options.json.write_text(json.dumps(found, indent=1))
 

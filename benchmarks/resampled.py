@@ -1,12 +1,15 @@
-"""Drawing from a resampled base: beside the bare time of the acceptance evaluations that it needs, and beside glasflow's `ResampledGaussian`.
+"""Drawing from a resampled base: beside the bare time of the acceptance evaluations that it needs, and beside
+glasflow's `ResampledGaussian`.
 
-    pip install glasflow    # or '.[benchmarks]'; left out where it cannot be imported. It has the sampler of the base's authors
-    python benchmarks/resampled.py [-n 100000] [--threads N] [--widths 64 256] [--repeats 5] [--json FILE] [--quick]
+    pip install glasflow    # or '.[benchmarks]'; left out where it cannot be imported. It has the sampler of
+    the base's authors python benchmarks/resampled.py [-n 100000] [--threads N] [--widths 64 256] [--repeats
+    5] [--json FILE] [--quick]
 
-A standard normal in two dimensions, an acceptance network 2-WIDTH-WIDTH-1 whose rate is set to Z = 0.1 by its last bias, T = 100, float32. The bare
-time is that of the same network on as many proposals as the sampler expects to judge, n (1 - (1 - Z)^T) / Z, in blocks of the same size, and nothing
-else. glasflow's has the same weights, and draws without gradients, its rate known (in training mode it also adds up Z). The three take turns, repeat
-after repeat. Printed are the best and the median of the repeats and the ratios.
+A standard normal in two dimensions, an acceptance network 2-WIDTH-WIDTH-1 whose rate is set to Z = 0.1 by its
+last bias, T = 100, float32. The bare time is that of the same network on as many proposals as the sampler
+expects to judge, n (1 - (1 - Z)^T) / Z, in blocks of the same size, and nothing else. glasflow's has the same
+weights, and draws without gradients, its rate known (in training mode it also adds up Z). The three take
+turns, repeat after repeat. Printed are the best and the median of the repeats and the ratios.
 """
 
 import argparse
@@ -22,8 +25,8 @@ from torch import Tensor
 
 from boltzgen.flow.accept_reject import BLOCK, accept_reject
 from boltzgen.flow.acceptance import Acceptance
-from boltzgen.flow.base import StandardNormal
-from boltzgen.flow.rate import Quadrature
+from boltzgen.flow.acceptance_rate import Quadrature
+from boltzgen.flow.elementary import StandardNormal
 from boltzgen.flow.resampled import Resampled
 
 RATE, TRUNCATION = 0.1, 100
@@ -40,7 +43,11 @@ def base(width: int) -> Resampled:
         low, high = -20.0, 20.0
         for _ in range(40):
             last.bias.fill_((low + high) / 2)
-            low, high = (low, (low + high) / 2) if float(found.log_acceptance_rate().exp()) > RATE else ((low + high) / 2, high)
+            low, high = (
+                (low, (low + high) / 2)
+                if float(found.log_acceptance_rate().exp()) > RATE
+                else ((low + high) / 2, high)
+            )
     return found
 
 
@@ -83,22 +90,37 @@ def measure(width: int, n: int, repeats: int) -> dict[str, Any]:
             way()
             seconds[name].append(time.perf_counter() - begin)
     rate = float(ours.log_acceptance_rate().exp())
-    return {"width": width, "n": n, "acceptance_rate": rate, "needed": needed, "judged": judged, "seconds": seconds}
+    return {
+        "width": width,
+        "n": n,
+        "acceptance_rate": rate,
+        "needed": needed,
+        "judged": judged,
+        "seconds": seconds,
+    }
 
 
 def table(results: list[dict[str, Any]]) -> str:
-    lines = ["| network | way | s for the draws, best | median | ratio to bare, best | median |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| network | way | s for the draws, best | median | ratio to bare, best | median |",
+        "|---|---|---|---|---|---|",
+    ]
     for r in results:
         bare = r["seconds"]["bare evaluations"]
         for name, values in r["seconds"].items():
             best, median = min(values), statistics.median(values)
             ratios = (best / min(bare), median / statistics.median(bare))
-            lines.append(f"| 2-{r['width']}-{r['width']}-1 | {name} | {best:.3f} | {median:.3f} | {ratios[0]:.2f} | {ratios[1]:.2f} |")
+            lines.append(
+                f"| 2-{r['width']}-{r['width']}-1 | {name} | {best:.3f} | {median:.3f} | {ratios[0]:.2f} | "
+                f"{ratios[1]:.2f} |"
+            )
     return "\n".join(lines)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("-n", type=int, default=100_000, help="draws")
     parser.add_argument("--threads", type=int, help="of torch")
     parser.add_argument("--widths", type=int, nargs="+", default=[64, 256])
@@ -111,7 +133,10 @@ def main() -> None:
     n, repeats = (2000, 1) if options.quick else (options.n, options.repeats)
     results = [measure(width, n, repeats) for width in options.widths]
     for r in results:
-        print(f"width {r['width']}: Z = {r['acceptance_rate']:.4f}, {r['needed']} proposals needed, {r['judged']} judged")
+        print(
+            f"width {r['width']}: Z = {r['acceptance_rate']:.4f}, {r['needed']} proposals needed, "
+            f"{r['judged']} judged"
+        )
     print(table(results))
     if options.json:
         options.json.write_text(json.dumps(results))

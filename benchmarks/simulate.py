@@ -2,11 +2,13 @@
 
     python benchmarks/simulate.py [--quick] [--system alanine_dipeptide] [--repeats 5]
 
-A configuration step is one step of the dynamics of one configuration: one energy with its forces. Ours are steps of Hamiltonian Monte Carlo,
-exchanges and domain checks included, through the public class; OpenMM's are LangevinMiddleIntegrator steps through its Python API,
-`integrator.step(1000)` at a time, in as many processes as there are threads, or in one process with that many threads. The ways take turns, repeat
-after repeat; printed are the maximum and the median over the repeats, and ratios to OpenMM's fastest way. Steps differ in length: ours are tuned
-(2.5 fs for alanine dipeptide, heavy hydrogens), OpenMM's are 1 fs, and both are printed as simulated time a second too.
+A configuration step is one step of the dynamics of one configuration: one energy with its forces. Ours are
+steps of Hamiltonian Monte Carlo, exchanges and domain checks included, through the public class; OpenMM's are
+LangevinMiddleIntegrator steps through its Python API, `integrator.step(1000)` at a time, in as many processes
+as there are threads, or in one process with that many threads. The ways take turns, repeat after repeat;
+printed are the maximum and the median over the repeats, and ratios to OpenMM's fastest way. Steps differ in
+length: ours are tuned (2.5 fs for alanine dipeptide, heavy hydrogens), OpenMM's are 1 fs, and both are
+    printed as simulated time a second too.
 """
 
 import argparse
@@ -20,11 +22,11 @@ import torch
 
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.energy import energy_for
+from boltzgen.molecule.system import System
 from boltzgen.simulate.ladder import temperature_ladder
 from boltzgen.simulate.replica_exchange import ReplicaExchange
-from boltzgen.simulate.run import motion_for
+from boltzgen.simulate.run import integrator_for
 from boltzgen.simulate.start import inside_domain, random_starts
-from boltzgen.system import System
 
 
 class Ours:
@@ -32,11 +34,15 @@ class Ours:
 
     def __init__(self, system: System, quick: bool) -> None:
         coordinates, energy = MolecularCoordinates(system), energy_for(system)
-        motion = motion_for(system)
+        integrator = integrator_for(system)
         temperatures = temperature_ladder(system.temperature, 1200.0, 3 * system.n_atoms - 6)
-        self.sampler = ReplicaExchange(energy, motion, temperatures, inside=lambda x: inside_domain(coordinates, x), n_steps=25)
+        self.sampler = ReplicaExchange(
+            energy, integrator, temperatures, inside=lambda x: inside_domain(coordinates, x), n_steps=25
+        )
         self.moves = 2 if quick else 40
-        self.state = self.sampler.start(random_starts(coordinates, energy, motion, 8 if quick else 128, seed=0))
+        self.state = self.sampler.start(
+            random_starts(coordinates, energy, integrator, 8 if quick else 128, seed=0)
+        )
         self.sampler.run(self.state, 0, 1, 2 if quick else 30, tune=True)
 
     def measure(self) -> tuple[float, float]:
@@ -54,7 +60,9 @@ def dynamics(connection: Connection, name: str, platform: str, threads: int, ste
     system = System.load(name)
     integrator = openmm.LangevinMiddleIntegrator(system.temperature, 1.0, 0.001)
     properties = {"Threads": str(threads)} if platform == "CPU" else {}
-    context = openmm.Context(system.openmm_system, integrator, openmm.Platform.getPlatformByName(platform), properties)
+    context = openmm.Context(
+        system.openmm_system, integrator, openmm.Platform.getPlatformByName(platform), properties
+    )
     context.setPositions(system.positions.numpy())
     openmm.LocalEnergyMinimizer.minimize(context, 10.0, 100)
     context.setVelocitiesToTemperature(system.temperature)
@@ -98,7 +106,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--system", default="alanine_dipeptide")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="one short turn: shows that it runs, measures nothing")
+    parser.add_argument(
+        "--quick", action="store_true", help="one short turn: shows that it runs, measures nothing"
+    )
     arguments = parser.parse_args()
     threads, steps = torch.get_num_threads(), 100 if arguments.quick else 1000
     system = System.load(arguments.system)
@@ -118,8 +128,14 @@ def main() -> None:
         runner.close()
     middle = {way: statistics.median(r for r, _ in found) for way, found in rates.items()}
     fastest = max(theirs, key=middle.__getitem__)
-    print(f"{name}, {system.n_atoms} atoms, torch {torch.__version__} with {threads} threads, OpenMM {openmm.__version__}")
-    print(f"{'configuration steps per second':45s} {'maximum':>10s} {'median':>10s} {'ps/s':>8s} {'ratio of medians':>18s} {'of maxima':>10s}")
+    print(
+        f"{name}, {system.n_atoms} atoms, torch {torch.__version__} with {threads} threads, OpenMM "
+        f"{openmm.__version__}"
+    )
+    print(
+        f"{'configuration steps per second':45s} {'maximum':>10s} {'median':>10s} {'ps/s':>8s} "
+        f"{'ratio of medians':>18s} {'of maxima':>10s}"
+    )
     for way, found in rates.items():
         best = max(r for r, _ in found)
         ratio, of_best = middle[way] / middle[fastest], best / max(r for r, _ in rates[fastest])

@@ -1,6 +1,7 @@
 """Physical constants and the one place where OpenMM quantities become plain numbers.
 
-Throughout the package: lengths in nm, energies in kJ/mol or (reduced) in kT, temperatures in K, angles in radians.
+Throughout the package: lengths in nm, energies in kJ/mol or (reduced) in kT, temperatures in K, angles in
+radians.
 """
 
 from typing import Any
@@ -22,7 +23,8 @@ def kt(temperature: float) -> float:
 def strip_units(value: Any, unit_name: str) -> Any:
     """Return `value` as plain numbers, converting an OpenMM `Quantity` to the unit called `unit_name`.
 
-    `unit_name` is an attribute of `openmm.unit` (for instance ``"kelvin"`` or ``"nanometer"``); plain numbers pass through.
+    `unit_name` is an attribute of `openmm.unit` (for instance ``"kelvin"`` or ``"nanometer"``); plain numbers
+    pass through.
     """
     if hasattr(value, "value_in_unit"):
         from openmm import unit

@@ -2,7 +2,8 @@
 
     python examples/02_train_your_own.py [--quick]
 
-`--quick` only shows the mechanics: a few seconds of training give a poor generator, whose weights are exact nevertheless.
+`--quick` only shows the mechanics: a few seconds of training give a poor generator, whose weights are exact
+nevertheless.
 """
 
 import argparse
@@ -10,14 +11,16 @@ import tempfile
 from pathlib import Path
 
 from boltzgen.energy import ForceFieldEnergy
-from boltzgen.generator import BoltzmannGenerator
-from boltzgen.system import System
+from boltzgen.generator.generator import BoltzmannGenerator
+from boltzgen.molecule.system import System
 from boltzgen.train.run import train
 from boltzgen.train.settings import Settings
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
     settings = Settings(rounds=2, steps=5, batch=256) if arguments.quick else Settings()
@@ -25,8 +28,17 @@ def main() -> None:
     system = System.load("alanine_dipeptide")
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
-        summary = train(system, run, seed=0, settings=settings, progress=lambda p: print(f"{p.stage:7s} {100 * p.fraction:5.1f} %", end="\r"))
-        print(f"{summary['n_energy_evaluations']} energies in {summary['seconds']:.0f} s: efficiency {100 * summary['sampling_efficiency']:.2f} %")
+        summary = train(
+            system,
+            run,
+            seed=0,
+            settings=settings,
+            progress=lambda p: print(f"{p.stage:7s} {100 * p.fraction:5.1f} %", end="\r"),
+        )
+        print(
+            f"{summary['n_energy_evaluations']} energies in {summary['seconds']:.0f} s: efficiency "
+            f"{100 * summary['sampling_efficiency']:.2f} %"
+        )
         samples = BoltzmannGenerator.load(run, system).sample(4096, ForceFieldEnergy(system), seed=1)
         print(f"log Z = {samples.log_z[0]:.3f} +- {samples.log_z[1]:.3f}")
 

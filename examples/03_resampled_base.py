@@ -1,4 +1,5 @@
-"""Two rings, which no bijection of a Gaussian can be: RealNVP over a Gaussian and over a resampled base, by maximum likelihood.
+"""Two rings, which no bijection of a Gaussian can be: RealNVP over a Gaussian and over a resampled base, by
+maximum likelihood.
 
     python examples/03_resampled_base.py [--quick]
 
@@ -11,18 +12,20 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from boltzgen.densities import TwoRings
 from boltzgen.flow.acceptance import Acceptance
-from boltzgen.flow.base import StandardNormal
 from boltzgen.flow.coupling import real_nvp
+from boltzgen.flow.elementary import StandardNormal
 from boltzgen.flow.flow import Flow
 from boltzgen.flow.resampled import Resampled
+from boltzgen.flow.toy import TwoRings
 from boltzgen.train.objectives import forward_kl
 from boltzgen.train.optimizer import MatrixOptimizer
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true")
     steps = 5 if parser.parse_args().quick else 1000
 
@@ -48,13 +51,18 @@ def main() -> None:
             kl = float((target.log_prob(grid).exp() * (target.log_prob(grid) - log_q)).sum() * cell)
             print(f"{name}: KL(p || q) = {kl:.3f}")
             if isinstance(base, Resampled):
-                print(f"log Z = {float(base.log_acceptance_rate()):.3f}, {float(base.expected_proposals()):.1f} proposals per draw")
+                print(
+                    f"log Z = {float(base.log_acceptance_rate()):.3f}, "
+                    f"{float(base.expected_proposals()):.1f} proposals per draw"
+                )
         pictures[name] = log_q.exp()
 
     figure = Figure(figsize=(9, 3), layout="constrained")
     FigureCanvasAgg(figure)
     for axes, (name, density) in zip(figure.subplots(1, len(pictures)), pictures.items(), strict=True):
-        axes.imshow(density.reshape(200, 200).T.numpy(), origin="lower", vmin=0, vmax=float(pictures["target"].max()))
+        axes.imshow(
+            density.reshape(200, 200).T.numpy(), origin="lower", vmin=0, vmax=float(pictures["target"].max())
+        )
         axes.set(title=name, xticks=[], yticks=[])
     figure.savefig("rings.png", dpi=150)
 

@@ -1,4 +1,6 @@
-"""A stand-in for a reference, and collapsed generators. Not an independent reference: the shipped generator's own draws, reweighted."""
+"""A stand-in for a reference, and collapsed generators. Not an independent reference: the shipped generator's
+own draws, reweighted.
+"""
 
 import math
 from collections.abc import Callable, Iterator
@@ -9,10 +11,10 @@ from torch import Tensor
 
 from boltzgen.energy.base import Energy
 from boltzgen.energy.choose import energy_for
-from boltzgen.generator import BoltzmannGenerator
-from boltzgen.reference import REFERENCE, Reference
-from boltzgen.reweighting import WeightedSamples
-from boltzgen.system import System
+from boltzgen.evaluate.reference import REFERENCE, Reference
+from boltzgen.generator.generator import BoltzmannGenerator
+from boltzgen.molecule.system import System
+from boltzgen.samples.weighted_samples import WeightedSamples
 
 N_WALKERS = 20
 
@@ -30,7 +32,9 @@ def stand_in(n: int = 32_768, n_configurations: int = 5000) -> Reference:
     draws = generator.sample(n, energy, seed=999)
     walker = torch.arange(n) % N_WALKERS
     metadata = {"made": "for tests"}
-    return Reference.from_frames(system, draws.x, draws.u, draws.log_w, walker, metadata=metadata, n_configurations=n_configurations)
+    return Reference.from_frames(
+        system, draws.x, draws.u, draws.log_w, walker, metadata=metadata, n_configurations=n_configurations
+    )
 
 
 @cache
@@ -42,9 +46,13 @@ def simulated() -> Reference:
 
 
 class Thinned:
-    """A generator that keeps each draw with probability keep(x), its density renormalised: exact, and blind where keep is zero."""
+    """A generator that keeps each draw with probability keep(x), its density renormalised: exact, and blind
+    where keep is zero.
+    """
 
-    def __init__(self, generator: BoltzmannGenerator, keep: Callable[[Tensor], Tensor], acceptance: float) -> None:
+    def __init__(
+        self, generator: BoltzmannGenerator, keep: Callable[[Tensor], Tensor], acceptance: float
+    ) -> None:
         self.generator, self.keep, self.log_acceptance = generator, keep, math.log(acceptance)
         self.system, self.coordinates = generator.system, generator.coordinates
 

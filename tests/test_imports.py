@@ -1,7 +1,7 @@
-"""The layers of the package: imports only go down, and every heavy dependency has its home."""
+"""The house: imports go down and never sideways or in a circle, and every heavy dependency has its home."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,42 +10,44 @@ import boltzgen
 
 ROOT = Path(boltzgen.__file__).parent
 
-#: Layer of each module or subpackage. A module may import those of lower layers, and of its own.
-LAYERS = {
-    **dict.fromkeys(["units", "transform", "distribution", "densities"], 0),
-    **dict.fromkeys(["named_torsions", "openmm_files", "perception", "system"], 1),
-    **dict.fromkeys(["energy"], 2),
-    **dict.fromkeys(["coordinates"], 3),
-    # Weights are arithmetic on arrays, and training works on a generator: both lie below it.
-    **dict.fromkeys(["flow", "free_energy", "histograms", "reweighting", "rotamers"], 4),
-    **dict.fromkeys(["samples", "trajectory", "generator", "reference", "reference_file"], 5),
-    **dict.fromkeys(["prepare", "train", "simulate"], 6),
-    **dict.fromkeys(["analysis"], 7),
-    **dict.fromkeys(["cli", "__main__"], 8),
-}
+#: Modules and packages by floor, the ground first. One may import those of lower floors, and modules of its
+#: own package.
+FLOORS = [
+    ["units", "geometry", "weights", "storage", "seeding"],
+    ["kernels", "molecule"],
+    ["flow", "free_energy"],
+    ["energy", "coordinates", "samples"],
+    ["generator"],
+    ["evaluate"],
+    ["simulate", "prepare", "analyze"],
+    ["train"],
+    ["cli"],
+    ["__main__"],
+]
+FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 
 #: The modules that may import each heavy dependency (prefixes of their dotted names within the package).
-CUSTOM = ["bond", "angle", "torsion", "compound_bond", "external", "nonbonded", "gb"]
-TERM_FILES = ["energy.bonds", "energy.angles", "energy.torsions", "energy.nonbonded", "energy.gb", "energy.rb_torsions", "energy.cmap"]
-TERM_FILES += ["energy.custom", "energy.tabulated", *(f"energy.custom_{kind}" for kind in CUSTOM)]
 HOMES = {
-    "openmm": [
-        *("units", "openmm_files", "system", "prepare", "simulate"),
-        *("energy.openmm", "energy.contexts", "energy.workers", "energy.forcefield", *TERM_FILES),
-    ],
-    "mdtraj": ["named_torsions", "system", "analysis", "samples", "trajectory"],
-    "matplotlib": ["analysis"],
-    "numba": ["energy.kernels", "flow.spline_kernels", "flow.triangular_kernels"],
+    "openmm": ["units", "molecule", "energy", "simulate", "prepare"],
+    "mdtraj": ["molecule", "samples", "analyze", "simulate.summary"],
+    "matplotlib": ["analyze", "evaluate.page"],
+    "numba": ["kernels"],
     "pdbfixer": ["prepare"],
     "typer": ["cli"],
-    "rich": ["cli", "train"],
+    "rich": ["cli"],
 }
 
 
 def modules() -> list[str]:
-    """Dotted names within the package, without `__init__`."""
-    names = [path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".") for path in ROOT.rglob("*.py") if "_systems" not in path.parts]
-    return sorted(name for name in names if name != "__init__")
+    """Dotted names within the package, without its own `__init__`."""
+    paths = [path for path in ROOT.rglob("*.py") if "_systems" not in path.parts]
+    names = [path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".") for path in paths]
+    return sorted(name.removesuffix(".__init__") for name in names if name != "__init__")
+
+
+def source(module: str) -> str:
+    path = ROOT / module.replace(".", "/")
+    return (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text()
 
 
 def imports(source: str, module: str) -> Iterator[str]:
@@ -66,15 +68,45 @@ def imports(source: str, module: str) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             package = ["boltzgen", *module.split(".")][: -node.level] if node.level else []
             base = ".".join([*package, *([node.module] if node.module else [])])
-            # Names imported from the package itself may be modules.
-            yield from (f"{base}.{alias.name}" for alias in node.names) if base == "boltzgen" else [base]
+            # What is imported from a package may be a module or a name in it.
+            yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
-def upward(source: str, module: str) -> list[str]:
-    """Imports of the package's own modules from a higher layer."""
-    layer = LAYERS[module.split(".")[0]]
-    own = [name.split(".")[1] for name in imports(source, module) if name.startswith("boltzgen.")]
-    return [name for name in own if name != "__version__" and LAYERS[name] > layer]
+def own(source: str, module: str, known: Iterable[str]) -> set[str]:
+    """The package's own modules that a module imports; of `known` ones the most specific."""
+    found = set()
+    for name in imports(source, module):
+        parts = name.split(".")[1:] if name.startswith("boltzgen.") else []
+        while parts and ".".join(parts) not in known:
+            parts.pop()
+        if parts:
+            found.add(".".join(parts))
+    return found - {module}
+
+
+def misplaced(source: str, module: str, known: Iterable[str]) -> list[str]:
+    """Imports of the package's own modules that go up, or sideways to another room of the same floor."""
+    room = module.split(".")[0]
+    rooms = {name.split(".")[0] for name in own(source, module, known)} - {room}
+    return sorted(other for other in rooms if FLOOR[other] >= FLOOR[room])
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """Modules that import each other in a circle, in order; empty if there is none."""
+    done: set[str] = set()
+
+    def search(module: str, path: list[str]) -> list[str]:
+        if module in path:
+            return path[path.index(module) :]
+        if module in done:
+            return []
+        for other in sorted(graph.get(module, ())):
+            if found := search(other, [*path, module]):
+                return found
+        done.add(module)
+        return []
+
+    return next((found for module in sorted(graph) if (found := search(module, []))), [])
 
 
 def homeless(source: str, module: str) -> list[str]:
@@ -83,46 +115,68 @@ def homeless(source: str, module: str) -> list[str]:
     return sorted(top for top in tops if not any(f"{module}.".startswith(f"{home}.") for home in HOMES[top]))
 
 
-def test_every_module_has_a_layer() -> None:
-    assert {"system", "energy.forcefield", "units"} <= set(modules())
-    assert {name.split(".")[0] for name in modules()} <= LAYERS.keys()
+MODULES = modules()
 
 
-@pytest.mark.parametrize("module", modules())
+def test_every_module_has_a_floor() -> None:
+    assert {"molecule.system", "energy.forcefield", "units"} <= set(MODULES)
+    assert {name.split(".")[0] for name in MODULES} == FLOOR.keys()
+
+
+@pytest.mark.parametrize("module", MODULES)
 def test_imports_go_down(module: str) -> None:
-    source = (ROOT / (module.replace(".", "/") + ".py")).read_text()
-    assert upward(source, module) == []
+    assert misplaced(source(module), module, MODULES) == []
 
 
-@pytest.mark.parametrize("module", modules())
+def test_no_circle() -> None:
+    assert circle({module: own(source(module), module, MODULES) for module in MODULES}) == []
+
+
+@pytest.mark.parametrize("module", MODULES)
 def test_heavy_dependencies_stay_at_home(module: str) -> None:
-    source = (ROOT / (module.replace(".", "/") + ".py")).read_text()
-    assert homeless(source, module) == []
+    assert homeless(source(module), module) == []
 
 
 @pytest.mark.parametrize(
     ("module", "source", "expected"),
     [
         ("flow.spline", "from boltzgen.train import objectives", ["train"]),
-        ("flow.spline", "def f():\n    import boltzgen.generator", ["generator"]),
-        ("system", "from boltzgen import energy, units", ["energy"]),
+        ("flow.spline", "def f():\n    import boltzgen.generator.generator", ["generator"]),
+        ("molecule.system", "from boltzgen import energy, units", ["energy"]),
         ("flow.spline", "from ..train.objectives import reverse_kl", ["train"]),
-        ("flow.spline", "from .nets import mlp\nfrom boltzgen.system import System", []),
-        ("flow.spline", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from boltzgen.train import objectives", []),
+        ("molecule.system", "from boltzgen.kernels import forces", ["kernels"]),
+        ("weights", "from boltzgen.units import kt", ["units"]),
+        ("flow.spline", "from .networks import MLP\nfrom boltzgen.molecule.system import System", []),
+        (
+            "flow.spline",
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import boltzgen.train.fit",
+            [],
+        ),
     ],
 )
-def test_upward_imports_are_seen(module: str, source: str, expected: list[str]) -> None:
-    assert upward(source, module) == expected
+def test_upward_and_sideways_imports_are_seen(module: str, source: str, expected: list[str]) -> None:
+    assert misplaced(source, module, MODULES) == expected
+
+
+def test_circles_are_seen() -> None:
+    sources = {
+        "flow.flow": "from boltzgen.flow import spline",
+        "flow.spline": "def f():\n    from boltzgen.flow.networks import MLP",
+        "flow.networks": "from boltzgen.flow.flow import Flow",
+    }
+    graph = {name: own(text, name, sources) for name, text in sources.items()}
+    assert circle(graph) == ["flow.flow", "flow.spline", "flow.networks"]
+    assert circle(graph | {"flow.networks": set()}) == []
 
 
 @pytest.mark.parametrize(
     ("module", "source", "expected"),
     [
         ("flow.spline", "import openmm.app", ["openmm"]),
-        ("energy.gb", "from openmm import unit", []),
-        ("energy.base", "from openmm import unit", ["openmm"]),
-        ("analysis.plots", "import matplotlib.pyplot as plt", []),
-        ("generator", "def f():\n    from rich.progress import Progress", ["rich"]),
+        ("energy.terms.gb", "from openmm import unit", []),
+        ("coordinates.zmatrix", "from openmm import unit", ["openmm"]),
+        ("analyze.plots", "import matplotlib.pyplot as plt", []),
+        ("generator.generator", "def f():\n    from rich.progress import Progress", ["rich"]),
     ],
 )
 def test_heavy_imports_are_seen(module: str, source: str, expected: list[str]) -> None:

@@ -22,7 +22,9 @@ print(system.folder)
 
 
 def run(*command: str, cwd: Path, **environment: str) -> str:
-    done = subprocess.run(command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -31,9 +33,31 @@ def run(*command: str, cwd: Path, **environment: str) -> str:
 def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that the wheel is installed into."""
     folder = tmp_path_factory.mktemp("wheel")
-    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder / "dist"), str(ROOT), cwd=folder)
+    run(
+        sys.executable,
+        "-m",
+        "build",
+        "--wheel",
+        "--no-isolation",
+        "--outdir",
+        str(folder / "dist"),
+        str(ROOT),
+        cwd=folder,
+    )
     (wheel,) = (folder / "dist").glob("boltzgen_toolkit-*.whl")
-    run(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(folder / "site"), str(wheel), cwd=folder)
+    run(
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+        "--target",
+        str(folder / "site"),
+        str(wheel),
+        cwd=folder,
+    )
     return folder / "site"
 
 
@@ -45,9 +69,19 @@ def test_installed_wheel_finds_its_systems(target: Path, tmp_path: Path) -> None
 
 
 def test_wheel_holds_every_shipped_file_and_no_tests(target: Path) -> None:
-    shipped = {path.relative_to(ROOT / "systems") for path in (ROOT / "systems").rglob("*") if path.is_file() and "__pycache__" not in path.parts}
-    installed = {path.relative_to(target / "boltzgen" / "_systems") for path in (target / "boltzgen" / "_systems").rglob("*") if path.is_file()}
+    shipped = {
+        path.relative_to(ROOT / "systems")
+        for path in (ROOT / "systems").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    installed = {
+        path.relative_to(target / "boltzgen" / "_systems")
+        for path in (target / "boltzgen" / "_systems").rglob("*")
+        if path.is_file()
+    }
     assert shipped
     assert shipped <= installed
     assert (target / "boltzgen" / "py.typed").is_file()
-    assert {path.name for path in target.iterdir() if not path.name.endswith((".dist-info", "bin"))} == {"boltzgen"}
+    assert {path.name for path in target.iterdir() if not path.name.endswith((".dist-info", "bin"))} == {
+        "boltzgen"
+    }

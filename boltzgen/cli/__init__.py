@@ -1,4 +1,6 @@
-"""The command line: a file for each command. They parse, call the library and print; heavy modules are imported by the command that needs them."""
+"""The command line: a file for each command. They parse, call the library and print; heavy modules are
+imported by the command that needs them.
+"""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -15,18 +17,27 @@ from boltzgen.cli.simulate import simulate
 from boltzgen.cli.systems import systems
 from boltzgen.cli.train import train
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help="Exactly weighted conformations of a molecule from its force field.")
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Exactly weighted conformations of a molecule from its force field.",
+)
 for _command in (systems, prepare, train, sample, simulate, analyze, evaluate, export):
     app.command()(_command)
-#: What a wrong command line raises, the base of `typer.BadParameter`: typer exports it under no name of its own.
+#: What a wrong command line raises, the base of `typer.BadParameter`: typer exports it under no name of its
+#: own.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0, 2 for wrong input (one line on stderr), 130 for Ctrl-C."""
+    """Run the command line and return its exit code: 0, 2 for wrong input (one line on stderr), 130 for
+    Ctrl-C.
+    """
     command = typer.main.get_command(app)
     try:
-        code = command.main(args=None if arguments is None else list(arguments), prog_name="boltzgen", standalone_mode=False)
+        code = command.main(
+            args=None if arguments is None else list(arguments), prog_name="boltzgen", standalone_mode=False
+        )
         if code == 130:
             raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
@@ -42,7 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @app.callback(invoke_without_command=True)
 def boltzgen(
-    context: typer.Context, version: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version and exit.")] = False
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     """Exactly weighted conformations of a molecule from its force field."""
     if version:

@@ -13,24 +13,48 @@ from boltzgen.cli.common import Json, print_fields, warn_if_inefficient
 
 def analyze(
     file: Annotated[Path, typer.Argument(help="Samples file made by `boltzgen sample`.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the report, the surfaces and the pictures.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder for the report, the surfaces and the pictures.")
+    ],
     as_json: Json = False,
 ) -> None:
-    """Free-energy surfaces, populations of basins and rotamers, free-energy differences and sizes of a samples file."""
-    from boltzgen.analysis import report
+    """Free-energy surfaces, populations of basins and rotamers, free-energy differences and sizes of a
+    samples file.
+    """
+    from boltzgen.analyze import report
 
     result = report.analyze(file, output)
     warn_if_inefficient(result["sampling_efficiency"])
     if as_json:
         typer.echo(json.dumps(result, allow_nan=False))
         return
-    print_fields({key: result[key] for key in ("n_samples", "sampling_efficiency", "sampling_efficiency_clipped", "log_z", "log_z_error")})
+    print_fields(
+        {
+            key: result[key]
+            for key in (
+                "n_samples",
+                "sampling_efficiency",
+                "sampling_efficiency_clipped",
+                "log_z",
+                "log_z_error",
+            )
+        }
+    )
     if result["basins"]:
         Console().print(_basin_table(result["basins"]))
     if result["rotamers"]:
         Console().print(_rotamer_table(result["rotamers"]))
-    print_fields({f"{name} / nm": f"{size['mean']:.4f}{_error(size['standard_error'])}" for name, size in result["sizes"].items()})
-    Console().print(f"written to {output}: {', '.join(['report.json', *result['files']])}", soft_wrap=True, highlight=False)
+    print_fields(
+        {
+            f"{name} / nm": f"{size['mean']:.4f}{_error(size['standard_error'])}"
+            for name, size in result["sizes"].items()
+        }
+    )
+    Console().print(
+        f"written to {output}: {', '.join(['report.json', *result['files']])}",
+        soft_wrap=True,
+        highlight=False,
+    )
 
 
 def _basin_table(basins: list[dict[str, Any]]) -> Table:
@@ -38,7 +62,9 @@ def _basin_table(basins: list[dict[str, Any]]) -> Table:
     for b in basins:
         centre = "" if b["delta_f_kT"] is None else f"{b['delta_f_kT']:.2f}"
         share, interval, *counts = _population(b)
-        table.add_row(b["name"], share, interval, centre, _interval(b["delta_f_low"], b["delta_f_high"]), *counts)
+        table.add_row(
+            b["name"], share, interval, centre, _interval(b["delta_f_low"], b["delta_f_high"]), *counts
+        )
     return table
 
 
@@ -59,7 +85,11 @@ def _table(first: str, *columns: str) -> Table:
 
 def _population(b: dict[str, Any]) -> tuple[str, str, str, str]:
     """Population in percent, its interval, draws and effective draws of a `free_energy.BasinPopulation`."""
-    interval = f"< {100 * b['high']:.3g}" if b["is_upper_bound"] else f"{100 * b['low']:.3g} .. {100 * b['high']:.3g}"
+    interval = (
+        f"< {100 * b['high']:.3g}"
+        if b["is_upper_bound"]
+        else f"{100 * b['low']:.3g} .. {100 * b['high']:.3g}"
+    )
     return f"{100 * b['population']:.3g}", interval, str(b["n_raw"]), f"{b['n_effective']:.1f}"
 
 

@@ -11,7 +11,7 @@ from rich.progress import ProgressColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from boltzgen.system import System
+    from boltzgen.molecule.system import System
 
 _LOW_EFFICIENCY = 0.05
 
@@ -22,9 +22,11 @@ SystemName = Annotated[str, typer.Argument(help="Name of a shipped system, or a 
 
 
 def find(source: str) -> "tuple[System, Path]":
-    """The system that a name, a system's folder or a run's folder stands for, and the folder with its checkpoint."""
-    from boltzgen.generator import CHECKPOINT
-    from boltzgen.system import System
+    """The system that a name, a system's folder or a run's folder stands for, and the folder with its
+    checkpoint.
+    """
+    from boltzgen.generator.generator import CHECKPOINT
+    from boltzgen.molecule.system import System
 
     folder = Path(source)
     summary = folder / "summary.json"
@@ -33,19 +35,33 @@ def find(source: str) -> "tuple[System, Path]":
             read = json.loads(summary.read_text())
             name, moved = str(read["system"]), folder.resolve() / str(read.get("system_from_run", ""))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{summary} does not say which system the run is of; train it again with `boltzgen train`") from error
+            raise ValueError(
+                f"{summary} does not say which system the run is of; train it again with `boltzgen train`"
+            ) from error
         if Path(name).is_absolute() and not (Path(name) / "system.toml").is_file():
             if not (moved / "system.toml").is_file():
-                raise FileNotFoundError(f"the system that {folder} is of lies neither at {name} nor at {moved}; move its folder back to either place")
+                raise FileNotFoundError(
+                    f"the system that {folder} is of lies neither at {name} nor at {moved}; move its folder "
+                    "back to either place"
+                )
             return System.load(moved), folder
         return System.load(name), folder
     if (folder / CHECKPOINT).is_file() and not (folder / "system.toml").is_file():
-        raise ValueError(f"{folder} has no summary.json: the run has not ended; finish it with `boltzgen train SYSTEM -o {folder} --resume`")
+        raise ValueError(
+            f"{folder} has no summary.json: the run has not ended; finish it with `boltzgen train SYSTEM -o "
+            f"{folder} --resume`"
+        )
     if folder.is_dir() and not (folder / "system.toml").is_file():
-        raise FileNotFoundError(f"{folder} is neither a run folder (summary.json) nor a system folder (system.toml); see `boltzgen systems`")
+        raise FileNotFoundError(
+            f"{folder} is neither a run folder (summary.json) nor a system folder (system.toml); see "
+            "`boltzgen systems`"
+        )
     system = System.load(source)
     if system.folder is None or not (system.folder / CHECKPOINT).is_file():
-        raise FileNotFoundError(f"{source} has no trained checkpoint; run `boltzgen train {source} -o RUN` first, then `boltzgen sample RUN -n N`")
+        raise FileNotFoundError(
+            f"{source} has no trained checkpoint; run `boltzgen train {source} -o RUN` first, then "
+            "`boltzgen sample RUN -n N`"
+        )
     return system, system.folder
 
 
@@ -55,7 +71,9 @@ def check_device(device: str) -> None:
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device {device!r} cannot be used here ({str(error).splitlines()[0]}); use --device cpu") from error
+        raise ValueError(
+            f"device {device!r} cannot be used here ({str(error).splitlines()[0]}); use --device cpu"
+        ) from error
 
 
 def progress(*columns: ProgressColumn) -> Bar:
@@ -75,7 +93,8 @@ def print_fields(fields: dict[str, Any]) -> None:
 def warn_if_inefficient(efficiency: float) -> None:
     if efficiency < _LOW_EFFICIENCY:
         warn(
-            f"sampling efficiency is {100 * efficiency:.2g} %: estimates rest on few conformations; train longer, or stay near training's temperature"
+            f"sampling efficiency is {100 * efficiency:.2g} %: estimates rest on few conformations; train "
+            "longer, or stay near training's temperature"
         )
 
 

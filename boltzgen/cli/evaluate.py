@@ -12,22 +12,33 @@ from boltzgen.cli.common import Device, Json, Seed, check_device, find, progress
 
 
 def evaluate(
-    source: Annotated[str, typer.Argument(metavar="RUN_OR_SYSTEM", help="A run folder, a shipped system, or a folder with a system.toml.")],
-    reference: Annotated[Path | None, typer.Option(help="Reference file (default: reference.h5 of the system).")] = None,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN_OR_SYSTEM", help="A run folder, a shipped system, or a folder with a system.toml."
+        ),
+    ],
+    reference: Annotated[
+        Path | None, typer.Option(help="Reference file (default: reference.h5 of the system).")
+    ] = None,
     n: Annotated[int, typer.Option("-n", min=100, help="Number of conformations to draw.")] = 100_000,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder for evaluation.json, .md, .png and .pdf.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder for evaluation.json, .md, .png and .pdf.")
+    ] = None,
     seed: Seed = 0,
     device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
-    """Compare a trained generator with a reference ensemble: weights, densities, populations, marginals, missing modes."""
-    from boltzgen.analysis.draws import draw
-    from boltzgen.analysis.evaluation import summarize
-    from boltzgen.analysis.evaluation_page import aligned, save_evaluation, text_tables
-    from boltzgen.analysis.report import finite_or_none
+    """Compare a trained generator with a reference ensemble: weights, densities, populations, marginals,
+    missing modes.
+    """
     from boltzgen.energy.choose import energy_for
-    from boltzgen.generator import BoltzmannGenerator
-    from boltzgen.reference import Reference, reference_path
+    from boltzgen.evaluate.draws import draw
+    from boltzgen.evaluate.evaluation import summarize
+    from boltzgen.evaluate.page import aligned, save_evaluation, text_tables
+    from boltzgen.evaluate.reference import Reference, reference_path
+    from boltzgen.generator.generator import BoltzmannGenerator
+    from boltzgen.storage import finite_or_none
 
     check_device(device)
     system, folder = find(source)

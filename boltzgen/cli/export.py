@@ -12,13 +12,18 @@ from boltzgen.cli.common import Seed, warn
 def export(
     file: Annotated[Path, typer.Argument(help="Samples file made by `boltzgen sample`.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Trajectory to write: .dcd, .xtc or .pdb.")],
-    resample: Annotated[int | None, typer.Option(min=1, help="Draw this many frames of equal weight, with replacement.")] = None,
+    resample: Annotated[
+        int | None, typer.Option(min=1, help="Draw this many frames of equal weight, with replacement.")
+    ] = None,
     seed: Seed = 0,
 ) -> None:
     """Write samples as a trajectory for other programs."""
-    from boltzgen.analysis.export import export as write
+    from boltzgen.samples.export import export as write
 
     n_frames = write(file, target, resample=resample, seed=seed)
     if resample is None:
-        warn(f"the frames of {target} do not have equal weight: averages over them need log_w of {file}; use --resample N for equal weights")
+        warn(
+            f"the frames of {target} do not have equal weight: averages over them need log_w of {file}; use "
+            "--resample N for equal weights"
+        )
     Console().print(f"{n_frames} frames written to {target}", soft_wrap=True, highlight=False)

@@ -8,14 +8,32 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from boltzgen.cli.common import Device, Json, Seed, check_device, find, print_fields, progress, warn_if_inefficient
+from boltzgen.cli.common import (
+    Device,
+    Json,
+    Seed,
+    check_device,
+    find,
+    print_fields,
+    progress,
+    warn_if_inefficient,
+)
 
 
 def sample(
-    source: Annotated[str, typer.Argument(metavar="SYSTEM_OR_RUN", help="A shipped system, a folder with a system.toml, or a run folder.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SYSTEM_OR_RUN", help="A shipped system, a folder with a system.toml, or a run folder."
+        ),
+    ],
     n: Annotated[int, typer.Option("-n", min=1, help="Number of conformations to draw.")],
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="HDF5 file for the samples (.h5).")] = None,
-    temperature: Annotated[float | None, typer.Option(help="Temperature of the target in K (default: that of training).")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="HDF5 file for the samples (.h5).")
+    ] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="Temperature of the target in K (default: that of training).")
+    ] = None,
     seed: Seed = 0,
     device: Device = "cpu",
     as_json: Json = False,
@@ -25,11 +43,12 @@ def sample(
 
     import torch
 
-    from boltzgen.analysis.report import finite_or_none, weight_summary
     from boltzgen.energy.base import CountedEnergy
     from boltzgen.energy.choose import energy_for
-    from boltzgen.generator import BoltzmannGenerator
-    from boltzgen.samples import SamplesWriter
+    from boltzgen.generator.generator import BoltzmannGenerator
+    from boltzgen.samples.file import SamplesWriter
+    from boltzgen.storage import finite_or_none
+    from boltzgen.weights import weight_summary
 
     check_device(device)
     system, folder = find(source)
@@ -50,7 +69,10 @@ def sample(
                 writer.write(chunk)
                 writer.n_energy_evaluations = energy.n_evaluations
     seconds = time.perf_counter() - start
-    summary = weight_summary(torch.cat(log_w)) | {"n_energy_evaluations": energy.n_evaluations, "seconds": seconds}
+    summary = weight_summary(torch.cat(log_w)) | {
+        "n_energy_evaluations": energy.n_evaluations,
+        "seconds": seconds,
+    }
     warn_if_inefficient(summary["sampling_efficiency"])
     if as_json:
         typer.echo(json.dumps(finite_or_none(summary), allow_nan=False))

@@ -8,8 +8,9 @@ from rich.table import Table
 
 def systems() -> None:
     """List the molecules that come with the package."""
-    from boltzgen.generator import CHECKPOINT
-    from boltzgen.system import SystemFile, shipped_systems
+    from boltzgen.generator.generator import CHECKPOINT
+    from boltzgen.molecule.system import shipped_systems
+    from boltzgen.molecule.system_file import SystemFile
 
     found = shipped_systems()
     table = Table(box=None, pad_edge=False)
@@ -18,5 +19,10 @@ def systems() -> None:
         table.add_column(heading)
     for name, folder in found.items():
         spec = SystemFile.model_validate(tomllib.loads((folder / "system.toml").read_text()))
-        table.add_row(name, f"{spec.temperature:g} K", "yes" if (folder / CHECKPOINT).is_file() else "no", spec.description)
+        table.add_row(
+            name,
+            f"{spec.temperature:g} K",
+            "yes" if (folder / CHECKPOINT).is_file() else "no",
+            spec.description,
+        )
     Console().print(table)

@@ -17,19 +17,36 @@ if TYPE_CHECKING:
 
 def train(
     system: SystemName,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Run folder (default: runs/NAME).")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run folder's last checkpoint.")] = False,
-    checkpoint: Annotated[Path | None, typer.Option("--from", help="Begin with this trained generator: a run's folder or a checkpoint.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Train on this trajectory or samples file, sampled at the system's temperature.")] = None,
-    topology: Annotated[Path | None, typer.Option(help="PDB file of the trajectory's atoms, where its format holds none.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Run folder (default: runs/NAME).")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the run folder's last checkpoint.")
+    ] = False,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option("--from", help="Begin with this trained generator: a run's folder or a checkpoint."),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Train on this trajectory or samples file, sampled at the system's temperature."),
+    ] = None,
+    topology: Annotated[
+        Path | None, typer.Option(help="PDB file of the trajectory's atoms, where its format holds none.")
+    ] = None,
     mixed: Annotated[bool, typer.Option("--mixed", help="Train on data and energies together.")] = False,
-    minutes: Annotated[float | None, typer.Option(help="Train for about so long on this machine (default: 140 rounds).")] = None,
-    rounds: Annotated[int | None, typer.Option(min=1, help="Train for so many rounds, each of 50 steps of 1024 draws (default: 140).")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Train for about so long on this machine (default: 140 rounds).")
+    ] = None,
+    rounds: Annotated[
+        int | None,
+        typer.Option(min=1, help="Train for so many rounds, each of 50 steps of 1024 draws (default: 140)."),
+    ] = None,
     seed: Seed = 0,
     device: Device = "cpu",
 ) -> None:
     """Train a generator from energies alone, from data alone, or from both."""
-    from boltzgen.system import System
+    from boltzgen.molecule.system import System
     from boltzgen.train import run
 
     check_device(device)
@@ -52,16 +69,25 @@ def train(
                 data=data,
                 topology=topology,
                 mixed=mixed,
-                progress=lambda progress: bar.update(task, completed=progress.fraction, description=_describe(progress)),
+                progress=lambda progress: bar.update(
+                    task, completed=progress.fraction, description=_describe(progress)
+                ),
             )
     except KeyboardInterrupt:
         warn(f"finished rounds are kept; go on with: boltzgen train {system} -o {folder} --resume")
         raise
     if dropped := summary.get("frames_dropped"):
         reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
-        warn(f"{sum(dropped.values())} of {summary['n_frames']} frames were dropped as outside the domain: {reasons}")
+        warn(
+            f"{sum(dropped.values())} of {summary['n_frames']} frames were dropped as outside the domain: "
+            f"{reasons}"
+        )
     print_fields(summary)
-    Console().print(f"run folder: {folder}    draw from it with: boltzgen sample {folder} -n 100000", soft_wrap=True, highlight=False)
+    Console().print(
+        f"run folder: {folder}    draw from it with: boltzgen sample {folder} -n 100000",
+        soft_wrap=True,
+        highlight=False,
+    )
 
 
 def _describe(progress: "Progress") -> str:

@@ -8,18 +8,24 @@ from torch import Tensor
 
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.coordinates.zmatrix import TorsionKind
-from boltzgen.perception import Quadruple
+from boltzgen.molecule.graph import Quadruple
 
 #: What the torsions of rows are called that are no torsions of their own.
 KINDS = {TorsionKind.OFFSET: "offset", TorsionKind.LINEAR: "bend across"}
 
 
-def coordinate_names(coordinates: MolecularCoordinates, elements: tuple[str, ...], torsions: Mapping[str, Quadruple] | None = None) -> list[str]:
-    """Name of each flow coordinate, in their order: kind and atoms, each an element with its number from 1, as in ``"bond C5-N7"``.
+def coordinate_names(
+    coordinates: MolecularCoordinates,
+    elements: tuple[str, ...],
+    torsions: Mapping[str, Quadruple] | None = None,
+) -> list[str]:
+    """Name of each flow coordinate, in their order: kind and atoms, each an element with its number from 1,
+    as in ``"bond C5-N7"``.
 
-    A symmetric rotor's mean torsion is ``"methyl C2"``, ``"ammonium N30"`` or ``"rotor C14"``, the bends of a straight group ``"bend C2-C1-H5"``.
-    Improper offsets are ``"offset H3-C2-C5-H1"``: the torsion of the first atom less that of the last.
-    Torsions among the named ones (`System.torsions`) take their names: ``"phi C15-C9-N7-C5"``.
+    A symmetric rotor's mean torsion is ``"methyl C2"``, ``"ammonium N30"`` or ``"rotor C14"``, the bends of a
+    straight group ``"bend C2-C1-H5"``. Improper offsets are ``"offset H3-C2-C5-H1"``: the torsion of the
+    first atom less that of the last. Torsions among the named ones (`System.torsions`) take their names:
+    ``"phi C15-C9-N7-C5"``.
     """
     # A free torsion's own name has its atoms in it.
     known = {frozenset((atoms, atoms[::-1])): name.split()[0] for name, atoms in (torsions or {}).items()}
@@ -35,7 +41,9 @@ def coordinate_names(coordinates: MolecularCoordinates, elements: tuple[str, ...
         names.append(f"{kind} {label[r.atom]}-{label[r.bonded]}-{label[r.second]}-{label[r.third]}")
     for rotor in coordinates.rotors:
         hydrogens = rotor.fold == 3 and {elements[i] for i in rotor.ends} == {"H"}
-        group = {"C": "methyl", "N": "ammonium"}.get(elements[rotor.frame[0]], "rotor") if hydrogens else "rotor"
+        group = (
+            {"C": "methyl", "N": "ammonium"}.get(elements[rotor.frame[0]], "rotor") if hydrogens else "rotor"
+        )
         names[rotor.leader] = f"{group} {label[rotor.frame[0]]}"
     assert len(names) == 3 * n - 6
     return [names[k] for k in coordinates.order]
@@ -48,15 +56,18 @@ def coordinate_units(coordinates: MolecularCoordinates) -> list[str]:
 
 @torch.no_grad()
 def coordinate_values(coordinates: MolecularCoordinates, x: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Values (n, n_circles + n_narrow) in nm and radians of conformations x (n, n_atoms, 3) in any labelling of equivalent atoms, and whether each
-    lies in the domain, bool (n,).
+    """Values (n, n_periodic + n_stiff) in nm and radians of conformations x (n, n_atoms, 3) in any labelling
+    of equivalent atoms, and whether each lies in the domain, bool (n,).
 
-    Circles come first: torsions in [-pi, pi), and for a symmetric rotor fold (tau - tau_ref), its mean torsion within 1/fold of the circle, times the
-    fold. Then bonds, angles, offsets, ring torsions and omegas within pi of the reference.
+    Circles come first: torsions in [-pi, pi), and for a symmetric rotor fold (tau - tau_ref), its mean
+    torsion within 1/fold of the circle, times the fold. Then bonds, angles, offsets, ring torsions and omegas
+    within pi of the reference.
     """
     y, _ = coordinates.inverse(coordinates.canonical(x.double()))
     inside = coordinates.in_domain(y)
-    narrow = coordinates.narrow_index
+    narrow = coordinates.stiff_index
     values = y.clone()
-    values[:, coordinates.n_circles :] = coordinates.reference[narrow] + coordinates.scale[narrow] * y[:, coordinates.n_circles :]
+    values[:, coordinates.n_periodic :] = (
+        coordinates.reference[narrow] + coordinates.scale[narrow] * y[:, coordinates.n_periodic :]
+    )
     return values.numpy(force=True), inside.numpy(force=True)

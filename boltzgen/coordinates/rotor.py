@@ -1,4 +1,6 @@
-"""Symmetric rotors in internal coordinates: the mean torsion, and the one labelling of their equivalent atoms that the domain has."""
+"""Symmetric rotors in internal coordinates: the mean torsion, and the one labelling of their equivalent atoms
+that the domain has.
+"""
 
 import math
 from dataclasses import dataclass, replace
@@ -6,20 +8,22 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from boltzgen.coordinates.geometry import dihedral, wrap
 from boltzgen.coordinates.zmatrix import TorsionKind, ZMatrix
-from boltzgen.perception import Rotor
+from boltzgen.geometry import dihedral, wrap
+from boltzgen.molecule.graph import Rotor
 
 
 @dataclass(frozen=True)
 class RotorTorsions:
     """A rotor whose leading end has torsion tau_1 and whose other ends have the offsets delta from it.
 
-    The mean torsion is tau = tau_1 + (sum of delta) / fold, a change of variables with unit Jacobian; a relabelling moves it by 360 degrees / fold.
-    The domain has tau within half of that of its reference, which is exact whatever the other coordinates:
+    The mean torsion is tau = tau_1 + (sum of delta) / fold, a change of variables with unit Jacobian; a
+    relabelling moves it by 360 degrees / fold. The domain has tau within half of that of its reference, which
+    is exact whatever the other coordinates:
 
-    * three ends: the offsets of the second and the third have opposite signs, and every gap between neighbours, going round, is below 180 degrees;
-      cyclic relabellings keep that, so that of the six labellings of such a conformation exactly one is inside;
+    * three ends: the offsets of the second and the third have opposite signs, and every gap between
+      neighbours, going round, is below 180 degrees; cyclic relabellings keep that, so that of the six
+      labellings of such a conformation exactly one is inside;
     * two ends: the offset lies in (0, 2 pi); the exchange mirrors it about pi and moves tau by pi.
 
     Attributes:
@@ -40,12 +44,24 @@ class RotorTorsions:
     def find(cls, zmatrix: ZMatrix, rotor: Rotor) -> "RotorTorsions | None":
         """Where the z-matrix has the rotor; None if it reaches the rotor from one of its branches."""
         first, n = 2 * len(zmatrix.rows) - 3, len(rotor.ends)
-        here = [(first + k, row) for k, row in enumerate(zmatrix.torsion_rows) if row.bonded == rotor.centre and row.second == rotor.axis]
+        here = [
+            (first + k, row)
+            for k, row in enumerate(zmatrix.torsion_rows)
+            if row.bonded == rotor.centre and row.second == rotor.axis
+        ]
         kinds = [row.kind for _, row in here]
-        if kinds != [TorsionKind.PROPER] + [TorsionKind.OFFSET] * (n - 1) or {row.atom for _, row in here} != set(rotor.ends):
+        if kinds != [TorsionKind.PROPER] + [TorsionKind.OFFSET] * (n - 1) or {
+            row.atom for _, row in here
+        } != set(rotor.ends):
             return None
         leader = here[0][1]
-        return cls(rotor, here[0][0], tuple(k for k, _ in here[1:]), tuple(row.atom for _, row in here), (leader.bonded, leader.second, leader.third))
+        return cls(
+            rotor,
+            here[0][0],
+            tuple(k for k, _ in here[1:]),
+            tuple(row.atom for _, row in here),
+            (leader.bonded, leader.second, leader.third),
+        )
 
     @property
     def fold(self) -> int:
@@ -60,10 +76,15 @@ class RotorTorsions:
         if self.fold == 2:
             return self
         a, b = self.offsets
-        turned = self if reference[a] > 0 else replace(self, offsets=(b, a), ends=(self.ends[0], self.ends[2], self.ends[1]))
+        turned = (
+            self
+            if reference[a] > 0
+            else replace(self, offsets=(b, a), ends=(self.ends[0], self.ends[2], self.ends[1]))
+        )
         if not reference[turned.offsets[0]] > 0 > reference[turned.offsets[1]]:
             raise ValueError(
-                f"expected the three equivalent atoms on atom {self.rotor.centre + 1} to be spread around it, got some on one side; "
+                f"expected the three equivalent atoms on atom {self.rotor.centre + 1} to be spread around "
+                "it, got some on one side; "
                 "check the input structure"
             )
         return turned
@@ -73,17 +94,24 @@ class RotorTorsions:
         return r[..., self.leader] + sum(r[..., k] for k in self.offsets) / self.fold
 
     def spread(self, r: Tensor) -> Tensor:
-        """Whether the offsets are those of a labelling in the domain, bool (...); says nothing of the mean torsion."""
+        """Whether the offsets are those of a labelling in the domain, bool (...); says nothing of the mean
+        torsion.
+        """
         if self.fold == 2:
             delta = r[..., self.offsets[0]]
             return (delta > 0) & (delta < 2 * math.pi)
-        # The gaps between neighbouring ends, going round: each in (0, pi), a condition that relabelling leaves alone.
+        # The gaps between neighbouring ends, going round: each in (0, pi), a condition that relabelling
+        # leaves alone.
         first, last = r[..., self.offsets[0]], -r[..., self.offsets[1]]
         return (first > 0) & (first < math.pi) & (last > 0) & (last < math.pi) & (first + last > math.pi)
 
     def canonical(self, x: Tensor, reference: Tensor) -> Tensor:
-        """Conformations x (..., n_atoms, 3) with this rotor's atoms labelled as the domain has them, given its mean torsion in the reference."""
-        torsions = torch.stack([dihedral(*(x[..., i, :].double() for i in (end, *self.frame))) for end in self.ends], dim=-1)
+        """Conformations x (..., n_atoms, 3) with this rotor's atoms labelled as the domain has them, given
+        its mean torsion in the reference.
+        """
+        torsions = torch.stack(
+            [dihedral(*(x[..., i, :].double() for i in (end, *self.frame))) for end in self.ends], dim=-1
+        )
         if self.fold == 2:
             return self._exchanged(x, torsions, reference)
         labels = _threefold(torsions, reference)
@@ -103,14 +131,17 @@ class RotorTorsions:
 
 
 def _threefold(torsions: Tensor, reference: Tensor) -> Tensor:
-    """Which of three ends takes each label, int64 (..., 3), from their torsions (..., 3); as they are if no labelling is inside.
+    """Which of three ends takes each label, int64 (..., 3), from their torsions (..., 3); as they are if no
+    labelling is inside.
 
-    The torsions, sorted, fix the handed order of the labels up to a cyclic shift, and each shift moves the mean torsion by 120 degrees.
+    The torsions, sorted, fix the handed order of the labels up to a cyclic shift, and each shift moves the
+    mean torsion by 120 degrees.
     """
     third = 2 * math.pi / 3
     torsions = torch.nan_to_num(torsions)
     ordered, order = torsions.sort(dim=-1)
-    # With the labels in ascending order the offsets are s2 - s1 and s3 - s1 - 2 pi, and tau = (s1 + s2 + s3 - 2 pi) / 3.
+    # With the labels in ascending order the offsets are s2 - s1 and s3 - s1 - 2 pi, and tau = (s1 + s2 + s3 -
+    # 2 pi) / 3.
     tau = (ordered.sum(-1) - 2 * math.pi) / 3
     shift = -torch.floor((wrap(tau - reference) + third / 2) / third)
     places = torch.remainder(shift.unsqueeze(-1) + torch.arange(3, device=torsions.device), 3).long()

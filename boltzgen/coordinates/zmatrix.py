@@ -4,16 +4,17 @@ from collections import deque
 from dataclasses import dataclass
 from enum import Enum
 
-from boltzgen.perception import MolecularGraph
+from boltzgen.molecule.graph import MolecularGraph
 
 
 class TorsionKind(Enum):
     """What a row's torsion means.
 
-    PROPER rotates the whole branch about a bond; there is one for each rotated bond. RING is the same about a bond of a small ring, which cannot
-    turn.
-    OFFSET is the improper torsion that places a further atom on a bond relative to the first one: narrow, since it only bends. LINEAR rows continue a
-    straight group: in the places of angle and torsion they have two bends, see `InternalCoordinates`.
+    PROPER rotates the whole branch about a bond; there is one for each rotated bond. RING is the same about a
+    bond of a small ring, which cannot turn.
+    OFFSET is the improper torsion that places a further atom on a bond relative to the first one: narrow,
+    since it only bends. LINEAR rows continue a straight group: in the places of angle and torsion they have
+    two bends, see `InternalCoordinates`.
     """
 
     PROPER = "proper"
@@ -24,7 +25,9 @@ class TorsionKind(Enum):
 
 @dataclass(frozen=True)
 class Row:
-    """One atom's entry: `atom` is placed by its bond to `bonded`, angle over `second`, torsion over `third` (-1 where there is none)."""
+    """One atom's entry: `atom` is placed by its bond to `bonded`, angle over `second`, torsion over `third`
+    (-1 where there is none).
+    """
 
     atom: int
     bonded: int = -1
@@ -44,11 +47,13 @@ class ZMatrix:
 
     @classmethod
     def from_graph(cls, graph: MolecularGraph) -> "ZMatrix":
-        """Find a z-matrix by walking outwards from one end of the backbone, or else of the longest chain of heavy atoms.
+        """Find a z-matrix by walking outwards from one end of the backbone, or else of the longest chain of
+        heavy atoms.
 
-        Each bond that rotates gets one proper torsion, along the backbone and then the longest branch on both sides, so that backbone and side-chain
-        torsions (phi, psi, omega, chi) are coordinates themselves; every other atom on that bond gets an improper offset from the first. Each ring is
-        open at the bond that is farthest from where it was entered.
+        Each bond that rotates gets one proper torsion, along the backbone and then the longest branch on both
+        sides, so that backbone and side-chain torsions (phi, psi, omega, chi) are coordinates themselves;
+        every other atom on that bond gets an improper offset from the first. Each ring is open at the bond
+        that is farthest from where it was entered.
 
         Raises:
             ValueError: fewer than four atoms, a star around one atom, or a molecule that is straight.
@@ -60,19 +65,27 @@ class ZMatrix:
         parent = _parents(graph, root)
         weight = _branch_weights(graph, root, parent)
         children = {
-            i: sorted((j for j in graph.neighbours[i] if parent.get(j) == i), key=lambda j: (*(-w for w in weight[j]), j)) for i in range(n_atoms)
+            i: sorted(
+                (j for j in graph.neighbours[i] if parent.get(j) == i),
+                key=lambda j: (*(-w for w in weight[j]), j),
+            )
+            for i in range(n_atoms)
         }
         # The frame's angle must not be straight.
         first = next((j for j in children[root] if children[j] and not graph.is_linear(j)), None)
         if first is None:
-            raise ValueError("a z-matrix needs a chain of three bonded atoms that is not straight; this molecule is a star, or straight")
+            raise ValueError(
+                "a z-matrix needs a chain of three bonded atoms that is not straight; this molecule is a "
+                "star, or straight"
+            )
         second = children[first][0]
         rows = [Row(root), Row(first, root), Row(second, first, root)]
         small_rings = graph.ring_bonds()
         queue = deque([first, root, second])
         while queue:
             j = queue.popleft()
-            # The bond (j, k) about which j's children turn, and the atom l beyond k, off the bond's line, that defines torsion zero.
+            # The bond (j, k) about which j's children turn, and the atom l beyond k, off the bond's line,
+            # that defines torsion zero.
             k = first if j == root else parent[j]
             at = k
             while graph.is_linear(at) and at != root:
@@ -84,7 +97,15 @@ class ZMatrix:
                 if graph.is_linear(j):
                     rows.append(Row(c, j, k, beyond, TorsionKind.LINEAR))
                 elif leader is None:
-                    rows.append(Row(c, j, k, beyond, TorsionKind.RING if frozenset((j, k)) in small_rings else TorsionKind.PROPER))
+                    rows.append(
+                        Row(
+                            c,
+                            j,
+                            k,
+                            beyond,
+                            TorsionKind.RING if frozenset((j, k)) in small_rings else TorsionKind.PROPER,
+                        )
+                    )
                     leader = c
                 else:
                     rows.append(Row(c, j, k, leader, TorsionKind.OFFSET))
@@ -98,7 +119,9 @@ class ZMatrix:
         return self.rows[3:]
 
     def along_branches(self, *, main_chain_first: bool = False) -> list[int]:
-        """Atoms in the order of a walk that follows each branch to its end: side branches before the chain goes on, or the chain first."""
+        """Atoms in the order of a walk that follows each branch to its end: side branches before the chain
+        goes on, or the chain first.
+        """
         children: dict[int, list[int]] = {row.atom: [] for row in self.rows}
         for row in self.rows[1:]:
             children[row.bonded].append(row.atom)
@@ -111,7 +134,9 @@ class ZMatrix:
         return found
 
     def levels(self) -> list[list[int]]:
-        """Positions of the rows after the third, grouped so that each group only refers to atoms placed by earlier ones."""
+        """Positions of the rows after the third, grouped so that each group only refers to atoms placed by
+        earlier ones.
+        """
         depth = {row.atom: 0 for row in self.rows[:3]}
         groups: list[list[int]] = []
         for position, row in enumerate(self.rows[3:], start=3):
@@ -123,12 +148,18 @@ class ZMatrix:
 
 
 def _root(graph: MolecularGraph) -> int:
-    """Where to begin: an end of the backbone or chain that has an angle that is not straight, and is none of several equivalent branches."""
+    """Where to begin: an end of the backbone or chain that has an angle that is not straight, and is none of
+    several equivalent branches.
+    """
 
     heavy = {i for i, e in enumerate(graph.elements) if e != "H"}
 
     def spans(i: int) -> bool:
-        return i in heavy and not graph.is_linear(i) and any(len(graph.neighbours[j]) > 1 and not graph.is_linear(j) for j in graph.neighbours[i])
+        return (
+            i in heavy
+            and not graph.is_linear(i)
+            and any(len(graph.neighbours[j]) > 1 and not graph.is_linear(j) for j in graph.neighbours[i])
+        )
 
     end = _chain_end(graph)
     root = next((i for i in _distances(graph, end, [1] * len(graph.elements)) if spans(i)), end)
@@ -145,8 +176,9 @@ def _importance(graph: MolecularGraph) -> list[int]:
 
 
 def _chain_end(graph: MolecularGraph) -> int:
-    """An end of the most important shortest path between heavy atoms (among ties that with most bonds, an acetyl's CH3 and not its O, then the
-    lowest index)."""
+    """An end of the most important shortest path between heavy atoms (among ties that with most bonds, an
+    acetyl's CH3 and not its O, then the lowest index).
+    """
     heavy = [i for i, e in enumerate(graph.elements) if e != "H"] or list(range(len(graph.elements)))
     counts = _importance(graph)
 
@@ -183,7 +215,9 @@ def _parents(graph: MolecularGraph, root: int) -> dict[int, int]:
 
 
 def _branch_weights(graph: MolecularGraph, root: int, parent: dict[int, int]) -> list[tuple[int, int, int]]:
-    """(backbone atoms, heavy-atom depth, heavy atoms) of the branch behind each atom; the greatest is the main chain."""
+    """(backbone atoms, heavy-atom depth, heavy atoms) of the branch behind each atom; the greatest is the
+    main chain.
+    """
     backbone = graph.backbone()
     order = list(_distances(graph, root, [1] * len(graph.elements)))
     weight = [(0, 0, 0)] * len(graph.elements)

@@ -4,7 +4,15 @@ from boltzgen.energy.base import CountedEnergy, Energy
 from boltzgen.energy.choose import energy_for
 from boltzgen.energy.forcefield import ForceFieldEnergy
 from boltzgen.energy.openmm import OpenMMEnergy
-from boltzgen.energy.term import UnsupportedForceError
+from boltzgen.energy.terms.term import UnsupportedForceError
 from boltzgen.energy.workers import WorkerError
 
-__all__ = ["CountedEnergy", "Energy", "ForceFieldEnergy", "OpenMMEnergy", "UnsupportedForceError", "WorkerError", "energy_for"]
+__all__ = [
+    "CountedEnergy",
+    "Energy",
+    "ForceFieldEnergy",
+    "OpenMMEnergy",
+    "UnsupportedForceError",
+    "WorkerError",
+    "energy_for",
+]

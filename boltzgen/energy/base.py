@@ -12,8 +12,9 @@ from boltzgen import units
 class Energy(nn.Module, ABC):
     """A reduced potential energy u(x) = U(x) / (k_B T), in kT.
 
-    Subclasses implement `potential`, the unreduced U(x). Computation is in the dtype and on the device of x; parameters are
-    float64 masters. Non-finite energies are values: they come back in their own rows and never raise.
+    Subclasses implement `potential`, the unreduced U(x). Computation is in the dtype and on the device of x;
+    parameters are float64 masters. Non-finite energies are values: they come back in their own rows and never
+    raise.
 
     Attributes:
         n_atoms: number of atoms.
@@ -31,13 +32,16 @@ class Energy(nn.Module, ABC):
 
     @abstractmethod
     def potential(self, x: Tensor) -> Tensor:
-        """Potential energy U(x) in kJ/mol, shape ``(...)``, of positions x of shape ``(..., n_atoms, 3)`` in nm."""
+        """Potential energy U(x) in kJ/mol, shape ``(...)``, of positions x of shape ``(..., n_atoms, 3)`` in
+        nm.
+        """
 
     def forward(self, x: Tensor) -> Tensor:
         """Reduced energy u(x) in kT, shape ``(...)``, of positions x of shape ``(..., n_atoms, 3)`` in nm."""
         if x.shape[-2:] != (self.n_atoms, 3):
             raise ValueError(
-                f"expected positions of shape (..., {self.n_atoms}, 3) in nm, got {tuple(x.shape)}; check that they belong to this system"
+                f"expected positions of shape (..., {self.n_atoms}, 3) in nm, got {tuple(x.shape)}; check "
+                "that they belong to this system"
             )
         return self.potential(x) / units.kt(self.temperature)
 
@@ -52,8 +56,8 @@ class Energy(nn.Module, ABC):
 class CountedEnergy(Energy):
     """An energy that counts the configurations it has been asked for.
 
-    `n_evaluations` is the number of configurations whose energy (with or without its gradient) was computed, over this object
-    and every `at(T)` made from it.
+    `n_evaluations` is the number of configurations whose energy (with or without its gradient) was computed,
+    over this object and every `at(T)` made from it.
     """
 
     def __init__(self, energy: Energy, n_evaluations: int = 0) -> None:

@@ -28,11 +28,14 @@ class ContextEngine:
     def context(self) -> openmm.Context:
         if self._context is None:
             platform = openmm.Platform.getPlatformByName(self._platform)
-            self._context = openmm.Context(self._system, openmm.VerletIntegrator(0.001), platform, self._properties)
+            self._context = openmm.Context(
+                self._system, openmm.VerletIntegrator(0.001), platform, self._properties
+            )
         return self._context
 
     def evaluate(self, x: np.ndarray, forces: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """Energies in kJ/mol, (batch,), and forces in kJ/(mol nm), (batch, n_atoms, 3), which are zero unless wanted.
+        """Energies in kJ/mol, (batch,), and forces in kJ/(mol nm), (batch, n_atoms, 3), which are zero unless
+        wanted.
 
         A configuration for which OpenMM raises has energy +inf and NaN forces.
 

@@ -7,10 +7,11 @@ from torch import Tensor
 
 
 def first_order(gradient: Tensor, slope: Tensor, x: Tensor) -> Tensor:
-    """``gradient`` (...) times the precomputed ``slope`` (..., n_atoms, 3) at x; differentiating it again raises RuntimeError.
+    """``gradient`` (...) times the precomputed ``slope`` (..., n_atoms, 3) at x; differentiating it again
+    raises RuntimeError.
 
-    torch's own `once_differentiable` lets a precomputed gradient pass as a constant where the incoming one has no graph: second
-    derivatives would then be silently zero.
+    torch's own `once_differentiable` lets a precomputed gradient pass as a constant where the incoming one
+    has no graph: second derivatives would then be silently zero.
     """
     result: Tensor = _FirstOrder.apply(gradient, slope, x)
     return result
@@ -23,4 +24,6 @@ class _FirstOrder(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *_: Tensor) -> NoReturn:
-        raise RuntimeError("energies have first derivatives only; take finite differences of the gradient for a Hessian")
+        raise RuntimeError(
+            "energies have first derivatives only; take finite differences of the gradient for a Hessian"
+        )

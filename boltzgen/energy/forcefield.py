@@ -7,27 +7,27 @@ import openmm
 import torch
 from torch import Tensor, nn
 
-from boltzgen.energy import custom_gb
-from boltzgen.energy.angles import HarmonicAngles
 from boltzgen.energy.base import Energy
-from boltzgen.energy.bonds import HarmonicBonds
-from boltzgen.energy.cmap import CMAPTorsions
-from boltzgen.energy.custom_angle import CustomAngles
-from boltzgen.energy.custom_bond import CustomBonds
-from boltzgen.energy.custom_compound_bond import CustomCompoundBonds
-from boltzgen.energy.custom_external import CustomExternal
-from boltzgen.energy.custom_nonbonded import CustomNonbonded
-from boltzgen.energy.custom_torsion import CustomTorsions
+from boltzgen.energy.custom import gb as custom_gb
+from boltzgen.energy.custom.angle import CustomAngles
+from boltzgen.energy.custom.bond import CustomBonds
+from boltzgen.energy.custom.compound_bond import CustomCompoundBonds
+from boltzgen.energy.custom.external import CustomExternal
+from boltzgen.energy.custom.nonbonded import CustomNonbonded
+from boltzgen.energy.custom.torsion import CustomTorsions
 from boltzgen.energy.first_order import first_order
 from boltzgen.energy.fused import Fused
-from boltzgen.energy.gb import OBC
 from boltzgen.energy.geometry import Geometry, PairList, full_precision
-from boltzgen.energy.nonbonded import Nonbonded, excluded_pairs
-from boltzgen.energy.rb_torsions import RBTorsions
-from boltzgen.energy.term import Term, UnsupportedForceError
-from boltzgen.energy.torsions import PeriodicTorsions
-from boltzgen.energy.unsupported import why_unsupported
-from boltzgen.system import System
+from boltzgen.energy.terms.angles import HarmonicAngles
+from boltzgen.energy.terms.bonds import HarmonicBonds
+from boltzgen.energy.terms.cmap import CMAPTorsions
+from boltzgen.energy.terms.gb import OBC
+from boltzgen.energy.terms.nonbonded import Nonbonded, excluded_pairs
+from boltzgen.energy.terms.rb_torsions import RBTorsions
+from boltzgen.energy.terms.term import Term, UnsupportedForceError
+from boltzgen.energy.terms.torsions import PeriodicTorsions
+from boltzgen.energy.terms.unsupported import why_unsupported
+from boltzgen.molecule.system import System
 
 #: OpenMM force class -> how its term is read. A new force is one file and one line here.
 TERMS: dict[str, Callable[[Any, PairList], Term]] = {
@@ -50,20 +50,23 @@ TERMS: dict[str, Callable[[Any, PairList], Term]] = {
 #: Forces without a potential energy.
 IGNORED = frozenset({"CMMotionRemover"})
 
-#: Configurations of 22 atoms per chunk that keep a CPU's intermediates in its cache; scaled by the number of pairs for other sizes.
+#: Configurations of 22 atoms per chunk that keep a CPU's intermediates in its cache; scaled by the number of
+#: pairs for other sizes.
 _CHUNK_PAIRS = 1024 * 231
 
 
 class ForceFieldEnergy(Energy):
     """Reduced energy in kT of a whole batch at once, equal to OpenMM's own.
 
-    Every force of the System becomes a batched term with the same parameters. Gradients are computed with the energies,
-    chunk by chunk, where x requires them: memory stays bounded and only the forces are kept. They can be used once: a second derivative raises.
-    In float32 on the CPU the usual forces take the compiled loops of `fused`, where numba can be imported.
+    Every force of the System becomes a batched term with the same parameters. Gradients are computed with the
+    energies, chunk by chunk, where x requires them: memory stays bounded and only the forces are kept. They
+    can be used once: a second derivative raises. In float32 on the CPU the usual forces take the compiled
+    loops of `fused`, where numba can be imported.
 
     Args:
-        system: the molecule; its OpenMM System must have no virtual sites or periodic forces. Constraints are no forces: a constrained bond mostly
-            has no term at all, and whoever moves the atoms keeps its length, as `MolecularCoordinates` does.
+        system: the molecule; its OpenMM System must have no virtual sites or periodic forces. Constraints are
+            no forces: a constrained bond mostly has no term at all, and whoever moves the atoms keeps its
+            length, as `MolecularCoordinates` does.
         temperature: T in K, by default the system's.
 
     Raises:
@@ -98,7 +101,9 @@ class ForceFieldEnergy(Energy):
         return energy.reshape(x.shape[:-2])
 
     def potentials(self, x: Tensor) -> dict[str, Tensor]:
-        """Potential energy in kJ/mol, shape (...), of each force by its class name, with a graph; for inspection and tests."""
+        """Potential energy in kJ/mol, shape (...), of each force by its class name, with a graph; for
+        inspection and tests.
+        """
         geometry = self._geometry(x.reshape(-1, self.n_atoms, 3))
         return {name: term(geometry).reshape(x.shape[:-2]) for name, term in self.terms.items()}
 
@@ -106,7 +111,9 @@ class ForceFieldEnergy(Energy):
         return Geometry(x.permute(2, 1, 0).contiguous(), self.pairs, casts)
 
     def _evaluate(self, x: Tensor, with_gradient: bool) -> tuple[Tensor, Tensor | None]:
-        """Potential energy (n,) and, if wanted, its gradient (n, n_atoms, 3), of positions x (n, n_atoms, 3), without a graph."""
+        """Potential energy (n,) and, if wanted, its gradient (n, n_atoms, 3), of positions x (n, n_atoms, 3),
+        without a graph.
+        """
         if not self.fused.ready(x):
             return self._by_terms(x, list(self.terms.values()), with_gradient)
         energy, gradient = self.fused(x, with_gradient)
@@ -118,13 +125,17 @@ class ForceFieldEnergy(Energy):
                 gradient += slope
         return energy, gradient
 
-    def _by_terms(self, x: Tensor, terms: list[nn.Module], with_gradient: bool) -> tuple[Tensor, Tensor | None]:
+    def _by_terms(
+        self, x: Tensor, terms: list[nn.Module], with_gradient: bool
+    ) -> tuple[Tensor, Tensor | None]:
         with full_precision(x.device.type):
             casts: dict[Tensor, Tensor] = {}
             chunks = x.split(self.chunk_size(x.device))
             if not with_gradient:
                 return torch.cat([self._chunk(chunk, terms, casts) for chunk in chunks]), None
-            energies, gradients = zip(*(self._chunk_with_gradient(chunk, terms, casts) for chunk in chunks), strict=True)
+            energies, gradients = zip(
+                *(self._chunk_with_gradient(chunk, terms, casts) for chunk in chunks), strict=True
+            )
         return torch.cat(energies), torch.cat(gradients)
 
     def _chunk(self, x: Tensor, terms: list[nn.Module], casts: dict[Tensor, Tensor]) -> Tensor:
@@ -134,16 +145,22 @@ class ForceFieldEnergy(Energy):
             energy = energy + term(geometry)
         return energy
 
-    def _chunk_with_gradient(self, x: Tensor, terms: list[nn.Module], casts: dict[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    def _chunk_with_gradient(
+        self, x: Tensor, terms: list[nn.Module], casts: dict[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
             leaf = x.detach().requires_grad_()
             energy = self._chunk(leaf, terms, casts)
-            gradient = torch.autograd.grad(energy.sum(), leaf)[0] if energy.requires_grad else torch.zeros_like(leaf)
+            gradient = (
+                torch.autograd.grad(energy.sum(), leaf)[0] if energy.requires_grad else torch.zeros_like(leaf)
+            )
         return energy.detach(), gradient
 
     def chunk_size(self, device: torch.device) -> int:
         """Configurations computed at a time, term by term."""
-        return max(1, (_CHUNK_PAIRS if device.type == "cpu" else 64 * _CHUNK_PAIRS) // max(1, len(self.pairs)))
+        return max(
+            1, (_CHUNK_PAIRS if device.type == "cpu" else 64 * _CHUNK_PAIRS) // max(1, len(self.pairs))
+        )
 
 
 class _Potential(torch.autograd.Function):
@@ -163,8 +180,10 @@ class _Potential(torch.autograd.Function):
 def _keep_freed_memory() -> None:
     """Have the C library keep the memory of one chunk for the next.
 
-    glibc returns free memory to the kernel beyond twice the largest block (of 32 MiB at most) that it has seen mapped and freed, and at first that is
-    little: the pages of every intermediate would be mapped and cleared again for every chunk, at half of the whole cost.
+    glibc returns free memory to the kernel beyond twice the largest block (of 32 MiB at most) that it has
+    seen mapped and freed, and at first that is
+    little: the pages of every intermediate would be mapped and cleared again for every chunk, at half of the
+        whole cost.
     """
     torch.empty(31 << 20, dtype=torch.uint8)
 

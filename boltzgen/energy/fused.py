@@ -1,4 +1,6 @@
-"""The usual forces of a molecule in one pass of compiled loops: float32 on the CPU, several times faster than term by term."""
+"""The usual forces of a molecule in one pass of compiled loops: float32 on the CPU, several times faster than
+term by term.
+"""
 
 import logging
 from collections.abc import Iterable
@@ -10,13 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from boltzgen.energy.angles import HarmonicAngles
-from boltzgen.energy.bonds import HarmonicBonds
-from boltzgen.energy.gb import OBC
 from boltzgen.energy.geometry import PairList
-from boltzgen.energy.nonbonded import CutoffNonbonded, Nonbonded
-from boltzgen.energy.term import Term
-from boltzgen.energy.torsions import PeriodicTorsions
+from boltzgen.energy.terms.angles import HarmonicAngles
+from boltzgen.energy.terms.bonds import HarmonicBonds
+from boltzgen.energy.terms.gb import OBC
+from boltzgen.energy.terms.nonbonded import CutoffNonbonded, Nonbonded
+from boltzgen.energy.terms.term import Term
+from boltzgen.energy.terms.torsions import PeriodicTorsions
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +31,8 @@ _CHUNK_PAIRS = 256 * 231
 class Fused:
     """The terms of a force field that are computed together: the first of each kind, without a cutoff.
 
-    A configuration's energy and gradient have the same bits wherever it is in a batch, and on any number of threads.
+    A configuration's energy and gradient have the same bits wherever it is in a batch, and on any number of
+    threads.
 
     Attributes:
         terms: the ones taken; their parameters are read at every call. Others are left to the caller.
@@ -39,7 +42,9 @@ class Fused:
         self.pairs = pairs
         taken: dict[type[Term], Term] = {}
         for term in terms:
-            cut = isinstance(term, CutoffNonbonded) or (isinstance(term, OBC) and term.model.cutoff is not None)
+            cut = isinstance(term, CutoffNonbonded) or (
+                isinstance(term, OBC) and term.model.cutoff is not None
+            )
             for kind in _KINDS:
                 if isinstance(term, kind) and not cut:
                     taken.setdefault(kind, term)
@@ -51,7 +56,9 @@ class Fused:
         return bool(self.terms) and on_cpu and x.dtype == torch.float32 and _kernels() is not None
 
     def __call__(self, x: Tensor, with_gradient: bool) -> tuple[Tensor, Tensor | None]:
-        """Energy (n,) in kJ/mol and, if wanted, its gradient (n, n_atoms, 3) in kJ/(mol nm), of positions x (n, n_atoms, 3) in nm, float32."""
+        """Energy (n,) in kJ/mol and, if wanted, its gradient (n, n_atoms, 3) in kJ/(mol nm), of positions x
+        (n, n_atoms, 3) in nm, float32.
+        """
         kernels = _kernels()
         assert kernels is not None
         energy = x.new_empty(len(x))
@@ -80,7 +87,9 @@ class Fused:
         return energy, gradient
 
     def _parameters(self) -> tuple[tuple, ...]:
-        """Arguments of `kernels.run` between positions and results: arrays without elements for what is not there."""
+        """Arguments of `kernels.run` between positions and results: arrays without elements for what is not
+        there.
+        """
         none = np.empty(0)
         bonds: tuple = (np.empty((0, 2), np.int64), none, none)
         angles: tuple = (np.empty((0, 3), np.int64), none, none)
@@ -109,9 +118,11 @@ def _columns(*columns: Tensor) -> tuple[np.ndarray, ...]:
 
 @cache
 def _kernels() -> ModuleType | None:
-    """The compiled loops, or None where numba cannot be imported. They are compiled at their first call, which takes seconds."""
+    """The compiled loops, or None where numba cannot be imported. They are compiled at their first call,
+    which takes seconds.
+    """
     try:
-        from boltzgen.energy import kernels
+        from boltzgen.kernels import forces as kernels
     except (ImportError, OSError) as error:
         _log.warning("energies are computed without compiled loops, several times slower: %s", error)
         return None

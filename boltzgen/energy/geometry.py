@@ -43,7 +43,9 @@ class Geometry:
 
 
 class Masters(nn.Module):
-    """A module whose buffers move between devices but keep their dtype: `.float()` on a model that holds an energy leaves it exact."""
+    """A module whose buffers move between devices but keep their dtype: `.float()` on a model that holds an
+    energy leaves it exact.
+    """
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         return super()._apply(lambda tensor: tensor.to(fn(tensor).device), recurse)
@@ -52,7 +54,8 @@ class Masters(nn.Module):
 class PairList(Masters):
     """Every pair of atoms, once.
 
-    Pairs in `last` come at the end, so that a term which leaves them out works on a leading slice, without a copy.
+    Pairs in `last` come at the end, so that a term which leaves them out works on a leading slice, without a
+    copy.
 
     Attributes:
         n_atoms: number of atoms.
@@ -67,12 +70,16 @@ class PairList(Masters):
     def __init__(self, n_atoms: int, last: frozenset[tuple[int, int]] = frozenset()) -> None:
         super().__init__()
         self.n_atoms = n_atoms
-        pairs = sorted(((i, j) for i in range(n_atoms) for j in range(i + 1, n_atoms)), key=lambda pair: (pair in last, pair))
+        pairs = sorted(
+            ((i, j) for i in range(n_atoms) for j in range(i + 1, n_atoms)),
+            key=lambda pair: (pair in last, pair),
+        )
         self.position = {pair: k for k, pair in enumerate(pairs)}
         first, second = torch.tensor(pairs, dtype=torch.long).reshape(-1, 2).unbind(1)
         self.register_buffer("first", first.contiguous())
         self.register_buffer("second", second.contiguous())
-        # For one atom after the other, the rows of its pairs in a list of all pairs for their first atoms, then all for their second.
+        # For one atom after the other, the rows of its pairs in a list of all pairs for their first atoms,
+        # then all for their second.
         self.register_buffer("by_atom", torch.cat([first, second]).argsort(stable=True))
         self.register_buffer("pairs_of_atom", self.by_atom % max(1, len(pairs)))
 
@@ -86,8 +93,9 @@ class PairList(Masters):
     def sum_by_atom(self, values: Tensor) -> Tensor:
         """For every atom the sum over its pairs, (..., n_atoms, batch), of values (..., n_pairs, batch).
 
-        Values of shape (..., 2 n_pairs, batch) are those for the first atom of every pair, then for the second. Copying rows in order and adding up
-        neighbours is several times faster than adding to scattered rows, or than a matrix product.
+        Values of shape (..., 2 n_pairs, batch) are those for the first atom of every pair, then for the
+        second. Copying rows in order and adding up neighbours is several times faster than adding to
+        scattered rows, or than a matrix product.
         """
         rows = self.by_atom if values.shape[-2] == 2 * len(self) else self.pairs_of_atom
         return values.index_select(-2, rows).unflatten(-2, (self.n_atoms, self.n_atoms - 1)).sum(-2)
@@ -100,7 +108,8 @@ class PairList(Masters):
 def differences(first: Tensor, second: Tensor, n_atoms: int) -> Tensor:
     """The matrix, float64 (n, n_atoms), whose product with positions gives ``x[first] - x[second]``.
 
-    A product with it is as exact as the subtraction, and its transpose adds gradients up without a slow scatter.
+    A product with it is as exact as the subtraction, and its transpose adds gradients up without a slow
+    scatter.
     """
     matrix = torch.zeros(len(first), n_atoms, dtype=torch.float64)
     rows = torch.arange(len(first))
@@ -110,7 +119,9 @@ def differences(first: Tensor, second: Tensor, n_atoms: int) -> Tensor:
 
 
 def cross(a: Tensor, b: Tensor) -> Tensor:
-    """Cross product of vectors (3, ...), without a graph; `torch.linalg.cross` is several times slower when components come first."""
+    """Cross product of vectors (3, ...), without a graph; `torch.linalg.cross` is several times slower when
+    components come first.
+    """
     result = torch.empty_like(a)
     (ax, ay, az), (bx, by, bz), (x, y, z) = a.unbind(), b.unbind(), result.unbind()
     torch.mul(ay, bz, out=x).addcmul_(az, by, value=-1.0)
@@ -126,7 +137,8 @@ def dot(a: Tensor, b: Tensor) -> Tensor:
 
 @contextmanager
 def full_precision(device_type: str) -> Iterator[None]:
-    """Matrix products as exact as their dtype, whatever autocast or `torch.set_float32_matmul_precision` allow elsewhere.
+    """Matrix products as exact as their dtype, whatever autocast or `torch.set_float32_matmul_precision`
+    allow elsewhere.
 
     Differences of positions are matrix products here: in TF32 or bfloat16 they would be wrong by 1e-3 nm.
     """

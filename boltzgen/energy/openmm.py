@@ -1,4 +1,6 @@
-"""Energies from OpenMM itself, one configuration at a time: the reference, and the way out for forces that torch terms lack."""
+"""Energies from OpenMM itself, one configuration at a time: the reference, and the way out for forces that
+torch terms lack.
+"""
 
 import math
 from collections.abc import Mapping
@@ -12,28 +14,33 @@ from boltzgen.energy.base import Energy
 from boltzgen.energy.contexts import ContextEngine
 from boltzgen.energy.first_order import first_order
 from boltzgen.energy.workers import WorkerPool
-from boltzgen.system import System
+from boltzgen.molecule.system import System
 
 
 class OpenMMEnergy(Energy):
     """Reduced energy in kT computed by OpenMM, with OpenMM's forces as its gradient.
 
-    Works for every OpenMM force, one configuration after the other: hundreds of microseconds per configuration and more. A configuration for
-    which OpenMM raises has energy +inf and a NaN gradient. Second derivatives raise.
+    Works for every OpenMM force, one configuration after the other: hundreds of microseconds per
+    configuration and more. A configuration for which OpenMM raises has energy +inf and a NaN gradient. Second
+    derivatives raise.
 
-    With ``workers`` the batch is split over that many processes, which start at the first evaluation and end with `close`, at the end of a ``with``
-    block, or with the interpreter. A worker that dies or takes too long ends them all, with a `WorkerError`.
+    With ``workers`` the batch is split over that many processes, which start at the first evaluation and end
+    with `close`, at the end of a ``with`` block, or with the interpreter. A worker that dies or takes too
+    long ends them all, with a `WorkerError`.
 
     Args:
         system: the molecule.
         temperature: T in K, by default the system's.
         platform: name of an OpenMM platform. "Reference" is float64 and exact.
-        properties: the platform's properties, such as ``{"Threads": "1"}``; workers of the CPU platform have one thread each unless told otherwise.
+        properties: the platform's properties, such as ``{"Threads": "1"}``; workers of the CPU platform have
+            one thread each unless told otherwise.
         workers: number of processes, or None to compute in this one.
-        timeout: time in s that a worker may take to start, or to compute the 64 configurations that it gets at a time.
+        timeout: time in s that a worker may take to start, or to compute the 64 configurations that it gets
+            at a time.
 
     Raises:
-        ValueError: OpenMM has no such platform here, the platform no such property, or a number is out of range.
+        ValueError: OpenMM has no such platform here, the platform no such property, or a number is out of
+            range.
     """
 
     def __init__(
@@ -47,14 +54,18 @@ class OpenMMEnergy(Energy):
         timeout: float = 120.0,
     ) -> None:
         super().__init__(system.n_atoms, system.temperature if temperature is None else temperature)
-        available = [openmm.Platform.getPlatform(i).getName() for i in range(openmm.Platform.getNumPlatforms())]
+        available = [
+            openmm.Platform.getPlatform(i).getName() for i in range(openmm.Platform.getNumPlatforms())
+        ]
         if platform not in available:
             raise ValueError(f"OpenMM has no platform {platform!r} here; available: {', '.join(available)}")
         known = openmm.Platform.getPlatformByName(platform).getPropertyNames()
         settings = {name: str(value) for name, value in (properties or {}).items()}
         for name in settings:
             if name not in known:
-                raise ValueError(f"the platform {platform} has no property {name!r}; it has: {', '.join(known) or 'none'}")
+                raise ValueError(
+                    f"the platform {platform} has no property {name!r}; it has: {', '.join(known) or 'none'}"
+                )
         if workers is not None and workers < 1:
             raise ValueError(f"workers must be at least 1, or None to compute in this process, got {workers}")
         if not 0 < timeout < math.inf:
@@ -67,7 +78,9 @@ class OpenMMEnergy(Energy):
         else:
             if platform == "CPU":
                 settings = {"Threads": "1", **settings}
-            self.engine = WorkerPool(system.openmm_system, platform, settings, workers=workers, timeout=timeout)
+            self.engine = WorkerPool(
+                system.openmm_system, platform, settings, workers=workers, timeout=timeout
+            )
 
     def potential(self, x: Tensor) -> Tensor:
         """Potential energy in kJ/mol, shape (...), of positions (..., n_atoms, 3) in nm."""

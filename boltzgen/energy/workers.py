@@ -1,4 +1,6 @@
-"""Energies and forces from OpenMM in several processes: started by spawn, with a time limit, closed for certain."""
+"""Energies and forces from OpenMM in several processes: started by spawn, with a time limit, closed for
+certain.
+"""
 
 import multiprocessing
 import signal
@@ -18,7 +20,10 @@ from boltzgen.energy.contexts import ContextEngine
 #: Configurations that a worker gets at a time: few enough that all finish together.
 _PIECE = 64
 
-_ADVICE = "a script that starts workers needs `if __name__ == '__main__':` around what it runs, and the machine enough memory"
+_ADVICE = (
+    "a script that starts workers needs `if __name__ == '__main__':` around what it runs, and the machine "
+    "enough memory"
+)
 
 
 class WorkerError(RuntimeError):
@@ -26,10 +31,12 @@ class WorkerError(RuntimeError):
 
 
 class WorkerPool:
-    """The same as a `ContextEngine`, in ``workers`` processes of their own; they start with the first evaluation.
+    """The same as a `ContextEngine`, in ``workers`` processes of their own; they start with the first
+    evaluation.
 
-    Every exchange with a worker is timed: one that does not answer is killed. Whatever goes wrong, every worker is ended, `WorkerError` raised
-    once, and the pool stays closed. Workers end with `close`, with the pool, with the interpreter, and, if that is killed, when their pipe breaks.
+    Every exchange with a worker is timed: one that does not answer is killed. Whatever goes wrong, every
+    worker is ended, `WorkerError` raised once, and the pool stays closed. Workers end with `close`, with the
+    pool, with the interpreter, and, if that is killed, when their pipe breaks.
 
     Args:
         system: sent to the workers as XML.
@@ -38,7 +45,15 @@ class WorkerPool:
         timeout: time in s a worker may take to start, or for one piece of a batch.
     """
 
-    def __init__(self, system: openmm.System, platform: str, properties: Mapping[str, str], *, workers: int, timeout: float) -> None:
+    def __init__(
+        self,
+        system: openmm.System,
+        platform: str,
+        properties: Mapping[str, str],
+        *,
+        workers: int,
+        timeout: float,
+    ) -> None:
         self._arguments = (openmm.XmlSerializer.serialize(system), platform, dict(properties))
         self._n_workers = workers
         self._timeout = timeout
@@ -93,7 +108,9 @@ class WorkerPool:
     def _map(self, task: Callable[["_Worker"], object]) -> None:
         with ThreadPoolExecutor(self._n_workers, "openmm-worker") as threads:
             try:
-                done, _ = wait([threads.submit(task, worker) for worker in self._workers], return_when=FIRST_EXCEPTION)
+                done, _ = wait(
+                    [threads.submit(task, worker) for worker in self._workers], return_when=FIRST_EXCEPTION
+                )
                 for future in done:
                     future.result()
             except BaseException:
@@ -135,9 +152,13 @@ class _Worker:
             answer = self.connection.recv()
         except (EOFError, OSError) as error:
             if late.is_set():
-                raise WorkerError(f"an OpenMM worker did not answer within {timeout:g} s; give a longer timeout") from error
+                raise WorkerError(
+                    f"an OpenMM worker did not answer within {timeout:g} s; give a longer timeout"
+                ) from error
             self.process.join(5.0)
-            raise WorkerError(f"an OpenMM worker died (exit code {self.process.exitcode}); {_ADVICE}") from error
+            raise WorkerError(
+                f"an OpenMM worker died (exit code {self.process.exitcode}); {_ADVICE}"
+            ) from error
         finally:
             timer.cancel()
         if isinstance(answer, str):
@@ -161,7 +182,9 @@ def _end(workers: list[_Worker]) -> None:
 
 
 def _serve(connection: Connection, xml: str, platform: str, properties: dict[str, str]) -> None:
-    """What a worker does: say that it is ready, then answer until the pipe closes. An answer that is a text tells what went wrong."""
+    """What a worker does: say that it is ready, then answer until the pipe closes. An answer that is a text
+    tells what went wrong.
+    """
     # Ctrl-C reaches the whole process group; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

@@ -18,11 +18,13 @@ def accept_reject(
     generator: torch.Generator | None = None,
     block: int = BLOCK,
 ) -> tuple[Tensor, int]:
-    """n independent draws from the accept/reject sampler whose `truncation`-th proposal in a row is always accepted.
+    """n independent draws from the accept/reject sampler whose `truncation`-th proposal in a row is always
+    accepted.
 
-    Proposals form one stream. A draw takes proposals from it until one is accepted, and the next draw goes on from there, so that none is wasted
-    but at the very end, and every block of the stream is judged in one call: the k-th of a run of rejections is a draw where k is a multiple of
-    the truncation. A device is waited for once a block.
+    Proposals form one stream. A draw takes proposals from it until one is accepted, and the next draw goes on
+    from there, so that none is wasted but at the very end, and every block of the stream is judged in one
+    call: the k-th of a run of rejections is a draw where k is a multiple of the truncation. A device is
+        waited for once a block.
 
     Args:
         propose: makes m proposals (m, ...).
@@ -34,7 +36,8 @@ def accept_reject(
     taken: list[Tensor] = []
     n_taken, judged, rejected = 0, 0, None
     while n_taken < n:
-        # As many proposals as the rest should need at the rate so far, and two standard deviations more (of runs of geometric length).
+        # As many proposals as the rest should need at the rate so far, and two standard deviations more (of
+        # runs of geometric length).
         missing = n - n_taken
         needed = int((missing + 2 * missing**0.5) * judged / max(n_taken, 1)) + 1 if judged else missing
         # The rate is not yet known well where few have been judged.
@@ -45,7 +48,8 @@ def accept_reject(
             uniform = torch.rand(size, generator=generator, dtype=z.dtype, device=z.device)
             accepted = uniform.log() < log_acceptance(z)
             place = torch.arange(1, size + 1, device=z.device)
-            # Place of the last acceptance up to here; before the first of this block, runs go on from the block before.
+            # Place of the last acceptance up to here; before the first of this block, runs go on from the
+            # block before.
             last = torch.where(accepted, place, 0).cummax(0).values
             run = place - last + (torch.where(last == 0, rejected, 0) if rejected is not None else 0)
             drawn = accepted | ((run % truncation == 0) & (run > 0))

@@ -1,4 +1,6 @@
-"""Learned acceptance probabilities: modules that map z (..., n) to log a(z), shape (...), or (..., k) where there are k of them."""
+"""Learned acceptance probabilities: modules that map z (..., n) to log a(z), shape (...), or (..., k) where
+there are k of them.
+"""
 
 import math
 from collections.abc import Collection, Sequence
@@ -7,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from boltzgen.flow.nets import MLP, circular_features
+from boltzgen.flow.networks import MLP, circular_features
 
 
 class Acceptance(nn.Module):
@@ -15,11 +17,13 @@ class Acceptance(nn.Module):
 
     Args:
         n: coordinates.
-        circles: which of them are angles; the network sees their cos(k z) and sin(k z), k = 1 ... `harmonics`, so that a is periodic. The others,
-            of order one, it sees as they are and with cos(k z) and sin(k z), k = 1 ... `waves`: from z alone it learns sharp edges slowly.
+        circles: which of them are angles; the network sees their cos(k z) and sin(k z), k = 1 ...
+            `harmonics`, so that a is periodic. The others, of order one, it sees as they are and with cos(k
+            z) and sin(k z), k = 1 ... `waves`: from z alone it learns sharp edges slowly.
         hidden: widths of the network's hidden layers.
         start: a before training. Near one, nothing is rejected until the network has learned something.
-        n_out: k, for several acceptance probabilities of shape (..., k); one, of shape (...), if it is not given.
+        n_out: k, for several acceptance probabilities of shape (..., k); one, of shape (...), if it is not
+            given.
     """
 
     angles: Tensor
@@ -40,11 +44,19 @@ class Acceptance(nn.Module):
         if not set(circles) <= set(range(n)):
             raise ValueError(f"circles must be indices of the {n} coordinates, got {sorted(circles)}")
         if not 0 < start < 1:
-            raise ValueError(f"the acceptance before training must be a probability between 0 and 1, got {start}")
+            raise ValueError(
+                f"the acceptance before training must be a probability between 0 and 1, got {start}"
+            )
         self.several, self.harmonics, self.waves = n_out is not None, harmonics, waves
         self.register_buffer("angles", torch.tensor(sorted(circles), dtype=torch.long), persistent=False)
-        self.register_buffer("others", torch.tensor([i for i in range(n) if i not in set(circles)], dtype=torch.long), persistent=False)
-        self.net = MLP(2 * harmonics * len(self.angles) + (1 + 2 * waves) * len(self.others), hidden, n_out or 1)
+        self.register_buffer(
+            "others",
+            torch.tensor([i for i in range(n) if i not in set(circles)], dtype=torch.long),
+            persistent=False,
+        )
+        self.net = MLP(
+            2 * harmonics * len(self.angles) + (1 + 2 * waves) * len(self.others), hidden, n_out or 1
+        )
         nn.init.constant_(self.net.last.bias, math.log(start / (1 - start)))
 
     def forward(self, z: Tensor) -> Tensor:

@@ -1,4 +1,6 @@
-"""Coupling layers: part of the coordinates is transformed by a map whose parameters depend on the rest and on a context."""
+"""Coupling layers: part of the coordinates is transformed by a map whose parameters depend on the rest and on
+a context.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -6,9 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from boltzgen.flow.nets import MLP, LocalMLP, circular_features
+from boltzgen.flow.networks import MLP, LocalMLP, circular_features
 from boltzgen.flow.spline import circular_spline, spline_with_tails
-from boltzgen.transform import Chain, Transform
+from boltzgen.flow.transform import Chain, Transform
 
 
 class _Coupling(Transform):
@@ -22,7 +24,10 @@ class _Coupling(Transform):
     def __init__(self, n: int, active: Sequence[int]) -> None:
         super().__init__()
         if not 0 < len(set(active)) == len(active) < n or not set(active) <= set(range(n)):
-            raise ValueError(f"active must be distinct indices, at least one and fewer than all of 0 ... {n - 1}, got {list(active)}")
+            raise ValueError(
+                f"active must be distinct indices, at least one and fewer than all of 0 ... {n - 1}, got "
+                f"{list(active)}"
+            )
         self.active = list(active)
         self.passive = [i for i in range(n) if i not in set(active)]
         order = self.active + self.passive
@@ -43,7 +48,9 @@ class _Coupling(Transform):
         return joined.reshape(x.shape), log_derivative.sum(0).reshape(batch)
 
     def _raw(self, features: Tensor) -> Tensor:
-        """(n_parameters, n_active, batch): parameters first, batch last, straight out of the last layers' products."""
+        """(n_parameters, n_active, batch): parameters first, batch last, straight out of the last layers'
+        products.
+        """
         found = self.net.outputs_first(features)
         if isinstance(found, Tensor):
             return found.view(-1, len(self.active), len(features))
@@ -56,7 +63,9 @@ class _Coupling(Transform):
         return fixed
 
     def move(self, moving: Tensor, raw: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
-        """Move the active coordinates (n_active, batch) with parameters raw (n_parameters, n_active, batch)."""
+        """Move the active coordinates (n_active, batch) with parameters raw (n_parameters, n_active,
+        batch).
+        """
         raise NotImplementedError
 
     def forward(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -69,7 +78,15 @@ class _Coupling(Transform):
 class CircularCoupling(_Coupling):
     """Coupling of coordinates on circles [-pi, pi): rotations and periodic splines."""
 
-    def __init__(self, n: int, active: Sequence[int], *, bins: int = 16, hidden: Sequence[int] = (64, 64), harmonics: int = 2) -> None:
+    def __init__(
+        self,
+        n: int,
+        active: Sequence[int],
+        *,
+        bins: int = 16,
+        hidden: Sequence[int] = (64, 64),
+        harmonics: int = 2,
+    ) -> None:
         super().__init__(n, active)
         self.harmonics = harmonics
         self.net = MLP(2 * harmonics * len(self.passive), hidden, len(self.active) * (3 * bins + 1))
@@ -90,10 +107,12 @@ class Neighbourhood(NamedTuple):
 
 
 class SplineCoupling(_Coupling):
-    """Coupling of coordinates on the line: splines on [-bound, bound] with identity tails, given a context (..., n_context).
+    """Coupling of coordinates on the line: splines on [-bound, bound] with identity tails, given a context
+    (..., n_context).
 
     Args:
-        neighbourhoods: parts of the active coordinates with networks of their own; by default one network sees everything.
+        neighbourhoods: parts of the active coordinates with networks of their own; by default one network
+            sees everything.
     """
 
     def __init__(
@@ -107,13 +126,24 @@ class SplineCoupling(_Coupling):
         hidden: Sequence[int] = (256, 256),
         bound: float = 5.0,
     ) -> None:
-        super().__init__(n, active if neighbourhoods is None else [i for part in neighbourhoods for i in part.active])
+        super().__init__(
+            n, active if neighbourhoods is None else [i for part in neighbourhoods for i in part.active]
+        )
         if set(self.active) != set(active):
-            raise ValueError(f"expected neighbourhoods that share out the active coordinates {sorted(active)}, got {sorted(self.active)}")
-        parts = [Neighbourhood(self.active, self.passive, range(n_context))] if neighbourhoods is None else neighbourhoods
+            raise ValueError(
+                f"expected neighbourhoods that share out the active coordinates {sorted(active)}, got "
+                f"{sorted(self.active)}"
+            )
+        parts = (
+            [Neighbourhood(self.active, self.passive, range(n_context))]
+            if neighbourhoods is None
+            else neighbourhoods
+        )
         self.bound = bound
         place = {i: k for k, i in enumerate(self.passive)}
-        inputs = [[place[i] for i in part.passive] + [len(self.passive) + c for c in part.context] for part in parts]
+        inputs = [
+            [place[i] for i in part.passive] + [len(self.passive) + c for c in part.context] for part in parts
+        ]
         self.net = LocalMLP(inputs, hidden, [len(part.active) * (3 * bins - 1) for part in parts])
 
     def move(self, moving: Tensor, raw: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
@@ -121,14 +151,17 @@ class SplineCoupling(_Coupling):
 
 
 class AffineCoupling(_Coupling):
-    """Coupling of coordinates on the line: x = s z + m, given a context (..., n_context); |log s| stays below 3.
+    """Coupling of coordinates on the line: x = s z + m, given a context (..., n_context); |log s| stays below
+    3.
 
     The layer of RealNVP (Dinh et al. 2017, arXiv:1605.08803).
     """
 
     _MOST = 3.0
 
-    def __init__(self, n: int, active: Sequence[int], n_context: int = 0, *, hidden: Sequence[int] = (32, 32)) -> None:
+    def __init__(
+        self, n: int, active: Sequence[int], n_context: int = 0, *, hidden: Sequence[int] = (32, 32)
+    ) -> None:
         super().__init__(n, active)
         self.net = MLP(len(self.passive) + n_context, hidden, 2 * len(self.active))
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from boltzgen.distribution import Distribution
-from boltzgen.transform import Transform
+from boltzgen.flow.distribution import Distribution
+from boltzgen.flow.transform import Transform
 
 
 class Flow(Distribution):
@@ -22,7 +22,11 @@ class Flow(Distribution):
         return self.base.log_prob(latent) + log_det
 
     def draw(
-        self, shape: Sequence[int] = (), *, generator: torch.Generator | None = None, context: Tensor | None = None
+        self,
+        shape: Sequence[int] = (),
+        *,
+        generator: torch.Generator | None = None,
+        context: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         latent, log_prob, score = self.base.draw(shape, generator=generator)
         x, log_det = self.transform(latent, context)
@@ -30,7 +34,8 @@ class Flow(Distribution):
 
 
 class HierarchicalFlow(Distribution):
-    """q(t, r) = q(t) q(r | t): a flow for the leading coordinates t and another, conditional on features of t, for the rest.
+    """q(t, r) = q(t) q(r | t): a flow for the leading coordinates t and another, conditional on features of
+    t, for the rest.
 
     Args:
         leading: flow of t, event shape (n_t,).
@@ -49,7 +54,9 @@ class HierarchicalFlow(Distribution):
         t, r = z[..., : self.n_leading], z[..., self.n_leading :]
         return self.leading.log_prob(t) + self.conditional.log_prob(r, self.features(t))
 
-    def draw(self, shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    def draw(
+        self, shape: Sequence[int] = (), *, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         t, log_prob_t, score_t = self.leading.draw(shape, generator=generator)
         r, log_prob_r, score_r = self.conditional.draw(shape, generator=generator, context=self.features(t))
         return torch.cat((t, r), dim=-1), log_prob_t + log_prob_r, score_t + score_r

@@ -1,6 +1,8 @@
-"""Splines and triangular layers in one pass of compiled loops, and their gradients in another: many times faster than operation by operation.
+"""Splines and triangular layers in one pass of compiled loops, and their gradients in another: many times
+faster than operation by operation.
 
-An element of the batch has the same bits wherever it is in a batch, and on any number of threads. All is for tensors that the loops are `ready` for.
+An element of the batch has the same bits wherever it is in a batch, and on any number of threads. All is for
+tensors that the loops are `ready` for.
 """
 
 from collections.abc import Callable
@@ -12,11 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from boltzgen.flow.compiled import LANES, Results, apply, kernels, run
+from boltzgen.kernels.runtime import LANES, Results, apply, kernels, run
 
 
 class Entries(NamedTuple):
-    """Where packed triangular matrices have what: the entries of row i in starts[i] ... stops[i] - 1, then log D_i, then the mean of x_i.
+    """Where packed triangular matrices have what: the entries of row i in starts[i] ... stops[i] - 1, then
+    log D_i, then the mean of x_i.
 
     Attributes:
         starts, stops: int64 (n,).
@@ -43,7 +46,8 @@ def spline(x: Tensor, raw: Tensor, *, bound: float, circular: bool, inverse: boo
 
 
 def triangular(x: Tensor, packed: Tensor, entries: Entries, *, solve: bool) -> tuple[Tensor, Tensor]:
-    """D L (x - mean), or mean + L^-1 D^-1 x, shape (batch, n), and the log-determinant (batch,); differentiable once.
+    """D L (x - mean), or mean + L^-1 D^-1 x, shape (batch, n), and the log-determinant (batch,);
+    differentiable once.
 
     Args:
         x: (batch, n).
@@ -86,7 +90,15 @@ class _Spline:
         return results
 
     def _run(self, loop: Callable[..., None], x: Tensor, raw: Tensor, *others: Tensor) -> None:
-        run(loop, (x, raw, *others), self.bound, self.circular, self.inverse, batch=x.shape[-1], numbers=raw.numel())
+        run(
+            loop,
+            (x, raw, *others),
+            self.bound,
+            self.circular,
+            self.inverse,
+            batch=x.shape[-1],
+            numbers=raw.numel(),
+        )
 
 
 @dataclass(frozen=True)
@@ -107,7 +119,9 @@ class _Triangular:
         self._run(loops.solve, x, packed, scale, y, log_det, solution)
         return (y, log_det), (scale, solution)
 
-    def gradient(self, by_y: Tensor, by_log: Tensor, x: Tensor, packed: Tensor, scale: Tensor, kept: Tensor) -> tuple[Tensor, ...]:
+    def gradient(
+        self, by_y: Tensor, by_log: Tensor, x: Tensor, packed: Tensor, scale: Tensor, kept: Tensor
+    ) -> tuple[Tensor, ...]:
         results = torch.empty_like(x), torch.empty_like(packed)
         loop = _loops()[1].solve_gradient if self.solve else _loops()[1].multiply_gradient
         self._run(loop, x, packed, scale, kept, by_y, by_log, *results)

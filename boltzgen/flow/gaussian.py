@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from boltzgen.distribution import Distribution
+from boltzgen.flow.distribution import Distribution
 from boltzgen.flow.nodes import Nodes, lattice
 
 #: Nodes of quadrature reach this many standard deviations; beyond lie 3e-12 of the probability.
@@ -14,7 +14,9 @@ _REACH = 7.0
 
 
 class DiagonalNormal(Distribution):
-    """Independent normals of mean `loc` and standard deviation exp(`log_scale`), event shape (n,); both are learned if `trainable`."""
+    """Independent normals of mean `loc` and standard deviation exp(`log_scale`), event shape (n,); both are
+    learned if `trainable`.
+    """
 
     loc: Tensor
     log_scale: Tensor
@@ -27,8 +29,12 @@ class DiagonalNormal(Distribution):
     def log_prob(self, z: Tensor) -> Tensor:
         return _log_normal((z - self.loc) * torch.exp(-self.log_scale)) - self.log_scale.sum()
 
-    def draw(self, shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        noise = torch.randn(*shape, *self.event_shape, generator=generator, dtype=self.loc.dtype, device=self.loc.device)
+    def draw(
+        self, shape: Sequence[int] = (), *, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        noise = torch.randn(
+            *shape, *self.event_shape, generator=generator, dtype=self.loc.dtype, device=self.loc.device
+        )
         log_prob = _log_normal(noise) - self.log_scale.sum()
         return self.loc + self.log_scale.exp() * noise, log_prob, torch.zeros_like(log_prob.detach())
 
@@ -41,10 +47,11 @@ class DiagonalNormal(Distribution):
 
 
 class GaussianMixture(Distribution):
-    """A mixture of diagonal normals, event shape (n,): weights softmax(`logits`), means `loc`, deviations exp(`log_scale`).
+    """A mixture of diagonal normals, event shape (n,): weights softmax(`logits`), means `loc`, deviations
+    exp(`log_scale`).
 
-    The baseline of Stimper et al. 2022 (arXiv:2110.15828). The choice of a component has no pathwise gradient, so that all parameters learn by the
-    score function.
+    The baseline of Stimper et al. 2022 (arXiv:2110.15828). The choice of a component has no pathwise
+    gradient, so that all parameters learn by the score function.
 
     Args:
         components: their number.
@@ -59,23 +66,46 @@ class GaussianMixture(Distribution):
     log_scale: Tensor
 
     def __init__(
-        self, n: int, components: int, *, spread: float = 2.5, scale: float = 0.5, trainable: bool = True, generator: torch.Generator | None = None
+        self,
+        n: int,
+        components: int,
+        *,
+        spread: float = 2.5,
+        scale: float = 0.5,
+        trainable: bool = True,
+        generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         if components < 1:
             raise ValueError(f"a mixture needs at least 1 component, got {components}")
         self.event_shape, self.has_rsample = torch.Size((n,)), False
         loc = spread * (2 * torch.rand(components, n, generator=generator) - 1)
-        _hold(self, trainable, logits=torch.zeros(components), loc=loc, log_scale=torch.full((components, n), math.log(scale)))
+        _hold(
+            self,
+            trainable,
+            logits=torch.zeros(components),
+            loc=loc,
+            log_scale=torch.full((components, n), math.log(scale)),
+        )
 
     def log_prob(self, z: Tensor) -> Tensor:
         each = _log_normal((z.unsqueeze(-2) - self.loc) * torch.exp(-self.log_scale)) - self.log_scale.sum(-1)
         return torch.logsumexp(torch.log_softmax(self.logits, 0) + each, dim=-1)
 
-    def draw(self, shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    def draw(
+        self, shape: Sequence[int] = (), *, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         with torch.no_grad():
-            chosen = torch.multinomial(self.logits.softmax(0), math.prod(shape), replacement=True, generator=generator)
-            noise = torch.randn(len(chosen), *self.event_shape, generator=generator, dtype=self.loc.dtype, device=self.loc.device)
+            chosen = torch.multinomial(
+                self.logits.softmax(0), math.prod(shape), replacement=True, generator=generator
+            )
+            noise = torch.randn(
+                len(chosen),
+                *self.event_shape,
+                generator=generator,
+                dtype=self.loc.dtype,
+                device=self.loc.device,
+            )
             z = (self.loc[chosen] + self.log_scale[chosen].exp() * noise).reshape(*shape, *self.event_shape)
         score = self.log_prob(z)
         return z, score.detach(), score
@@ -87,7 +117,8 @@ class GaussianMixture(Distribution):
 
 
 def normal_nodes(points: int, shift: Tensor, *, like: Tensor) -> Nodes:
-    """The trapezoidal rule for the standard normal in n dimensions, `points` to an axis: it converges faster than any power for smooth integrands.
+    """The trapezoidal rule for the standard normal in n dimensions, `points` to an axis: it converges faster
+    than any power for smooth integrands.
 
     The lattice is moved by the shift (n,), in units of its spacing.
 

@@ -6,7 +6,8 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-#: Points z (m, n) and log-weights (m,) that sum to one: sum_i w_i f(z_i) stands for E[f]. Differentiable in the distribution's parameters.
+#: Points z (m, n) and log-weights (m,) that sum to one: sum_i w_i f(z_i) stands for E[f]. Differentiable in
+#: the distribution's parameters.
 Nodes = tuple[Tensor, Tensor]
 
 
@@ -15,7 +16,9 @@ class HasQuadrature(Protocol):
     """A distribution with a quadrature rule."""
 
     def quadrature(self, points: int, shift: Tensor) -> Nodes:
-        """Nodes of a product rule with `points` points to each axis, moved along each by the shift (n,), in units of their distance."""
+        """Nodes of a product rule with `points` points to each axis, moved along each by the shift (n,), in
+        units of their distance.
+        """
         ...
 
 
@@ -24,7 +27,9 @@ class HasQuantiles(Protocol):
     """A distribution that is the image of the uniform one on the unit cube."""
 
     def from_uniform(self, u: Tensor) -> Tensor:
-        """Map points u (..., n) of the open unit cube to z (..., n), differentiable in the distribution's parameters."""
+        """Map points u (..., n) of the open unit cube to z (..., n), differentiable in the distribution's
+        parameters.
+        """
         ...
 
 

@@ -1,4 +1,6 @@
-"""Monotone rational-quadratic splines (Durkan et al. 2019, arXiv:1906.04032; on circles: Rezende et al. 2020, arXiv:2002.02428)."""
+"""Monotone rational-quadratic splines (Durkan et al. 2019, arXiv:1906.04032; on circles: Rezende et al. 2020,
+arXiv:2002.02428).
+"""
 
 import math
 
@@ -7,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from boltzgen.flow import fused
-from boltzgen.flow.compiled import ready
+from boltzgen.kernels.runtime import ready
 
 MIN_SIZE = 1e-3
 MIN_DERIVATIVE = 1e-3
@@ -15,14 +17,17 @@ MIN_DERIVATIVE = 1e-3
 UNIT = math.log(math.expm1(1.0 - MIN_DERIVATIVE))
 
 
-def rational_quadratic(x: Tensor, raw: Tensor, *, low: float, high: float, periodic: bool, inverse: bool) -> tuple[Tensor, Tensor]:
+def rational_quadratic(
+    x: Tensor, raw: Tensor, *, low: float, high: float, periodic: bool, inverse: bool
+) -> tuple[Tensor, Tensor]:
     """Apply a monotone spline from [low, high] onto itself, elementwise.
 
     Args:
         x: values inside [low, high], shape (...).
-        raw: unconstrained parameters, shape (3K, ...) with K bins when `periodic` (the derivatives at both ends are one parameter) or (3K - 1, ...)
-            otherwise (both end derivatives are 1, to meet identity tails). Zeros give the identity. Parameters come first so that sums over
-            bins run over whole contiguous rows.
+        raw: unconstrained parameters, shape (3K, ...) with K bins when `periodic` (the derivatives at both
+            ends are one parameter) or (3K - 1, ...) otherwise (both end derivatives are 1, to meet identity
+            tails). Zeros give the identity. Parameters come first so that sums over bins run over whole
+            contiguous rows.
         inverse: evaluate the inverse spline.
 
     Returns:
@@ -66,7 +71,12 @@ def rational_quadratic(x: Tensor, raw: Tensor, *, low: float, high: float, perio
     denominator = slope + bend * mixed
     if not inverse:
         value = left_y + height * (slope * theta * theta + d0 * mixed) / denominator
-    derivative = slope * slope * (d1 * theta * theta + 2 * slope * mixed + d0 * (1 - theta) * (1 - theta)) / (denominator * denominator)
+    derivative = (
+        slope
+        * slope
+        * (d1 * theta * theta + 2 * slope * mixed + d0 * (1 - theta) * (1 - theta))
+        / (denominator * denominator)
+    )
     log_derivative = derivative.log()
     return low + span * value, -log_derivative if inverse else log_derivative
 
@@ -82,20 +92,27 @@ def spline_with_tails(x: Tensor, raw: Tensor, *, bound: float, inverse: bool) ->
     if ready(x, raw):
         return fused.spline(x, raw, bound=bound, circular=False, inverse=inverse)
     inside = x.abs() < bound
-    # The outside branch must not reach the spline: its gradients there would be NaN even though `where` discards the values.
+    # The outside branch must not reach the spline: its gradients there would be NaN even though `where`
+    # discards the values.
     safe = torch.where(inside, x, torch.zeros_like(x))
     y, log_derivative = rational_quadratic(safe, raw, low=-bound, high=bound, periodic=False, inverse=inverse)
     return torch.where(inside, y, x), torch.where(inside, log_derivative, torch.zeros_like(x))
 
 
 def circular_spline(x: Tensor, raw: Tensor, *, inverse: bool) -> tuple[Tensor, Tensor]:
-    """A rotation followed by a spline, on the circle [-pi, pi). `raw` has shape (3K + 1, ...), its last entry the rotation in radians."""
+    """A rotation followed by a spline, on the circle [-pi, pi). `raw` has shape (3K + 1, ...), its last entry
+    the rotation in radians.
+    """
     if ready(x, raw):
         return fused.spline(x, raw, bound=math.pi, circular=True, inverse=inverse)
     shift = raw[-1]
     if not inverse:
-        return rational_quadratic(_wrap(x + shift), raw[:-1], low=-math.pi, high=math.pi, periodic=True, inverse=False)
-    y, log_derivative = rational_quadratic(x, raw[:-1], low=-math.pi, high=math.pi, periodic=True, inverse=True)
+        return rational_quadratic(
+            _wrap(x + shift), raw[:-1], low=-math.pi, high=math.pi, periodic=True, inverse=False
+        )
+    y, log_derivative = rational_quadratic(
+        x, raw[:-1], low=-math.pi, high=math.pi, periodic=True, inverse=True
+    )
     return _wrap(y - shift), log_derivative
 
 

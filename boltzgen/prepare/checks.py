@@ -6,17 +6,18 @@ import torch
 from openmm import app, unit
 from torch import Tensor
 
-from boltzgen.coordinates.harmonic import HarmonicReference, harmonic_reference
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.energy.forcefield import ForceFieldEnergy
 from boltzgen.energy.openmm import OpenMMEnergy
+from boltzgen.generator.harmonic import HarmonicReference, harmonic_reference
+from boltzgen.geometry import dihedrals
+from boltzgen.molecule.system import System
 from boltzgen.prepare.structure import atom_names, listed
-from boltzgen.reweighting import dihedrals
-from boltzgen.system import System
 
 #: In kJ/mol, and relative.
 ENERGY_TOLERANCE = (1e-3, 1e-8)
-#: In nm, how much a distance may change on the way through the coordinates: a PDB file's rounding moves an atom off its constraint by up to 2e-4.
+#: In nm, how much a distance may change on the way through the coordinates: a PDB file's rounding moves an
+#: atom off its constraint by up to 2e-4.
 DISTANCE_TOLERANCE = 5e-4
 
 
@@ -24,14 +25,19 @@ def check_system(topology: app.Topology, system: openmm.System) -> None:
     """Raise ValueError for a System with virtual sites or periodic forces, or of another number of atoms."""
     if system.getNumParticles() != topology.getNumAtoms():
         raise ValueError(
-            f"the structure has {topology.getNumAtoms()} atoms but the System {system.getNumParticles()} particles; give files of the same molecule"
+            f"the structure has {topology.getNumAtoms()} atoms but the System {system.getNumParticles()} "
+            "particles; give files of the same molecule"
         )
     names = atom_names(topology)
     if sites := [names[k] for k in range(system.getNumParticles()) if system.isVirtualSite(k)]:
-        raise ValueError(f"{listed(sites)} are virtual sites, whose positions are no coordinates; use a force field without them")
+        raise ValueError(
+            f"{listed(sites)} are virtual sites, whose positions are no coordinates; use a force field "
+            "without them"
+        )
     if system.usesPeriodicBoundaryConditions():
         raise ValueError(
-            "the OpenMM System is periodic; expected a molecule on its own: strip the water, and make the System with nonbondedMethod=NoCutoff "
+            "the OpenMM System is periodic; expected a molecule on its own: strip the water, and make the "
+            "System with nonbondedMethod=NoCutoff "
             "and an implicit solvent"
         )
 
@@ -56,14 +62,16 @@ def check_same_molecule(topology: app.Topology, system: openmm.System) -> None:
     if wrong.any():
         k = int(np.argmax(wrong))
         raise ValueError(
-            f"atom {k + 1} is {names[k]} in the structure, but the System gives it (and its hydrogens) other masses: {mass[k]:.3f} dalton; "
+            f"atom {k + 1} is {names[k]} in the structure, but the System gives it (and its hydrogens) "
+            f"other masses: {mass[k]:.3f} dalton; "
             "both need the same atoms in the same order"
         )
     joined = _joined(system)
     for a, b in topology.bonds():
         if joined and frozenset((a.index, b.index)) not in joined:
             raise ValueError(
-                f"the System has no bond {names[a.index]} - {names[b.index]}, which the structure has; both need the same atoms in the same order"
+                f"the System has no bond {names[a.index]} - {names[b.index]}, which the structure has; both "
+                "need the same atoms in the same order"
             )
 
 
@@ -90,12 +98,16 @@ def check_energy(system: System) -> ForceFieldEnergy:
     absolute, relative = ENERGY_TOLERANCE
     off = float((ours - reference).abs().max())
     if not bool(((ours - reference).abs() <= absolute + relative * reference.abs()).all()):
-        raise ValueError(f"the batched energy differs from OpenMM's by {off:.3g} kJ/mol; please report this force field: its forces are misread")
+        raise ValueError(
+            f"the batched energy differs from OpenMM's by {off:.3g} kJ/mol; please report this force field: "
+            "its forces are misread"
+        )
     return energy
 
 
 def check_coordinates(system: System, energy: ForceFieldEnergy) -> HarmonicReference:
-    """The flow coordinates and their scales, once the structure has gone there and back and lies in the domain.
+    """The flow coordinates and their scales, once the structure has gone there and back and lies in the
+    domain.
 
     Raises:
         ValueError: it does not, or there are no such coordinates for this molecule.
@@ -107,7 +119,10 @@ def check_coordinates(system: System, energy: ForceFieldEnergy) -> HarmonicRefer
     harmonic = harmonic_reference(system, energy)
     scale = harmonic.coordinates.scale
     if not bool((scale.isfinite() & (scale > 0)).all()):
-        raise ValueError("the energy has no curvature along some bond or angle; expected a bound molecule: check the force field")
+        raise ValueError(
+            "the energy has no curvature along some bond or angle; expected a bound molecule: check the "
+            "force field"
+        )
     # Another minimum may have been found, in which symmetric rotors have other labels.
     _check_domain(system, harmonic.coordinates, harmonic.coordinates.canonical(system.positions))
     return harmonic
@@ -119,13 +134,19 @@ def _check_domain(system: System, coordinates: MolecularCoordinates, x: Tensor) 
     back = coordinates(y)[0]
     off = float((torch.cdist(back, back, compute_mode="donot_use_mm_for_euclid_dist") - there).abs().max())
     if not off < DISTANCE_TOLERANCE:
-        raise ValueError(f"the structure changes by {off:.2g} nm on its way through the coordinates; check for straight angles and stretched bonds")
+        raise ValueError(
+            f"the structure changes by {off:.2g} nm on its way through the coordinates; check for straight "
+            "angles and stretched bonds"
+        )
     conditions = coordinates.domain_conditions(y)
     if not bool(conditions["cis peptide bond"]):
         raise ValueError(cis_bonds(system, x))
     broken = [name for name, met in conditions.items() if not bool(met)]
     if broken:
-        raise ValueError(f"the minimised structure lies outside the domain ({', '.join(broken)}); give a structure that is less strained")
+        raise ValueError(
+            f"the minimised structure lies outside the domain ({', '.join(broken)}); give a structure that "
+            "is less strained"
+        )
 
 
 def cis_bonds(system: System, x: Tensor) -> str:
@@ -135,7 +156,10 @@ def cis_bonds(system: System, x: Tensor) -> str:
         omega = float(dihedrals(x[None], system.graph.omega((c, n))).rad2deg())
         if abs(omega) < 90:
             found.append(f"{names[c]} - {names[n]} (omega {omega:.0f} degrees)")
-    return f"cis peptide bonds: {listed(found)}; the domain holds trans ones only: turn them in the structure, or build the peptide with --sequence"
+    return (
+        f"cis peptide bonds: {listed(found)}; the domain holds trans ones only: turn them in the structure, "
+        "or build the peptide with --sequence"
+    )
 
 
 def handedness(system: System, x: np.ndarray) -> dict[int, bool]:

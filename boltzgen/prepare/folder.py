@@ -13,9 +13,9 @@ import numpy as np
 import openmm
 from openmm import app, unit
 
-from boltzgen.openmm_files import read_structure
+from boltzgen.molecule.openmm_files import read_structure
+from boltzgen.molecule.system_file import Domain
 from boltzgen.prepare.sources import Source
-from boltzgen.system import Domain
 
 STRUCTURE, SYSTEM_XML = "topology.pdb", "system.xml"
 #: nm; a PDB file has three decimals in Angstrom.
@@ -27,7 +27,9 @@ _COMMENT = "# The part of configuration space on which the density is defined; o
 def check_name(name: str) -> None:
     """Raise ValueError unless a system's name can be that of a folder."""
     if not _NAME.fullmatch(name):
-        raise ValueError(f"expected a name of letters, digits and . _ + -, got {name!r}; give one with --name")
+        raise ValueError(
+            f"expected a name of letters, digits and . _ + -, got {name!r}; give one with --name"
+        )
 
 
 def check_free(output: Path) -> None:
@@ -40,7 +42,8 @@ def check_free(output: Path) -> None:
 
 @contextmanager
 def new_folder(output: Path) -> Iterator[Path]:
-    """A folder to write into, which appears as `output` when the block ends without an exception, and is gone otherwise.
+    """A folder to write into, which appears as `output` when the block ends without an exception, and is gone
+    otherwise.
 
     Raises:
         FileExistsError: there is something at `output` already.
@@ -60,8 +63,11 @@ def new_folder(output: Path) -> Iterator[Path]:
         raise
 
 
-def write_system(folder: Path, source: Source, positions: np.ndarray, *, name: str, temperature: float) -> None:
-    """Write what `System.load` reads: system.toml, the structure at `positions` (n_atoms, 3) in nm, and its force field.
+def write_system(
+    folder: Path, source: Source, positions: np.ndarray, *, name: str, temperature: float
+) -> None:
+    """Write what `System.load` reads: system.toml, the structure at `positions` (n_atoms, 3) in nm, and its
+    force field.
 
     Raises:
         ValueError: the molecule's bonds do not come back from its PDB file.
@@ -79,7 +85,10 @@ def write_system(folder: Path, source: Source, positions: np.ndarray, *, name: s
         "forcefield": forcefield,
         "domain": Domain().model_dump(),
     }
-    blocks = ["\n".join([f"[{table}]"] * bool(table) + [f"{key} = {_toml(value)}" for key, value in rows.items()]) for table, rows in tables.items()]
+    blocks = [
+        "\n".join([f"[{table}]"] * bool(table) + [f"{key} = {_toml(value)}" for key, value in rows.items()])
+        for table, rows in tables.items()
+    ]
     *others, domain = blocks
     (folder / "system.toml").write_text("\n\n".join([*others, f"{_COMMENT}\n{domain}\n"]), encoding="utf-8")
 
@@ -90,7 +99,9 @@ def _toml(value: object) -> str:
 
 
 def _write_structure(file: Path, topology: app.Topology, positions: np.ndarray) -> None:
-    """Write a PDB file from which atoms and bonds come back, all bonds as CONECT records: atom names need not be standard ones."""
+    """Write a PDB file from which atoms and bonds come back, all bonds as CONECT records: atom names need not
+    be standard ones.
+    """
     text = io.StringIO()
     app.PDBFile.writeModel(topology, positions * unit.nanometer, text, keepIds=True)
     serial = [line[6:11] for line in text.getvalue().splitlines() if line.startswith(("ATOM", "HETATM"))]
@@ -99,11 +110,14 @@ def _write_structure(file: Path, topology: app.Topology, positions: np.ndarray) 
     read, placed = read_structure(file)
     if graph_of(read) != graph_of(topology) or np.abs(placed - positions).max() > ROUNDING:
         raise ValueError(
-            "the molecule's atoms and bonds do not come back from a PDB file; give every atom of a residue a name of its own (four letters), "
+            "the molecule's atoms and bonds do not come back from a PDB file; give every atom of a residue "
+            "a name of its own (four letters), "
             "and standard residues their standard atoms"
         )
 
 
 def graph_of(topology: app.Topology) -> tuple[list[str], set[frozenset[int]]]:
     """Elements, and bonds as pairs of indices."""
-    return [atom.element.symbol for atom in topology.atoms()], {frozenset((a.index, b.index)) for a, b in topology.bonds()}
+    return [atom.element.symbol for atom in topology.atoms()], {
+        frozenset((a.index, b.index)) for a, b in topology.bonds()
+    }

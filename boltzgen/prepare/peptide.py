@@ -9,15 +9,33 @@ import openmm
 import torch
 from openmm import app, unit
 
-from boltzgen.coordinates.geometry import dihedral, place
+from boltzgen.geometry import dihedral, place
 from boltzgen.prepare.relax import minimise
 from boltzgen.prepare.residues import add_hydrogens, create_system
 from boltzgen.prepare.structure import check_molecule
 
 AMINO_ACIDS = (
-    "ALA", "ARG", "ASN", "ASP", "CYS", "GLN", "GLU", "GLY", "HIS", "ILE",
-    "LEU", "LYS", "MET", "PHE", "PRO", "SER", "THR", "TRP", "TYR", "VAL",
-)  # fmt: skip
+    "ALA",
+    "ARG",
+    "ASN",
+    "ASP",
+    "CYS",
+    "GLN",
+    "GLU",
+    "GLY",
+    "HIS",
+    "ILE",
+    "LEU",
+    "LYS",
+    "MET",
+    "PHE",
+    "PRO",
+    "SER",
+    "THR",
+    "TRP",
+    "TYR",
+    "VAL",
+)
 #: Forms of residues that differ in their protons, by Amber's names.
 VARIANTS = {"HID": "HIS", "HIE": "HIS", "HIP": "HIS", "ASH": "ASP", "GLH": "GLU", "LYN": "LYS"}
 CAPS = ("ACE", "NME")
@@ -33,7 +51,9 @@ Atoms = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Sequence:
-    """Names of residues in order, caps included, and for each the variant of its protons that was asked for, or None."""
+    """Names of residues in order, caps included, and for each the variant of its protons that was asked for,
+    or None.
+    """
 
     residues: tuple[str, ...]
     variants: tuple[str | None, ...]
@@ -52,19 +72,32 @@ class Sequence:
         unknown = [name for name in given if name not in (*AMINO_ACIDS, *VARIANTS, *CAPS)]
         if unknown:
             raise ValueError(
-                f"unknown residues in the sequence: {', '.join(dict.fromkeys(unknown))}; known are {' '.join((*AMINO_ACIDS, *VARIANTS))} "
+                f"unknown residues in the sequence: {', '.join(dict.fromkeys(unknown))}; known are "
+                f"{' '.join((*AMINO_ACIDS, *VARIANTS))} "
                 "and the caps ACE (first) and NME (last)"
             )
-        inside = [name for k, name in enumerate(given) if name not in CAPS or (name, k) not in (("ACE", 0), ("NME", len(given) - 1))]
+        inside = [
+            name
+            for k, name in enumerate(given)
+            if name not in CAPS or (name, k) not in (("ACE", 0), ("NME", len(given) - 1))
+        ]
         if not inside or set(inside) & set(CAPS):
-            raise ValueError(f"expected amino acids, with ACE only before and NME only after them, got {text!r}; for instance 'ACE ALA NME'")
-        return cls(tuple(VARIANTS.get(name, name) for name in given), tuple(name if name in VARIANTS else None for name in given))
+            raise ValueError(
+                f"expected amino acids, with ACE only before and NME only after them, got {text!r}; for "
+                "instance 'ACE ALA NME'"
+            )
+        return cls(
+            tuple(VARIANTS.get(name, name) for name in given),
+            tuple(name if name in VARIANTS else None for name in given),
+        )
 
 
 def build(sequence: Sequence, forcefield: app.ForceField) -> tuple[app.Topology, np.ndarray]:
-    """A peptide of L amino acids and trans peptide bonds at an energy minimum: topology and positions (n_atoms, 3) in nm, always the same ones.
+    """A peptide of L amino acids and trans peptide bonds at an energy minimum: topology and positions
+    (n_atoms, 3) in nm, always the same ones.
 
-    Handedness and peptide bonds are measured at the minimum; where one is wrong, or atoms overlap, other starts are tried, five in all.
+    Handedness and peptide bonds are measured at the minimum; where one is wrong, or atoms overlap, other
+    starts are tried, five in all.
 
     Raises:
         ValueError: the force field does not fit, or no start gave such a peptide.
@@ -82,13 +115,18 @@ def build(sequence: Sequence, forcefield: app.ForceField) -> tuple[app.Topology,
         if not reason:
             return topology, positions
     raise ValueError(
-        f"{ATTEMPTS} attempts at building {'-'.join(sequence.residues)} failed: {reason}; build it with another program and give the PDB file"
+        f"{ATTEMPTS} attempts at building {'-'.join(sequence.residues)} failed: {reason}; build it with "
+        "another program and give the PDB file"
     )
 
 
 def fault(topology: app.Topology, positions: np.ndarray) -> str:
-    """What is wrong with a peptide's backbone, or nothing: an amino acid that is not L, a peptide bond without |omega| > 150 degrees."""
-    residues = [{atom.name: positions[atom.index] for atom in residue.atoms()} for residue in topology.residues()]
+    """What is wrong with a peptide's backbone, or nothing: an amino acid that is not L, a peptide bond
+    without |omega| > 150 degrees.
+    """
+    residues = [
+        {atom.name: positions[atom.index] for atom in residue.atoms()} for residue in topology.residues()
+    ]
     names = [f"{residue.name} {residue.id}" for residue in topology.residues()]
     for name, atoms in zip(names, residues, strict=True):
         if "CB" in atoms and np.linalg.det([atoms[k] - atoms["CA"] for k in ("N", "C", "CB")]) < 0:
@@ -114,7 +152,9 @@ def _with_side_chains(sequence: Sequence, attempt: int) -> tuple[app.Topology, n
 
 
 def _backbone(sequence: Sequence, attempt: int) -> list[Atoms]:
-    """Heavy backbone atoms and CB of every residue, in Angstrom: a strand, after the first attempt with torsions moved at random."""
+    """Heavy backbone atoms and CB of every residue, in Angstrom: a strand, after the first attempt with
+    torsions moved at random.
+    """
     rng = np.random.default_rng(attempt)
     spread = 25.0 if attempt else 0.0
     chain: list[Atoms] = []
@@ -144,7 +184,10 @@ def _backbone(sequence: Sequence, attempt: int) -> list[Atoms]:
 
 def _next(trace: list[np.ndarray], bond: str, angle: str, torsion: float) -> np.ndarray:
     """The next atom of a chain."""
-    numbers = (torch.tensor(v, dtype=torch.float64) for v in (_BONDS[bond], np.radians(_ANGLES[angle]), np.radians(torsion)))
+    numbers = (
+        torch.tensor(v, dtype=torch.float64)
+        for v in (_BONDS[bond], np.radians(_ANGLES[angle]), np.radians(torsion))
+    )
     return place(*(torch.from_numpy(r) for r in trace[:-4:-1]), *numbers).numpy()
 
 
@@ -168,5 +211,8 @@ def _pdb_text(sequence: Sequence, chain: list[Atoms]) -> str:
     lines: list[str] = []
     for number, (name, atoms) in enumerate(zip(sequence.residues, chain, strict=True), 1):
         for atom, (x, y, z) in atoms.items():
-            lines.append(f"ATOM  {len(lines) + 1:5d}  {atom:<3s} {name} A{number:4d}    {x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00           {atom[0]}")
+            lines.append(
+                f"ATOM  {len(lines) + 1:5d}  {atom:<3s} {name} A{number:4d}    {x:8.3f}{y:8.3f}{z:8.3f}  "
+                f"1.00  0.00           {atom[0]}"
+            )
     return "\n".join([*lines, "TER", "END", ""])

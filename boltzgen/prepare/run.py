@@ -11,18 +11,22 @@ from boltzgen import units
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.energy.forcefield import ForceFieldEnergy
 from boltzgen.energy.openmm import OpenMMEnergy
+from boltzgen.molecule.system import System
 from boltzgen.prepare.checks import check_coordinates, check_energy, check_system, handedness
 from boltzgen.prepare.folder import check_free, check_name, new_folder, write_system
 from boltzgen.prepare.relax import minimise
 from boltzgen.prepare.sources import Source
 from boltzgen.prepare.structure import atom_names, check_molecule
-from boltzgen.system import System
 
 
-def prepare(source: Source, output: Path, *, name: str | None = None, temperature: float = 300.0) -> dict[str, Any]:
-    """Minimise a molecule's energy, check all that training and sampling need, write its folder, and return what there is to know about it.
+def prepare(
+    source: Source, output: Path, *, name: str | None = None, temperature: float = 300.0
+) -> dict[str, Any]:
+    """Minimise a molecule's energy, check all that training and sampling need, write its folder, and return
+    what there is to know about it.
 
-    The checks are made on the system as it is loaded from the folder, before that gets its name: it appears whole or not at all.
+    The checks are made on the system as it is loaded from the folder, before that gets its name: it appears
+    whole or not at all.
 
     Args:
         source: the molecule, from one of the functions in `sources`.
@@ -68,7 +72,10 @@ def _check_handedness(given: System, positions: np.ndarray) -> None:
     before, after = handedness(given, given.positions.numpy()), handedness(given, positions)
     turned = [atom_names(given.topology)[k] for k in before if before[k] != after[k]]
     if turned:
-        raise ValueError(f"minimising the energy turned {turned[0]} into its mirror image; give a structure that is less strained")
+        raise ValueError(
+            f"minimising the energy turned {turned[0]} into its mirror image; give a structure that is less "
+            "strained"
+        )
 
 
 def _check_loaded(given: System, system: System) -> None:
@@ -80,7 +87,8 @@ def _check_loaded(given: System, system: System) -> None:
     if not same or not torch.allclose(before, after, rtol=1e-9, atol=1e-6):
         off = float((before - after).abs().max())
         raise ValueError(
-            f"the molecule does not come back from its own folder as it was (energies differ by {off:.2g} kJ/mol): its PDB file is read otherwise; "
+            f"the molecule does not come back from its own folder as it was (energies differ by {off:.2g} "
+            "kJ/mol): its PDB file is read otherwise; "
             "serialize the OpenMM System and give it with --system"
         )
 
@@ -90,7 +98,9 @@ def _has_solvent(system: openmm.System) -> bool:
 
 
 def free_torsions(system: System, coordinates: MolecularCoordinates) -> list[str]:
-    """Names of the full torsions in the order of the flow coordinates: ``"phi"``, or the bond that turns, ``"OG-CB (SER 2)"``."""
+    """Names of the full torsions in the order of the flow coordinates: ``"phi"``, or the bond that turns,
+    ``"OG-CB (SER 2)"``.
+    """
     known = {frozenset(atoms[1:3]): name for name, atoms in system.torsions.items()}
     names, rows = [], coordinates.zmatrix.torsion_rows
     atoms = list(system.topology.atoms())
@@ -98,7 +108,12 @@ def free_torsions(system: System, coordinates: MolecularCoordinates) -> list[str
         row = rows[k - (2 * system.n_atoms - 3)]
         near, far = sorted((row.bonded, row.second))
         where = atoms[far].residue
-        names.append(known.get(frozenset((row.bonded, row.second)), f"{atoms[near].name}-{atoms[far].name} ({where.name} {where.id})"))
+        names.append(
+            known.get(
+                frozenset((row.bonded, row.second)),
+                f"{atoms[near].name}-{atoms[far].name} ({where.name} {where.id})",
+            )
+        )
     return names
 
 

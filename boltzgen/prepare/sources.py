@@ -1,4 +1,6 @@
-"""What a molecule may be given as: a structure or a sequence with a force field, an OpenMM System, Amber files."""
+"""What a molecule may be given as: a structure or a sequence with a force field, an OpenMM System, Amber
+files.
+"""
 
 import logging
 import warnings
@@ -11,15 +13,29 @@ import numpy as np
 import openmm
 from openmm import app, unit
 
-from boltzgen.openmm_files import OPENMM_DATA, first_line, load_forcefield, own_files, read_structure, read_system
+from boltzgen.molecule.openmm_files import (
+    OPENMM_DATA,
+    first_line,
+    load_forcefield,
+    own_files,
+    read_structure,
+    read_system,
+)
+from boltzgen.molecule.system_file import CONSTRAINTS
 from boltzgen.prepare import peptide
 from boltzgen.prepare.checks import check_same_molecule
 from boltzgen.prepare.residues import add_hydrogens, check_residues, create_system
 from boltzgen.prepare.structure import atom_names, check_atoms, check_molecule, read_input
-from boltzgen.system import CONSTRAINTS
 
 #: Implicit solvents of Amber files and what OpenMM calls them.
-SOLVENTS = {"none": None, "HCT": app.HCT, "OBC1": app.OBC1, "OBC2": app.OBC2, "GBn": app.GBn, "GBn2": app.GBn2}
+SOLVENTS = {
+    "none": None,
+    "HCT": app.HCT,
+    "OBC1": app.OBC1,
+    "OBC2": app.OBC2,
+    "GBn": app.GBn,
+    "GBn2": app.GBn2,
+}
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +61,12 @@ class Source:
 
 
 def from_structure(
-    pdb: Path, forcefield: Sequence[str], *, constraints: str = "none", add_missing_hydrogens: bool = False, trust_forcefield: bool = False
+    pdb: Path,
+    forcefield: Sequence[str],
+    *,
+    constraints: str = "none",
+    add_missing_hydrogens: bool = False,
+    trust_forcefield: bool = False,
 ) -> Source:
     """A PDB file (or .cif) with OpenMM force-field files, see `System.from_pdb`.
 
@@ -63,16 +84,26 @@ def from_structure(
     return _with_forcefield(topology, positions, fields, forcefield, constraints, trust_forcefield, pdb.name)
 
 
-def from_sequence(sequence: str, forcefield: Sequence[str], *, constraints: str = "none", trust_forcefield: bool = False) -> Source:
+def from_sequence(
+    sequence: str, forcefield: Sequence[str], *, constraints: str = "none", trust_forcefield: bool = False
+) -> Source:
     """A peptide from the names of its residues, see `peptide.build`."""
     residues = peptide.Sequence.parse(sequence)
     fields = load_forcefield(forcefield, trust=trust_forcefield)
     topology, positions = peptide.build(residues, fields)
-    return _with_forcefield(topology, positions, fields, forcefield, constraints, trust_forcefield, "-".join(residues.residues))
+    return _with_forcefield(
+        topology, positions, fields, forcefield, constraints, trust_forcefield, "-".join(residues.residues)
+    )
 
 
 def _with_forcefield(
-    topology: app.Topology, positions: np.ndarray, fields: app.ForceField, forcefield: Sequence[str], constraints: str, trust: bool, what: str
+    topology: app.Topology,
+    positions: np.ndarray,
+    fields: app.ForceField,
+    forcefield: Sequence[str],
+    constraints: str,
+    trust: bool,
+    what: str,
 ) -> Source:
     system = create_system(topology, positions, fields, CONSTRAINTS[constraints])
     origin = f"{what}, {' + '.join(forcefield)}"
@@ -84,9 +115,14 @@ def _with_forcefield(
         own = own_files(file)
         for name, path in own.items():
             if ".." in Path(name).parts or Path(name).is_absolute():
-                raise ValueError(f"force-field file {file} includes {name}, outside its own folder; put the files into one folder")
+                raise ValueError(
+                    f"force-field file {file} includes {name}, outside its own folder; put the files into "
+                    "one folder"
+                )
             if name in files and not files[name].samefile(path):
-                raise ValueError(f"two force-field files are called {name}: {files[name]} and {path}; rename one of them")
+                raise ValueError(
+                    f"two force-field files are called {name}: {files[name]} and {path}; rename one of them"
+                )
             files[name] = path
         names.append(Path(file).name if own else _shipped_name(file))
     return Source(topology, system, positions, origin, {"files": names, "constraints": constraints}, files)
@@ -112,8 +148,11 @@ def from_openmm(structure: Path, system: Path) -> Source:
     return Source(topology, read, positions, f"{structure.name}, {system.name}")
 
 
-def from_amber(prmtop: Path, coordinates: Path, *, solvent: str = "none", constraints: str = "none") -> Source:
-    """An Amber topology with coordinates (.inpcrd, .rst7, .pdb, .cif), in vacuum or one of Amber's implicit solvents.
+def from_amber(
+    prmtop: Path, coordinates: Path, *, solvent: str = "none", constraints: str = "none"
+) -> Source:
+    """An Amber topology with coordinates (.inpcrd, .rst7, .pdb, .cif), in vacuum or one of Amber's implicit
+    solvents.
 
     Raises:
         FileNotFoundError: a file is missing.
@@ -125,7 +164,9 @@ def from_amber(prmtop: Path, coordinates: Path, *, solvent: str = "none", constr
         amber = app.AmberPrmtopFile(str(prmtop))
         topology = amber.topology
     except Exception as error:
-        raise ValueError(f"{prmtop} is not a readable Amber topology ({first_line(error)}); expected a prmtop file") from error
+        raise ValueError(
+            f"{prmtop} is not a readable Amber topology ({first_line(error)}); expected a prmtop file"
+        ) from error
     check_atoms(topology)
     topology.setPeriodicBoxVectors(None)
     positions = _amber_positions(topology, coordinates)
@@ -133,10 +174,16 @@ def from_amber(prmtop: Path, coordinates: Path, *, solvent: str = "none", constr
     try:
         with warnings.catch_warnings(record=True) as caught:
             system = amber.createSystem(
-                nonbondedMethod=app.NoCutoff, constraints=CONSTRAINTS[constraints], implicitSolvent=SOLVENTS[solvent], removeCMMotion=False
+                nonbondedMethod=app.NoCutoff,
+                constraints=CONSTRAINTS[constraints],
+                implicitSolvent=SOLVENTS[solvent],
+                removeCMMotion=False,
             )
     except Exception as error:
-        raise ValueError(f"OpenMM makes no system of {prmtop} with solvent {solvent}: {first_line(error)}; check its parameters") from error
+        raise ValueError(
+            f"OpenMM makes no system of {prmtop} with solvent {solvent}: {first_line(error)}; check its "
+            "parameters"
+        ) from error
     for warning in caught:
         _log.warning("%s: %s", prmtop, warning.message)
     return Source(topology, system, positions, f"{prmtop.name}, solvent {solvent}")
@@ -151,7 +198,8 @@ def _amber_positions(topology: app.Topology, coordinates: Path) -> np.ndarray:
         if len(elements) == len(given) and differ:
             names, k = (atom_names(topology), atom_names(other)), differ[0]
             raise ValueError(
-                f"atom {k + 1} is {names[0][k]} in the topology but {names[1][k]} in {coordinates}; both need the same atoms in the same order"
+                f"atom {k + 1} is {names[0][k]} in the topology but {names[1][k]} in {coordinates}; both "
+                "need the same atoms in the same order"
             )
     else:
         if not coordinates.is_file():
@@ -159,8 +207,14 @@ def _amber_positions(topology: app.Topology, coordinates: Path) -> np.ndarray:
         try:
             read = app.AmberInpcrdFile(str(coordinates)).getPositions(asNumpy=True)
         except Exception as error:
-            raise ValueError(f"{coordinates} holds no readable Amber coordinates ({first_line(error)}); expected .inpcrd, .rst7 or .pdb") from error
+            raise ValueError(
+                f"{coordinates} holds no readable Amber coordinates ({first_line(error)}); expected "
+                ".inpcrd, .rst7 or .pdb"
+            ) from error
         positions = np.asarray(read.value_in_unit(unit.nanometer), dtype=np.float64)
     if len(positions) != topology.getNumAtoms():
-        raise ValueError(f"the topology has {topology.getNumAtoms()} atoms but {coordinates} {len(positions)}; give the coordinates of this molecule")
+        raise ValueError(
+            f"the topology has {topology.getNumAtoms()} atoms but {coordinates} {len(positions)}; give the "
+            "coordinates of this molecule"
+        )
     return positions

@@ -9,7 +9,7 @@ import numpy as np
 from openmm import app
 from scipy.spatial import KDTree
 
-from boltzgen.openmm_files import read_structure
+from boltzgen.molecule.openmm_files import read_structure
 
 WATER = frozenset("HOH H2O WAT SOL TIP TIP3 TIP4 TP3 T4P SPC DOD".split())  # noqa: SIM905
 #: Bonds are shorter than this and atoms farther apart than that, in nm.
@@ -38,17 +38,27 @@ def _check_records(path: Path) -> None:
     if b"\0" in content:
         raise ValueError(f"{path} is a binary file; expected a PDB file, which is text")
     chains = [part.splitlines() for part in content.decode("latin-1").split("\nENDMDL")[0].split("\nTER")]
-    atoms = [(k, line) for k, lines in enumerate(chains) for line in lines if line.startswith(("ATOM  ", "HETATM"))]
+    atoms = [
+        (k, line) for k, lines in enumerate(chains) for line in lines if line.startswith(("ATOM  ", "HETATM"))
+    ]
     alternates = sorted({line[16:17] for _, line in atoms} - {" ", ""})
     if len(alternates) > 1:
         raise ValueError(
-            f"{path} has alternate locations {', '.join(alternates)} (column 17) of some atoms; expected one of each: delete the lines of the others"
+            f"{path} has alternate locations {', '.join(alternates)} (column 17) of some atoms; expected "
+            "one of each: delete the lines of the others"
         )
-    twice = [key for key, count in Counter((chain, line[17:27], line[12:16].strip()) for chain, line in atoms).items() if count > 1]
+    twice = [
+        key
+        for key, count in Counter((chain, line[17:27], line[12:16].strip()) for chain, line in atoms).items()
+        if count > 1
+    ]
     if twice:
         (_, residue, name), *others = twice
         more = f", and {len(others)} others" if others else ""
-        raise ValueError(f"{path} holds atom {name} of residue {' '.join(residue.split())} more than once{more}; give every atom a name of its own")
+        raise ValueError(
+            f"{path} holds atom {name} of residue {' '.join(residue.split())} more than once{more}; give "
+            "every atom a name of its own"
+        )
 
 
 def check_molecule(topology: app.Topology, positions: np.ndarray) -> None:
@@ -60,7 +70,10 @@ def check_molecule(topology: app.Topology, positions: np.ndarray) -> None:
     """
     names = atom_names(topology)
     if lost := [names[i] for i in np.flatnonzero(~np.isfinite(positions).all(1))]:
-        raise ValueError(f"coordinates of {listed(lost)} are NaN or infinite; give a structure in which every atom is placed")
+        raise ValueError(
+            f"coordinates of {listed(lost)} are NaN or infinite; give a structure in which every atom is "
+            "placed"
+        )
     _check_connected(topology, names)
     _check_distances(topology, positions, names)
 
@@ -71,11 +84,15 @@ def check_atoms(topology: app.Topology) -> None:
     water = sum(residue.name in WATER for residue in topology.residues())
     if water:
         raise ValueError(
-            f"expected a molecule on its own, got {water} water molecules; strip the water (and ions) and choose an implicit solvent, "
+            f"expected a molecule on its own, got {water} water molecules; strip the water (and ions) and "
+            "choose an implicit solvent, "
             "for instance --forcefield implicit/obc2.xml, or --solvent OBC2 for Amber files"
         )
     if sites := [names[a.index] for a in topology.atoms() if a.element is None]:
-        raise ValueError(f"{listed(sites)} have no element: virtual sites are not supported; remove them, or fill in the element columns (77-78)")
+        raise ValueError(
+            f"{listed(sites)} have no element: virtual sites are not supported; remove them, or fill in the "
+            "element columns (77-78)"
+        )
 
 
 def _check_connected(topology: app.Topology, names: list[str]) -> None:
@@ -88,12 +105,17 @@ def _check_connected(topology: app.Topology, names: list[str]) -> None:
     loose = [i for part in parts if len(part) == 1 for i in part if len(list(atoms[i].residue.atoms())) > 1]
     if loose:
         raise ValueError(
-            f"{listed(names[i] for i in loose)} are bonded to nothing: bonds follow from the PDB's standard atom names; "
+            f"{listed(names[i] for i in loose)} are bonded to nothing: bonds follow from the PDB's standard "
+            "atom names; "
             "rename these atoms, or give CONECT records"
         )
-    starts = ", ".join(f"{atoms[i].residue.name} {atoms[i].residue.id} of chain {atoms[i].residue.chain.id}" for i in sorted(map(min, parts))[:4])
+    starts = ", ".join(
+        f"{atoms[i].residue.name} {atoms[i].residue.id} of chain {atoms[i].residue.chain.id}"
+        for i in sorted(map(min, parts))[:4]
+    )
     raise ValueError(
-        f"expected one molecule, got {len(parts)} that no bond joins, which begin at {starts}; keep one of them, "
+        f"expected one molecule, got {len(parts)} that no bond joins, which begin at {starts}; keep one of "
+        "them, "
         "or give CONECT records where bonds are missing"
     )
 
@@ -103,16 +125,25 @@ def _check_distances(topology: app.Topology, positions: np.ndarray, names: list[
         length = float(np.linalg.norm(positions[a.index] - positions[b.index]))
         if length < LONGEST_BOND:
             continue
-        bond = f"the bond {names[a.index]} - {names[b.index]} would be {length:.2f} nm long, expected below {LONGEST_BOND} nm"
+        bond = (
+            f"the bond {names[a.index]} - {names[b.index]} would be {length:.2f} nm long, expected below "
+            f"{LONGEST_BOND} nm"
+        )
         if a.residue is b.residue:
-            raise ValueError(f"{bond}: check that coordinates and topology have the same order of atoms, and the units")
-        raise ValueError(f"{bond}: residues are missing in between; add them with PDBFixer, or keep one piece and cap its ends (ACE, NME)")
+            raise ValueError(
+                f"{bond}: check that coordinates and topology have the same order of atoms, and the units"
+            )
+        raise ValueError(
+            f"{bond}: residues are missing in between; add them with PDBFixer, or keep one piece and cap "
+            "its ends (ACE, NME)"
+        )
     near = sorted(KDTree(positions).query_pairs(CLOSEST_PAIR))
     if near:
         i, j = near[0]
         distance = float(np.linalg.norm(positions[i] - positions[j]))
         raise ValueError(
-            f"{names[i]} and {names[j]} are {distance:.3f} nm apart{f', and {len(near) - 1} other pairs as close' if near[1:] else ''}: "
+            f"{names[i]} and {names[j]} are {distance:.3f} nm "
+            f"apart{f', and {len(near) - 1} other pairs as close' if near[1:] else ''}: "
             "atoms overlap; give a structure without clashes"
         )
 

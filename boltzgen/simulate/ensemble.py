@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from boltzgen.simulate.blocks import Block, block_files, load_block
-from boltzgen.system import System
+from boltzgen.molecule.system import System
+from boltzgen.simulate.checkpoint import Block, block_files, load_block
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,14 +49,18 @@ class Ensemble:
             block, _, metadata = load_block(path)
             if metadata["fingerprint"] != system.fingerprint:
                 raise ValueError(
-                    f"the simulation in {folder} is of another system than {system.name!r}, or of other parameters: {metadata['system']!r}"
+                    f"the simulation in {folder} is of another system than {system.name!r}, or of other "
+                    f"parameters: {metadata['system']!r}"
                 )
             plan = metadata["plan"] | plan
             if metadata["burn_in"]:
                 continue
             blocks.append(block)
         if not blocks:
-            raise FileNotFoundError(f"{folder} holds no frames of a simulation past its burn-in; run: boltzgen simulate {system.name} -o {folder}")
+            raise FileNotFoundError(
+                f"{folder} holds no frames of a simulation past its burn-in; run: boltzgen simulate "
+                f"{system.name} -o {folder}"
+            )
         return cls(
             system=system,
             temperatures=torch.tensor(plan["temperatures"], dtype=torch.float64),

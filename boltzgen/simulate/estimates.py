@@ -1,4 +1,6 @@
-"""Estimates from a ladder of temperatures, with errors that know of correlation: MBAR, and a bootstrap over independent walkers."""
+"""Estimates from a ladder of temperatures, with errors that know of correlation: MBAR, and a bootstrap over
+independent walkers.
+"""
 
 import contextlib
 import io
@@ -23,7 +25,8 @@ def _pymbar() -> Any:
 
 
 def mbar(potential: np.ndarray, temperatures: np.ndarray, target: float) -> tuple[np.ndarray, np.ndarray]:
-    """Free energies of the ladder and weights of every frame at the target temperature (Shirts & Chodera, J. Chem. Phys. 129, 124105, 2008).
+    """Free energies of the ladder and weights of every frame at the target temperature (Shirts & Chodera, J.
+    Chem. Phys. 129, 124105, 2008).
 
     Args:
         potential: U, (..., n_temperatures) in kJ/mol.
@@ -31,7 +34,8 @@ def mbar(potential: np.ndarray, temperatures: np.ndarray, target: float) -> tupl
         target: temperature in K.
 
     Returns:
-        (f, log_w): reduced free energies f_k = -ln Z_k with f_0 = 0, (n_temperatures,); log-weights that sum to one at the target, as `potential`.
+        (f, log_w): reduced free energies f_k = -ln Z_k with f_0 = 0, (n_temperatures,); log-weights that sum
+        to one at the target, as `potential`.
     """
     pymbar, _ = _pymbar()
     beta = 1.0 / (units.MOLAR_GAS_CONSTANT * np.asarray(temperatures))
@@ -45,8 +49,12 @@ def mbar(potential: np.ndarray, temperatures: np.ndarray, target: float) -> tupl
     return f + (beta - beta[0]) * u.mean(), log_w - np.logaddexp.reduce(log_w, axis=None)
 
 
-def _log_weights(u: np.ndarray, f: np.ndarray, beta: np.ndarray, n_each: np.ndarray, target: float) -> np.ndarray:
-    """Unnormalised log-weights at inverse temperature `target` of energies u from the whole ladder: -target u - ln sum_j N_j exp(f_j - beta_j u)."""
+def _log_weights(
+    u: np.ndarray, f: np.ndarray, beta: np.ndarray, n_each: np.ndarray, target: float
+) -> np.ndarray:
+    """Unnormalised log-weights at inverse temperature `target` of energies u from the whole ladder: -target u
+    - ln sum_j N_j exp(f_j - beta_j u).
+    """
     mixture = np.full(u.shape, -np.inf)
     for b, free, n in zip(beta, f, n_each, strict=True):
         np.logaddexp(mixture, np.log(n) + free - b * u, out=mixture)
@@ -70,7 +78,8 @@ class Populations:
 class WalkerBootstrap:
     """A bootstrap over walkers in which MBAR is solved anew for each replicate.
 
-    MBAR's equations need of a frame only its energy. Each walker's frames are therefore counted in narrow bins of energy, at their mean energy
+    MBAR's equations need of a frame only its energy. Each walker's frames are therefore counted in narrow
+    bins of energy, at their mean energy
     there: the estimates differ from those of single frames by the square of the bins' width.
 
     Args:
@@ -81,7 +90,15 @@ class WalkerBootstrap:
         seed: of the bootstrap.
     """
 
-    def __init__(self, potential: np.ndarray, temperatures: np.ndarray, target: float, *, n_replicates: int = 200, seed: int = 0) -> None:
+    def __init__(
+        self,
+        potential: np.ndarray,
+        temperatures: np.ndarray,
+        target: float,
+        *,
+        n_replicates: int = 200,
+        seed: int = 0,
+    ) -> None:
         n_frames, self.n_walkers, _ = potential.shape
         self.beta = 1.0 / (units.MOLAR_GAS_CONSTANT * np.asarray(temperatures))
         self.target = 1.0 / (units.MOLAR_GAS_CONSTANT * target)
@@ -95,21 +112,33 @@ class WalkerBootstrap:
         self.u = np.where(occupied, total / np.maximum(everywhere, 1), 0.0)
         self.shift = potential.mean()
         rng = np.random.default_rng(seed)
-        self.draws = rng.multinomial(self.n_walkers, np.full(self.n_walkers, 1.0 / self.n_walkers), size=n_replicates)
+        self.draws = rng.multinomial(
+            self.n_walkers, np.full(self.n_walkers, 1.0 / self.n_walkers), size=n_replicates
+        )
         self.solution = self._free_energies(np.ones(self.n_walkers), np.zeros(len(self.beta)))
         self.solutions = np.stack([self._free_energies(d, self.solution) for d in self.draws])
 
     def count(self, chosen: np.ndarray) -> np.ndarray:
-        """Frames of each walker in each bin of energy, (n_walkers, n_bins), that are `chosen`, bool like the energies."""
+        """Frames of each walker in each bin of energy, (n_walkers, n_bins), that are `chosen`, bool like the
+        energies.
+        """
         walkers = np.broadcast_to(np.arange(self.n_walkers)[None, :, None], chosen.shape)
         index = (walkers * _BINS + self.bin)[chosen]
-        return np.bincount(index, minlength=self.n_walkers * _BINS).reshape(self.n_walkers, _BINS).astype(np.float64)
+        return (
+            np.bincount(index, minlength=self.n_walkers * _BINS)
+            .reshape(self.n_walkers, _BINS)
+            .astype(np.float64)
+        )
 
     def populations(self, labels: np.ndarray, names: tuple[str, ...]) -> Populations:
-        """Shares of the regions that `labels`, int like the energies, give each frame: an index into `names`, or -1."""
+        """Shares of the regions that `labels`, int like the energies, give each frame: an index into `names`,
+        or -1.
+        """
         members = np.stack([self.count(labels == k) for k in range(len(names))])
         share = self._shares(np.ones(self.n_walkers), members, self.solution)
-        replicates = np.stack([self._shares(d, members, f) for d, f in zip(self.draws, self.solutions, strict=True)])
+        replicates = np.stack(
+            [self._shares(d, members, f) for d, f in zip(self.draws, self.solutions, strict=True)]
+        )
         return Populations(names, share, replicates.std(0, ddof=1))
 
     def free_energies(self) -> tuple[np.ndarray, np.ndarray]:
@@ -117,7 +146,9 @@ class WalkerBootstrap:
         return self.solution + (self.beta - self.beta[0]) * self.shift, self.solutions.std(0, ddof=1)
 
     def _free_energies(self, multiplicity: np.ndarray, f: np.ndarray) -> np.ndarray:
-        """MBAR's free energies, f_0 = 0, with walkers counted so many times; by its self-consistent equations, from f."""
+        """MBAR's free energies, f_0 = 0, with walkers counted so many times; by its self-consistent
+        equations, from f.
+        """
         counts = multiplicity @ self.counts
         occupied = counts > 0
         log_counts, u = np.log(counts[occupied]), self.u[occupied] - self.shift
@@ -145,18 +176,20 @@ def group_differences(
 ) -> tuple[np.ndarray, float]:
     """Whether groups of independent walkers agree on shares: each group against all other walkers.
 
-    The share of a walker deviates by r = n (sums - share * weights) / sum(weights) from that of all; means of r are compared with the variance over
-    all walkers. For a rare region a group's own variance would be small just where its mean is.
+    The share of a walker deviates by r = n (sums - share * weights) / sum(weights) from that of all; means of
+    r are compared with the variance over all walkers. For a rare region a group's own variance would be small
+    just where its mean is.
 
     Args:
-        sums: weight of each walker in each region, (n_walkers, n_regions); `weights` its whole weight, (n_walkers,).
+        sums: weight of each walker in each region, (n_walkers, n_regions); `weights` its whole weight,
+            (n_walkers,).
         group: of each walker, int (n_walkers,).
         n_permutations: random regroupings of the walkers.
         seed: of the regroupings.
 
     Returns:
-        (z, p): difference of each group from the rest in standard errors, (n_groups, n_regions) in the order of ``np.unique(group)``, and the
-        probability that a random regrouping has as large a |z| anywhere.
+        (z, p): difference of each group from the rest in standard errors, (n_groups, n_regions) in the order
+        of ``np.unique(group)``, and the probability that a random regrouping has as large a |z| anywhere.
     """
     residual = (sums - sums.sum(0) / weights.sum() * weights[:, None]) * (len(weights) / weights.sum())
     spread = np.maximum(residual.std(0, ddof=1), 1e-300)
@@ -171,13 +204,21 @@ def group_differences(
 
     z = deviations(np.arange(len(weights)))
     rng = np.random.default_rng(seed)
-    largest = np.array([np.abs(deviations(rng.permutation(len(weights)))).max() for _ in range(n_permutations)])
+    largest = np.array(
+        [np.abs(deviations(rng.permutation(len(weights)))).max() for _ in range(n_permutations)]
+    )
     return z, float((largest >= np.abs(z).max()).mean())
 
 
 def correlation_time(series: np.ndarray) -> float:
-    """Statistical inefficiency g >= 1, in frames, of a quantity followed over many walkers, (n_frames, n_walkers) (pymbar.timeseries)."""
+    """Statistical inefficiency g >= 1, in frames, of a quantity followed over many walkers, (n_frames,
+    n_walkers) (pymbar.timeseries).
+    """
     _, timeseries = _pymbar()
     if np.ptp(series) == 0 or len(series) < 4:
         return 1.0
-    return float(timeseries.statistical_inefficiency_multiple([np.ascontiguousarray(s, dtype=np.float64) for s in series.T]))
+    return float(
+        timeseries.statistical_inefficiency_multiple(
+            [np.ascontiguousarray(s, dtype=np.float64) for s in series.T]
+        )
+    )

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from boltzgen.energy.base import Energy
-from boltzgen.simulate.motion import Motion
+from boltzgen.simulate.integrator import Integrator
 
 
 @dataclass
@@ -41,14 +41,17 @@ class Configurations:
         """These where `chosen`, bool (batch,), is true and the other's elsewhere."""
         wide = chosen[:, None, None]
         return Configurations(
-            torch.where(wide, self.x, other.x), torch.where(chosen, self.potential, other.potential), torch.where(wide, self.gradient, other.gradient)
+            torch.where(wide, self.x, other.x),
+            torch.where(chosen, self.potential, other.potential),
+            torch.where(wide, self.gradient, other.gradient),
         )
 
 
 @dataclass(frozen=True)
 class Move:
-    """What one move did: whether each trajectory was accepted, bool (batch,), and its acceptance probability, float64 (batch,); which left the
-    domain."""
+    """What one move did: whether each trajectory was accepted, bool (batch,), and its acceptance probability,
+    float64 (batch,); which left the domain.
+    """
 
     accepted: Tensor
     probability: Tensor
@@ -56,24 +59,35 @@ class Move:
 
 
 class HamiltonianMonteCarlo:
-    """Leaves exp(-U(x)/kT) on a domain exactly invariant, with any step (Duane, Kennedy, Pendleton & Roweth 1987; Neal, arXiv:1206.1901).
+    """Leaves exp(-U(x)/kT) on a domain exactly invariant, with any step (Duane, Kennedy, Pendleton & Roweth
+    1987; Neal, arXiv:1206.1901).
 
-    A move draws momenta, follows the dynamics for `n_steps` of velocity Verlet, and accepts its end with probability min(1, exp(-dH/kT)), H = U +
-    sum m v^2 / 2; an end outside the domain is rejected. The time step of a move is drawn within a tenth of its mean, which keeps trajectories from
-    returning to where they began. Masses do not enter the distribution of x: heavy hydrogens allow a longer step. Nor do rigid bonds, whose lengths
-    stay as they are, see `Motion`.
+    A move draws momenta, follows the dynamics for `n_steps` of velocity Verlet, and accepts its end with
+    probability min(1, exp(-dH/kT)), H = U + sum m v^2 / 2; an end outside the domain is rejected. The time
+    step of a move is drawn within a tenth of its mean, which keeps trajectories from returning to where they
+    began. Masses do not enter the distribution of x: heavy hydrogens allow a longer step. Nor do rigid bonds,
+    whose lengths stay as they are, see `Integrator`.
 
     Args:
         energy: computes U and its gradient.
-        motion: masses and rigid bonds.
+        integrator: masses and rigid bonds.
         inside: whether positions (batch, n_atoms, 3) lie in the domain, bool (batch,); by default all do.
         n_steps: of each trajectory.
     """
 
-    def __init__(self, energy: Energy, motion: Motion, *, inside: Callable[[Tensor], Tensor] | None = None, n_steps: int = 50) -> None:
-        self.energy, self.motion, self.inside, self.n_steps = energy, motion, inside, n_steps
+    def __init__(
+        self,
+        energy: Energy,
+        integrator: Integrator,
+        *,
+        inside: Callable[[Tensor], Tensor] | None = None,
+        n_steps: int = 50,
+    ) -> None:
+        self.energy, self.integrator, self.inside, self.n_steps = energy, integrator, inside, n_steps
 
-    def move(self, start: Configurations, kt: Tensor, step: Tensor, generator: torch.Generator) -> tuple[Configurations, Move]:
+    def move(
+        self, start: Configurations, kt: Tensor, step: Tensor, generator: torch.Generator
+    ) -> tuple[Configurations, Move]:
         """One trajectory from each configuration.
 
         Args:
@@ -83,17 +97,17 @@ class HamiltonianMonteCarlo:
             generator: source of randomness.
         """
         x, dtype, device = start.x, start.x.dtype, start.x.device
-        v = self.motion.velocities(x, kt, generator)
+        v = self.integrator.velocities(x, kt, generator)
         jitter = 0.9 + 0.2 * torch.rand(len(x), generator=generator, dtype=torch.float64, device=device)
         chance = torch.rand(len(x), generator=generator, dtype=torch.float64, device=device)
         dt = (step * jitter).to(dtype)[:, None, None]
-        before = self.motion.kinetic(v)
+        before = self.integrator.kinetic(v)
         here = start
-        self.motion.kick(here.x, v, here.gradient, 0.5 * dt)
+        self.integrator.kick(here.x, v, here.gradient, 0.5 * dt)
         for n in range(self.n_steps):
-            here = Configurations.at(self.energy, self.motion.drift(here.x, v, dt))
-            self.motion.kick(here.x, v, here.gradient, dt if n < self.n_steps - 1 else 0.5 * dt)
-        rise = here.potential.double() - start.potential.double() + self.motion.kinetic(v) - before
+            here = Configurations.at(self.energy, self.integrator.drift(here.x, v, dt))
+            self.integrator.kick(here.x, v, here.gradient, dt if n < self.n_steps - 1 else 0.5 * dt)
+        rise = here.potential.double() - start.potential.double() + self.integrator.kinetic(v) - before
         # An energy that is not a number is never accepted.
         probability = torch.exp(-rise / kt).clamp(max=1.0).nan_to_num(nan=0.0)
         left = torch.zeros(len(x), dtype=torch.bool, device=device)

@@ -7,10 +7,12 @@ from torch import Tensor
 
 
 def temperature_ladder(lowest: float, highest: float, n_degrees: int) -> Tensor:
-    """Temperatures [K] in geometric progression, float64 (n,), close enough for a third or so of the exchanges to succeed.
+    """Temperatures [K] in geometric progression, float64 (n,), close enough for a third or so of the
+    exchanges to succeed.
 
-    In n_degrees harmonic degrees of freedom the acceptance between T and T (1 + d) is about erfc(d sqrt(n_degrees) / (2 sqrt 2)) (Kofke, J. Chem.
-    Phys. 117, 6911, 2002, for large n_degrees): d = 1.9 / sqrt(n_degrees) gives 0.34.
+    In n_degrees harmonic degrees of freedom the acceptance between T and T (1 + d) is about erfc(d
+    sqrt(n_degrees) / (2 sqrt 2)) (Kofke, J. Chem. Phys. 117, 6911, 2002, for large n_degrees): d = 1.9 /
+    sqrt(n_degrees) gives 0.34.
     """
     if not 0 < lowest <= highest:
         raise ValueError(f"expected 0 < lowest <= highest temperature in K, got {lowest} and {highest}")
@@ -22,11 +24,14 @@ def temperature_ladder(lowest: float, highest: float, n_degrees: int) -> Tensor:
     return ladder
 
 
-def exchange(potential: Tensor, beta: Tensor, parity: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def exchange(
+    potential: Tensor, beta: Tensor, parity: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """Attempt to exchange neighbours, of pairs (0, 1), (2, 3), ... or (1, 2), (3, 4), ...
 
-    An exchange between k and k + 1 is accepted with probability min(1, exp((beta_k - beta_{k+1}) (U_k - U_{k+1}))), which leaves the product of the
-    Boltzmann distributions invariant (Geyer 1991; Hukushima & Nemoto, cond-mat/9512035).
+    An exchange between k and k + 1 is accepted with probability min(1, exp((beta_k - beta_{k+1}) (U_k -
+    U_{k+1}))), which leaves the product of the Boltzmann distributions invariant (Geyer 1991; Hukushima &
+    Nemoto, cond-mat/9512035).
 
     Args:
         potential: energies, (n_walkers, n_temperatures) in kJ/mol.
@@ -34,8 +39,9 @@ def exchange(potential: Tensor, beta: Tensor, parity: int, generator: torch.Gene
         parity: 0 or 1.
 
     Returns:
-        (source, accepted): for every place the temperature index from which its configuration comes, int64 (n_walkers, n_temperatures); for every
-        neighbouring pair whether it was exchanged, bool (n_walkers, n_temperatures - 1).
+        (source, accepted): for every place the temperature index from which its configuration comes, int64
+        (n_walkers, n_temperatures); for every neighbouring pair whether it was exchanged, bool (n_walkers,
+        n_temperatures - 1).
     """
     n_walkers, n = potential.shape
     u = potential.double()

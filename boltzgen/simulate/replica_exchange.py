@@ -8,13 +8,14 @@ from torch import Tensor
 
 from boltzgen import units
 from boltzgen.energy.base import Energy
-from boltzgen.generator import random_stream
-from boltzgen.simulate.blocks import Block, State
+from boltzgen.seeding import random_stream
+from boltzgen.simulate.checkpoint import Block, State
 from boltzgen.simulate.hmc import Configurations, HamiltonianMonteCarlo, Move
+from boltzgen.simulate.integrator import Integrator
 from boltzgen.simulate.ladder import exchange
-from boltzgen.simulate.motion import Motion
 
-#: Mean acceptance that time steps are tuned to; about the best for Hamiltonian Monte Carlo is 0.65 to 0.8 (Beskos et al., arXiv:1001.4460).
+#: Mean acceptance that time steps are tuned to; about the best for Hamiltonian Monte Carlo is 0.65 to 0.8
+#: (Beskos et al., arXiv:1001.4460).
 ACCEPTANCE = 0.8
 #: Time step in ps before any tuning.
 FIRST_STEP = 0.0015
@@ -36,13 +37,15 @@ class _Tally:
 
 
 class ReplicaExchange:
-    """Independent walkers, each a ladder of replicas that move by Hamiltonian Monte Carlo and exchange temperatures after every move.
+    """Independent walkers, each a ladder of replicas that move by Hamiltonian Monte Carlo and exchange
+    temperatures after every move.
 
-    Exact: the positions at each temperature follow exp(-U/kT) on the domain, whatever the time step. Moves that leave the domain are rejected.
+    Exact: the positions at each temperature follow exp(-U/kT) on the domain, whatever the time step. Moves
+        that leave the domain are rejected.
 
     Args:
         energy: U and its gradient, batched.
-        motion: masses, see `sampling_masses`, and rigid bonds.
+        integrator: masses, see `sampling_masses`, and rigid bonds.
         temperatures: rising, float64 (n_temperatures,) in K.
         inside: whether positions lie in the domain, see `HamiltonianMonteCarlo`.
         n_steps: of each trajectory.
@@ -52,14 +55,14 @@ class ReplicaExchange:
     def __init__(
         self,
         energy: Energy,
-        motion: Motion,
+        integrator: Integrator,
         temperatures: Tensor,
         *,
         inside: Callable[[Tensor], Tensor] | None = None,
         n_steps: int = 50,
         seed: int = 0,
     ) -> None:
-        self.sampler = HamiltonianMonteCarlo(energy, motion, inside=inside, n_steps=n_steps)
+        self.sampler = HamiltonianMonteCarlo(energy, integrator, inside=inside, n_steps=n_steps)
         self.temperatures, self.seed = temperatures.double(), seed
         self.kt = self.temperatures * units.MOLAR_GAS_CONSTANT
 
@@ -74,8 +77,18 @@ class ReplicaExchange:
         )
 
     @torch.no_grad()
-    def run(self, state: State, index: int, n_frames: int, interval: int, *, tune: bool = False, on_frame: Callable[[], None] | None = None) -> Block:
-        """Advance `state`, in place, by `n_frames` times `interval` moves, and return what was recorded after each `interval`.
+    def run(
+        self,
+        state: State,
+        index: int,
+        n_frames: int,
+        interval: int,
+        *,
+        tune: bool = False,
+        on_frame: Callable[[], None] | None = None,
+    ) -> Block:
+        """Advance `state`, in place, by `n_frames` times `interval` moves, and return what was recorded after
+        each `interval`.
 
         Args:
             index: of the block; the same state and index give the same block.
@@ -92,7 +105,9 @@ class ReplicaExchange:
             here, move = self.sampler.move(here, kt.repeat(n_walkers), step.repeat(n_walkers), stream)
             self._count(tally, move, n_walkers)
             if tune:
-                state.step *= torch.exp(_GAIN * (move.probability.reshape(n_walkers, n).mean(0).cpu() - ACCEPTANCE))
+                state.step *= torch.exp(
+                    _GAIN * (move.probability.reshape(n_walkers, n).mean(0).cpu() - ACCEPTANCE)
+                )
             parity = m % 2
             source, accepted = exchange(here.potential.reshape(n_walkers, n), 1.0 / kt, parity, stream)
             tally.exchanged += accepted.sum(0).cpu()
@@ -129,7 +144,9 @@ class ReplicaExchange:
 
 
 def _follow(state: State, source: Tensor) -> int:
-    """Move the replicas' names along and count completed round trips: from the lowest temperature to the highest and back."""
+    """Move the replicas' names along and count completed round trips: from the lowest temperature to the
+    highest and back.
+    """
     state.replica = state.replica.gather(1, source)
     lowest, highest = state.replica[:, :1], state.replica[:, -1:]
     if state.replica.shape[1] == 1:
@@ -143,5 +160,7 @@ def _follow(state: State, source: Tensor) -> int:
 
 
 def sampling_masses(masses: Tensor) -> Tensor:
-    """Masses in dalton (n_atoms,) with light atoms raised to 4: a longer time step, and the same distribution of positions."""
+    """Masses in dalton (n_atoms,) with light atoms raised to 4: a longer time step, and the same distribution
+    of positions.
+    """
     return masses.clamp_min(4.0)

@@ -12,13 +12,13 @@ from openmm import unit
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.energy.base import Energy
 from boltzgen.energy.choose import energy_for
-from boltzgen.simulate.blocks import State, block_files, load_block, save_block
+from boltzgen.molecule.system import System
+from boltzgen.simulate.checkpoint import State, block_files, load_block, save_block
+from boltzgen.simulate.integrator import Integrator
 from boltzgen.simulate.ladder import temperature_ladder
 from boltzgen.simulate.langevin import Langevin, minimised
-from boltzgen.simulate.motion import Motion
 from boltzgen.simulate.replica_exchange import ReplicaExchange, sampling_masses
 from boltzgen.simulate.start import inside_domain, random_starts
-from boltzgen.system import System
 
 Method = Literal["remd", "md"]
 
@@ -52,13 +52,17 @@ class Plan:
     @classmethod
     def for_method(cls, method: Method, **changes: Any) -> "Plan":
         """The defaults of a method, but for the changes that are not None."""
-        defaults: dict[str, Any] = {} if method == "remd" else {"n_walkers": 1, "interval": 1000, "burn_in": 1, "block": 100}
+        defaults: dict[str, Any] = (
+            {} if method == "remd" else {"n_walkers": 1, "interval": 1000, "burn_in": 1, "block": 100}
+        )
         return cls(**({"method": method} | defaults | {k: v for k, v in changes.items() if v is not None}))
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a simulation stands: frames done of those wanted (burn-in included), seconds spent, and figures of the last block (empty at first)."""
+    """Where a simulation stands: frames done of those wanted (burn-in included), seconds spent, and figures
+    of the last block (empty at first).
+    """
 
     done: int
     wanted: int
@@ -76,25 +80,34 @@ def simulate(
     device: str = "cpu",
     progress: Callable[[Progress], None] | None = None,
 ) -> None:
-    """Run a simulation until it has `n_frames` frames of every walker, at every temperature, past its burn-in; whole blocks, so perhaps a few more.
+    """Run a simulation until it has `n_frames` frames of every walker, at every temperature, past its
+    burn-in; whole blocks, so perhaps a few more.
 
-    `folder` gets a file for each block; `Ensemble.load` reads them. Interrupted at any moment, the simulation goes on with `resume` from its last
-    block; so does a finished one of which more frames are wanted.
+    `folder` gets a file for each block; `Ensemble.load` reads them. Interrupted at any moment, the simulation
+    goes on with `resume` from its last block; so does a finished one of which more frames are wanted.
 
     Raises:
         FileExistsError: the folder holds a simulation already, and `resume` is false.
         FileNotFoundError: `resume` is true and there is nothing to resume.
-        ValueError: the simulation is of another system; or has constraints that replica exchange cannot keep, see `Motion`.
+        ValueError: the simulation is of another system; or has constraints that replica exchange cannot keep,
+            see `Integrator`.
     """
     files = block_files(folder)
     if files and not resume:
-        raise FileExistsError(f"{folder} already holds a simulation; add --resume to go on with it, or choose another folder")
+        raise FileExistsError(
+            f"{folder} already holds a simulation; add --resume to go on with it, or choose another folder"
+        )
     if resume and not files:
-        raise FileNotFoundError(f"nothing to resume in {folder}: no blocks of a simulation; start it without --resume")
+        raise FileNotFoundError(
+            f"nothing to resume in {folder}: no blocks of a simulation; start it without --resume"
+        )
     if files:
         _, state, metadata = load_block(files[-1])
         if metadata["fingerprint"] != system.fingerprint:
-            raise ValueError(f"the simulation in {folder} is of another system than {system.name!r}, or of other parameters: {metadata['system']!r}")
+            raise ValueError(
+                f"the simulation in {folder} is of another system than {system.name!r}, or of other "
+                f"parameters: {metadata['system']!r}"
+            )
         # Where walkers began stands in the first block's plan alone.
         description = load_block(files[0])[2]["plan"]
         plan = Plan(**{k: v for k, v in description.items() if k not in ("temperatures", "starts")})
@@ -105,7 +118,10 @@ def simulate(
         sampler = _sampler(system, plan, device)
         x = _starts(system, plan).to(device)
         state = sampler.start(x)
-        description = asdict(plan) | {"temperatures": _temperatures(system, plan).tolist(), "starts": x.tolist()}
+        description = asdict(plan) | {
+            "temperatures": _temperatures(system, plan).tolist(),
+            "starts": x.tolist(),
+        }
     folder.mkdir(parents=True, exist_ok=True)
     _run(system, folder, sampler, state, len(files), n_frames, plan, description, progress)
 
@@ -134,11 +150,15 @@ def _run(
                 progress(Progress(done, wanted, time.perf_counter() - began, statistics))  # noqa: B023
 
         block_began = time.perf_counter()
-        block = sampler.run(state, index, plan.block, plan.interval, tune=index < plan.burn_in, on_frame=report)
+        block = sampler.run(
+            state, index, plan.block, plan.interval, tune=index < plan.burn_in, on_frame=report
+        )
         block.statistics["seconds"] = time.perf_counter() - block_began
         done, statistics = start + plan.block, block.statistics
         metadata = {"system": system.name, "fingerprint": system.fingerprint, "burn_in": index < plan.burn_in}
-        metadata["plan"] = description if index == 0 else {k: v for k, v in description.items() if k != "starts"}
+        metadata["plan"] = (
+            description if index == 0 else {k: v for k, v in description.items() if k != "starts"}
+        )
         save_block(folder, index, block, state, metadata)
         index += 1
 
@@ -146,7 +166,9 @@ def _run(
 def _temperatures(system: System, plan: Plan) -> torch.Tensor:
     if plan.method == "md":
         return torch.tensor([system.temperature], dtype=torch.float64)
-    return temperature_ladder(system.temperature, plan.highest, 3 * system.n_atoms - 6 - len(system.constraints))
+    return temperature_ladder(
+        system.temperature, plan.highest, 3 * system.n_atoms - 6 - len(system.constraints)
+    )
 
 
 def _sampler(system: System, plan: Plan, device: str) -> ReplicaExchange | Langevin:
@@ -155,7 +177,7 @@ def _sampler(system: System, plan: Plan, device: str) -> ReplicaExchange | Lange
     coordinates = MolecularCoordinates(system).to(device)
     return ReplicaExchange(
         _energy(system, device),
-        motion_for(system, device),
+        integrator_for(system, device),
         _temperatures(system, plan),
         inside=lambda x: inside_domain(coordinates, x),
         n_steps=plan.n_steps,
@@ -163,10 +185,16 @@ def _sampler(system: System, plan: Plan, device: str) -> ReplicaExchange | Lange
     )
 
 
-def motion_for(system: System, device: str = "cpu") -> Motion:
+def integrator_for(system: System, device: str = "cpu") -> Integrator:
     """Masses, light ones raised, and rigid bonds of a system."""
-    masses = [system.openmm_system.getParticleMass(i).value_in_unit(unit.dalton) for i in range(system.n_atoms)]
-    return Motion(sampling_masses(torch.tensor(masses, dtype=torch.float64)).to(device), system.constraints, system.graph.neighbours)
+    masses = [
+        system.openmm_system.getParticleMass(i).value_in_unit(unit.dalton) for i in range(system.n_atoms)
+    ]
+    return Integrator(
+        sampling_masses(torch.tensor(masses, dtype=torch.float64)).to(device),
+        system.constraints,
+        system.graph.neighbours,
+    )
 
 
 def _energy(system: System, device: str) -> Energy:
@@ -176,4 +204,10 @@ def _energy(system: System, device: str) -> Energy:
 def _starts(system: System, plan: Plan) -> torch.Tensor:
     if plan.method == "md":
         return minimised(system, plan.n_walkers)
-    return random_starts(MolecularCoordinates(system), _energy(system, "cpu"), motion_for(system, "cpu"), plan.n_walkers, seed=plan.seed)
+    return random_starts(
+        MolecularCoordinates(system),
+        _energy(system, "cpu"),
+        integrator_for(system, "cpu"),
+        plan.n_walkers,
+        seed=plan.seed,
+    )

@@ -6,20 +6,31 @@ from typing import Any
 
 from safetensors.torch import save
 
-from boltzgen.generator import CHECKPOINT, BoltzmannGenerator, read_tensors, tensors_under, write_atomically
-from boltzgen.system import System
+from boltzgen.generator.generator import CHECKPOINT, BoltzmannGenerator
+from boltzgen.molecule.system import System
+from boltzgen.storage import read_tensors, tensors_under, write_atomically
 from boltzgen.train.optimizer import MatrixOptimizer
 from boltzgen.train.settings import Settings
 from boltzgen.train.trainer import TrainingState
 
 STATE = "state.safetensors"
 METRICS = "metrics.jsonl"
-_SCALARS = ("stage", "stage_round", "round_index", "start_temperature", "temperature", "seconds", "walkers_step", "norms")
+_SCALARS = (
+    "stage",
+    "stage_round",
+    "round_index",
+    "start_temperature",
+    "temperature",
+    "seconds",
+    "walkers_step",
+    "norms",
+)
 
 
 def save_state(folder: Path, state: TrainingState, settings: Settings, n_energy_evaluations: int) -> None:
-    """Write the checkpoint (of the averaged parameters where there are any), the metrics, and last the run's state: a crash at any moment leaves the
-    previous round's state usable."""
+    """Write the checkpoint (of the averaged parameters where there are any), the metrics, and last the run's
+    state: a crash at any moment leaves the previous round's state usable.
+    """
     metadata: dict[str, Any] = {name: getattr(state, name) for name in _SCALARS}
     metadata |= {
         "settings": settings.as_dict(),
@@ -29,7 +40,9 @@ def save_state(folder: Path, state: TrainingState, settings: Settings, n_energy_
         "seed": state.generator.seed,
     }
     tensors = {f"flow.{k}": v for k, v in state.generator.flow.state_dict().items()}
-    tensors |= {f"average.{k}": v for k, v in state.average.items()} | {f"best.{k}": v for k, v in state.best.items()}
+    tensors |= {f"average.{k}": v for k, v in state.average.items()} | {
+        f"best.{k}": v for k, v in state.best.items()
+    }
     if state.walkers is not None and state.walkers_score is not None:
         tensors |= {"walkers": state.walkers, "walkers_score": state.walkers_score}
     tensors |= {f"optimizer.{k}": v for k, v in state.optimizer.tensors().items()}
@@ -52,13 +65,19 @@ def load_state(folder: Path, system: System, device: str) -> tuple[TrainingState
     metadata, tensors = read_tensors(folder / STATE)
     generator = BoltzmannGenerator.load(folder, system, device=device)
     if metadata["fingerprint"] != generator.fingerprint:
-        raise ValueError(f"the run in {folder} belongs to another system than {system.name!r}; give the system it was started with")
+        raise ValueError(
+            f"the run in {folder} belongs to another system than {system.name!r}; give the system it was "
+            "started with"
+        )
     tensors = {k: v.to(device) for k, v in tensors.items()}
     generator.flow.load_state_dict(tensors_under(tensors, "flow."))
     try:
         settings = Settings.from_dict(metadata["settings"])
     except ValueError as error:
-        raise ValueError(f"the run in {folder} was started by another version ({error}); begin a new one with --from {folder}") from error
+        raise ValueError(
+            f"the run in {folder} was started by another version ({error}); begin a new one with --from "
+            f"{folder}"
+        ) from error
     optimizer = MatrixOptimizer(generator.flow, settings.rate)
     optimizer.restore(tensors_under(tensors, "optimizer."))
     average, best = tensors_under(tensors, "average."), tensors_under(tensors, "best.")

@@ -1,4 +1,6 @@
-"""Samples of the target from elsewhere (MD, another generator) as training data: frames in flow coordinates, on the domain."""
+"""Samples of the target from elsewhere (MD, another generator) as training data: frames in flow coordinates,
+on the domain.
+"""
 
 import json
 import logging
@@ -15,19 +17,21 @@ from torch import Tensor
 from boltzgen import units
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.energy.base import Energy
-from boltzgen.generator import read_tensors, write_atomically
-from boltzgen.reweighting import effective_sample_size
-from boltzgen.system import System
-from boltzgen.trajectory import iter_frames
+from boltzgen.molecule.system import System
+from boltzgen.samples.trajectory import iter_frames
+from boltzgen.storage import read_tensors, write_atomically
+from boltzgen.weights import effective_sample_size
 
 logger = logging.getLogger(__name__)
 
 DATA = "data.safetensors"
 #: Fewest frames that a density is fitted to.
 MINIMUM = 100
-#: One frame in ten is held out, in contiguous blocks: neighbours in time are alike, so that single frames would be seen from both sides.
+#: One frame in ten is held out, in contiguous blocks: neighbours in time are alike, so that single frames
+#: would be seen from both sides.
 _BLOCKS, _HELD_EVERY = 100, 10
-#: A bond of a constrained simulation varies less than this share of its thermal width, rounding of the file included.
+#: A bond of a constrained simulation varies less than this share of its thermal width, rounding of the file
+#: included.
 _RIGID = 0.3
 _WEIGHTLESS = "zero weight"
 
@@ -60,7 +64,9 @@ class Data:
     def __getitem__(self, index: Tensor) -> "Data":
         """The frames of a boolean mask or an index tensor."""
         potential = None if self.potential is None else self.potential[index]
-        return replace(self, y=self.y[index], log_det=self.log_det[index], weight=self.weight[index], potential=potential)
+        return replace(
+            self, y=self.y[index], log_det=self.log_det[index], weight=self.weight[index], potential=potential
+        )
 
     def reduced(self, temperature: float) -> Tensor:
         """u_y (n,) in kT at a temperature [K]; needs the potential."""
@@ -69,7 +75,10 @@ class Data:
 
     def split(self) -> "tuple[Data, Data]":
         """(training, held out): each tenth of a hundred consecutive blocks of frames is held out."""
-        held = torch.arange(len(self), device=self.y.device) * _BLOCKS // len(self) % _HELD_EVERY == _HELD_EVERY - 1
+        held = (
+            torch.arange(len(self), device=self.y.device) * _BLOCKS // len(self) % _HELD_EVERY
+            == _HELD_EVERY - 1
+        )
         return self[~held], self[held]
 
     def summary(self) -> dict[str, Any]:
@@ -84,7 +93,13 @@ class Data:
 
     def to(self, device: str) -> "Data":
         potential = None if self.potential is None else self.potential.to(device)
-        return replace(self, y=self.y.to(device), log_det=self.log_det.to(device), weight=self.weight.to(device), potential=potential)
+        return replace(
+            self,
+            y=self.y.to(device),
+            log_det=self.log_det.to(device),
+            weight=self.weight.to(device),
+            potential=potential,
+        )
 
     def save(self, folder: Path) -> None:
         """Write `data.safetensors` at once or not at all: what a resumed run goes on with."""
@@ -92,7 +107,13 @@ class Data:
         if self.potential is not None:
             tensors["potential"] = self.potential
         metadata = {"source": self.source, "n_read": self.n_read, "dropped": self.dropped}
-        write_atomically(folder / DATA, save({k: v.cpu().contiguous() for k, v in tensors.items()}, metadata={"boltzgen": json.dumps(metadata)}))
+        write_atomically(
+            folder / DATA,
+            save(
+                {k: v.cpu().contiguous() for k, v in tensors.items()},
+                metadata={"boltzgen": json.dumps(metadata)},
+            ),
+        )
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -109,16 +130,19 @@ def read_data(
     topology: str | os.PathLike[str] | None = None,
     energy: Energy | None = None,
 ) -> Data:
-    """Read a trajectory sampled from the Boltzmann distribution of `system` at its temperature; see `iter_frames` for formats and checks.
+    """Read a trajectory sampled from the Boltzmann distribution of `system` at its temperature; see
+    `iter_frames` for formats and checks.
 
-    Equivalent atoms are first given the domain's labels; frames outside the domain are then dropped and counted by reason.
+    Equivalent atoms are first given the domain's labels; frames outside the domain are then dropped and
+    counted by reason.
     Memory: 4 bytes for each flow coordinate of a frame.
 
     Args:
         energy: evaluated once for each frame that is kept, for training on data and energies together.
 
     Raises:
-        FileNotFoundError, ValueError: as `iter_frames`; or fewer than 100 frames are left; or bonds do not vary, as under constraints.
+        FileNotFoundError, ValueError: as `iter_frames`; or fewer than 100 frames are left; or bonds do not
+            vary, as under constraints.
     """
     parts: list[tuple[Tensor, ...]] = []
     dropped: Counter[str] = Counter()
@@ -142,12 +166,20 @@ def read_data(
     return Data(y, log_det, weight, potential[0] if potential else None, str(path), n_read, dict(dropped))
 
 
-def _inside(coordinates: MolecularCoordinates, x: Tensor, y: Tensor, log_w: Tensor, dropped: Counter[str]) -> Tensor:
-    """Whether each frame has weight and lies in the domain, bool (n,); others are counted in `dropped` under the first reason that applies."""
+def _inside(
+    coordinates: MolecularCoordinates, x: Tensor, y: Tensor, log_w: Tensor, dropped: Counter[str]
+) -> Tensor:
+    """Whether each frame has weight and lies in the domain, bool (n,); others are counted in `dropped` under
+    the first reason that applies.
+    """
     kept = torch.ones(len(y), dtype=torch.bool)
     # Some trajectory formats round positions to 1e-3 nm.
     rigid = coordinates.on_constraints(x, tolerance=2e-3)
-    for reason, met in {_WEIGHTLESS: log_w > -torch.inf, **coordinates.domain_conditions(y), "constrained bonds of other lengths": rigid}.items():
+    for reason, met in {
+        _WEIGHTLESS: log_w > -torch.inf,
+        **coordinates.domain_conditions(y),
+        "constrained bonds of other lengths": rigid,
+    }.items():
         if lost := int((kept & ~met).sum()):
             dropped[reason] += lost
         kept &= met
@@ -158,17 +190,26 @@ def _check_rest(path: Path, n_left: int, n_read: int, dropped: Counter[str]) -> 
     if n_left >= MINIMUM:
         return
     if dropped["other enantiomer"] == n_read:
-        raise ValueError(f"all {n_read} frames of {path} are the other enantiomer; mirror the frames or build the system from the same molecule")
+        raise ValueError(
+            f"all {n_read} frames of {path} are the other enantiomer; mirror the frames or build the system "
+            "from the same molecule"
+        )
     reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.most_common()) or "none"
-    raise ValueError(f"{path} leaves {n_left} of {n_read} frames to train on, expected at least {MINIMUM}; dropped as outside the domain: {reasons}")
+    raise ValueError(
+        f"{path} leaves {n_left} of {n_read} frames to train on, expected at least {MINIMUM}; dropped as "
+        f"outside the domain: {reasons}"
+    )
 
 
 def _check_flexible(coordinates: MolecularCoordinates, y: Tensor) -> None:
-    """Raise if a bond has no width: a density on all coordinates cannot be fitted to a simulation with constraints."""
-    bonds = [i for i, k in enumerate(coordinates.narrow_index) if k < coordinates.n_atoms - 1]
-    rigid = int((y[:, coordinates.n_circles :][:, bonds].std(0) < _RIGID).sum())
+    """Raise if a bond has no width: a density on all coordinates cannot be fitted to a simulation with
+    constraints.
+    """
+    bonds = [i for i, k in enumerate(coordinates.stiff_index) if k < coordinates.n_atoms - 1]
+    rigid = int((y[:, coordinates.n_periodic :][:, bonds].std(0) < _RIGID).sum())
     if rigid:
         raise ValueError(
-            f"{rigid} of {len(bonds)} bonds hardly vary in these frames: they come from a simulation with constraints that the system lacks; "
+            f"{rigid} of {len(bonds)} bonds hardly vary in these frames: they come from a simulation with "
+            "constraints that the system lacks; "
             "run it with constraints=None (and a time step of 1 fs or less)"
         )

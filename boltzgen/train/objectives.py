@@ -1,4 +1,6 @@
-"""Training objectives: plain callables of a flow, samples and the target's reduced energy in flow coordinates."""
+"""Training objectives: plain callables of a flow, samples and the target's reduced energy in flow
+coordinates.
+"""
 
 import math
 from typing import Protocol
@@ -6,11 +8,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from boltzgen.distribution import Distribution
+from boltzgen.flow.distribution import Distribution
 from boltzgen.flow.flow import HierarchicalFlow
 
 #: The slope of a draw in `importance_kl` is at least minus this.
-HEAVIEST = 20.0
+MAX_WEIGHT = 20.0
 
 
 class Target(Protocol):
@@ -22,24 +24,33 @@ class Target(Protocol):
 
 
 def reverse_kl(
-    flow: Distribution, target: Target, n: int, *, cap: float | None = None, generator: torch.Generator | None = None
+    flow: Distribution,
+    target: Target,
+    n: int,
+    *,
+    cap: float | None = None,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor]:
     """KL(q || p) up to log Z, from n fresh draws: mean of A = log q(y) + u_y(y).
 
-    The gradient is pathwise where the flow has pathwise draws. The factors of the base that have none (an accept/reject draw does not move with
-    the acceptance) get the score-function term, with the batch mean as baseline,
+    The gradient is pathwise where the flow has pathwise draws. The factors of the base that have none (an
+    accept/reject draw does not move with the acceptance) get the score-function term, with the batch mean as
+    baseline,
 
         grad KL = Cov(A, grad log p_base(z)),  z fixed,
 
-    without which their parameters would learn nothing from the energy (Stimper et al. 2022, arXiv:2110.15828, appendix).
+    without which their parameters would learn nothing from the energy (Stimper et al. 2022, arXiv:2110.15828,
+    appendix).
 
     Args:
-        cap: if given, A more than `cap` kT above the batch's median enters as cap + log(1 + excess): clashes of an untrained flow then pull
-            without blowing up. This changes the objective; use it only to start. None leaves A alone.
+        cap: if given, A more than `cap` kT above the batch's median enters as cap + log(1 + excess): clashes
+            of an untrained flow then pull without blowing up. This changes the objective; use it only to
+            start. None leaves A alone.
 
     Returns:
-        (loss, log_w): a scalar to differentiate, whose value is the estimate of the KL divergence plus -log Z; and the draws' log-weights (n,),
-        detached, -inf outside the domain. Draws outside the domain, or with non-finite energy, are left out of the loss.
+        (loss, log_w): a scalar to differentiate, whose value is the estimate of the KL divergence plus -log
+        Z; and the draws' log-weights (n,), detached, -inf outside the domain. Draws outside the domain, or
+        with non-finite energy, are left out of the loss.
     """
     y, log_q, score = flow.draw((n,), generator=generator)
     u, gradient = target.value_and_gradient(y)
@@ -57,21 +68,28 @@ def reverse_kl(
     return path.mean() + _score_term(values, score), torch.where(good, -advantage, -torch.inf)
 
 
-def reverse_kl_path(flow: Distribution, target: Target, n: int, *, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-    """KL(q || p) up to log Z as in `reverse_kl`, with the path gradient, whose variance vanishes as q approaches p.
+def reverse_kl_path(
+    flow: Distribution, target: Target, n: int, *, generator: torch.Generator | None = None
+) -> tuple[Tensor, Tensor]:
+    """KL(q || p) up to log Z as in `reverse_kl`, with the path gradient, whose variance vanishes as q
+    approaches p.
 
-    A draw is y = f(z): z from the base, f with the flow's parameters theta, which stand for those of pathwise factors of the base too. The total
-    derivative of E[A], A = log q(y) + u_y(y), has three parts, with phi the parameters of the base's accept/reject factors of density p_phi:
+    A draw is y = f(z): z from the base, f with the flow's parameters theta, which stand for those of pathwise
+    factors of the base too. The total derivative of E[A], A = log q(y) + u_y(y), has three parts, with phi
+    the parameters of the base's accept/reject factors of density p_phi:
 
         E[ d(log q + u_y)/dy . df/dtheta ]     how draws move,
-        E[ A grad_phi log p_phi(z) ]           how often they are made, z fixed: Cov(A, grad_phi log p_phi(z)),
-        E[ grad log q(y) ] at fixed y          zero for every parameter, theta and phi, because q stays normalised.
+        E[ A grad_phi log p_phi(z) ]           how often they are made, z fixed: Cov(A, grad_phi log
+        p_phi(z)), E[ grad log q(y) ] at fixed y          zero for every parameter, theta and phi, because q
+        stays normalised.
 
-    `reverse_kl` keeps the noise of the third part; here it is left out ("sticking the landing": Roeder et al. 2017, arXiv:1703.09194; for flows:
-    Vaitl et al. 2022, arXiv:2207.08219). Where q = p the first factor is zero and A a constant, so that every single draw has gradient zero. The
-    price is a pass through `flow.log_prob` for its gradient in y.
+    `reverse_kl` keeps the noise of the third part; here it is left out ("sticking the landing": Roeder et al.
+    2017, arXiv:1703.09194; for flows: Vaitl et al. 2022, arXiv:2207.08219). Where q = p the first factor is
+    zero and A a constant, so that every single draw has gradient zero. The price is a pass through
+    `flow.log_prob` for its gradient in y.
 
-    Like `reverse_kl` it seeks modes: where q has no draws, it has no gradient that would put some there. Use it near the optimum.
+    Like `reverse_kl` it seeks modes: where q has no draws, it has no gradient that would put some there. Use
+    it near the optimum.
 
     Returns:
         (loss, log_w) as `reverse_kl` does.
@@ -100,7 +118,9 @@ def _usable(advantage: Tensor) -> Tensor:
 
 
 def _score_term(values: Tensor, score: Tensor) -> Tensor:
-    """A scalar of value zero whose gradient is Cov(A, grad score) over a batch, unbiased with the batch mean as baseline."""
+    """A scalar of value zero whose gradient is Cov(A, grad score) over a batch, unbiased with the batch mean
+    as baseline.
+    """
     covariance = ((values - values.mean()) * score).sum() / max(len(values) - 1, 1)
     return covariance - covariance.detach()
 
@@ -118,13 +138,15 @@ def forward_kl(log_q: Tensor, weights: Tensor | None = None) -> Tensor:
 
 
 def alpha_2(log_q: Tensor, log_w: Tensor) -> Tensor:
-    """A surrogate with the gradient of log integral p^2 / q, the Renyi divergence of order 2, from weighted samples of g = p^2 / q.
+    """A surrogate with the gradient of log integral p^2 / q, the Renyi divergence of order 2, from weighted
+    samples of g = p^2 / q.
 
         grad log integral p^2 / q = -E_g[grad log q],
 
-    because p does not depend on q's parameters; the weighted mean of -log q over such samples estimates it, with a bias of order 1/n as any
-    self-normalised mean. Its *value* is a cross entropy from g, not the divergence. exp(-D_2) is the sampling efficiency in the limit of many
-    draws, so this objective is the one that efficiency itself asks for, and g visits most often what q has too little of (FAB: Midgley et al.
+    because p does not depend on q's parameters; the weighted mean of -log q over such samples estimates it,
+    with a bias of order 1/n as any self-normalised mean. Its *value* is a cross entropy from g, not the
+    divergence. exp(-D_2) is the sampling efficiency in the limit of many draws, so this objective is the one
+    that efficiency itself asks for, and g visits most often what q has too little of (FAB: Midgley et al.
     2023, arXiv:2208.01893). `annealed_importance_sampling` makes the samples, `PrioritisedBuffer` keeps them.
 
     Args:
@@ -136,17 +158,20 @@ def alpha_2(log_q: Tensor, log_w: Tensor) -> Tensor:
     return -(weights[used] * log_q[used]).sum()
 
 
-def log_dispersion(log_q: Tensor, u: Tensor, centre: Tensor | None = None) -> Tensor:
-    """Dispersion of d = log q + u over samples from any distribution: zero if and only if q equals p on them, up to log Z.
+def log_variance_loss(log_q: Tensor, u: Tensor, centre: Tensor | None = None) -> Tensor:
+    """Dispersion of d = log q + u over samples from any distribution: zero if and only if q equals p on them,
+    up to log Z.
 
-    The mean of sqrt(1 + (d - c)^2) - 1: half the variance of d where that is small, so that the gradient of every single sample vanishes at the
-    optimum, and the mean absolute deviation where it is large. It reuses samples whose energies are known. (Mean absolute deviation: LDR,
-    arXiv:2602.03729; variance: Richter et al. 2020, arXiv:2010.10436.)
+    The mean of sqrt(1 + (d - c)^2) - 1: half the variance of d where that is small, so that the gradient of
+    every single sample vanishes at the optimum, and the mean absolute deviation where it is large. It reuses
+    samples whose energies are known. (Mean absolute deviation: LDR, arXiv:2602.03729; variance: Richter et
+    al. 2020, arXiv:2010.10436.)
 
     Args:
         log_q: log-densities of the samples under the flow, (n,), with a graph.
         u: their reduced energies (n,).
-        centre: c, minus an estimate of log Z; None for the c of the least dispersion, which a few clashes do not move.
+        centre: c, minus an estimate of log Z; None for the c of the least dispersion, which a few clashes do
+            not move.
     """
     d = log_q + u
     return (torch.sqrt(1 + (d - (_centre(d.detach()) if centre is None else centre)).square()) - 1).mean()
@@ -168,9 +193,10 @@ def importance_kl(log_q: Tensor, u: Tensor, log_z: Tensor) -> Tensor:
 
         (1 - w) log q,   w detached,
 
-    forward KL estimated by importance sampling with the control variate E_q[grad log q] = 0: what q has too little of pulls by all that it stands
-    for. It depends on the energy by w alone, so that noise of u which is unbiased in w (as that of one draw of the rest) does not move the optimum,
-    q = p. The slope of a draw is at least -20: from there on the loss is linear in log w.
+    forward KL estimated by importance sampling with the control variate E_q[grad log q] = 0: what q has too
+    little of pulls by all that it stands for. It depends on the energy by w alone, so that noise of u which
+    is unbiased in w (as that of one draw of the rest) does not move the optimum, q = p. The slope of a draw
+    is at least -20: from there on the loss is linear in log w.
 
     Args:
         log_q: log-densities of the draws under the flow, (n,), with a graph.
@@ -178,49 +204,66 @@ def importance_kl(log_q: Tensor, u: Tensor, log_z: Tensor) -> Tensor:
         log_z: estimate of log Z, w = exp(-u - log Z)/q; see `clipped_log_z`.
     """
     a = log_q + u + log_z
-    near = a.clamp(min=-math.log1p(HEAVIEST))
-    return (torch.exp(-near) - 1 + near - HEAVIEST * (a - near)).mean()
+    near = a.clamp(min=-math.log1p(MAX_WEIGHT))
+    return (torch.exp(-near) - 1 + near - MAX_WEIGHT * (a - near)).mean()
 
 
 def clipped_log_z(log_w: Tensor) -> Tensor:
-    """log Z for which the mean of min(w/Z, 20) is one, over log-weights (n,) of draws of q: the log of the mean w where none is that heavy.
+    """log Z for which the mean of min(w/Z, 20) is one, over log-weights (n,) of draws of q: the log of the
+    mean w where none is that heavy.
 
-    The slopes of `importance_kl` then add up to about zero: the batch is its own baseline, also where a single draw outweighs all others.
+    The slopes of `importance_kl` then add up to about zero: the batch is its own baseline, also where a
+    single draw outweighs all others.
 
     Raises:
         FloatingPointError: no weight is finite.
     """
     _usable(-log_w)
     ordered = log_w.sort(descending=True).values
-    n, n_clipped = len(ordered), torch.arange(math.ceil(len(ordered) / HEAVIEST), device=ordered.device)
+    n, n_clipped = len(ordered), torch.arange(math.ceil(len(ordered) / MAX_WEIGHT), device=ordered.device)
     rest = ordered.flip(0).logcumsumexp(0).flip(0)[: len(n_clipped)]
-    found = rest - torch.log(n - HEAVIEST * n_clipped)
-    # The fewest that leave no other as heavy: with all of them clipped, what remains of the sum is less than one weight.
-    enough = ordered[: len(n_clipped)] - found <= math.log(HEAVIEST)
-    return found[int(enough.to(torch.int8).argmax())] if enough.any() else ordered[len(n_clipped) - 1] - math.log(HEAVIEST)
+    found = rest - torch.log(n - MAX_WEIGHT * n_clipped)
+    # The fewest that leave no other as heavy: with all of them clipped, what remains of the sum is less than
+    # one weight.
+    enough = ordered[: len(n_clipped)] - found <= math.log(MAX_WEIGHT)
+    return (
+        found[int(enough.to(torch.int8).argmax())]
+        if enough.any()
+        else ordered[len(n_clipped) - 1] - math.log(MAX_WEIGHT)
+    )
 
 
 def hierarchical_kl(
-    flow: HierarchicalFlow, target: Target, leading: Tensor, *, longest: float = 2.0, generator: torch.Generator | None = None
+    flow: HierarchicalFlow,
+    target: Target,
+    leading: Tensor,
+    *,
+    longest: float = 2.0,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """What trains q(t, r) = q(t) q(r | t) on leading coordinates t from *any* distribution m, with one draw r ~ q(r | t) for each.
+    """What trains q(t, r) = q(t) q(r | t) on leading coordinates t from *any* distribution m, with one draw r
+    ~ q(r | t) for each.
 
-    The rest learns by the path gradient (see `reverse_kl_path`) of E_m[KL(q(r | t) || p(r | t))]: with G = d(log q(r | t) + u_y(t, r))/dr,
+    The rest learns by the path gradient (see `reverse_kl_path`) of E_m[KL(q(r | t) || p(r | t))]: with G =
+    d(log q(r | t) + u_y(t, r))/dr,
 
         gradient = E_m[ G . dr/dtheta ],
 
-    in which every draw brings as many numbers as r has, all of them zero at the optimum. The leading coordinates are left to `importance_kl` or
-    `log_dispersion` of d = log q(t) + [log q(r | t) + u_y(t, r)], brackets detached. All are at their minimum at q = p whatever m is, so that m may
-    visit rare basins as often as it likes.
+    in which every draw brings as many numbers as r has, all of them zero at the optimum. The leading
+    coordinates are left to `importance_kl` or `log_variance_loss` of d = log q(t) + [log q(r | t) + u_y(t, r)],
+    brackets detached. All are at their minimum at q = p whatever m is, so that m may visit rare basins as
+    often as it likes.
 
     Args:
         leading: t, (n, n_leading).
-        longest: slopes G that are longer than this many medians of the batch, or than so many times sqrt(n_r), are shortened: those of clashes, which
-            would otherwise be most of the gradient of a flow that has hardly been trained. It does not move the optimum, where G is zero.
+        longest: slopes G that are longer than this many medians of the batch, or than so many times
+            sqrt(n_r), are shortened: those of clashes, which would otherwise be most of the gradient of a
+            flow that has hardly been trained. It does not move the optimum, where G is zero.
 
     Returns:
-        (loss, log_leading, rest, y): a scalar to differentiate, of value the mean of the brackets; log q(t) (n,), with a graph; the brackets (n,),
-        detached, +inf where u is not finite: these draws have no part in the loss; and the draws (t, r), (n, n_dims), detached.
+        (loss, log_leading, rest, y): a scalar to differentiate, of value the mean of the brackets; log q(t)
+        (n,), with a graph; the brackets (n,), detached, +inf where u is not finite: these draws have no part
+        in the loss; and the draws (t, r), (n, n_dims), detached.
     """
     context = flow.features(leading)
     r, _, _ = flow.conditional.draw((len(leading),), generator=generator, context=context)

@@ -5,12 +5,13 @@ from torch.optim import Adam, Muon
 
 
 class MatrixOptimizer:
-    """Muon (Jordan et al. 2024; torch.optim.Muon) on networks' weight matrices, Adam (Kingma and Ba 2014, arXiv:1412.6980) on
-    everything else.
+    """Muon (Jordan et al. 2024; torch.optim.Muon) on networks' weight matrices, Adam (Kingma and Ba 2014,
+    arXiv:1412.6980) on everything else.
 
-    Muon moves every matrix by its momentum with all singular values set to about one: directions of small gradient, in which a flow that is already
-    close to its target still has to move, advance as fast as the others. Its step is scaled to have the root mean square of Adam's (Liu et al.
-    2025, arXiv:2502.16982), so that one learning rate serves both.
+    Muon moves every matrix by its momentum with all singular values set to about one: directions of small
+    gradient, in which a flow that is already close to its target still has to move, advance as fast as the
+    others. Its step is scaled to have the root mean square of Adam's (Liu et al. 2025, arXiv:2502.16982), so
+    that one learning rate serves both.
     """
 
     def __init__(self, module: nn.Module, rate: float) -> None:
@@ -18,7 +19,10 @@ class MatrixOptimizer:
         others: list[nn.Parameter] = []
         for name, parameter in module.named_parameters():
             (matrices if name.endswith("weight") and parameter.dim() == 2 else others).append(parameter)
-        self._parts = (Muon(matrices, lr=rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"), Adam(others, lr=rate))
+        self._parts = (
+            Muon(matrices, lr=rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"),
+            Adam(others, lr=rate),
+        )
 
     def set_rate(self, rate: float) -> None:
         for part in self._parts:

@@ -9,8 +9,8 @@ from boltzgen.train.settings import Settings
 class Progress:
     """Where a run stands.
 
-    `fraction` is of the whole run's expected work; `efficiency` that of the last step's draws at its temperature (NaN in training on data, where
-    nothing is drawn).
+    `fraction` is of the whole run's expected work; `efficiency` that of the last step's draws at its
+    temperature (NaN in training on data, where nothing is drawn).
     """
 
     stage: str
@@ -24,7 +24,8 @@ class Progress:
 
 
 def fraction_done(settings: Settings, stage: str, rounds: float, *, data: bool, energies: bool) -> float:
-    """Share of a run's work that is done, in samples trained on; a draw, whose energy and slopes are computed, counts as two.
+    """Share of a run's work that is done, in samples trained on; a draw, whose energy and slopes are
+    computed, counts as two.
 
     Args:
         rounds: done in the present stage, with the part of the one under way.

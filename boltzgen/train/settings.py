@@ -6,23 +6,33 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class Settings:
-    """How a generator is trained: on fresh draws in every step, while the temperature falls from a high one to the target.
+    """How a generator is trained: on fresh draws in every step, while the temperature falls from a high one
+    to the target.
 
-    With data, maximum likelihood comes in place of that, or where energies are used as well before it, and no temperature falls.
+    With data, maximum likelihood comes in place of that, or where energies are used as well before it, and no
+    temperature falls.
 
     Attributes:
         start_temperature: K, at which training begins; one where no mode is lost.
-        cooling: share of the steps over which the temperature falls, by the same factor in each, to the target.
-        walkers, walker_share: how many `Walkers` there are, and the share of the draws whose torsions come from them: so many move in each step.
+        cooling: share of the steps over which the temperature falls, by the same factor in each, to the
+            target.
+        walkers, walker_share: how many `Walkers` there are, and the share of the draws whose torsions come
+            from them: so many move in each step.
         rounds, steps, batch: steps in each round, draws in each step, each with one energy and gradient.
-        rate: learning rate; after `warmup` steps in which it rises it is constant for the share `hold` of all steps, then falls by a cosine to zero.
+        rate: learning rate; after `warmup` steps in which it rises it is constant for the share `hold` of all
+            steps, then falls by a cosine to zero.
         average_decay: decay of the exponential average of the weights, per step.
-        max_norm: the gradients of the torsions' flow and of the rest's are each scaled down to so many times the running average of their norm.
-        data_rounds, data_steps, data_batch, data_rate: training on data; the rate falls by one cosine to zero over all rounds.
-        data_patience: it ends after so many rounds without a better likelihood of the frames held out; the best round's parameters are kept.
-        data_decay: the rate times this is the share by which the weight matrices shrink in each step of maximum likelihood, against overfitting.
+        max_norm: the gradients of the torsions' flow and of the rest's are each scaled down to so many times
+            the running average of their norm.
+        data_rounds, data_steps, data_batch, data_rate: training on data; the rate falls by one cosine to zero
+            over all rounds.
+        data_patience: it ends after so many rounds without a better likelihood of the frames held out; the
+            best round's parameters are kept.
+        data_decay: the rate times this is the share by which the weight matrices shrink in each step of
+            maximum likelihood, against overfitting.
         data_share: share of data in each batch where energies are used as well.
-        data_weight: what `forward_kl` on the data counts beside the log-dispersion where energies are used as well.
+        data_weight: what `forward_kl` on the data counts beside the log-dispersion where energies are used as
+            well.
     """
 
     start_temperature: float = 1200.0
@@ -48,7 +58,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         if not 0 <= self.cooling < 1:
-            raise ValueError(f"expected for cooling a share of the steps from 0 to below 1, got {self.cooling}")
+            raise ValueError(
+                f"expected for cooling a share of the steps from 0 to below 1, got {self.cooling}"
+            )
 
     def start(self, target: float) -> float:
         """The temperature [K] at which training towards one of `target` begins."""
@@ -61,5 +73,7 @@ class Settings:
     def from_dict(cls, values: dict[str, Any]) -> Self:
         unknown = set(values) - {f.name for f in fields(cls)}
         if unknown:
-            raise ValueError(f"unknown training settings {sorted(unknown)}; known: {[f.name for f in fields(cls)]}")
+            raise ValueError(
+                f"unknown training settings {sorted(unknown)}; known: {[f.name for f in fields(cls)]}"
+            )
         return cls(**values)

@@ -11,17 +11,25 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from boltzgen.coordinates.pullback import PullbackEnergy
 from boltzgen.energy.base import CountedEnergy
 from boltzgen.flow.flow import HierarchicalFlow
-from boltzgen.generator import BoltzmannGenerator, random_stream
-from boltzgen.reweighting import clip_log_weights, effective_sample_size, log_z, sampling_efficiency
+from boltzgen.generator.generator import BoltzmannGenerator
+from boltzgen.generator.target import PullbackEnergy
+from boltzgen.seeding import random_stream
 from boltzgen.train.data import Data
-from boltzgen.train.objectives import HEAVIEST, clipped_log_z, forward_kl, hierarchical_kl, importance_kl, log_dispersion
+from boltzgen.train.objectives import (
+    MAX_WEIGHT,
+    clipped_log_z,
+    forward_kl,
+    hierarchical_kl,
+    importance_kl,
+    log_variance_loss,
+)
 from boltzgen.train.optimizer import MatrixOptimizer
 from boltzgen.train.progress import Progress, fraction_done
 from boltzgen.train.settings import Settings
 from boltzgen.train.walkers import Walkers
+from boltzgen.weights import clip_log_weights, effective_sample_size, log_z, sampling_efficiency
 
 logger = logging.getLogger(__name__)
 
@@ -37,12 +45,14 @@ class TrainingState:
 
     Attributes:
         stage: "data", "energies" or "done"; `stage_round` counts within it and `round_index` over the run.
-        start_temperature, temperature: K at which training on energies begins, and at which the flow was trained last.
+        start_temperature, temperature: K at which training on energies begins, and at which the flow was
+            trained last.
         norms: running average of the norm of each part's gradient, empty before the first step of a stage.
         average: exponential average of the flow's parameters, empty before the first step of a stage.
-        best: the average after the round of the best likelihood of the frames held out, empty where there is no data.
-        walkers, walkers_score, walkers_step: positions (n, n_atoms, 3) in nm of the walkers, their scores (n,) and time step in ps, see `Walkers`;
-            None before the first round.
+        best: the average after the round of the best likelihood of the frames held out, empty where there is
+            no data.
+        walkers, walkers_score, walkers_step: positions (n, n_atoms, 3) in nm of the walkers, their scores
+            (n,) and time step in ps, see `Walkers`; None before the first round.
         metrics: one record for each round.
     """
 
@@ -78,30 +88,34 @@ class TrainingState:
 
 
 def start(generator: BoltzmannGenerator, settings: Settings, *, stage: str = "energies") -> TrainingState:
-    """The state before the first round, at the temperature of the generator: "energies", or "data" to begin with data."""
+    """The state before the first round, at the temperature of the generator: "energies", or "data" to begin
+    with data.
+    """
     optimizer, temperature = MatrixOptimizer(generator.flow, settings.rate), generator.temperature
     return TrainingState(generator, optimizer, stage, start_temperature=temperature, temperature=temperature)
 
 
 def learn_torsions(log_q: Tensor, u: Tensor, n_own: int) -> tuple[Tensor, Tensor]:
-    """The loss of the torsions, summed over draws (n,) of which the first n_own are the flow's own, and the estimate of log Z in it.
+    """The loss of the torsions, summed over draws (n,) of which the first n_own are the flow's own, and the
+    estimate of log Z in it.
 
-    Own draws learn by `importance_kl`, others, that come from wherever walkers are, by `log_dispersion` about the same log Z: where the flow has next
-    to nothing, a slope of -1 for each, whatever is missing. Draws of infinite u have no part.
+    Own draws learn by `importance_kl`, others, that come from wherever walkers are, by `log_variance_loss` about
+    the same log Z: where the flow has next to nothing, a slope of -1 for each, whatever is missing. Draws of
+    infinite u have no part.
     """
     good, own = u.isfinite(), torch.arange(len(u), device=u.device) < n_own
     estimate = clipped_log_z(-(log_q.detach() + u)[:n_own])
     loss = n_own * importance_kl(log_q[good & own], u[good & own], estimate)
     if (others := good & ~own).any():
-        loss = loss + (len(u) - n_own) * log_dispersion(log_q[others], u[others], -estimate)
+        loss = loss + (len(u) - n_own) * log_variance_loss(log_q[others], u[others], -estimate)
     return loss, estimate
 
 
 class Trainer:
     """Trains a generator to its system's Boltzmann distribution at a target temperature [K].
 
-    `run_round` takes the state through one round; all randomness in it derives from (seed, round), so that a round repeated from the
-    same state gives the same result.
+    `run_round` takes the state through one round; all randomness in it derives from (seed, round), so that a
+    round repeated from the same state gives the same result.
     """
 
     def __init__(
@@ -114,7 +128,13 @@ class Trainer:
         data: Data | None = None,
         progress: Callable[[Progress], None] | None = None,
     ) -> None:
-        self.energy, self.target, self.settings, self.seed, self.progress = energy, target_temperature, settings, seed, progress
+        self.energy, self.target, self.settings, self.seed, self.progress = (
+            energy,
+            target_temperature,
+            settings,
+            seed,
+            progress,
+        )
         self.data: Data | None = None
         self.held_out: Data | None = None
         if data is not None:
@@ -125,12 +145,23 @@ class Trainer:
         began = time.perf_counter()
         stream = random_stream(state.generator.device, self.seed, state.round_index)
         record: dict[str, Any] = {"round": state.round_index, "stage": state.stage}
-        record |= self._on_data(state, stream, began) if state.stage == "data" else self._on_energies(state, stream, began)
+        record |= (
+            self._on_data(state, stream, began)
+            if state.stage == "data"
+            else self._on_energies(state, stream, began)
+        )
         if self.held_out is not None:
             record |= {"held_out_nll": self._held_out_nll(state)}
         state.generator.temperature = state.temperature
         state.seconds += time.perf_counter() - began
-        state.metrics.append(record | {"temperature": state.temperature, "n_energy_evaluations": self.energy.n_evaluations, "seconds": state.seconds})
+        state.metrics.append(
+            record
+            | {
+                "temperature": state.temperature,
+                "n_energy_evaluations": self.energy.n_evaluations,
+                "seconds": state.seconds,
+            }
+        )
         state.round_index += 1
         if self.held_out is not None:
             self._keep_best(state)
@@ -151,8 +182,14 @@ class Trainer:
             state.stage, state.stage_round, state.norms = following, 0, {}
 
     def temperature(self, start: float, step: int) -> float:
-        """The temperature [K] of a step of the stage "energies" in a run that started at another one: the target's from the end of the cooling on."""
-        cooled = step / (self.settings.cooling * self.settings.rounds * self.settings.steps) if self.settings.cooling > 0 else 1.0
+        """The temperature [K] of a step of the stage "energies" in a run that started at another one: the
+        target's from the end of the cooling on.
+        """
+        cooled = (
+            step / (self.settings.cooling * self.settings.rounds * self.settings.steps)
+            if self.settings.cooling > 0
+            else 1.0
+        )
         return start * (self.target / start) ** min(cooled, 1.0)
 
     def _rate(self, step: int) -> float:
@@ -162,7 +199,9 @@ class Trainer:
         return s.rate * min((step + 1) / s.warmup, 1.0) * falling
 
     def _on_energies(self, state: TrainingState, stream: torch.Generator, began: float) -> dict[str, Any]:
-        """Train on fresh draws; the record is of the flow's own at the round's last temperature, each weighted by the parameters that made it."""
+        """Train on fresh draws; the record is of the flow's own at the round's last temperature, each
+        weighted by the parameters that made it.
+        """
         s, generator, flow = self.settings, state.generator, state.generator.flow
         n_data = int(s.data_share * s.batch) if self.mixed else 0
         n = s.batch - n_data
@@ -189,15 +228,17 @@ class Trainer:
             weights.append(log_w[:n_own])
             learned, estimate = learn_torsions(log_q, u, n_own)
             if walkers is not None:
-                walkers.learn(chosen, (log_w - estimate)[n_own:], log_q.detach()[n_own:], log_q.detach()[:n_own].min())
-                heavy = log_w[:n_own] - estimate > math.log(HEAVIEST)
+                walkers.learn(
+                    chosen, (log_w - estimate)[n_own:], log_q.detach()[n_own:], log_q.detach()[:n_own].min()
+                )
+                heavy = log_w[:n_own] - estimate > math.log(MAX_WEIGHT)
                 if heavy.any():
                     walkers.replace(generator.coordinates(y[:n_own][heavy])[0])
             if data:
                 y, u_data, weight = data[step]
                 log_q = flow.log_prob(y)
                 loss = loss + s.data_weight * forward_kl(log_q, weight)
-                learned = learned + n_data * log_dispersion(log_q, u_data, -estimate)
+                learned = learned + n_data * log_variance_loss(log_q, u_data, -estimate)
             loss = loss + learned / s.batch
             skipped += not self._step(state, loss)
             _update_average(state.average, flow.state_dict(), s.average_decay)
@@ -211,22 +252,43 @@ class Trainer:
         """The state's walkers, or new ones where it has none yet."""
         energy, generator = self.energy, state.generator
         if state.walkers is not None and state.walkers_score is not None:
-            return Walkers(energy, generator.system, generator.coordinates, state.walkers, state.walkers_score, state.walkers_step)
+            return Walkers(
+                energy,
+                generator.system,
+                generator.coordinates,
+                state.walkers,
+                state.walkers_score,
+                state.walkers_step,
+            )
         s = self.settings
         n, hot = s.walkers if s.walker_share > 0 else 0, s.start_temperature
         temperature = self.temperature(state.start_temperature, state.stage_round * s.steps)
-        return Walkers.start(energy, generator.system, generator.coordinates, n, hot=hot, temperature=temperature, seed=self.seed)
+        return Walkers.start(
+            energy,
+            generator.system,
+            generator.coordinates,
+            n,
+            hot=hot,
+            temperature=temperature,
+            seed=self.seed,
+        )
 
     def _on_data(self, state: TrainingState, stream: torch.Generator, began: float) -> dict[str, Any]:
-        """Train on the data: by maximum likelihood, or where its energies are known mostly by their log-dispersion."""
+        """Train on the data: by maximum likelihood, or where its energies are known mostly by their
+        log-dispersion.
+        """
         s, flow = self.settings, state.generator.flow
         losses, likelihoods, skipped = [], [], 0
-        for step, (y, u, weight) in enumerate(zip(*self._data_batches(s.data_steps, s.data_batch, stream), strict=True)):
-            rate = s.data_rate * _cosine((state.stage_round * s.data_steps + step) / (s.data_rounds * s.data_steps))
+        for step, (y, u, weight) in enumerate(
+            zip(*self._data_batches(s.data_steps, s.data_batch, stream), strict=True)
+        ):
+            rate = s.data_rate * _cosine(
+                (state.stage_round * s.data_steps + step) / (s.data_rounds * s.data_steps)
+            )
             state.optimizer.set_rate(rate)
             log_q = flow.log_prob(y)
             likelihood = forward_kl(log_q, weight)
-            loss = s.data_weight * likelihood + log_dispersion(log_q, u) if self.mixed else likelihood
+            loss = s.data_weight * likelihood + log_variance_loss(log_q, u) if self.mixed else likelihood
             skipped += not self._step(state, loss)
             if not self.mixed:
                 _shrink_matrices(flow, rate * s.data_decay)
@@ -243,15 +305,21 @@ class Trainer:
         """Whether training goes on with energies after the data alone."""
         return self.data is not None and self.data.potential is not None
 
-    def _data_batches(self, n_batches: int, batch: int, stream: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    def _data_batches(
+        self, n_batches: int, batch: int, stream: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Batches of training frames, each frame as often as any other.
 
         Returns:
-            y (n_batches, batch, n_dims), u_y (NaN where energies are not known) and weights, both (n_batches, batch).
+            y (n_batches, batch, n_dims), u_y (NaN where energies are not known) and weights, both (n_batches,
+            batch).
         """
         assert self.data is not None
         n = len(self.data)
-        shuffled = [torch.randperm(n, generator=stream, device=stream.device) for _ in range(math.ceil(n_batches * batch / n))]
+        shuffled = [
+            torch.randperm(n, generator=stream, device=stream.device)
+            for _ in range(math.ceil(n_batches * batch / n))
+        ]
         index = torch.cat(shuffled)[: n_batches * batch]
         y, weight = self.data.y[index], self.data.weight[index]
         u = self.data.reduced(self.target)[index] if self.mixed else torch.full_like(weight, math.nan)
@@ -267,7 +335,9 @@ class Trainer:
         return _mean(self.held_out.log_det - log_q.double(), self.held_out.weight)
 
     def _keep_best(self, state: TrainingState) -> None:
-        """Keep the averaged parameters if no earlier round on data alone held out better; where energies are used, always."""
+        """Keep the averaged parameters if no earlier round on data alone held out better; where energies are
+        used, always.
+        """
         found = [m["held_out_nll"] for m in state.metrics]
         if state.stage != "data" or len(found) == 1 or found[-1] < min(found[:-1]):
             state.best = {k: v.clone() for k, v in state.average.items()}
@@ -279,8 +349,9 @@ class Trainer:
     def _step(self, state: TrainingState, loss: Tensor) -> bool:
         """One step of the optimizer, or none where the gradient is not finite; whether it was made.
 
-        Each part's gradient is scaled down to `max_norm` times its running average (like AutoClip: Seetharaman et al. 2020, arXiv:2007.14469): one
-        draw where log q is steep can have a gradient a thousand times as long as all others, which momentum would follow for many steps.
+        Each part's gradient is scaled down to `max_norm` times its running average (like AutoClip:
+        Seetharaman et al. 2020, arXiv:2007.14469): one draw where log q is steep can have a gradient a
+        thousand times as long as all others, which momentum would follow for many steps.
         """
         state.optimizer.zero_grad()
         loss.backward()
@@ -290,21 +361,38 @@ class Trainer:
             found = float(torch.nn.utils.clip_grad_norm_(list(part.parameters()), most))
             norms[name] = _NORM_DECAY * state.norms.get(name, found) + (1 - _NORM_DECAY) * min(found, most)
         if not all(map(math.isfinite, norms.values())):
-            logger.warning("round %d: a step was skipped because its gradient is not finite", state.round_index)
+            logger.warning(
+                "round %d: a step was skipped because its gradient is not finite", state.round_index
+            )
             return False
         state.norms = norms
         state.optimizer.step()
         return True
 
-    def _report(self, state: TrainingState, loss: float, efficiency: float, part: float, began: float) -> None:
+    def _report(
+        self, state: TrainingState, loss: float, efficiency: float, part: float, began: float
+    ) -> None:
         if self.progress is None:
             return
         s = self.settings
         data = self.data is not None
-        fraction = fraction_done(s, state.stage, state.stage_round + part, data=data, energies=self.mixed or not data)
+        fraction = fraction_done(
+            s, state.stage, state.stage_round + part, data=data, energies=self.mixed or not data
+        )
         seconds = state.seconds + time.perf_counter() - began
         left = seconds * (1 - fraction) / fraction if fraction > 0 else math.inf
-        self.progress(Progress(state.stage, fraction, loss, efficiency, state.temperature, self.energy.n_evaluations, seconds, left))
+        self.progress(
+            Progress(
+                state.stage,
+                fraction,
+                loss,
+                efficiency,
+                state.temperature,
+                self.energy.n_evaluations,
+                seconds,
+                left,
+            )
+        )
 
 
 def _diagnose(log_w: Tensor) -> dict[str, float]:
@@ -326,7 +414,9 @@ def _mean(values: Tensor, weight: Tensor) -> float:
 
 @torch.no_grad()
 def _shrink_matrices(module: nn.Module, share: float) -> None:
-    """Decoupled weight decay (Loshchilov and Hutter 2019, arXiv:1711.05101) of matrices alone: biases hold the harmonic approximation."""
+    """Decoupled weight decay (Loshchilov and Hutter 2019, arXiv:1711.05101) of matrices alone: biases hold
+    the harmonic approximation.
+    """
     for parameter in module.parameters():
         if parameter.dim() > 1:
             parameter.mul_(1 - share)

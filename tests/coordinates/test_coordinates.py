@@ -1,4 +1,6 @@
-"""Internal and molecular coordinates: geometry against mdtraj, the 66 x 66 Jacobian, the domain and its symmetry."""
+"""Internal and molecular coordinates: geometry against mdtraj, the 66 x 66 Jacobian, the domain and its
+symmetry.
+"""
 
 import itertools
 import math
@@ -12,7 +14,7 @@ from torch import Tensor
 from boltzgen.coordinates.internal import InternalCoordinates
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.energy.choose import energy_for
-from boltzgen.system import System
+from boltzgen.molecule.system import System
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +29,12 @@ def coordinates(system: System) -> MolecularCoordinates:
 
 def random_y(coordinates: MolecularCoordinates, n: int, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
-    circles = (torch.rand(n, coordinates.n_circles, generator=generator, dtype=torch.float64) * 2 - 1) * math.pi
-    return torch.cat((circles, torch.randn(n, coordinates.n_narrow, generator=generator, dtype=torch.float64)), dim=-1)
+    circles = (
+        torch.rand(n, coordinates.n_periodic, generator=generator, dtype=torch.float64) * 2 - 1
+    ) * math.pi
+    return torch.cat(
+        (circles, torch.randn(n, coordinates.n_stiff, generator=generator, dtype=torch.float64)), dim=-1
+    )
 
 
 def test_torsions_follow_mdtraj(system: System, coordinates: MolecularCoordinates) -> None:
@@ -39,7 +45,7 @@ def test_torsions_follow_mdtraj(system: System, coordinates: MolecularCoordinate
 
 
 def test_kinds_of_coordinates(coordinates: MolecularCoordinates) -> None:
-    assert (coordinates.n_full, coordinates.n_rotors, coordinates.n_narrow) == (2, 3, 55)
+    assert (coordinates.n_full, coordinates.n_rotors, coordinates.n_stiff) == (2, 3, 55)
 
 
 def test_round_trips(system: System, coordinates: MolecularCoordinates) -> None:
@@ -59,13 +65,17 @@ def test_round_trips(system: System, coordinates: MolecularCoordinates) -> None:
 
 def rotation(w: Tensor) -> Tensor:
     zero = torch.zeros((), dtype=w.dtype)
-    generator = torch.stack([torch.stack([zero, -w[2], w[1]]), torch.stack([w[2], zero, -w[0]]), torch.stack([-w[1], w[0], zero])])
+    generator = torch.stack(
+        [torch.stack([zero, -w[2], w[1]]), torch.stack([w[2], zero, -w[0]]), torch.stack([-w[1], w[0], zero])]
+    )
     return torch.linalg.matrix_exp(generator)
 
 
 @pytest.mark.parametrize("row", range(3))
 def test_log_det_is_that_of_the_square_jacobian(coordinates: MolecularCoordinates, row: int) -> None:
-    """(internal, rotation vector at 0, translation) -> x: all 66 coordinates, so that no part of the measure can be forgotten."""
+    """(internal, rotation vector at 0, translation) -> x: all 66 coordinates, so that no part of the measure
+    can be forgotten.
+    """
     y = random_y(coordinates, 3)[row]
 
     def place(p: Tensor) -> Tensor:
@@ -94,11 +104,18 @@ def test_domain(system: System, coordinates: MolecularCoordinates) -> None:
     mirrored = system.positions * torch.tensor([1.0, 1.0, -1.0], dtype=torch.float64)
     assert not coordinates.in_domain(coordinates.inverse(mirrored)[0])
     assert not coordinates.in_domain(torch.full_like(y, math.nan))
-    for k, value in ((0, -0.1), (21, -0.1), (21, math.pi + 0.1), (internal_position(coordinates, 5), 4.0 + math.pi)):
+    for k, value in (
+        (0, -0.1),
+        (21, -0.1),
+        (21, math.pi + 0.1),
+        (internal_position(coordinates, 5), 4.0 + math.pi),
+    ):
         r = coordinates.to_internal(y).clone()
         r[k] = value
         out = y.clone()
-        out[coordinates.n_circles + coordinates.narrow_index.index(k)] = (value - coordinates.reference[k]) / coordinates.scale[k]
+        out[coordinates.n_periodic + coordinates.stiff_index.index(k)] = (
+            value - coordinates.reference[k]
+        ) / coordinates.scale[k]
         assert not coordinates.in_domain(out), k
 
 
@@ -113,15 +130,22 @@ def test_the_other_enantiomer_is_outside_whatever_its_methyls(coordinates: Molec
     assert inverted.in_domain(inverted.from_internal(r))
 
 
-@pytest.mark.parametrize(("degrees", "inside"), [(91, True), (-91, True), (180, True), (-170, True), (89, False), (-89, False), (0, False)])
+@pytest.mark.parametrize(
+    ("degrees", "inside"),
+    [(91, True), (-91, True), (180, True), (-170, True), (89, False), (-89, False), (0, False)],
+)
 def test_only_trans_peptide_bonds(coordinates: MolecularCoordinates, degrees: float, inside: bool) -> None:
     r = coordinates.reference.clone()
-    r[internal_position(coordinates, 18)] = math.radians(degrees)  # omega of the second peptide bond: it places the methyl carbon
+    r[internal_position(coordinates, 18)] = math.radians(
+        degrees
+    )  # omega of the second peptide bond: it places the methyl carbon
     assert bool(coordinates.in_domain(coordinates.from_internal(r))) is inside
 
 
 def methyl_grid(coordinates: MolecularCoordinates, n: int) -> tuple[Tensor, Tensor, list[int]]:
-    """Torsions of CB's three hydrogens on a periodic grid (n^3, 3) off the domain's edges, as full internal coordinates, with their positions."""
+    """Torsions of CB's three hydrogens on a periodic grid (n^3, 3) off the domain's edges, as full internal
+    coordinates, with their positions.
+    """
     where = [internal_position(coordinates, atom) for atom in (11, 12, 13)]
     axis = (torch.arange(n, dtype=torch.float64) + 0.37) * 2 * math.pi / n
     theta = torch.cartesian_prod(axis, axis, axis)
@@ -138,9 +162,13 @@ def labelled(coordinates: MolecularCoordinates, theta: Tensor, r: Tensor, where:
 
 
 def test_methyl_domain_holds_each_rotor_state_once(coordinates: MolecularCoordinates) -> None:
-    """A toy rotor by quadrature: of the six labellings of three hydrogens exactly one is inside, so Z is a sixth of the unrestricted one."""
+    """A toy rotor by quadrature: of the six labellings of three hydrogens exactly one is inside, so Z is a
+    sixth of the unrestricted one.
+    """
     theta, r, where = methyl_grid(coordinates, 27)
-    inside = torch.stack([labelled(coordinates, theta[:, list(p)], r, where) for p in itertools.permutations(range(3))])
+    inside = torch.stack(
+        [labelled(coordinates, theta[:, list(p)], r, where) for p in itertools.permutations(range(3))]
+    )
     ordered = theta.sort(dim=-1).values
     gaps = torch.cat((ordered.diff(dim=-1), 2 * math.pi - ordered[:, 2:] + ordered[:, :1]), dim=-1)
     spread = (gaps < math.pi - 1e-9).all(-1) & (gaps > 1e-9).all(-1)
@@ -153,7 +181,9 @@ def test_methyl_domain_holds_each_rotor_state_once(coordinates: MolecularCoordin
     torch.testing.assert_close(6 * (weight * inside[0]).sum(), weight.sum(), atol=0, rtol=1e-12)
 
 
-def test_relabelling_a_methyl_moves_it_by_a_whole_circle(system: System, coordinates: MolecularCoordinates) -> None:
+def test_relabelling_a_methyl_moves_it_by_a_whole_circle(
+    system: System, coordinates: MolecularCoordinates
+) -> None:
     x, _ = coordinates(random_y(coordinates, 20))
     relabelled = x[:, [*range(11), 12, 13, 11, *range(14, 22)]]
     y, back = coordinates.inverse(x)[0], coordinates.inverse(relabelled)[0]
@@ -167,7 +197,9 @@ METHYLS = ((0, 2, 3), (11, 12, 13), (19, 20, 21))
 
 
 def random_labels(x: Tensor, seed: int = 1) -> Tensor:
-    """The same conformations x (n, 22, 3) with the hydrogens of each methyl permuted at random, mirrored labellings included."""
+    """The same conformations x (n, 22, 3) with the hydrogens of each methyl permuted at random, mirrored
+    labellings included.
+    """
     rng, out = np.random.default_rng(seed), x.clone()
     for methyl in METHYLS:
         order = torch.from_numpy(rng.permuted(np.tile(methyl, (len(x), 1)), axis=1))
@@ -180,8 +212,12 @@ def test_the_methyls_are_where_the_tests_think(system: System) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_canonical_undoes_any_relabelling(system: System, coordinates: MolecularCoordinates, dtype: torch.dtype) -> None:
-    """Each conformation has one labelling in the domain, so the one it came from is found again, bit by bit, and with it its energy."""
+def test_canonical_undoes_any_relabelling(
+    system: System, coordinates: MolecularCoordinates, dtype: torch.dtype
+) -> None:
+    """Each conformation has one labelling in the domain, so the one it came from is found again, bit by bit,
+    and with it its energy.
+    """
     x = coordinates(random_y(coordinates, 2000))[0].to(dtype)
     relabelled = random_labels(x)
     before = relabelled.clone()
@@ -194,26 +230,34 @@ def test_canonical_undoes_any_relabelling(system: System, coordinates: Molecular
     assert coordinates.canonical(relabelled.reshape(20, 100, 22, 3)).shape == (20, 100, 22, 3)
     energy = energy_for(system)
     calm = coordinates.forward(random_y(coordinates, 50) * 0.5)[0]
-    torch.testing.assert_close(energy(coordinates.canonical(random_labels(calm))), energy(random_labels(calm)), atol=1e-8, rtol=1e-12)
+    torch.testing.assert_close(
+        energy(coordinates.canonical(random_labels(calm))), energy(random_labels(calm)), atol=1e-8, rtol=1e-12
+    )
 
 
-def test_canonical_leaves_the_rest_of_the_domain_to_the_rest(system: System, coordinates: MolecularCoordinates) -> None:
+def test_canonical_leaves_the_rest_of_the_domain_to_the_rest(
+    system: System, coordinates: MolecularCoordinates
+) -> None:
     """The mirror image, a cis peptide bond and NaN are outside before and after."""
     x = coordinates(random_y(coordinates, 200))[0]
     mirrored = coordinates.canonical(x * torch.tensor([1.0, 1.0, -1.0], dtype=x.dtype))
     assert not coordinates.in_domain(coordinates.inverse(mirrored)[0]).any()
     y = coordinates.inverse(x)[0]
-    k = coordinates.narrow_index.index(internal_position(coordinates, 18)) + coordinates.n_circles
-    y[:, k] += math.pi / coordinates.scale[coordinates.narrow_index][k - coordinates.n_circles]
+    k = coordinates.stiff_index.index(internal_position(coordinates, 18)) + coordinates.n_periodic
+    y[:, k] += math.pi / coordinates.scale[coordinates.stiff_index][k - coordinates.n_periodic]
     cis = random_labels(coordinates(y)[0])
     assert not coordinates.in_domain(coordinates.inverse(coordinates.canonical(cis))[0]).any()
-    assert torch.equal(coordinates.canonical(torch.full_like(x, math.nan)).isnan(), torch.ones_like(x, dtype=torch.bool))
+    assert torch.equal(
+        coordinates.canonical(torch.full_like(x, math.nan)).isnan(), torch.ones_like(x, dtype=torch.bool)
+    )
 
 
 def test_canonical_on_the_edge_of_the_third(coordinates: MolecularCoordinates) -> None:
     """At 3 (tau - tau_ref) = +-pi two labellings are equally good: the result lies inside and is settled."""
     y = random_y(coordinates, 400)
-    y[:, coordinates.n_full : coordinates.n_circles] = math.pi * (1 - 1e-15) * torch.sign(y[:, coordinates.n_full : coordinates.n_circles])
+    y[:, coordinates.n_full : coordinates.n_periodic] = (
+        math.pi * (1 - 1e-15) * torch.sign(y[:, coordinates.n_full : coordinates.n_periodic])
+    )
     once = coordinates.canonical(random_labels(coordinates(y)[0]))
     assert coordinates.in_domain(coordinates.inverse(once)[0]).all()
     assert torch.equal(coordinates.canonical(once), once)
@@ -221,7 +265,11 @@ def test_canonical_on_the_edge_of_the_third(coordinates: MolecularCoordinates) -
 
 def test_three_hydrogens_on_one_side_have_no_labelling(coordinates: MolecularCoordinates) -> None:
     theta, r, where = methyl_grid(coordinates, 12)
-    r[:, where[0]], r[:, where[1]], r[:, where[2]] = theta[:, 0], theta[:, 1] - theta[:, 0], theta[:, 2] - theta[:, 0]
+    r[:, where[0]], r[:, where[1]], r[:, where[2]] = (
+        theta[:, 0],
+        theta[:, 1] - theta[:, 0],
+        theta[:, 2] - theta[:, 0],
+    )
     x = coordinates.internal(r)[0]
     ordered = theta.sort(dim=-1).values
     gaps = torch.cat((ordered.diff(dim=-1), 2 * math.pi - ordered[:, 2:] + ordered[:, :1]), dim=-1)

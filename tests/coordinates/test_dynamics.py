@@ -1,4 +1,6 @@
-"""Frames of molecular dynamics at 600 K go to internal coordinates and back: every capped amino acid, larger peptides, every shipped system."""
+"""Frames of molecular dynamics at 600 K go to internal coordinates and back: every capped amino acid, larger
+peptides, every shipped system.
+"""
 
 from pathlib import Path
 
@@ -9,7 +11,7 @@ from openmm import app, unit
 from torch import Tensor
 
 from boltzgen.coordinates.molecular import MolecularCoordinates
-from boltzgen.system import System, shipped_systems
+from boltzgen.molecule.system import System, shipped_systems
 
 FOLDER = Path(__file__).parents[1] / "data" / "peptides"
 PEPTIDES = sorted(file.stem for file in FOLDER.glob("*.pdb"))
@@ -28,7 +30,11 @@ def frames(system: System) -> Tensor:
     found = []
     for _ in range(N_FRAMES):
         integrator.step(50)
-        found.append(torch.from_numpy(context.getState(positions=True).getPositions(asNumpy=True).value_in_unit(unit.nanometer)))
+        found.append(
+            torch.from_numpy(
+                context.getState(positions=True).getPositions(asNumpy=True).value_in_unit(unit.nanometer)
+            )
+        )
     return torch.stack(found)
 
 
@@ -52,5 +58,7 @@ def test_hot_frames_go_there_and_back(name: str) -> None:
     assert difference.abs().max() < 1e-5
     torch.testing.assert_close(log_det_back, -log_det, atol=1e-7, rtol=0)
     conditions = coordinates.domain_conditions(y)
-    assert all(bool(holds.all()) for condition, holds in conditions.items() if condition != "cis peptide bond")
+    assert all(
+        bool(holds.all()) for condition, holds in conditions.items() if condition != "cis peptide bond"
+    )
     torch.testing.assert_close(coordinates.inverse(back)[0], y, atol=1e-7, rtol=0)

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.coordinates.zmatrix import TorsionKind
-from boltzgen.perception import Rotor
-from boltzgen.reweighting import dihedrals
-from boltzgen.system import System
+from boltzgen.geometry import dihedrals
+from boltzgen.molecule.graph import Rotor
+from boltzgen.molecule.system import System
 
 PEPTIDES = sorted(file.stem for file in (Path(__file__).parents[1] / "data" / "peptides").glob("*.pdb"))
 CAPPED = [name for name in PEPTIDES if name.startswith("ace_") and name != "ace_ala5_nme"]
@@ -30,7 +30,10 @@ def bare(elements: str, bonds: list[tuple[int, int]], positions: list[tuple[floa
     """A molecule without forces, placed in Angstrom."""
     topology, system = app.Topology(), openmm.System()
     residue = topology.addResidue("MOL", topology.addChain())
-    atoms = [topology.addAtom(f"{e}{k}", app.Element.getBySymbol(e), residue) for k, e in enumerate(elements.split())]
+    atoms = [
+        topology.addAtom(f"{e}{k}", app.Element.getBySymbol(e), residue)
+        for k, e in enumerate(elements.split())
+    ]
     for i, j in bonds:
         topology.addBond(atoms[i], atoms[j])
     for _ in atoms:
@@ -60,8 +63,13 @@ BUTYNOL = bare(
 
 def random_y(coordinates: MolecularCoordinates, n: int, seed: int = 0, spread: float = 0.3) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
-    circles = (torch.rand(n, coordinates.n_circles, generator=generator, dtype=torch.float64) * 2 - 1) * math.pi
-    return torch.cat((circles, spread * torch.randn(n, coordinates.n_narrow, generator=generator, dtype=torch.float64)), dim=-1)
+    circles = (
+        torch.rand(n, coordinates.n_periodic, generator=generator, dtype=torch.float64) * 2 - 1
+    ) * math.pi
+    return torch.cat(
+        (circles, spread * torch.randn(n, coordinates.n_stiff, generator=generator, dtype=torch.float64)),
+        dim=-1,
+    )
 
 
 def distances(x: Tensor) -> Tensor:
@@ -70,7 +78,9 @@ def distances(x: Tensor) -> Tensor:
 
 def rotation(w: Tensor) -> Tensor:
     zero = torch.zeros((), dtype=w.dtype)
-    generator = torch.stack([torch.stack([zero, -w[2], w[1]]), torch.stack([w[2], zero, -w[0]]), torch.stack([-w[1], w[0], zero])])
+    generator = torch.stack(
+        [torch.stack([zero, -w[2], w[1]]), torch.stack([w[2], zero, -w[0]]), torch.stack([-w[1], w[0], zero])]
+    )
     return torch.linalg.matrix_exp(generator)
 
 
@@ -79,7 +89,7 @@ def test_every_atom_and_every_coordinate_goes_there_and_back(name: str) -> None:
     system = BUTYNOL if name == "butynol" else peptide(name)
     coordinates = MolecularCoordinates(system)
     assert sorted(row.atom for row in coordinates.zmatrix.rows) == list(range(system.n_atoms))
-    assert coordinates.n_circles + coordinates.n_narrow == 3 * system.n_atoms - 6
+    assert coordinates.n_periodic + coordinates.n_stiff == 3 * system.n_atoms - 6
     y = random_y(coordinates, 20)
     x, log_det = coordinates(y)
     assert coordinates.in_domain(y).all()
@@ -116,23 +126,33 @@ def test_a_straight_group_may_be_straight() -> None:
     (gradient,) = torch.autograd.grad(x.square().sum() + log_det, leaf)
     assert gradient.isfinite().all()
     along, across = x[1] - x[2], x[0] - x[1]
-    torch.testing.assert_close(torch.linalg.cross(along, across), torch.zeros(3, dtype=x.dtype), atol=1e-8, rtol=0)
+    torch.testing.assert_close(
+        torch.linalg.cross(along, across), torch.zeros(3, dtype=x.dtype), atol=1e-8, rtol=0
+    )
 
 
 @pytest.mark.parametrize("name", ["ace_phe_nme", "ace_lys_nme", "ace_arg_nme", "trp_cage"])
 def test_named_torsions_are_coordinates(name: str) -> None:
     system = peptide(name)
     rows = MolecularCoordinates(system).zmatrix.torsion_rows
-    turned = {(r.atom, r.bonded, r.second, r.third) for r in rows if r.kind in (TorsionKind.PROPER, TorsionKind.RING)}
+    turned = {
+        (r.atom, r.bonded, r.second, r.third)
+        for r in rows
+        if r.kind in (TorsionKind.PROPER, TorsionKind.RING)
+    }
     turned |= {q[::-1] for q in turned}
     trajectory = mdtraj.Trajectory(system.positions.numpy(), mdtraj.Topology.from_openmm(system.topology))
     for compute in (mdtraj.compute_phi, mdtraj.compute_psi, mdtraj.compute_omega):
         assert {tuple(map(int, q)) for q in compute(trajectory)[0]} <= turned
-    for k, compute in enumerate((mdtraj.compute_chi1, mdtraj.compute_chi2, mdtraj.compute_chi3, mdtraj.compute_chi4)):
+    for k, compute in enumerate(
+        (mdtraj.compute_chi1, mdtraj.compute_chi2, mdtraj.compute_chi3, mdtraj.compute_chi4)
+    ):
         for q in compute(trajectory)[0]:
             residue = system.topology.atoms
             name_of = [a.residue.name for a in residue()][int(q[0])]
-            if name_of not in ("PRO", "THR", "ILE", "ASN", "GLN", "TRP", "LEU") and not (name_of == "VAL" and k == 0):
+            if name_of not in ("PRO", "THR", "ILE", "ASN", "GLN", "TRP", "LEU") and not (
+                name_of == "VAL" and k == 0
+            ):
                 assert tuple(map(int, q)) in turned, (name_of, k)
 
 
@@ -165,7 +185,9 @@ def relabelled(x: Tensor, rotor: Rotor, generator: torch.Generator) -> Tensor:
     return torch.take_along_dim(x, order.unsqueeze(-1), dim=1)
 
 
-@pytest.mark.parametrize("name", ["ace_phe_nme", "ace_arg_nme", "ace_asp_nme", "ace_gln_nme", "ace_lys_nme", "ser_thr_cys"])
+@pytest.mark.parametrize(
+    "name", ["ace_phe_nme", "ace_arg_nme", "ace_asp_nme", "ace_gln_nme", "ace_lys_nme", "ser_thr_cys"]
+)
 def test_exactly_one_labelling_is_inside(name: str) -> None:
     """Random labels of every rotor: the one in the domain is found again; all others are outside."""
     system = peptide(name)
@@ -183,7 +205,9 @@ def test_exactly_one_labelling_is_inside(name: str) -> None:
 
 
 def test_atoms_that_the_force_field_tells_apart_are_not_equivalent() -> None:
-    """The same molecule with one of two carboxylate oxygens charged otherwise: its rotor becomes an ordinary torsion."""
+    """The same molecule with one of two carboxylate oxygens charged otherwise: its rotor becomes an ordinary
+    torsion.
+    """
     system = peptide("ace_asp_nme")
     twofold = next(r for r in system.rotors if r.fold == 2)
     changed = openmm.XmlSerializer.deserialize(openmm.XmlSerializer.serialize(system.openmm_system))
@@ -198,10 +222,13 @@ def test_atoms_that_the_force_field_tells_apart_are_not_equivalent() -> None:
 
 
 def test_constrained_bonds_leave_the_coordinates() -> None:
-    free, rigid = MolecularCoordinates(peptide("ace_phe_nme")), MolecularCoordinates(peptide("ace_phe_nme", app.HBonds))
+    free, rigid = (
+        MolecularCoordinates(peptide("ace_phe_nme")),
+        MolecularCoordinates(peptide("ace_phe_nme", app.HBonds)),
+    )
     n_hydrogens = sum(a.element.symbol == "H" for a in peptide("ace_phe_nme").topology.atoms())
     assert len(rigid.fixed) == n_hydrogens
-    assert rigid.n_narrow == free.n_narrow - n_hydrogens
+    assert rigid.n_stiff == free.n_stiff - n_hydrogens
     y = random_y(rigid, 20)
     x, log_det = rigid(y)
     torch.testing.assert_close(rigid.inverse(x)[0], y, atol=1e-6, rtol=0)
@@ -211,9 +238,10 @@ def test_constrained_bonds_leave_the_coordinates() -> None:
     hydrogen = rigid.zmatrix.rows[rigid.fixed[0] + 1].atom
     moved[:, hydrogen] += 0.01
     assert not rigid.on_constraints(moved).any()
-    # The measure: the density on the unconstrained coordinates at those lengths, with the constant 2 ln b of each kept.
+    # The measure: the density on the unconstrained coordinates at those lengths, with the constant 2 ln b of
+    # each kept.
     whole = free.from_internal(rigid.to_internal(y))
-    kept = free.scale[free.narrow_index].log().sum() - rigid.scale[rigid.narrow_index].log().sum()
+    kept = free.scale[free.stiff_index].log().sum() - rigid.scale[rigid.stiff_index].log().sum()
     torch.testing.assert_close(free(whole)[1] - kept, log_det, atol=1e-9, rtol=0)
 
 
@@ -234,14 +262,20 @@ def test_neither_side_of_proline_is_forbidden() -> None:
 @pytest.mark.parametrize("seed", range(9))
 @pytest.mark.parametrize("within_residues", [True, False])
 def test_cis_and_trans_do_not_depend_on_the_order_of_atoms(seed: int, within_residues: bool) -> None:
-    """With an acetyl's oxygen before its CH3, or the chain's other end first, the z-matrix begins elsewhere; omega remains omega."""
+    """With an acetyl's oxygen before its CH3, or the chain's other end first, the z-matrix begins elsewhere;
+    omega remains omega.
+    """
     whole = peptide("ace_ala_nme")
     order = torch.randperm(22, generator=torch.Generator().manual_seed(seed)).tolist()
     if within_residues:
         order.sort(key=[atom.residue.index for atom in whole.topology.atoms()].__getitem__)
     place = {old: new for new, old in enumerate(order)}
     elements = " ".join(whole.graph.elements[i] for i in order)
-    system = bare(elements, [(place[a.index], place[b.index]) for a, b in whole.topology.bonds()], (10 * whole.positions[order]).tolist())
+    system = bare(
+        elements,
+        [(place[a.index], place[b.index]) for a, b in whole.topology.bonds()],
+        (10 * whole.positions[order]).tolist(),
+    )
     coordinates = MolecularCoordinates(system)
     y = coordinates.inverse(system.positions)[0]
     assert coordinates.in_domain(y)

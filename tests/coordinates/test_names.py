@@ -9,7 +9,7 @@ import torch
 
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.coordinates.names import coordinate_names, coordinate_units, coordinate_values
-from boltzgen.system import System
+from boltzgen.molecule.system import System
 from tests.coordinates.test_coordinates import random_labels, random_y
 from tests.coordinates.test_molecules import BUTYNOL
 
@@ -37,7 +37,9 @@ def test_values_are_what_their_names_say(system: System, coordinates: MolecularC
         kind, atoms = name.split()
         seen.add(kind)
         index = [int("".join(c for c in atom if c.isdigit())) - 1 for atom in atoms.split("-")]
-        assert all(atom.startswith(system.graph.elements[i]) for atom, i in zip(atoms.split("-"), index, strict=True))
+        assert all(
+            atom.startswith(system.graph.elements[i]) for atom, i in zip(atoms.split("-"), index, strict=True)
+        )
         if kind == "bond":
             expected = mdtraj.compute_distances(trajectory, [index])[:, 0]
         elif kind == "angle":
@@ -47,15 +49,22 @@ def test_values_are_what_their_names_say(system: System, coordinates: MolecularC
         elif kind == "offset":
             a, b, c, leader = index
             beyond = (
-                next(r.third for r in coordinates.zmatrix.torsion_rows if r.atom == leader) if leader != coordinates.zmatrix.rows[2].atom else None
+                next(r.third for r in coordinates.zmatrix.torsion_rows if r.atom == leader)
+                if leader != coordinates.zmatrix.rows[2].atom
+                else None
             )
-            if beyond is None:  # an improper of the first atoms: its leader is the third atom, which has no torsion of its own
+            # An improper of the first atoms: its leader is the third atom, which has no torsion of its own.
+            if beyond is None:
                 expected = mdtraj.compute_dihedrals(trajectory, [index])[:, 0]
             else:
-                expected = np.subtract(*mdtraj.compute_dihedrals(trajectory, [[a, b, c, beyond], [leader, b, c, beyond]]).T)
+                expected = np.subtract(
+                    *mdtraj.compute_dihedrals(trajectory, [[a, b, c, beyond], [leader, b, c, beyond]]).T
+                )
         else:
             continue
-        np.testing.assert_allclose(np.abs(np.angle(np.exp(1j * (values[:, k] - expected)))), 0.0, atol=3e-4, err_msg=name)
+        np.testing.assert_allclose(
+            np.abs(np.angle(np.exp(1j * (values[:, k] - expected)))), 0.0, atol=3e-4, err_msg=name
+        )
     assert seen == {"bond", "angle", "phi", "psi", "omega0", "omega", "offset", "methyl"}
     assert names[:5] == ["phi C15-C9-N7-C5", "psi N17-C15-C9-N7", "methyl C2", "methyl C11", "methyl C19"]
     assert "bond N7-C5" in names

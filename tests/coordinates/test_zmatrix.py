@@ -3,8 +3,8 @@
 import pytest
 
 from boltzgen.coordinates.zmatrix import TorsionKind, ZMatrix
-from boltzgen.perception import MolecularGraph
-from boltzgen.system import System
+from boltzgen.molecule.graph import MolecularGraph
+from boltzgen.molecule.system import System
 
 #: name -> (elements, bonds)
 GRAPHS = {
@@ -61,8 +61,15 @@ def test_levels_refer_to_earlier_levels_only(name: str) -> None:
 
 def test_backbone_torsions_are_coordinates() -> None:
     system = System.load("alanine_dipeptide")
-    proper = {(r.atom, r.bonded, r.second, r.third) for r in ZMatrix.from_graph(system.graph).torsion_rows if r.kind is TorsionKind.PROPER}
-    for quadruple in (*system.torsions.values(), *(system.graph.omega(b) for b in system.graph.peptide_bonds())):
+    proper = {
+        (r.atom, r.bonded, r.second, r.third)
+        for r in ZMatrix.from_graph(system.graph).torsion_rows
+        if r.kind is TorsionKind.PROPER
+    }
+    for quadruple in (
+        *system.torsions.values(),
+        *(system.graph.omega(b) for b in system.graph.peptide_bonds()),
+    ):
         assert quadruple in proper or quadruple[::-1] in proper
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from boltzgen.system import System
+from boltzgen.molecule.system import System
 
 N_FRAMES = 1024
 
@@ -15,7 +15,9 @@ def langevin_frames(system: System, temperature: float, n_frames: int, steps_apa
     integrator = openmm.LangevinMiddleIntegrator(temperature, 20.0, 0.001)
     integrator.setRandomNumberSeed(20)
     platform = openmm.Platform.getPlatformByName("CPU")
-    context = openmm.Context(system.openmm_system, integrator, platform, {"Threads": "1", "DeterministicForces": "true"})
+    context = openmm.Context(
+        system.openmm_system, integrator, platform, {"Threads": "1", "DeterministicForces": "true"}
+    )
     context.setPositions(system.positions.numpy())
     openmm.LocalEnergyMinimizer.minimize(context, 10.0, 200)
     context.setVelocitiesToTemperature(temperature, 21)
@@ -40,7 +42,11 @@ def thermal_frames(alanine: System) -> dict[float, Tensor]:
 
 @pytest.fixture(scope="session")
 def distorted_frames(alanine: System) -> Tensor:
-    """The reference positions with normal noise of 0.005 to 0.3 nm: from mildly strained to clashing, (256, n_atoms, 3)."""
+    """The reference positions with normal noise of 0.005 to 0.3 nm: from mildly strained to clashing, (256,
+    n_atoms, 3).
+    """
     generator = torch.Generator().manual_seed(22)
     scale = torch.logspace(-2.3, -0.5, 256, dtype=torch.float64)[:, None, None]
-    return alanine.positions + scale * torch.randn(256, alanine.n_atoms, 3, generator=generator, dtype=torch.float64)
+    return alanine.positions + scale * torch.randn(
+        256, alanine.n_atoms, 3, generator=generator, dtype=torch.float64
+    )

@@ -11,8 +11,8 @@ from openmm import app
 from torch import Tensor
 
 from boltzgen.energy import ForceFieldEnergy, OpenMMEnergy
-from boltzgen.energy.expression import FUNCTIONS
-from boltzgen.system import System
+from boltzgen.energy.custom.expression import FUNCTIONS
+from boltzgen.molecule.system import System
 
 NUMBERS = ["1", "2", "3.", ".5", "0.7", "1e-1", "2.5E-1", "15E-1", "0.25e+1"]
 
@@ -32,7 +32,9 @@ def system_of(force: openmm.Force, n_atoms: int) -> System:
 
 def random_positions(n_atoms: int, n_frames: int, seed: int = 0) -> Tensor:
     """(n_frames, n_atoms, 3) in nm, normal."""
-    return 0.3 * torch.randn(n_frames, n_atoms, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return 0.3 * torch.randn(
+        n_frames, n_atoms, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
 
 
 def energy_and_gradient(energy: ForceFieldEnergy | OpenMMEnergy, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -44,9 +46,11 @@ def energy_and_gradient(energy: ForceFieldEnergy | OpenMMEnergy, x: Tensor) -> t
 
 
 def assert_equals_openmm(force: openmm.Force, x: Tensor, *, least: float = 1.0) -> None:
-    """Energies within 1e-5 kJ/mol or 1e-9 relative and max|dF| / max|F| < 1e-6, on every frame where the comparison means something.
+    """Energies within 1e-5 kJ/mol or 1e-9 relative and max|dF| / max|F| < 1e-6, on every frame where the
+    comparison means something.
 
-    OpenMM must be finite there and below 1e8, and the force may not change by rounding: neighbours of x at 1e-11 differ by less than 1e-7.
+    OpenMM must be finite there and below 1e8, and the force may not change by rounding: neighbours of x at
+    1e-11 differ by less than 1e-7.
 
     Args:
         force: the only force.
@@ -62,7 +66,9 @@ def assert_equals_openmm(force: openmm.Force, x: Tensor, *, least: float = 1.0) 
     size = slope.abs().amax((1, 2))
     comparable = torch.isfinite(expected) & torch.isfinite(size) & (expected.abs() < 1e8) & (size < 1e8)
     for seed in (1, 2):
-        near_value, near_gradient = energy_and_gradient(ours, x + 1e-11 * random_positions(x.shape[1], len(x), seed))
+        near_value, near_gradient = energy_and_gradient(
+            ours, x + 1e-11 * random_positions(x.shape[1], len(x), seed)
+        )
         moved = (near_value - value).abs() > 1e-7 * (1 + value.abs())
         turned = (near_gradient - gradient).abs().amax((1, 2)) > 1e-7 * (1 + gradient.abs().amax((1, 2)))
         comparable &= ~(moved | turned)
@@ -75,9 +81,11 @@ def assert_equals_openmm(force: openmm.Force, x: Tensor, *, least: float = 1.0) 
 
 @cache
 def expressions(names: tuple[str, ...], more: tuple[str, ...] = ()) -> st.SearchStrategy[str]:
-    """Expressions of `names` that use every operator and function; `more` are further parts to start from, calls for example.
+    """Expressions of `names` that use every operator and function; `more` are further parts to start from,
+    calls for example.
 
-    Numbers only meet what depends on a name: OpenMM's parser never returns where a part of constants alone is NaN, or its derivative.
+    Numbers only meet what depends on a name: OpenMM's parser never returns where a part of constants alone is
+    NaN, or its derivative.
     """
     leaves = st.sampled_from([*names, *names, *more, *NUMBERS])
     return st.recursive(leaves, lambda part: _larger(part, names[0]), max_leaves=5)
@@ -86,23 +94,34 @@ def expressions(names: tuple[str, ...], more: tuple[str, ...] = ()) -> st.Search
 def _larger(part: st.SearchStrategy[str], name: str) -> st.SearchStrategy[str]:
     varying = part.map(lambda text: f"({name}+{text})" if text in NUMBERS else text)
     calls = [
-        st.tuples(*[varying] * arguments).map(lambda parts, function=function: f"{function}({','.join(parts)})")  # type: ignore[misc]
+        st.tuples(*[varying] * arguments).map(
+            lambda parts, function=function: f"{function}({','.join(parts)})"
+        )  # type: ignore[misc]
         for function, arguments in FUNCTIONS.items()
     ]
     # Without parentheses around it, a part may be torn apart: both parsers must do so alike.
     operators = st.sampled_from(["+", "-", "*", "/", " * ", " - ", "^"])
-    operations = st.builds("{}{}{}".format, varying, operators, part) | st.builds("{}{}{}".format, part, operators, varying)
+    operations = st.builds("{}{}{}".format, varying, operators, part) | st.builds(
+        "{}{}{}".format, part, operators, varying
+    )
     grouped = st.builds("({}{}{})".format, varying, st.sampled_from("+-*/"), part)
-    powers = st.builds("({})^{}".format, varying, st.sampled_from(["2", "3", "-1", "-2", "6", "0.5", "1.5", "1"]))
-    branches = st.builds("select({}-{},{},{})".format, varying, part, part, part) | st.builds("select(step({}),{},{})".format, varying, part, part)
-    return st.one_of(operations, operations, grouped, grouped, powers, branches, st.builds("-{}".format, varying), *calls)
+    powers = st.builds(
+        "({})^{}".format, varying, st.sampled_from(["2", "3", "-1", "-2", "6", "0.5", "1.5", "1"])
+    )
+    branches = st.builds("select({}-{},{},{})".format, varying, part, part, part) | st.builds(
+        "select(step({}),{},{})".format, varying, part, part
+    )
+    return st.one_of(
+        operations, operations, grouped, grouped, powers, branches, st.builds("-{}".format, varying), *calls
+    )
 
 
 @st.composite
 def definitions(draw: st.DrawFn, names: Sequence[str], more: Sequence[str] = ()) -> str:
     """An expression with up to two definitions, which may take the name of one another or of a variable.
 
-    No more, and no deeper: OpenMM writes the definitions out where they are used and differentiates the whole.
+    No more, and no deeper: OpenMM writes the definitions out where they are used and differentiates the
+    whole.
     """
     known, text = list(names), ""
     for new in draw(st.lists(st.sampled_from(["q", "s", names[-1]]), max_size=2)):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from boltzgen.energy import ForceFieldEnergy, OpenMMEnergy, UnsupportedForceError, energy_for
-from boltzgen.system import System
+from boltzgen.molecule.system import System
 
 
 def with_force(alanine: System, force: openmm.Force) -> System:
@@ -23,7 +23,10 @@ def test_compiled_where_possible(alanine: System, caplog: pytest.LogCaptureFixtu
     assert type(energy) is ForceFieldEnergy
     assert energy.temperature == 450.0
     assert energy_for(alanine).temperature == alanine.temperature
-    assert any(r.levelno == logging.INFO and "ForceFieldEnergy" in r.message and "NonbondedForce" in r.message for r in caplog.records)
+    assert any(
+        r.levelno == logging.INFO and "ForceFieldEnergy" in r.message and "NonbondedForce" in r.message
+        for r in caplog.records
+    )
 
 
 def test_openmm_otherwise_with_the_reason(alanine: System, caplog: pytest.LogCaptureFixture) -> None:
@@ -40,7 +43,10 @@ def test_openmm_otherwise_with_the_reason(alanine: System, caplog: pytest.LogCap
 
 REFUSED: dict[str, tuple[Callable[[], openmm.Force], str]] = {
     "MonteCarloBarostat": (lambda: openmm.MonteCarloBarostat(1.0, 300.0), "periodic box"),
-    "MonteCarloAnisotropicBarostat": (lambda: openmm.MonteCarloAnisotropicBarostat(openmm.Vec3(1, 1, 1), 300.0), "periodic box"),
+    "MonteCarloAnisotropicBarostat": (
+        lambda: openmm.MonteCarloAnisotropicBarostat(openmm.Vec3(1, 1, 1), 300.0),
+        "periodic box",
+    ),
     "DrudeForce": (openmm.DrudeForce, "Drude particles"),
     "AmoebaMultipoleForce": (openmm.AmoebaMultipoleForce, "polarisable multipoles"),
     "AmoebaVdwForce": (openmm.AmoebaVdwForce, "polarisable multipoles"),
@@ -54,6 +60,8 @@ REFUSED: dict[str, tuple[Callable[[], openmm.Force], str]] = {
 @pytest.mark.parametrize("kind", REFUSED)
 def test_every_other_force_is_refused_by_name_and_reason(alanine: System, kind: str) -> None:
     make, reason = REFUSED[kind]
-    with pytest.raises(UnsupportedForceError, match=f"cannot compute {kind}: .*{reason}.*use OpenMMEnergy") as error:
+    with pytest.raises(
+        UnsupportedForceError, match=f"cannot compute {kind}: .*{reason}.*use OpenMMEnergy"
+    ) as error:
         ForceFieldEnergy(with_force(alanine, make()))
     assert error.value.force == kind

@@ -1,11 +1,17 @@
-"""Single precision on peptides of 138 and 304 atoms, against double precision on the same rounded positions."""
+"""Single precision on peptides of 138 and 304 atoms, against double precision on the same rounded
+positions.
+"""
 
 import pytest
 
 from boltzgen.energy import ForceFieldEnergy
 from tests.energy.test_matrix import make, thermal_frames
 
-CASES = [("amber99sbildn", "gbsa"), ("amber19", "vacuum"), pytest.param("amber14", "gbn2", marks=pytest.mark.matrix)]
+CASES = [
+    ("amber99sbildn", "gbsa"),
+    ("amber19", "vacuum"),
+    pytest.param("amber14", "gbn2", marks=pytest.mark.matrix),
+]
 
 
 @pytest.mark.parametrize("molecule", ["chignolin", "trp_cage"])

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from boltzgen import units
 from boltzgen.energy import ForceFieldEnergy, OpenMMEnergy, UnsupportedForceError
-from boltzgen.generator import BoltzmannGenerator
-from boltzgen.system import System
+from boltzgen.generator.generator import BoltzmannGenerator
+from boltzgen.molecule.system import System
 
-#: The T-FAB energy at the shipped positions (the PDB file's three decimals in Angstrom), OpenMM 8.6.1 Reference, kJ/mol.
+#: The T-FAB energy at the shipped positions (the PDB file's three decimals in Angstrom), OpenMM 8.6.1
+#: Reference, kJ/mol.
 SHIPPED_ENERGY = -138.99325135876978
 
 
@@ -56,11 +57,15 @@ def energy(alanine: System) -> ForceFieldEnergy:
 
 def test_shipped_positions(energy: ForceFieldEnergy, alanine: System) -> None:
     assert energy.potential(alanine.positions).item() == pytest.approx(SHIPPED_ENERGY, abs=1e-6)
-    assert OpenMMEnergy(alanine).potential(alanine.positions).item() == pytest.approx(SHIPPED_ENERGY, abs=1e-6)
+    assert OpenMMEnergy(alanine).potential(alanine.positions).item() == pytest.approx(
+        SHIPPED_ENERGY, abs=1e-6
+    )
 
 
 @pytest.mark.parametrize("temperature", [300.0, 1200.0])
-def test_thermal_frames(energy: ForceFieldEnergy, alanine: System, thermal_frames: dict[float, Tensor], temperature: float) -> None:
+def test_thermal_frames(
+    energy: ForceFieldEnergy, alanine: System, thermal_frames: dict[float, Tensor], temperature: float
+) -> None:
     x = thermal_frames[temperature]
     reference = energy_and_gradient(OpenMMEnergy(alanine).potential, x)
     assert_same(energy_and_gradient(energy.potential, x), reference)
@@ -82,8 +87,17 @@ def test_distorted_frames(energy: ForceFieldEnergy, alanine: System, distorted_f
     assert_same(energy_and_gradient(energy.potential, distorted_frames), reference)
 
 
-@pytest.mark.parametrize("kind", ["HarmonicBondForce", "HarmonicAngleForce", "PeriodicTorsionForce", "NonbondedForce", "CustomGBForce"])
-def test_each_force(energy: ForceFieldEnergy, alanine: System, thermal_frames: dict[float, Tensor], distorted_frames: Tensor, kind: str) -> None:
+@pytest.mark.parametrize(
+    "kind",
+    ["HarmonicBondForce", "HarmonicAngleForce", "PeriodicTorsionForce", "NonbondedForce", "CustomGBForce"],
+)
+def test_each_force(
+    energy: ForceFieldEnergy,
+    alanine: System,
+    thermal_frames: dict[float, Tensor],
+    distorted_frames: Tensor,
+    kind: str,
+) -> None:
     x = torch.cat([thermal_frames[300.0][::16], thermal_frames[1200.0][::16], distorted_frames[::4]])
 
     def keep_only(system: openmm.System) -> None:
@@ -97,10 +111,16 @@ def test_each_force(energy: ForceFieldEnergy, alanine: System, thermal_frames: d
 
 
 @pytest.mark.parametrize("temperature", [300.0, 1200.0])
-def test_float32_within_a_thousandth_of_kt(energy: ForceFieldEnergy, thermal_frames: dict[float, Tensor], temperature: float) -> None:
-    # The same rounded positions for both: rounding positions to float32 is itself worth 1e-3 kT on stiff bonds.
+def test_float32_within_a_thousandth_of_kt(
+    energy: ForceFieldEnergy, thermal_frames: dict[float, Tensor], temperature: float
+) -> None:
+    # The same rounded positions for both: rounding positions to float32 is itself worth 1e-3 kT on stiff
+    # bonds.
     x = thermal_frames[temperature].float()
-    single, double = energy_and_gradient(energy.at(temperature), x), energy_and_gradient(energy.at(temperature), x.double())
+    single, double = (
+        energy_and_gradient(energy.at(temperature), x),
+        energy_and_gradient(energy.at(temperature), x.double()),
+    )
     assert (single[0] - double[0]).abs().max() < 1e-3
     assert (single[1] - double[1]).abs().max() < 1e-5 * double[1].abs().max()
 
@@ -109,7 +129,9 @@ def test_energy_alone_equals_energy_with_gradient(energy: ForceFieldEnergy, dist
     assert torch.equal(energy(distorted_frames), energy_and_gradient(energy, distorted_frames)[0])
 
 
-def test_no_gradient_is_computed_where_none_is_wanted(energy: ForceFieldEnergy, alanine: System, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_gradient_is_computed_where_none_is_wanted(
+    energy: ForceFieldEnergy, alanine: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(ForceFieldEnergy, "_chunk_with_gradient", None)
     energy(alanine.positions)
     with torch.no_grad():
@@ -118,7 +140,9 @@ def test_no_gradient_is_computed_where_none_is_wanted(energy: ForceFieldEnergy, 
         energy(alanine.positions.clone().requires_grad_())
 
 
-def test_chunks_do_not_show(energy: ForceFieldEnergy, distorted_frames: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_do_not_show(
+    energy: ForceFieldEnergy, distorted_frames: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = energy_and_gradient(energy, distorted_frames)
     monkeypatch.setattr(ForceFieldEnergy, "chunk_size", lambda self, device: 100)
     chunked = energy_and_gradient(energy, distorted_frames)
@@ -129,14 +153,18 @@ def test_a_row_that_is_not_a_number_hides_no_close_pair(energy: ForceFieldEnergy
     """Close pairs make Born integrals take a longer way for the whole chunk."""
     x = alanine.positions.clone().reshape(1, 22, 3)
     x[0, 1] = x[0, 0] + 0.01 * (x[0, 1] - x[0, 0])
-    u, gradient = energy_and_gradient(energy, torch.cat([torch.full_like(x, torch.nan), x, alanine.positions[None]]))
+    u, gradient = energy_and_gradient(
+        energy, torch.cat([torch.full_like(x, torch.nan), x, alanine.positions[None]])
+    )
     alone = energy_and_gradient(energy, x)
     torch.testing.assert_close((u[1:2], gradient[1:2]), alone, rtol=1e-12, atol=1e-9)
     assert_same(alone, energy_and_gradient(lambda x: OpenMMEnergy(alanine)(x), x))
     assert torch.isnan(u[0])
 
 
-def test_reduced_precision_elsewhere_does_not_reach_the_energy(energy: ForceFieldEnergy, thermal_frames: dict[float, Tensor]) -> None:
+def test_reduced_precision_elsewhere_does_not_reach_the_energy(
+    energy: ForceFieldEnergy, thermal_frames: dict[float, Tensor]
+) -> None:
     x = thermal_frames[300.0][:64].float()
     expected = energy_and_gradient(energy, x)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -161,7 +189,10 @@ def test_every_phase_and_periodicity(alanine: System, thermal_frames: dict[float
 
     system = altered(alanine, scramble)
     x = thermal_frames[1200.0][::16]
-    assert_same(energy_and_gradient(ForceFieldEnergy(system).potential, x), energy_and_gradient(OpenMMEnergy(system).potential, x))
+    assert_same(
+        energy_and_gradient(ForceFieldEnergy(system).potential, x),
+        energy_and_gradient(OpenMMEnergy(system).potential, x),
+    )
 
 
 def test_born_spheres_inside_one_another(alanine: System, thermal_frames: dict[float, Tensor]) -> None:
@@ -184,13 +215,21 @@ def test_born_spheres_inside_one_another(alanine: System, thermal_frames: dict[f
 
 @pytest.mark.parametrize(
     "files",
-    [["amber96.xml"], ["amber96.xml", "implicit/obc2.xml"], ["amber99sbildn.xml", "implicit/obc1.xml"], ["amber14-all.xml", "implicit/obc1.xml"]],
+    [
+        ["amber96.xml"],
+        ["amber96.xml", "implicit/obc2.xml"],
+        ["amber99sbildn.xml", "implicit/obc1.xml"],
+        ["amber14-all.xml", "implicit/obc1.xml"],
+    ],
 )
 def test_other_force_fields(alanine: System, thermal_frames: dict[float, Tensor], files: list[str]) -> None:
     assert alanine.folder is not None
     system = System.from_pdb(alanine.folder / "topology.pdb", files)
     x = thermal_frames[1200.0][::32]
-    assert_same(energy_and_gradient(ForceFieldEnergy(system).potential, x), energy_and_gradient(OpenMMEnergy(system).potential, x))
+    assert_same(
+        energy_and_gradient(ForceFieldEnergy(system).potential, x),
+        energy_and_gradient(OpenMMEnergy(system).potential, x),
+    )
 
 
 def test_two_forces_of_a_kind_add_up(alanine: System) -> None:
@@ -201,7 +240,10 @@ def test_two_forces_of_a_kind_add_up(alanine: System) -> None:
     system = altered(alanine, double)
     energies = ForceFieldEnergy(system).potentials(alanine.positions)
     assert energies["HarmonicBondForce_2"] == energies["HarmonicBondForce"] > 0
-    torch.testing.assert_close(ForceFieldEnergy(system).potential(alanine.positions), OpenMMEnergy(system).potential(alanine.positions))
+    torch.testing.assert_close(
+        ForceFieldEnergy(system).potential(alanine.positions),
+        OpenMMEnergy(system).potential(alanine.positions),
+    )
 
 
 def copy_of_force(force: openmm.Force) -> openmm.Force:
@@ -283,13 +325,17 @@ def add_virtual_site(system: openmm.System) -> None:
         (add_virtual_site, "virtual sites"),
     ],
 )
-def test_what_is_not_computed_is_refused_by_name(alanine: System, change: Callable[[openmm.System], None], names: str) -> None:
+def test_what_is_not_computed_is_refused_by_name(
+    alanine: System, change: Callable[[openmm.System], None], names: str
+) -> None:
     with pytest.raises(UnsupportedForceError, match=names + ".*use OpenMMEnergy") as error:
         ForceFieldEnergy(altered(alanine, change))
     assert isinstance(error.value, ValueError)
 
 
-@pytest.mark.parametrize("change", [add_gb_cutoff, change_gb_integral, change_gb_radius, change_gb_energy, add_gb_energy])
+@pytest.mark.parametrize(
+    "change", [add_gb_cutoff, change_gb_integral, change_gb_radius, change_gb_energy, add_gb_energy]
+)
 def test_altered_born_models_are_not_taken_for_obc(
     alanine: System, thermal_frames: dict[float, Tensor], change: Callable[[openmm.System], None]
 ) -> None:
@@ -301,15 +347,25 @@ def test_altered_born_models_are_not_taken_for_obc(
 
 
 def test_salt_is_computed(alanine: System, thermal_frames: dict[float, Tensor]) -> None:
-    openmm_system = app.ForceField("amber96.xml", "implicit/obc1.xml").createSystem(alanine.topology, implicitSolventKappa=1.0)
+    openmm_system = app.ForceField("amber96.xml", "implicit/obc1.xml").createSystem(
+        alanine.topology, implicitSolventKappa=1.0
+    )
     system = System(alanine.topology, openmm_system, alanine.positions)
     x = thermal_frames[300.0][::128]
-    assert_same(energy_and_gradient(ForceFieldEnergy(system).potential, x), energy_and_gradient(OpenMMEnergy(system).potential, x))
+    assert_same(
+        energy_and_gradient(ForceFieldEnergy(system).potential, x),
+        energy_and_gradient(OpenMMEnergy(system).potential, x),
+    )
 
 
 def test_constraints_are_no_part_of_the_energy(alanine: System, thermal_frames: dict[float, Tensor]) -> None:
     """The bond terms of constrained bonds are missing from the OpenMM System, and nothing else changes."""
-    openmm_system = app.ForceField("amber96.xml", "implicit/obc1.xml").createSystem(alanine.topology, constraints=app.HBonds)
+    openmm_system = app.ForceField("amber96.xml", "implicit/obc1.xml").createSystem(
+        alanine.topology, constraints=app.HBonds
+    )
     system, x = System(alanine.topology, openmm_system, alanine.positions), thermal_frames[300.0][::128]
     assert system.openmm_system.getNumConstraints() == 12
-    assert_same(energy_and_gradient(ForceFieldEnergy(system).potential, x), energy_and_gradient(OpenMMEnergy(system).potential, x))
+    assert_same(
+        energy_and_gradient(ForceFieldEnergy(system).potential, x),
+        energy_and_gradient(OpenMMEnergy(system).potential, x),
+    )

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from boltzgen import units
 from boltzgen.energy import CountedEnergy, Energy, ForceFieldEnergy, OpenMMEnergy
-from boltzgen.system import System
+from boltzgen.molecule.system import System
 
 ENERGIES: dict[str, Callable[[System], Energy]] = {
     "OpenMMEnergy": OpenMMEnergy,
@@ -29,7 +29,9 @@ def energy(request: pytest.FixtureRequest, alanine: System) -> Energy:
 @pytest.fixture(scope="module")
 def x(alanine: System) -> Tensor:
     generator = torch.Generator().manual_seed(1)
-    return alanine.positions + 0.01 * torch.randn(6, alanine.n_atoms, 3, generator=generator, dtype=torch.float64)
+    return alanine.positions + 0.01 * torch.randn(
+        6, alanine.n_atoms, 3, generator=generator, dtype=torch.float64
+    )
 
 
 def test_gradient_is_the_finite_difference(energy: Energy, x: Tensor) -> None:
@@ -56,7 +58,9 @@ def test_batch_equals_loop_for_any_leading_shape(energy: Energy, x: Tensor) -> N
     loop = torch.stack([energy(row) for row in x])
     assert loop.shape == (6,)
     for shape in ((6,), (2, 3), (1, 3, 2)):
-        torch.testing.assert_close(energy(x.reshape(*shape, *x.shape[1:])), loop.reshape(shape), rtol=1e-12, atol=0)
+        torch.testing.assert_close(
+            energy(x.reshape(*shape, *x.shape[1:])), loop.reshape(shape), rtol=1e-12, atol=0
+        )
     assert energy(x[:0]).shape == (0,)
     assert energy(x[0]).shape == ()
 
@@ -68,7 +72,9 @@ def test_layout_of_the_input_does_not_matter(energy: Energy, x: Tensor) -> None:
 
 
 def test_reduced_energy_is_potential_over_kt(energy: Energy, x: Tensor) -> None:
-    torch.testing.assert_close(energy(x) * units.MOLAR_GAS_CONSTANT * energy.temperature, energy.potential(x), rtol=1e-14, atol=0)
+    torch.testing.assert_close(
+        energy(x) * units.MOLAR_GAS_CONSTANT * energy.temperature, energy.potential(x), rtol=1e-14, atol=0
+    )
     hot = energy.at(2 * energy.temperature)
     torch.testing.assert_close(hot(x), 0.5 * energy(x), rtol=1e-14, atol=0)
     assert type(hot) is type(energy)
@@ -84,7 +90,9 @@ def test_keeps_dtype(energy: Energy, x: Tensor, dtype: torch.dtype) -> None:
 
 
 def test_is_invariant_under_rigid_motion(energy: Energy, x: Tensor) -> None:
-    rotation, _ = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(3), dtype=x.dtype))
+    rotation, _ = torch.linalg.qr(
+        torch.randn(3, 3, generator=torch.Generator().manual_seed(3), dtype=x.dtype)
+    )
     rotation = rotation * torch.linalg.det(rotation).sign()
     torch.testing.assert_close(energy(x @ rotation.T + 1.5), energy(x), rtol=0, atol=1e-8)
 
@@ -104,7 +112,9 @@ def test_second_derivatives_raise_and_are_never_silently_zero(energy: Energy, x:
 
 @pytest.mark.parametrize("shape", [(22,), (21, 3), (5, 22, 2), (5, 66), (3, 22)])
 def test_wrong_shape_says_what_was_expected(energy: Energy, shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"expected positions of shape \(\.\.\., 22, 3\) in nm, got \(.*check") as error:
+    with pytest.raises(
+        ValueError, match=r"expected positions of shape \(\.\.\., 22, 3\) in nm, got \(.*check"
+    ) as error:
         energy(torch.zeros(shape))
     assert str(shape) in str(error.value)
 

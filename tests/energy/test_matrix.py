@@ -1,6 +1,8 @@
-"""Every protein force field and implicit solvent that OpenMM ships, on every amino acid: force by force against the Reference platform.
+"""Every protein force field and implicit solvent that OpenMM ships, on every amino acid: force by force
+against the Reference platform.
 
-`pytest -m matrix` runs all of it; the default run a subset in which every force field, every solvent and every capped molecule occurs.
+`pytest -m matrix` runs all of it; the default run a subset in which every force field, every solvent and
+every capped molecule occurs.
 """
 
 from functools import lru_cache
@@ -14,11 +16,19 @@ from torch import Tensor
 
 from boltzgen.energy import ForceFieldEnergy
 from boltzgen.energy.forcefield import IGNORED
-from boltzgen.system import System
+from boltzgen.molecule.system import System
 
 FOLDER = Path(__file__).parents[1] / "data" / "peptides"
 CAPPED = [*sorted(path.stem for path in FOLDER.glob("ace_*_nme.pdb")), "disulfide"]
-ZWITTERIONS = ["gly_ala_val", "leu_ile_met", "phe_pro_trp", "ser_thr_cys", "tyr_asn_gln", "asp_glu_lys", "arg_his_ala"]
+ZWITTERIONS = [
+    "gly_ala_val",
+    "leu_ile_met",
+    "phe_pro_trp",
+    "ser_thr_cys",
+    "tyr_asn_gln",
+    "asp_glu_lys",
+    "arg_his_ala",
+]
 
 AMBER = {
     "amber96": "amber96.xml",
@@ -32,7 +42,12 @@ GBSA = {"amber96": "amber96_obc.xml", "amber99sbildn": "amber99_obc.xml"}
 
 Cell = tuple[str, str, str]
 CELLS: list[Cell] = [
-    *((field, solvent, molecule) for field in AMBER for solvent in [*SOLVENTS, *(["gbsa"] if field in GBSA else [])] for molecule in CAPPED),
+    *(
+        (field, solvent, molecule)
+        for field in AMBER
+        for solvent in [*SOLVENTS, *(["gbsa"] if field in GBSA else [])]
+        for molecule in CAPPED
+    ),
     *(("charmm36", solvent, molecule) for solvent in ["vacuum"] for molecule in ZWITTERIONS),
 ]
 #: Pairs of force field and solvent in the default run, which the molecules take in turn.
@@ -67,16 +82,24 @@ def make(field: str, solvent: str, molecule: str) -> System:
 
 
 def thermal_frames(system: System, count: int = 4) -> Tensor:
-    """Langevin dynamics at 300 K with 1 fs steps, started at twice the temperature: half of it goes into the potential energy."""
+    """Langevin dynamics at 300 K with 1 fs steps, started at twice the temperature: half of it goes into the
+    potential energy.
+    """
     integrator = openmm.LangevinMiddleIntegrator(300.0, 50.0, 0.001)
     integrator.setRandomNumberSeed(1)
-    context = openmm.Context(system.openmm_system, integrator, openmm.Platform.getPlatformByName("CPU"), {"Threads": "1"})
+    context = openmm.Context(
+        system.openmm_system, integrator, openmm.Platform.getPlatformByName("CPU"), {"Threads": "1"}
+    )
     context.setPositions(system.positions.numpy())
     context.setVelocitiesToTemperature(600.0, 2)
     frames = []
     for _ in range(count):
         integrator.step(50)
-        frames.append(torch.from_numpy(context.getState(getPositions=True).getPositions(asNumpy=True).value_in_unit(unit.nanometer)))
+        frames.append(
+            torch.from_numpy(
+                context.getState(getPositions=True).getPositions(asNumpy=True).value_in_unit(unit.nanometer)
+            )
+        )
     return torch.stack(frames)
 
 
@@ -84,7 +107,9 @@ def distorted_frames(system: System, count: int = 4) -> Tensor:
     """The positions with normal noise of 0.003 to 0.1 nm."""
     generator = torch.Generator().manual_seed(3)
     scale = torch.logspace(-2.5, -1.0, count, dtype=torch.float64)[:, None, None]
-    return system.positions + scale * torch.randn(count, system.n_atoms, 3, generator=generator, dtype=torch.float64)
+    return system.positions + scale * torch.randn(
+        count, system.n_atoms, 3, generator=generator, dtype=torch.float64
+    )
 
 
 def reference(system: System, x: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -94,14 +119,18 @@ def reference(system: System, x: Tensor) -> list[tuple[Tensor, Tensor]]:
     for group, force in enumerate(forces):
         force.setForceGroup(group)
     groups = [{group} for group in range(len(forces))] + [set(range(len(forces)))]
-    context = openmm.Context(split, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName("Reference"))
+    context = openmm.Context(
+        split, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName("Reference")
+    )
     energies, gradients = x.new_empty(len(groups), len(x)), x.new_empty(len(groups), *x.shape)
     for row, positions in enumerate(x):
         context.setPositions(positions.numpy())
         for n, chosen in enumerate(groups):
             state = context.getState(getEnergy=True, getForces=True, groups=chosen)
             energies[n, row] = state.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole)
-            gradients[n, row] = -torch.from_numpy(state.getForces(asNumpy=True).value_in_unit(unit.kilojoule_per_mole / unit.nanometer))
+            gradients[n, row] = -torch.from_numpy(
+                state.getForces(asNumpy=True).value_in_unit(unit.kilojoule_per_mole / unit.nanometer)
+            )
     return list(zip(energies, gradients, strict=True))
 
 
@@ -112,7 +141,10 @@ def assert_same(name: str, ours: tuple[Tensor, Tensor], theirs: tuple[Tensor, Te
     difference = (ours[0] - energy).abs()
     assert ((difference < 1e-8) | (difference < 1e-9 * energy.abs())).all(), (name, difference)
     scale = gradient.abs().amax((-1, -2)).clamp_min(1e-9)
-    assert ((ours[1] - gradient).abs().amax((-1, -2)) < 1e-9 * scale).all(), (name, (ours[1] - gradient).abs().amax((-1, -2)) / scale)
+    assert ((ours[1] - gradient).abs().amax((-1, -2)) < 1e-9 * scale).all(), (
+        name,
+        (ours[1] - gradient).abs().amax((-1, -2)) / scale,
+    )
 
 
 def gradient_of(u: Tensor, x: Tensor) -> Tensor:

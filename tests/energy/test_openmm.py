@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from boltzgen.energy import OpenMMEnergy
-from boltzgen.system import System
+from boltzgen.molecule.system import System
 
 
 def test_context_is_made_once_and_shared_between_temperatures(alanine: System) -> None:
@@ -37,7 +37,9 @@ def test_properties_reach_the_platform(alanine: System) -> None:
 
 def test_other_platform_agrees(alanine: System) -> None:
     energy = OpenMMEnergy(alanine, platform="CPU")
-    torch.testing.assert_close(energy(alanine.positions), OpenMMEnergy(alanine)(alanine.positions), rtol=1e-5, atol=0)
+    torch.testing.assert_close(
+        energy(alanine.positions), OpenMMEnergy(alanine)(alanine.positions), rtol=1e-5, atol=0
+    )
 
 
 @pytest.mark.parametrize("platform", ["Reference", "CPU"])

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from boltzgen.energy import OpenMMEnergy, WorkerError
-from boltzgen.system import System
+from boltzgen.molecule.system import System
 
 
 def gone(pid: int) -> bool:
@@ -49,7 +49,9 @@ def fresh(alanine: System, **options: float) -> OpenMMEnergy:
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 200])
-def test_identical_to_this_process(pool: OpenMMEnergy, alanine: System, distorted_frames: Tensor, count: int) -> None:
+def test_identical_to_this_process(
+    pool: OpenMMEnergy, alanine: System, distorted_frames: Tensor, count: int
+) -> None:
     x = distorted_frames[:count].clone().requires_grad_()
     ours, reference = pool(x), OpenMMEnergy(alanine)(x)
     assert torch.equal(ours, reference)
@@ -57,14 +59,19 @@ def test_identical_to_this_process(pool: OpenMMEnergy, alanine: System, distorte
     assert torch.equal(pool(x.detach()), reference)
 
 
-def test_work_is_split_and_temperatures_share_the_workers(pool: OpenMMEnergy, distorted_frames: Tensor) -> None:
+def test_work_is_split_and_temperatures_share_the_workers(
+    pool: OpenMMEnergy, distorted_frames: Tensor
+) -> None:
     hot = pool.at(1200.0)
     hot(distorted_frames)
     assert hot.engine is pool.engine
     assert len({process.pid for process in pool.engine.processes}) == 2
 
     def seconds() -> list[int]:
-        stats = [Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split() for process in pool.engine.processes]
+        stats = [
+            Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+            for process in pool.engine.processes
+        ]
         return [int(fields[11]) for fields in stats]
 
     before = seconds()
@@ -92,10 +99,14 @@ def test_second_derivatives_raise(pool: OpenMMEnergy, alanine: System) -> None:
 
 
 @pytest.mark.parametrize(("properties", "threads"), [({}, "1"), ({"Threads": "2"}, "2")])
-def test_workers_of_the_cpu_platform_have_one_thread_each(alanine: System, properties: dict[str, str], threads: str) -> None:
+def test_workers_of_the_cpu_platform_have_one_thread_each(
+    alanine: System, properties: dict[str, str], threads: str
+) -> None:
     with OpenMMEnergy(alanine, platform="CPU", properties=properties, workers=1) as energy:
         assert energy.engine._arguments[1:] == ("CPU", {"Threads": threads})
-        torch.testing.assert_close(energy(alanine.positions), OpenMMEnergy(alanine)(alanine.positions), rtol=1e-5, atol=0)
+        torch.testing.assert_close(
+            energy(alanine.positions), OpenMMEnergy(alanine)(alanine.positions), rtol=1e-5, atol=0
+        )
 
 
 def test_workers_end_with_the_block_and_stay_ended(alanine: System) -> None:
@@ -155,7 +166,10 @@ def test_a_context_that_cannot_be_made_says_why(alanine: System) -> None:
         energy(alanine.positions)
 
 
-@pytest.mark.parametrize(("options", "names"), [({"workers": 0}, "workers must be"), ({"workers": 1, "timeout": 0.0}, "timeout must be")])
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [({"workers": 0}, "workers must be"), ({"workers": 1, "timeout": 0.0}, "timeout must be")],
+)
 def test_options_out_of_range(alanine: System, options: dict[str, float], names: str) -> None:
     with pytest.raises(ValueError, match=names):
         OpenMMEnergy(alanine, **options)
@@ -164,7 +178,13 @@ def test_options_out_of_range(alanine: System, options: dict[str, float], names:
 def run(tmp_path: Path, body: str) -> subprocess.CompletedProcess[str]:
     script = tmp_path / "script.py"
     script.write_text(textwrap.dedent(body))
-    return subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120, cwd=Path(__file__).parents[2])
+    return subprocess.run(
+        [sys.executable, str(script)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=Path(__file__).parents[2],
+    )
 
 
 PRELUDE = """
@@ -179,7 +199,11 @@ energy = OpenMMEnergy(system, workers=1)
 
 
 def test_the_interpreter_exits_without_close(tmp_path: Path) -> None:
-    body = PRELUDE + "if __name__ == '__main__':\n    energy(system.positions)\n    print(energy.engine.processes[0].pid)\n"
+    body = (
+        PRELUDE
+        + "if __name__ == '__main__':\n    energy(system.positions)\n"
+        + "    print(energy.engine.processes[0].pid)\n"
+    )
     result = run(tmp_path, body)
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
@@ -189,4 +213,7 @@ def test_the_interpreter_exits_without_close(tmp_path: Path) -> None:
 def test_a_script_without_a_guard_is_told(tmp_path: Path) -> None:
     result = run(tmp_path, PRELUDE + "energy(system.positions)\n")
     assert result.returncode == 1
-    assert "WorkerError: an OpenMM worker died (exit code 1); a script that starts workers needs `if __name__ == '__main__':`" in result.stderr
+    assert (
+        "WorkerError: an OpenMM worker died (exit code 1); a script that starts workers needs `if __name__ "
+        "== '__main__':`" in result.stderr
+    )

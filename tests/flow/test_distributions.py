@@ -9,16 +9,16 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from boltzgen.distribution import Distribution
 from boltzgen.flow.acceptance import Acceptance
-from boltzgen.flow.base import Product, StandardNormal, UniformTorus
+from boltzgen.flow.acceptance_rate import Quadrature
 from boltzgen.flow.coupling import CircularCoupling, SplineCoupling
+from boltzgen.flow.distribution import Distribution
+from boltzgen.flow.elementary import Product, StandardNormal, UniformTorus
 from boltzgen.flow.flow import Flow, HierarchicalFlow
 from boltzgen.flow.gaussian import DiagonalNormal, GaussianMixture
-from boltzgen.flow.linear import TriangularAffine
-from boltzgen.flow.rate import Quadrature
 from boltzgen.flow.resampled import FactorizedResampled, Resampled
-from boltzgen.transform import Chain
+from boltzgen.flow.transform import Chain
+from boltzgen.flow.triangular import TriangularAffine
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -41,7 +41,9 @@ class Narrow(nn.Module):
 
 
 def resampled(n: int, truncation: int) -> Distribution:
-    return sharp(Resampled(UniformTorus(n), Acceptance(n, circles=range(n), hidden=(8, 8)), truncation=truncation), 1.5)
+    return sharp(
+        Resampled(UniformTorus(n), Acceptance(n, circles=range(n), hidden=(8, 8)), truncation=truncation), 1.5
+    )
 
 
 def mixture() -> GaussianMixture:
@@ -50,13 +52,22 @@ def mixture() -> GaussianMixture:
 
 def over(proposal: Distribution, truncation: int = 20, *, circles: Sequence[int] = ()) -> Distribution:
     """A proposal in two dimensions, resampled; its own parameters are moved as well."""
-    return Resampled(sharp(proposal, 0.3), sharp(Acceptance(2, circles=circles, hidden=(8, 8)), 1.0), truncation=truncation)  # type: ignore[arg-type]
+    return Resampled(
+        sharp(proposal, 0.3), sharp(Acceptance(2, circles=circles, hidden=(8, 8)), 1.0), truncation=truncation
+    )  # type: ignore[arg-type]
 
 
 def hierarchical() -> HierarchicalFlow:
     leading = Flow(UniformTorus(2), CircularCoupling(2, [0], bins=5, hidden=(8,)))
-    conditional = Flow(StandardNormal(2), Chain([SplineCoupling(2, [0], 4, bins=4, hidden=(8,), bound=3.0), TriangularAffine(2, 4, hidden=(8,))]))
-    return sharp(HierarchicalFlow(leading, conditional, lambda t: torch.cat((torch.cos(t), torch.sin(t)), -1)), 0.3)  # type: ignore[return-value]
+    conditional = Flow(
+        StandardNormal(2),
+        Chain(
+            [SplineCoupling(2, [0], 4, bins=4, hidden=(8,), bound=3.0), TriangularAffine(2, 4, hidden=(8,))]
+        ),
+    )
+    return sharp(
+        HierarchicalFlow(leading, conditional, lambda t: torch.cat((torch.cos(t), torch.sin(t)), -1)), 0.3
+    )  # type: ignore[return-value]
 
 
 #: name -> (two-dimensional distribution, axes: "t" for a circle, "r" for the line)
@@ -74,11 +85,34 @@ DISTRIBUTIONS: dict[str, tuple[Callable[[], Distribution], str]] = {
     "resampled normal, T = 3": (lambda: over(DiagonalNormal(2), 3), "rr"),
     "resampled mixture": (lambda: over(mixture()), "rr"),
     "resampled product": (lambda: over(Product([DiagonalNormal(1), UniformTorus(1)]), circles=[1]), "rt"),
-    "factorized": (lambda: FactorizedResampled(DiagonalNormal(1).double(), sharp(Acceptance(1, hidden=(8,), n_out=2), 1.5), 2, truncation=6), "rr"),
-    "factorized torus": (lambda: sharp(FactorizedResampled(UniformTorus(1), Acceptance(1, circles=[0], hidden=(8,), n_out=2), 2), 1.5), "tt"),
+    "factorized": (
+        lambda: FactorizedResampled(
+            DiagonalNormal(1).double(), sharp(Acceptance(1, hidden=(8,), n_out=2), 1.5), 2, truncation=6
+        ),
+        "rr",
+    ),
+    "factorized torus": (
+        lambda: sharp(
+            FactorizedResampled(UniformTorus(1), Acceptance(1, circles=[0], hidden=(8,), n_out=2), 2), 1.5
+        ),
+        "tt",
+    ),
     "product": (lambda: Product([resampled(1, 10), StandardNormal(1).double()]), "tr"),
-    "circular flow": (lambda: sharp(Flow(resampled(2, 10), Chain([CircularCoupling(2, [0], bins=5), CircularCoupling(2, [1], bins=5)]))), "tt"),
-    "spline flow": (lambda: sharp(Flow(StandardNormal(2), Chain([SplineCoupling(2, [0], bins=5), SplineCoupling(2, [1], bins=5)])), 0.4), "rr"),
+    "circular flow": (
+        lambda: sharp(
+            Flow(
+                resampled(2, 10), Chain([CircularCoupling(2, [0], bins=5), CircularCoupling(2, [1], bins=5)])
+            )
+        ),
+        "tt",
+    ),
+    "spline flow": (
+        lambda: sharp(
+            Flow(StandardNormal(2), Chain([SplineCoupling(2, [0], bins=5), SplineCoupling(2, [1], bins=5)])),
+            0.4,
+        ),
+        "rr",
+    ),
 }
 REACH = 9.0
 
@@ -113,7 +147,12 @@ def test_draws_follow_the_density(name: str) -> None:
     z, log_prob, _ = distribution.draw((n,), generator=torch.Generator().manual_seed(5))
     torch.testing.assert_close(distribution.log_prob(z), log_prob, atol=1e-9, rtol=0)
     masses = cell_masses(distribution, axes, 12, 40).flatten()
-    bins = [torch.clamp(((z[:, k].detach() + (r := math.pi if kind == "t" else REACH)) / (2 * r) * 12).long(), 0, 11) for k, kind in enumerate(axes)]
+    bins = [
+        torch.clamp(
+            ((z[:, k].detach() + (r := math.pi if kind == "t" else REACH)) / (2 * r) * 12).long(), 0, 11
+        )
+        for k, kind in enumerate(axes)
+    ]
     counts = torch.bincount(12 * bins[0] + bins[1], minlength=144).double()
     kept = masses * n > 8
     observed = torch.cat((counts[kept], counts[~kept].sum().reshape(1)))
@@ -147,7 +186,9 @@ def test_hierarchical_flow_is_normalized_for_each_torsion() -> None:
     r, dr = axis_points("r", 400)
     plane = torch.cartesian_prod(r, r)
     for row in t[::1117]:
-        density = (flow.log_prob(torch.cat((row.expand(len(plane), 2), plane), -1)) - flow.leading.log_prob(row)).exp()
+        density = (
+            flow.log_prob(torch.cat((row.expand(len(plane), 2), plane), -1)) - flow.leading.log_prob(row)
+        ).exp()
         assert abs(float(density.sum().detach() * dr * dr) - 1) < 1e-3
     z, log_prob, _ = flow.draw((50,))
     torch.testing.assert_close(flow.log_prob(z), log_prob, atol=1e-9, rtol=0)

@@ -1,4 +1,6 @@
-"""The resampled base: its sampler on discrete proposals, its acceptance rates, and the gradients of both KL divergences."""
+"""The resampled base: its sampler on discrete proposals, its acceptance rates, and the gradients of both KL
+divergences.
+"""
 
 import math
 from collections.abc import Callable
@@ -9,14 +11,14 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from boltzgen.distribution import Distribution
 from boltzgen.flow import resampled
 from boltzgen.flow.accept_reject import accept_reject
 from boltzgen.flow.acceptance import Acceptance
-from boltzgen.flow.base import Product, StandardNormal, UniformTorus
+from boltzgen.flow.acceptance_rate import AcceptanceRate, MonteCarlo, Quadrature, QuasiMonteCarlo
+from boltzgen.flow.distribution import Distribution
+from boltzgen.flow.elementary import Product, StandardNormal, UniformTorus
 from boltzgen.flow.flow import Flow
 from boltzgen.flow.gaussian import DiagonalNormal, GaussianMixture
-from boltzgen.flow.rate import AcceptanceRate, MonteCarlo, Quadrature, QuasiMonteCarlo
 from boltzgen.flow.resampled import ConditionalResampled, FactorizedResampled, Resampled
 from boltzgen.train import objectives
 from boltzgen.train.objectives import forward_kl, reverse_kl
@@ -34,7 +36,9 @@ def discrete_density(truncation: int) -> Tensor:
 @pytest.mark.parametrize("truncation", [1, 2, 3, 17, 1000])
 @pytest.mark.parametrize("block", [1, 7, 4096])
 def test_sampler_of_a_discrete_proposal(truncation: int, block: int) -> None:
-    """Frequencies, independence of consecutive draws, and the number of proposals, whatever the blocks: runs go on from one to the next."""
+    """Frequencies, independence of consecutive draws, and the number of proposals, whatever the blocks: runs
+    go on from one to the next.
+    """
     generator = torch.Generator().manual_seed(3)
     n = 4000 if block == 1 else 60_000
     z, used = accept_reject(
@@ -54,7 +58,9 @@ def test_sampler_of_a_discrete_proposal(truncation: int, block: int) -> None:
     pairs = torch.bincount(5 * z[:-1:2].long() + z[1::2].long(), minlength=25).double()
     expected = torch.outer(density, density).flatten() * (n // 2)
     kept = expected > 5
-    assert stats.chisquare(pairs[kept], expected[kept] * pairs[kept].sum() / expected[kept].sum()).pvalue > 1e-4
+    assert (
+        stats.chisquare(pairs[kept], expected[kept] * pairs[kept].sum() / expected[kept].sum()).pvalue > 1e-4
+    )
     acceptance_rate = float((CHANCE * WEIGHT).sum())
     proposals = n * (1 - (1 - acceptance_rate) ** truncation) / acceptance_rate
     # The last block's surplus: two standard deviations, and the first block where one is enough.
@@ -96,10 +102,18 @@ def moved_normal(n: int) -> DiagonalNormal:
 
 
 @pytest.mark.parametrize(
-    ("n", "rate", "most"), [(1, Quadrature(32), 1e-8), (2, Quadrature(32), 1e-7), (5, QuasiMonteCarlo(), 2e-3), (5, MonteCarlo(), 0.02)]
+    ("n", "rate", "most"),
+    [
+        (1, Quadrature(32), 1e-8),
+        (2, Quadrature(32), 1e-7),
+        (5, QuasiMonteCarlo(), 2e-3),
+        (5, MonteCarlo(), 0.02),
+    ],
 )
 def test_rate_against_the_exact_integral(n: int, rate: AcceptanceRate, most: float) -> None:
-    """log Z and its gradient in the acceptance's and in the proposal's parameters; the error estimate is no fairy tale."""
+    """log Z and its gradient in the acceptance's and in the proposal's parameters; the error estimate is no
+    fairy tale.
+    """
     base = Resampled(moved_normal(n), Bell(), rate=rate).double()
     base.update_rate(1_000_000, generator=torch.Generator().manual_seed(1))
     assert isinstance(base.proposal, DiagonalNormal) and isinstance(base.acceptance, Bell)
@@ -117,7 +131,9 @@ def test_rate_against_the_exact_integral(n: int, rate: AcceptanceRate, most: flo
         runs = []
         for seed in range(300):
             base.update_rate(generator=torch.Generator().manual_seed(seed))
-            runs.append(torch.cat([g.flatten() for g in torch.autograd.grad(base.log_acceptance_rate(), parameters)]))
+            runs.append(
+                torch.cat([g.flatten() for g in torch.autograd.grad(base.log_acceptance_rate(), parameters)])
+            )
         all_runs = torch.stack(runs)
         spread = all_runs.std(0) / math.sqrt(len(runs))
         found_slope, slack = all_runs.mean(0), 4.5 * spread + 2e-3
@@ -153,7 +169,9 @@ def test_default_rates_and_what_proposals_lack() -> None:
     with pytest.raises(TypeError, match="no quantile function; use MonteCarlo"):
         Resampled(GaussianMixture(3, 2), Bell(), rate=QuasiMonteCarlo())
     with pytest.raises(TypeError, match="Quadrature"):
-        Resampled(Product([Flow(StandardNormal(1), nn.Identity()), StandardNormal(1)]), Bell(), rate=Quadrature())  # type: ignore[arg-type]
+        Resampled(
+            Product([Flow(StandardNormal(1), nn.Identity()), StandardNormal(1)]), Bell(), rate=Quadrature()
+        )  # type: ignore[arg-type]
 
 
 def test_monte_carlo_rate_is_updated_by_hand_alone() -> None:
@@ -228,7 +246,9 @@ def test_classes_and_factors_have_their_own_acceptance(form: str) -> None:
         drawn, _, _ = conditional.given(torch.arange(3).expand(n, 3)).draw((n, 3), generator=generator)
         rate = torch.stack([each.log_acceptance_rate() for each in alone])
         torch.testing.assert_close(conditional.log_acceptance_rate(), rate)
-        torch.testing.assert_close(conditional.expected_proposals(), torch.stack([each.expected_proposals() for each in alone]))
+        torch.testing.assert_close(
+            conditional.expected_proposals(), torch.stack([each.expected_proposals() for each in alone])
+        )
         assert conditional.draw(torch.empty(0, dtype=torch.long))[0].shape == (0, 1)
         with pytest.raises(ValueError, match="shape"):
             conditional.given(label).draw((4,))
@@ -249,7 +269,11 @@ class Wells:
 
     def __call__(self, x: Tensor) -> Tensor:
         first = x[..., 0]
-        return 0.3 * (first**2 - 2) ** 2 + 0.4 * first + 0.5 * (x[..., 1:] - 0.3 * first.unsqueeze(-1)).square().sum(-1)
+        return (
+            0.3 * (first**2 - 2) ** 2
+            + 0.4 * first
+            + 0.5 * (x[..., 1:] - 0.3 * first.unsqueeze(-1)).square().sum(-1)
+        )
 
     def value_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
@@ -270,7 +294,11 @@ def small_acceptance(n: int) -> Acceptance:
 BASES: dict[str, Callable[[], Resampled]] = {
     "normal, 1-D": lambda: Resampled(moved_normal(1), small_acceptance(1), truncation=5),
     "normal, 2-D": lambda: Resampled(moved_normal(2), small_acceptance(2), truncation=5),
-    "mixture, 2-D": lambda: Resampled(GaussianMixture(2, 2, generator=torch.Generator().manual_seed(0)).double(), small_acceptance(2), truncation=5),
+    "mixture, 2-D": lambda: Resampled(
+        GaussianMixture(2, 2, generator=torch.Generator().manual_seed(0)).double(),
+        small_acceptance(2),
+        truncation=5,
+    ),
 }
 
 
@@ -300,8 +328,11 @@ def reverse_error(base: Resampled, batches: int = 8) -> float:
     return float((gradient_of(base) - exact).abs().max() / exact.abs().max())
 
 
-def forward_error(base: Resampled, batches: int = 10, mutant: Callable[..., Tensor] = resampled.log_resampling) -> float:
-    """The same of maximum likelihood on draws of the target (from a fine grid), with Z by Monte Carlo, its proposals fresh in each batch.
+def forward_error(
+    base: Resampled, batches: int = 10, mutant: Callable[..., Tensor] = resampled.log_resampling
+) -> float:
+    """The same of maximum likelihood on draws of the target (from a fine grid), with Z by Monte Carlo, its
+    proposals fresh in each batch.
 
     The gradient, not the exact one, is computed with `mutant` in the place of `log_resampling`.
     """
@@ -310,13 +341,17 @@ def forward_error(base: Resampled, batches: int = 10, mutant: Callable[..., Tens
     points = 4000 if n == 1 else 1200
     axis = torch.linspace(-5, 5, points, dtype=torch.float64)
     grid = torch.cartesian_prod(*[axis] * n).reshape(-1, n)
-    drawn = Resampled(base.proposal, base.acceptance, truncation=base.truncation, rate=MonteCarlo(200_000, decay=0.0)).double()
+    drawn = Resampled(
+        base.proposal, base.acceptance, truncation=base.truncation, rate=MonteCarlo(200_000, decay=0.0)
+    ).double()
     base.zero_grad()
     generator = torch.Generator().manual_seed(3)
     cumulative = torch.softmax(-target(grid), 0).cumsum(0)
     for _ in range(batches):
         drawn.update_rate(generator=generator)
-        chosen = torch.searchsorted(cumulative, torch.rand(200_000, generator=generator, dtype=torch.float64)).clamp(max=len(grid) - 1)
+        chosen = torch.searchsorted(
+            cumulative, torch.rand(200_000, generator=generator, dtype=torch.float64)
+        ).clamp(max=len(grid) - 1)
         with patch.object(resampled, "log_resampling", mutant):
             (forward_kl(drawn.log_prob(grid[chosen])) / batches).backward()
     return float((gradient_of(base) - exact).abs().max() / exact.abs().max())
@@ -334,7 +369,9 @@ def test_gradient_of_maximum_likelihood(name: str) -> None:
 
 
 def test_wrong_signs_are_found_out() -> None:
-    """The two tests above can fail: a covariance or a log Z of the wrong sign, or a log Z outside the graph, is far off."""
+    """The two tests above can fail: a covariance or a log Z of the wrong sign, or a log Z outside the graph,
+    is far off.
+    """
     right, score = resampled.log_resampling, objectives._score_term
 
     def other_z(log_a: Tensor, log_z: Tensor, truncation: int) -> Tensor:
@@ -396,7 +433,9 @@ def test_in_one_dimension(truncation: int) -> None:
 
 
 class Rough(nn.Module):
-    """a = sin^2(8 z), zero at the 16 nodes of an unshifted lattice: what training would learn if nothing else were looked at."""
+    """a = sin^2(8 z), zero at the 16 nodes of an unshifted lattice: what training would learn if nothing else
+    were looked at.
+    """
 
     def forward(self, z: Tensor) -> Tensor:
         return torch.log(torch.sin(8 * z[..., 0]).square() + 1e-12)

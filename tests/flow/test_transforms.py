@@ -1,4 +1,6 @@
-"""The laws of every transform: round trip, log-determinant against the autograd Jacobian, batch = loop, any leading shape."""
+"""The laws of every transform: round trip, log-determinant against the autograd Jacobian, batch = loop, any
+leading shape.
+"""
 
 import math
 from collections.abc import Callable
@@ -8,15 +10,17 @@ import torch
 from torch import Tensor
 
 from boltzgen.flow.coupling import AffineCoupling, CircularCoupling, Neighbourhood, SplineCoupling, real_nvp
-from boltzgen.flow.linear import TriangularAffine
-from boltzgen.flow.nets import Part
-from boltzgen.transform import Chain, Transform
+from boltzgen.flow.networks import Part
+from boltzgen.flow.transform import Chain, Transform
+from boltzgen.flow.triangular import TriangularAffine
 
 CONTEXT = 3
 
 
 def disturbed(transform: Transform, size: float = 1.0) -> Transform:
-    """The transform in float64 with parameters far from their start, where every term of its derivative matters."""
+    """The transform in float64 with parameters far from their start, where every term of its derivative
+    matters.
+    """
     generator = torch.Generator().manual_seed(1)
     transform = transform.double()
     with torch.no_grad():
@@ -28,30 +32,66 @@ def disturbed(transform: Transform, size: float = 1.0) -> Transform:
 #: name -> (transform of 5 coordinates, whether they are angles)
 TRANSFORMS: dict[str, tuple[Callable[[], Transform], bool]] = {
     "circular coupling": (lambda: disturbed(CircularCoupling(5, [0, 2], bins=6, hidden=(8,))), True),
-    "spline coupling": (lambda: disturbed(SplineCoupling(5, [1, 2, 4], CONTEXT, bins=5, hidden=(8,), bound=2.0)), False),
-    "spline coupling, no context": (lambda: disturbed(SplineCoupling(5, [0], bins=4, hidden=(8,), bound=1.5)), False),
+    "spline coupling": (
+        lambda: disturbed(SplineCoupling(5, [1, 2, 4], CONTEXT, bins=5, hidden=(8,), bound=2.0)),
+        False,
+    ),
+    "spline coupling, no context": (
+        lambda: disturbed(SplineCoupling(5, [0], bins=4, hidden=(8,), bound=1.5)),
+        False,
+    ),
     "affine coupling": (lambda: disturbed(AffineCoupling(5, [1, 2, 4], CONTEXT, hidden=(8,))), False),
     "RealNVP, no context": (lambda: disturbed(real_nvp(5, 4, hidden=(8,))), False),
     "triangular affine": (lambda: disturbed(TriangularAffine(5, CONTEXT, hidden=(8,)), 0.3), False),
     "local spline coupling": (
         lambda: disturbed(
-            SplineCoupling(5, [1, 2, 4], CONTEXT, neighbourhoods=[Neighbourhood([4], [0], [1]), Neighbourhood([1, 2], [0, 3], [0, 1])], hidden=(8,))
+            SplineCoupling(
+                5,
+                [1, 2, 4],
+                CONTEXT,
+                neighbourhoods=[Neighbourhood([4], [0], [1]), Neighbourhood([1, 2], [0, 3], [0, 1])],
+                hidden=(8,),
+            )
         ),
         False,
     ),
     "sparse triangular affine": (
         lambda: disturbed(
-            TriangularAffine(5, CONTEXT, columns=[[], [0], [], [1, 2], [0]], parts=[Part([0], [3, 0]), Part(range(CONTEXT), [1, 2, 4])], hidden=(8,)),
+            TriangularAffine(
+                5,
+                CONTEXT,
+                columns=[[], [0], [], [1, 2], [0]],
+                parts=[Part([0], [3, 0]), Part(range(CONTEXT), [1, 2, 4])],
+                hidden=(8,),
+            ),
             0.3,
         ),
         False,
     ),
     "chain": (
-        lambda: disturbed(Chain([SplineCoupling(5, [1, 3], CONTEXT, bins=3, hidden=(8,)), TriangularAffine(5, CONTEXT, hidden=(8,))]), 0.3),
+        lambda: disturbed(
+            Chain(
+                [
+                    SplineCoupling(5, [1, 3], CONTEXT, bins=3, hidden=(8,)),
+                    TriangularAffine(5, CONTEXT, hidden=(8,)),
+                ]
+            ),
+            0.3,
+        ),
         False,
     ),
     "inverse": (
-        lambda: disturbed(Chain([TriangularAffine(5, CONTEXT, hidden=(8,)), SplineCoupling(5, [1, 3], CONTEXT, hidden=(8,))]), 0.3).inv,
+        lambda: (
+            disturbed(
+                Chain(
+                    [
+                        TriangularAffine(5, CONTEXT, hidden=(8,)),
+                        SplineCoupling(5, [1, 3], CONTEXT, hidden=(8,)),
+                    ]
+                ),
+                0.3,
+            ).inv
+        ),
         False,
     ),
 }
@@ -99,7 +139,9 @@ def test_log_det_is_the_jacobians(name: str) -> None:
         c = None if context_for(name, context) is None else context[row]
         for direction in (transform.forward, transform.inverse):
             jacobian = torch.autograd.functional.jacobian(lambda v, d=direction, c=c: d(v, c)[0], z[row])
-            torch.testing.assert_close(torch.linalg.slogdet(jacobian)[1], direction(z[row], c)[1], atol=1e-9, rtol=0)
+            torch.testing.assert_close(
+                torch.linalg.slogdet(jacobian)[1], direction(z[row], c)[1], atol=1e-9, rtol=0
+            )
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)
@@ -138,12 +180,16 @@ def test_triangular_affine_starts_from_a_precision() -> None:
         affine.net.nets[0].last.weight.zero_()
     z, context = draw(False, 50)
     x, log_det = affine(z, context)
-    torch.testing.assert_close(torch.einsum("bi,ij,bj->b", x, precision, x), z.square().sum(-1), atol=1e-9, rtol=1e-9)
+    torch.testing.assert_close(
+        torch.einsum("bi,ij,bj->b", x, precision, x), z.square().sum(-1), atol=1e-9, rtol=1e-9
+    )
     torch.testing.assert_close(log_det, (-0.5 * torch.logdet(precision)).expand(50), atol=1e-9, rtol=0)
 
 
 def test_a_sparse_factor_is_the_closest_to_a_precision() -> None:
-    """A chain's precision is tridiagonal, and so is its factor: nothing is lost; elsewhere each row's regression has the smallest variance."""
+    """A chain's precision is tridiagonal, and so is its factor: nothing is lost; elsewhere each row's
+    regression has the smallest variance.
+    """
     chain = (
         2.5 * torch.eye(5, dtype=torch.float64)
         - torch.diag(torch.ones(4, dtype=torch.float64), 1)
@@ -158,7 +204,10 @@ def test_a_sparse_factor_is_the_closest_to_a_precision() -> None:
         lower, log_d, _ = affine._parts(torch.zeros(CONTEXT, dtype=torch.float64))
         factor = torch.diag(log_d.exp()) @ (lower + torch.eye(5, dtype=torch.float64))
         # E|F x|^2 = n at the optimum, and KL = -log det F + (log det precision) / 2 then.
-        torch.testing.assert_close(torch.trace(factor @ torch.linalg.inv(precision) @ factor.T), torch.tensor(5.0, dtype=torch.float64))
+        torch.testing.assert_close(
+            torch.trace(factor @ torch.linalg.inv(precision) @ factor.T),
+            torch.tensor(5.0, dtype=torch.float64),
+        )
         kl = 0.5 * torch.logdet(precision) - log_d.sum()
         assert abs(float(kl)) < 1e-9 if exact else float(kl) > 1e-3
 
@@ -166,7 +215,11 @@ def test_a_sparse_factor_is_the_closest_to_a_precision() -> None:
 @pytest.mark.parametrize("inverse", [False, True])
 def test_gradients_are_finite_at_and_beyond_the_bounds(inverse: bool) -> None:
     coupling = disturbed(SplineCoupling(2, [0], bins=4, hidden=(8,), bound=1.5))
-    z = torch.tensor([[-1e8, 0.0], [-1.5, 0.0], [1.5, 0.0], [1.6, 0.3], [0.0, 1.0]], dtype=torch.float64, requires_grad=True)
+    z = torch.tensor(
+        [[-1e8, 0.0], [-1.5, 0.0], [1.5, 0.0], [1.6, 0.3], [0.0, 1.0]],
+        dtype=torch.float64,
+        requires_grad=True,
+    )
     x, log_det = (coupling.inverse if inverse else coupling.forward)(z)
     (x.sum() + log_det.sum()).backward()
     assert torch.isfinite(z.grad).all()

@@ -48,8 +48,13 @@ def test_l_amino_acids_and_trans_peptide_bonds(names: str, amber: app.ForceField
     topology, x = build(Sequence.parse(names), amber)
     assert [residue.name for residue in topology.residues()] == names.split()
     residues = [{atom.name: atom.index for atom in residue.atoms()} for residue in topology.residues()]
-    ends = [(a.get("CA", a.get("CH3")), a["C"], b["N"], b.get("CA", b.get("C"))) for a, b in itertools.pairwise(residues)]
-    omega = np.degrees(mdtraj.compute_dihedrals(mdtraj.Trajectory(x, mdtraj.Topology.from_openmm(topology)), ends))
+    ends = [
+        (a.get("CA", a.get("CH3")), a["C"], b["N"], b.get("CA", b.get("C")))
+        for a, b in itertools.pairwise(residues)
+    ]
+    omega = np.degrees(
+        mdtraj.compute_dihedrals(mdtraj.Trajectory(x, mdtraj.Topology.from_openmm(topology)), ends)
+    )
     assert (np.abs(omega) > 150).all()
     # L: seen from the hydrogen, CO, R and N follow each other clockwise.
     assert set(chirality(topology, x, "CA", "N", "C", "CB")) <= {1.0}
@@ -61,7 +66,9 @@ def test_side_chains_have_the_natural_handedness(amber: app.ForceField) -> None:
     topology, x = build(Sequence.parse("ACE ILE THR NME"), amber)
     for name, around in (("ile", ("CA", "CG1", "CG2")), ("thr", ("CA", "OG1", "CG2"))):
         system = stored(f"ace_{name}_nme")
-        assert chirality(topology, x, "CB", *around) == chirality(system.topology, system.positions.numpy(), "CB", *around)
+        assert chirality(topology, x, "CB", *around) == chirality(
+            system.topology, system.positions.numpy(), "CB", *around
+        )
 
 
 @pytest.mark.parametrize("name", [name for name in PEPTIDES if name.startswith("ace_")])
@@ -70,13 +77,23 @@ def test_the_same_atoms_as_the_stored_peptides(name: str, amber: app.ForceField)
     system = stored(name)
     names = "ACE ALA ALA ALA ALA ALA NME" if name == "ace_ala5_nme" else name.replace("_", " ")
     topology, _ = build(Sequence.parse(names), amber)
-    of_residues = [[sorted(atom.name for atom in residue.atoms()) for residue in t.residues()] for t in (topology, system.topology)]
+    of_residues = [
+        [sorted(atom.name for atom in residue.atoms()) for residue in t.residues()]
+        for t in (topology, system.topology)
+    ]
     assert of_residues[0] == of_residues[1]
 
 
 @pytest.mark.parametrize(
     ("name", "present", "absent"),
-    [("ASH", "HD2", "HD1"), ("ASP", "HA", "HD2"), ("GLH", "HE2", "HE1"), ("GLU", "HA", "HE2"), ("LYN", "HZ2", "HZ3"), ("LYS", "HZ3", "HZ4")],
+    [
+        ("ASH", "HD2", "HD1"),
+        ("ASP", "HA", "HD2"),
+        ("GLH", "HE2", "HE1"),
+        ("GLU", "HA", "HE2"),
+        ("LYN", "HZ2", "HZ3"),
+        ("LYS", "HZ3", "HZ4"),
+    ],
 )
 def test_other_protons(name: str, present: str, absent: str, amber: app.ForceField) -> None:
     topology, _ = build(Sequence.parse(f"ace {name} nme"), amber)
@@ -97,15 +114,22 @@ def test_faults_are_seen(amber: app.ForceField) -> None:
     assert "the peptide bond before PRO 3 is not trans" in fault(topology, turned)
 
 
-def test_other_starts_are_tried_and_then_it_is_given_up(amber: app.ForceField, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_starts_are_tried_and_then_it_is_given_up(
+    amber: app.ForceField, monkeypatch: pytest.MonkeyPatch
+) -> None:
     faults, seen = ["ALA 2 is not L", "ALA 2 is not L", ""], []
-    monkeypatch.setattr(peptide, "minimise", lambda system, positions: seen.append(positions) or minimise(system, positions))
+    monkeypatch.setattr(
+        peptide, "minimise", lambda system, positions: seen.append(positions) or minimise(system, positions)
+    )
     monkeypatch.setattr(peptide, "fault", lambda *_: faults[len(seen) - 1])
     build(Sequence.parse("ACE ALA NME"), amber)
     assert len(seen) == 3
     assert not np.allclose(seen[0], seen[1])
     monkeypatch.setattr(peptide, "fault", lambda *_: "ALA 2 is not L")
-    with pytest.raises(ValueError, match="5 attempts at building ACE-ALA-NME failed: ALA 2 is not L; build it with another program"):
+    with pytest.raises(
+        ValueError,
+        match="5 attempts at building ACE-ALA-NME failed: ALA 2 is not L; build it with another program",
+    ):
         build(Sequence.parse("ACE ALA NME"), amber)
 
 

@@ -11,9 +11,9 @@ import torch
 from openmm import app, unit
 
 from boltzgen.energy.openmm import OpenMMEnergy
+from boltzgen.molecule.system import System
 from boltzgen.prepare.run import prepare
 from boltzgen.prepare.sources import SOLVENTS, Source, from_amber, from_openmm, from_sequence, from_structure
-from boltzgen.system import System
 
 DATA = Path(__file__).parents[1] / "data"
 PDB = DATA / "peptides" / "ace_ala_nme.pdb"
@@ -30,7 +30,9 @@ def bonds(topology: app.Topology) -> set[frozenset[int]]:
 
 
 def comes_back(source: Source, folder: Path) -> System:
-    """The system in the folder, once it has been found to be the one that went in; the folder may be moved."""
+    """The system in the folder, once it has been found to be the one that went in; the folder may be
+    moved.
+    """
     prepare(source, folder)
     elsewhere = folder.with_name("elsewhere")
     shutil.move(folder, elsewhere)
@@ -40,8 +42,12 @@ def comes_back(source: Source, folder: Path) -> System:
     given = System(source.topology, source.openmm_system, system.positions)
     if not source.forcefield:  # a force field may list its terms in another order
         assert system.fingerprint == given.fingerprint
-    x = system.positions + 0.01 * torch.randn(3, system.n_atoms, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    torch.testing.assert_close(OpenMMEnergy(system).potential(x), OpenMMEnergy(given).potential(x), rtol=1e-9, atol=1e-6)
+    x = system.positions + 0.01 * torch.randn(
+        3, system.n_atoms, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64
+    )
+    torch.testing.assert_close(
+        OpenMMEnergy(system).potential(x), OpenMMEnergy(given).potential(x), rtol=1e-9, atol=1e-6
+    )
     assert all(not isinstance(force, openmm.CMMotionRemover) for force in system.openmm_system.getForces())
     return system
 
@@ -49,16 +55,23 @@ def comes_back(source: Source, folder: Path) -> System:
 # OpenMM Systems
 
 
-def serialized(path: Path, *, hydrogen_mass: float = 1.0, remover: bool = False, constraints: object = None) -> Path:
+def serialized(
+    path: Path, *, hydrogen_mass: float = 1.0, remover: bool = False, constraints: object = None
+) -> Path:
     topology = app.PDBFile(str(PDB)).topology
     system = app.ForceField(*FIELD).createSystem(
-        topology, removeCMMotion=remover, constraints=constraints, hydrogenMass=None if hydrogen_mass == 1.0 else hydrogen_mass * unit.dalton
+        topology,
+        removeCMMotion=remover,
+        constraints=constraints,
+        hydrogenMass=None if hydrogen_mass == 1.0 else hydrogen_mass * unit.dalton,
     )
     path.write_text(openmm.XmlSerializer.serialize(system))
     return path
 
 
-@pytest.mark.parametrize("settings", [{}, {"remover": True}, {"hydrogen_mass": 3.0}, {"constraints": app.HBonds}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"remover": True}, {"hydrogen_mass": 3.0}, {"constraints": app.HBonds}]
+)
 def test_a_serialized_system_comes_back(settings: dict[str, object], tmp_path: Path) -> None:
     source = from_openmm(PDB, serialized(tmp_path / "made.xml", **settings))  # type: ignore[arg-type]
     system = comes_back(source, tmp_path / "out")
@@ -80,7 +93,8 @@ def test_names_need_not_be_standard_where_bonds_are_given(tmp_path: Path) -> Non
     elements = [a.element.symbol for a in topology.atoms()]
     where = {int(old): new for new, old in enumerate(order)}
     lines = [
-        f"HETATM{k + 1:5d}  {elements[i] + str(k):<3s} LIG A   1    {atoms[i][30:54]}  1.00  0.00           {elements[i]}"
+        f"HETATM{k + 1:5d}  {elements[i] + str(k):<3s} LIG A   1    {atoms[i][30:54]}  1.00  0.00           "
+        f"{elements[i]}"
         for k, i in enumerate(order)
     ]
     lines += [f"CONECT{where[a.index] + 1:5d}{where[b.index] + 1:5d}" for a, b in topology.bonds()]
@@ -93,7 +107,10 @@ def test_names_need_not_be_standard_where_bonds_are_given(tmp_path: Path) -> Non
 
 def reordered(path: Path, order: list[int]) -> Path:
     """The harmonic part of the force field, serialized for the atoms in another order."""
-    whole, system = app.ForceField("amber99sbildn.xml").createSystem(app.PDBFile(str(PDB)).topology), openmm.System()
+    whole, system = (
+        app.ForceField("amber99sbildn.xml").createSystem(app.PDBFile(str(PDB)).topology),
+        openmm.System(),
+    )
     place = {old: new for new, old in enumerate(order)}
     for old in order:
         system.addParticle(whole.getParticleMass(old))
@@ -118,20 +135,26 @@ def reordered(path: Path, order: list[int]) -> Path:
 
 
 @pytest.mark.parametrize("solvent", SOLVENTS)
-def test_amber_files_come_back_in_every_solvent(solvent: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_amber_files_come_back_in_every_solvent(
+    solvent: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     source = from_amber(PRMTOP, INPCRD, solvent=solvent)
     system = comes_back(source, tmp_path / "out")
     assert files_in(tmp_path / "elsewhere") == ["system.toml", "system.xml", "topology.pdb"]
     assert list(system.torsions)[:2] == ["phi", "psi"]
     warned = [r.message for r in caplog.records if r.levelno >= logging.WARNING]
-    assert any("Non-optimal GB parameters" in m for m in warned) == (solvent in ("HCT", "GBn"))  # the file's radii are those of OBC
+    assert any("Non-optimal GB parameters" in m for m in warned) == (
+        solvent in ("HCT", "GBn")
+    )  # the file's radii are those of OBC
 
 
 def test_amber_files_give_the_force_fields_own_energy(tmp_path: Path) -> None:
     """The prmtop was made from this force field."""
     amber, own = from_amber(PRMTOP, INPCRD), from_structure(PDB, ["amber99sbildn.xml"])
     first, second = (System(s.topology, s.openmm_system, own.positions) for s in (amber, own))
-    assert float(OpenMMEnergy(first).potential(first.positions)) == pytest.approx(float(OpenMMEnergy(second).potential(second.positions)), abs=1e-4)
+    assert float(OpenMMEnergy(first).potential(first.positions)) == pytest.approx(
+        float(OpenMMEnergy(second).potential(second.positions)), abs=1e-4
+    )
 
 
 def test_amber_coordinates_may_be_a_pdb_file_and_bonds_constrained(tmp_path: Path) -> None:
@@ -146,8 +169,12 @@ def test_amber_coordinates_may_be_a_pdb_file_and_bonds_constrained(tmp_path: Pat
 def own_field(folder: Path, script: str = "") -> Path:
     """A file that includes OpenMM's own ones, the solvent by way of a subfolder."""
     (folder / "parts").mkdir(parents=True)
-    (folder / "field.xml").write_text('<ForceField><Include file="amber99sbildn.xml"/><Include file="parts/solvent.xml"/></ForceField>')
-    (folder / "parts" / "solvent.xml").write_text(f'<ForceField><Include file="amber99_obc.xml"/>{script}</ForceField>')
+    (folder / "field.xml").write_text(
+        '<ForceField><Include file="amber99sbildn.xml"/><Include file="parts/solvent.xml"/></ForceField>'
+    )
+    (folder / "parts" / "solvent.xml").write_text(
+        f'<ForceField><Include file="amber99_obc.xml"/>{script}</ForceField>'
+    )
     return folder / "field.xml"
 
 
@@ -162,13 +189,19 @@ def test_own_force_field_files_are_copied(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("include", "message"), [("../outside.xml", "includes ../outside.xml, outside its own folder"), ("none.xml", "no force-field file 'none.xml'")]
+    ("include", "message"),
+    [
+        ("../outside.xml", "includes ../outside.xml, outside its own folder"),
+        ("none.xml", "no force-field file 'none.xml'"),
+    ],
 )
 def test_includes_from_elsewhere_are_refused(include: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "outside.xml").write_text("<ForceField/>")
     (tmp_path / "given").mkdir()
     file = tmp_path / "given" / "field.xml"
-    file.write_text(f'<ForceField><Include file="amber99sbildn.xml"/><Include file="{include}"/></ForceField>')
+    file.write_text(
+        f'<ForceField><Include file="amber99sbildn.xml"/><Include file="{include}"/></ForceField>'
+    )
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         from_structure(PDB, [str(file)])
 

@@ -45,7 +45,9 @@ def test_the_bootstrap_solves_the_same_equations_as_mbar() -> None:
     assert share.share.sum() == pytest.approx(1.0)
 
 
-def correlated_states(rng: np.random.Generator, n_frames: int, n_walkers: int, share: float, stay: float) -> np.ndarray:
+def correlated_states(
+    rng: np.random.Generator, n_frames: int, n_walkers: int, share: float, stay: float
+) -> np.ndarray:
     """A two-state chain with population `share` of state 1 and memory `stay`, (n_frames, n_walkers)."""
     states = np.empty((n_frames, n_walkers), dtype=int)
     states[0] = rng.random(n_walkers) < share
@@ -56,12 +58,16 @@ def correlated_states(rng: np.random.Generator, n_frames: int, n_walkers: int, s
 
 
 def test_errors_cover_whatever_the_correlation() -> None:
-    """Populations of independent repeats scatter as the bootstrap over walkers says, where frames are strongly correlated in time."""
+    """Populations of independent repeats scatter as the bootstrap over walkers says, where frames are
+    strongly correlated in time.
+    """
     rng, share, found, errors = np.random.default_rng(2), 0.2, [], []
     for _ in range(60):
         states = correlated_states(rng, 100, 32, share, 0.95)[..., None]
         u = rng.gamma(3.0, 1.0, size=states.shape)
-        result = WalkerBootstrap(u, TEMPERATURES[:1], 300.0, n_replicates=60).populations(states, ("zero", "one"))
+        result = WalkerBootstrap(u, TEMPERATURES[:1], 300.0, n_replicates=60).populations(
+            states, ("zero", "one")
+        )
         found.append(result.share[1])
         errors.append(result.error[1])
     assert np.mean(found) == pytest.approx(share, abs=4 * np.std(found) / math.sqrt(60))
@@ -72,21 +78,29 @@ def test_errors_cover_whatever_the_correlation() -> None:
 
 
 def test_hot_frames_count_with_their_weight() -> None:
-    """A state that only hot frames visit: its share at the lowest temperature comes from MBAR's weights, against the exact one."""
+    """A state that only hot frames visit: its share at the lowest temperature comes from MBAR's weights,
+    against the exact one.
+    """
     rng = np.random.default_rng(3)
     kt = units.MOLAR_GAS_CONSTANT * TEMPERATURES
     # A well at 0 and one at 8 kJ/mol of equal width: populations 1 / (1 + exp(8 / kT)).
     upper = rng.random((400, 64, 3)) < 1.0 / (1.0 + np.exp(8.0 / kt))
     u = rng.gamma(3.0, 1.0, size=upper.shape) * kt + 8.0 * upper
-    found = WalkerBootstrap(u, TEMPERATURES, 300.0, n_replicates=50).populations(upper.astype(int), ("lower", "upper"))
+    found = WalkerBootstrap(u, TEMPERATURES, 300.0, n_replicates=50).populations(
+        upper.astype(int), ("lower", "upper")
+    )
     exact = 1.0 / (1.0 + math.exp(8.0 / kt[0]))
     assert abs(found.share[1] - exact) < 4 * found.error[1]
-    naive = WalkerBootstrap(u[..., :1], TEMPERATURES[:1], 300.0, n_replicates=50).populations(upper[..., :1].astype(int), ("lower", "upper"))
+    naive = WalkerBootstrap(u[..., :1], TEMPERATURES[:1], 300.0, n_replicates=50).populations(
+        upper[..., :1].astype(int), ("lower", "upper")
+    )
     assert found.error[1] < naive.error[1]
 
 
 def test_groups_of_walkers_that_agree_and_one_that_does_not() -> None:
-    """Over rare, skewed shares: z of order one and chances spread over (0, 1) under the null; a group with another share is seen."""
+    """Over rare, skewed shares: z of order one and chances spread over (0, 1) under the null; a group with
+    another share is seen.
+    """
     rng = np.random.default_rng(4)
     group = np.repeat(np.arange(4), [10, 20, 30, 40])
     z, chances = [], []

@@ -11,8 +11,8 @@ from torch import Tensor
 from boltzgen import units
 from boltzgen.energy.base import Energy
 from boltzgen.simulate.hmc import Configurations, HamiltonianMonteCarlo
+from boltzgen.simulate.integrator import Integrator
 from boltzgen.simulate.ladder import exchange, temperature_ladder
-from boltzgen.simulate.motion import Motion
 from boltzgen.simulate.replica_exchange import ReplicaExchange, sampling_masses
 
 STIFFNESS = 4.0
@@ -26,7 +26,9 @@ class Harmonic(Energy):
 
 
 class DoubleWell(Energy):
-    """U = 40 (x^2 - 1)^2 + x in the first coordinate of one particle, harmonic in the others: a barrier of 16 kT at 300 K."""
+    """U = 40 (x^2 - 1)^2 + x in the first coordinate of one particle, harmonic in the others: a barrier of 16
+    kT at 300 K.
+    """
 
     def potential(self, x: Tensor) -> Tensor:
         first, rest = x[..., 0, 0], x[..., 0, 1:]
@@ -41,13 +43,20 @@ def stream(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def run(energy: Energy, kt: float, step: float, *, n: int = 4096, moves: int = 30, inside=None, n_steps: int = 5) -> tuple[Tensor, list]:
+def run(
+    energy: Energy, kt: float, step: float, *, n: int = 4096, moves: int = 30, inside=None, n_steps: int = 5
+) -> tuple[Tensor, list]:
     masses = torch.ones(energy.n_atoms, dtype=torch.float64)
-    sampler = HamiltonianMonteCarlo(energy, Motion(masses), inside=inside, n_steps=n_steps)
+    sampler = HamiltonianMonteCarlo(energy, Integrator(masses), inside=inside, n_steps=n_steps)
     start = 0.5 * torch.ones(n, energy.n_atoms, 3, dtype=torch.float64)
     here, done, generator = Configurations.at(energy, start), [], stream()
     for _ in range(moves):
-        here, move = sampler.move(here, torch.full((n,), kt, dtype=torch.float64), torch.full((n,), step, dtype=torch.float64), generator)
+        here, move = sampler.move(
+            here,
+            torch.full((n,), kt, dtype=torch.float64),
+            torch.full((n,), step, dtype=torch.float64),
+            generator,
+        )
         done.append(move)
     return here.x, done
 
@@ -63,33 +72,58 @@ class Dumbbell(Energy):
 
 @pytest.mark.parametrize("step", [0.15, 0.5])
 def test_a_rigid_bond_on_its_sphere(step: float) -> None:
-    """The direction of a rod in a field has density exp(-F b cos / kT) whatever the step; its length stays; the heavy atom's height is shifted."""
+    """The direction of a rod in a field has density exp(-F b cos / kT) whatever the step; its length stays;
+    the heavy atom's height is shifted.
+    """
     kt, length, n = 2.5, 0.7, 4096
-    motion = Motion(torch.tensor([4.0, 1.0], dtype=torch.float64), {(0, 1): length}, ((1, 2), (0,)))
-    sampler = HamiltonianMonteCarlo(Dumbbell(2, 300.0), motion, n_steps=5)
-    start = motion.restore(torch.randn(n, 2, 3, generator=stream(1), dtype=torch.float64))
+    integrator = Integrator(torch.tensor([4.0, 1.0], dtype=torch.float64), {(0, 1): length}, ((1, 2), (0,)))
+    sampler = HamiltonianMonteCarlo(Dumbbell(2, 300.0), integrator, n_steps=5)
+    start = integrator.restore(torch.randn(n, 2, 3, generator=stream(1), dtype=torch.float64))
     here, generator, rate = Configurations.at(sampler.energy, start), stream(), []
     for _ in range(60):
-        here, move = sampler.move(here, torch.full((n,), kt, dtype=torch.float64), torch.full((n,), step, dtype=torch.float64), generator)
+        here, move = sampler.move(
+            here,
+            torch.full((n,), kt, dtype=torch.float64),
+            torch.full((n,), step, dtype=torch.float64),
+            generator,
+        )
         rate.append(float(move.probability.mean()))
     assert np.mean(rate) > 0.95 if step < 0.5 else 0.3 < np.mean(rate) < 0.95
     rod = here.x[:, 1] - here.x[:, 0]
-    torch.testing.assert_close(rod.norm(dim=-1), torch.full((n,), length, dtype=torch.float64), atol=1e-12, rtol=0)
+    torch.testing.assert_close(
+        rod.norm(dim=-1), torch.full((n,), length, dtype=torch.float64), atol=1e-12, rtol=0
+    )
     b = Dumbbell.FORCE * length / kt
     cosine = (rod[:, 2] / length).numpy()
-    assert stats.kstest(cosine, lambda c: (np.exp(b) - np.exp(-b * c)) / (np.exp(b) - np.exp(-b))).pvalue > 1e-3
-    assert stats.kstest(here.x[:, 0, 2].numpy(), "norm", args=(-Dumbbell.FORCE / STIFFNESS, math.sqrt(kt / STIFFNESS))).pvalue > 1e-3
-    assert stats.kstest(torch.atan2(rod[:, 1], rod[:, 0]).numpy(), "uniform", args=(-math.pi, 2 * math.pi)).pvalue > 1e-3
+    assert (
+        stats.kstest(cosine, lambda c: (np.exp(b) - np.exp(-b * c)) / (np.exp(b) - np.exp(-b))).pvalue > 1e-3
+    )
+    assert (
+        stats.kstest(
+            here.x[:, 0, 2].numpy(), "norm", args=(-Dumbbell.FORCE / STIFFNESS, math.sqrt(kt / STIFFNESS))
+        ).pvalue
+        > 1e-3
+    )
+    assert (
+        stats.kstest(
+            torch.atan2(rod[:, 1], rod[:, 0]).numpy(), "uniform", args=(-math.pi, 2 * math.pi)
+        ).pvalue
+        > 1e-3
+    )
 
 
 def test_rigid_bonds_only_to_terminal_atoms() -> None:
-    with pytest.raises(ValueError, match=r"constraints on single bonds to hydrogens.*atoms 1 and 2.*--method md"):
-        Motion(torch.ones(3), {(0, 1): 0.1}, ((1, 2), (0, 2), (0, 1)))
+    with pytest.raises(
+        ValueError, match=r"constraints on single bonds to hydrogens.*atoms 1 and 2.*--method md"
+    ):
+        Integrator(torch.ones(3), {(0, 1): 0.1}, ((1, 2), (0, 2), (0, 1)))
 
 
 @pytest.mark.parametrize("step", [0.15, 0.8])
 def test_harmonic_whatever_the_step(step: float) -> None:
-    """At the longer step a third of the moves are rejected, and the velocity Verlet's own distribution is far off."""
+    """At the longer step a third of the moves are rejected, and the velocity Verlet's own distribution is far
+    off.
+    """
     kt = 2.5
     x, moves = run(Harmonic(2, 300.0), kt, step)
     acceptance = float(torch.stack([m.probability for m in moves]).mean())
@@ -99,15 +133,21 @@ def test_harmonic_whatever_the_step(step: float) -> None:
 
 def test_accepted_as_often_as_predicted() -> None:
     _, moves = run(Harmonic(2, 300.0), 2.5, 0.8)
-    chance, accepted = (torch.stack([getattr(m, name) for m in moves]).double() for name in ("probability", "accepted"))
+    chance, accepted = (
+        torch.stack([getattr(m, name) for m in moves]).double() for name in ("probability", "accepted")
+    )
     error = float((chance * (1 - chance)).sum().sqrt()) / accepted.numel()
     assert abs(float(accepted.mean() - chance.mean())) < 4 * error
 
 
 def test_double_well_against_quadrature() -> None:
-    """Populations of the two wells at two temperatures, by replica exchange, whose colder replicas alone would not cross."""
+    """Populations of the two wells at two temperatures, by replica exchange, whose colder replicas alone
+    would not cross.
+    """
     temperatures = torch.tensor([300.0, 450.0, 700.0, 1100.0])
-    sampler = ReplicaExchange(DoubleWell(1, 300.0), Motion(torch.ones(1, dtype=torch.float64)), temperatures, n_steps=5, seed=3)
+    sampler = ReplicaExchange(
+        DoubleWell(1, 300.0), Integrator(torch.ones(1, dtype=torch.float64)), temperatures, n_steps=5, seed=3
+    )
     start = torch.zeros(256, 1, 3, dtype=torch.float64)
     start[:, 0, 0] = 1.0  # all in the upper well
     state = sampler.start(start)
@@ -167,8 +207,16 @@ def test_detailed_balance_of_an_exchange() -> None:
     """p(a, b) P(exchange | a, b) = p(b, a) P(exchange | b, a), from frequencies."""
     beta = torch.tensor([1.0, 0.6], dtype=torch.float64)
     a, b, n = 1.3, 2.0, 200_000
-    forth = exchange(torch.tensor([[a, b]], dtype=torch.float64).repeat(n, 1), beta, 0, stream(1))[1].double().mean()
-    back = exchange(torch.tensor([[b, a]], dtype=torch.float64).repeat(n, 1), beta, 0, stream(2))[1].double().mean()
+    forth = (
+        exchange(torch.tensor([[a, b]], dtype=torch.float64).repeat(n, 1), beta, 0, stream(1))[1]
+        .double()
+        .mean()
+    )
+    back = (
+        exchange(torch.tensor([[b, a]], dtype=torch.float64).repeat(n, 1), beta, 0, stream(2))[1]
+        .double()
+        .mean()
+    )
     expected = math.exp((1.0 - 0.6) * (a - b))
     assert float(back) == 1.0
     assert abs(float(forth) - expected) < 5 * math.sqrt(expected / n)
@@ -176,7 +224,9 @@ def test_detailed_balance_of_an_exchange() -> None:
 
 @pytest.mark.parametrize("n_degrees", [40, 60, 300])
 def test_ladder(n_degrees: int) -> None:
-    """End points as asked, a constant ratio, and the acceptance of harmonic systems near the predicted third."""
+    """End points as asked, a constant ratio, and the acceptance of harmonic systems near the predicted
+    third.
+    """
     t = temperature_ladder(300.0, 1200.0, n_degrees)
     assert t[0] == pytest.approx(300.0) and t[-1] == pytest.approx(1200.0)
     ratio = t[1:] / t[:-1]
@@ -195,7 +245,12 @@ def test_a_ladder_of_one_and_a_wrong_one() -> None:
 
 
 def test_time_steps_are_tuned_to_the_acceptance() -> None:
-    sampler = ReplicaExchange(Harmonic(4, 300.0), Motion(torch.ones(4, dtype=torch.float64)), torch.tensor([300.0, 600.0]), n_steps=5)
+    sampler = ReplicaExchange(
+        Harmonic(4, 300.0),
+        Integrator(torch.ones(4, dtype=torch.float64)),
+        torch.tensor([300.0, 600.0]),
+        n_steps=5,
+    )
     state = sampler.start(torch.zeros(128, 4, 3, dtype=torch.float64))
     state.step[:] = 0.1
     sampler.run(state, 0, 1, 100, tune=True)
@@ -206,12 +261,20 @@ def test_time_steps_are_tuned_to_the_acceptance() -> None:
 
 
 def test_round_trips_are_counted() -> None:
-    """Two temperatures so close that nearly every attempt succeeds: a round trip each two attempts at that pair, which is every second move."""
-    sampler = ReplicaExchange(Harmonic(1, 300.0), Motion(torch.ones(1, dtype=torch.float64)), torch.tensor([300.0, 300.001]), n_steps=2)
+    """Two temperatures so close that nearly every attempt succeeds: a round trip each two attempts at that
+    pair, which is every second move.
+    """
+    sampler = ReplicaExchange(
+        Harmonic(1, 300.0),
+        Integrator(torch.ones(1, dtype=torch.float64)),
+        torch.tensor([300.0, 300.001]),
+        n_steps=2,
+    )
     state = sampler.start(torch.zeros(10, 1, 3, dtype=torch.float64))
     state.step[:] = 0.1
     block = sampler.run(state, 0, 1, 40)
-    # 20 exchanges, the first of which brings the replicas that began at the bottom to the top; those at the top count once they have been below.
+    # 20 exchanges, the first of which brings the replicas that began at the bottom to the top; those at the
+    # top count once they have been below.
     assert block.statistics["exchange"][0] > 0.99
     assert block.statistics["round_trips"] == pytest.approx(10 * 19, rel=0.06)
 

@@ -1,4 +1,6 @@
-"""Simulations of alanine dipeptide: their folders, resuming, errors, and agreement with OpenMM's own dynamics."""
+"""Simulations of alanine dipeptide: their folders, resuming, errors, and agreement with OpenMM's own
+dynamics.
+"""
 
 import math
 import shutil
@@ -11,17 +13,17 @@ import torch
 from openmm import app
 
 from boltzgen import units
-from boltzgen.analysis.simulation import check_trajectory
 from boltzgen.cli import main
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.energy.forcefield import ForceFieldEnergy
-from boltzgen.simulate.blocks import block_files, load_block
+from boltzgen.molecule.system import System
+from boltzgen.simulate.checkpoint import block_files, load_block
 from boltzgen.simulate.ensemble import Ensemble
 from boltzgen.simulate.estimates import correlation_time
 from boltzgen.simulate.replica_exchange import FIRST_STEP
-from boltzgen.simulate.run import Plan, Progress, motion_for, simulate
+from boltzgen.simulate.run import Plan, Progress, integrator_for, simulate
 from boltzgen.simulate.start import inside_domain, random_starts
-from boltzgen.system import System
+from boltzgen.simulate.summary import check_trajectory
 
 SMALL = Plan(n_walkers=8, interval=2, n_steps=5, block=3, burn_in=1, seed=5)
 
@@ -46,7 +48,9 @@ def test_frames_and_energies_belong_together(alanine: System, small: Path) -> No
     assert torch.allclose(u.double(), ensemble.potential, atol=2e-2)
     assert ensemble.temperatures[0] == 300.0 and ensemble.temperatures[-1] == pytest.approx(1200.0)
     assert inside_domain(MolecularCoordinates(alanine), ensemble.x.flatten(0, 2)).all()
-    assert (ensemble.replica.sort(-1).values == torch.arange(len(ensemble.temperatures), dtype=torch.int16)).all()
+    assert (
+        ensemble.replica.sort(-1).values == torch.arange(len(ensemble.temperatures), dtype=torch.int16)
+    ).all()
     # Hotter replicas have higher energies.
     assert (ensemble.potential.mean((0, 1)).diff() > 0).all()
 
@@ -89,7 +93,9 @@ def test_errors(alanine: System, small: Path, tmp_path: Path) -> None:
         simulate(alanine, tmp_path / "none", 6, resume=True)
     with pytest.raises(FileNotFoundError, match="no frames"):
         Ensemble.load(tmp_path / "none", alanine)
-    other = System(alanine.topology, alanine.openmm_system, alanine.positions, name="other", domain=alanine.domain)
+    other = System(
+        alanine.topology, alanine.openmm_system, alanine.positions, name="other", domain=alanine.domain
+    )
     other.__dict__["fingerprint"] = "different"
     for call in (lambda: Ensemble.load(small, other), lambda: simulate(other, small, 6, resume=True)):
         with pytest.raises(ValueError, match="another system"):
@@ -112,7 +118,7 @@ def test_a_turned_methyl_is_inside_and_a_cis_peptide_bond_is_not(alanine: System
     y = coordinates.from_internal(coordinates.reference)
     turned, cis = y.clone(), y.clone()
     turned[coordinates.n_full] += 2 * math.pi  # 3 tau
-    omega = coordinates.n_circles + coordinates.narrow_index.index(coordinates._omegas[0])
+    omega = coordinates.n_periodic + coordinates.stiff_index.index(coordinates._omegas[0])
     cis[omega] += math.pi / coordinates.scale[coordinates._omegas[0]]
     x = coordinates(torch.stack([y, turned, cis]))[0]
     assert inside_domain(coordinates, x).tolist() == [True, True, False]
@@ -122,7 +128,7 @@ def test_a_turned_methyl_is_inside_and_a_cis_peptide_bond_is_not(alanine: System
 
 def test_random_starts_are_spread_and_relaxed(alanine: System) -> None:
     coordinates, energy = MolecularCoordinates(alanine), ForceFieldEnergy(alanine)
-    x = random_starts(coordinates, energy, motion_for(alanine), 64, seed=1)
+    x = random_starts(coordinates, energy, integrator_for(alanine), 64, seed=1)
     assert inside_domain(coordinates, x).all()
     assert energy.potential(x).max() < energy.potential(alanine.positions.float()) + 100.0
     y = coordinates.inverse(x)[0]
@@ -131,11 +137,20 @@ def test_random_starts_are_spread_and_relaxed(alanine: System) -> None:
 
 @pytest.fixture(scope="module")
 def hot(alanine: System, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ensemble, Ensemble]:
-    """Alanine dipeptide at 1200 K, where 12 ps visit every basin, by Hamiltonian Monte Carlo and by OpenMM, on the platform that repeats itself."""
-    system = System(alanine.topology, alanine.openmm_system, alanine.positions, temperature=1200.0, domain=alanine.domain)
+    """Alanine dipeptide at 1200 K, where 12 ps visit every basin, by Hamiltonian Monte Carlo and by OpenMM,
+    on the platform that repeats itself.
+    """
+    system = System(
+        alanine.topology, alanine.openmm_system, alanine.positions, temperature=1200.0, domain=alanine.domain
+    )
     folder = tmp_path_factory.mktemp("hot")
     simulate(system, folder / "hmc", 60, plan=Plan(n_walkers=64, interval=4, block=30, burn_in=2))
-    simulate(system, folder / "md", 450, plan=Plan.for_method("md", n_walkers=2, interval=20, block=150, platform="Reference"))
+    simulate(
+        system,
+        folder / "md",
+        450,
+        plan=Plan.for_method("md", n_walkers=2, interval=20, block=150, platform="Reference"),
+    )
     return Ensemble.load(folder / "hmc", system), Ensemble.load(folder / "md", system)
 
 
@@ -147,7 +162,9 @@ def mean_and_error(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_agrees_with_the_dynamics_of_openmm(alanine: System, hot: tuple[Ensemble, Ensemble]) -> None:
-    """Mean and spread of the energy and of every bond and angle, and the distribution of phi and psi, within 4.5 combined standard errors."""
+    """Mean and spread of the energy and of every bond and angle, and the distribution of phi and psi, within
+    4.5 combined standard errors.
+    """
     coordinates = MolecularCoordinates(alanine)
 
     def observables(ensemble: Ensemble) -> np.ndarray:
@@ -158,8 +175,16 @@ def test_agrees_with_the_dynamics_of_openmm(alanine: System, hot: tuple[Ensemble
         stiff = r[..., : 2 * alanine.n_atoms - 3]
         centred = stiff - coordinates.reference.numpy()[: 2 * alanine.n_atoms - 3]
         torsions = coordinates.inverse(x)[0].numpy()[..., : coordinates.n_full]
-        columns = [ensemble.potential[..., :1].numpy(), stiff, centred**2, np.cos(torsions), np.sin(torsions), np.cos(2 * torsions)]
-        # Frames outside the domain (cis peptide bonds) are not part of the ensemble; one method cuts them, the other has none.
+        columns = [
+            ensemble.potential[..., :1].numpy(),
+            stiff,
+            centred**2,
+            np.cos(torsions),
+            np.sin(torsions),
+            np.cos(2 * torsions),
+        ]
+        # Frames outside the domain (cis peptide bonds) are not part of the ensemble; one method cuts them,
+        # the other has none.
         return np.where(inside[..., None], np.concatenate(columns, -1), np.nan)
 
     results = []
@@ -172,7 +197,8 @@ def test_agrees_with_the_dynamics_of_openmm(alanine: System, hot: tuple[Ensemble
     z = (a - b) / np.hypot(da, db)
     assert np.abs(z).max() < 4.5
     assert np.sqrt(np.mean(z**2)) < 1.5
-    # The comparison can tell a wrong temperature: equipartition alone would move the mean energy by its own spread over sqrt(30).
+    # The comparison can tell a wrong temperature: equipartition alone would move the mean energy by its own
+    # spread over sqrt(30).
     assert db[0] < 0.1 * units.kt(1200.0) * 30
 
 
@@ -187,17 +213,39 @@ def test_dynamics_resumes(alanine: System, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".h5", ".xtc", ".dcd"])
-def test_command_line(alanine: System, small: Path, tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_line(
+    alanine: System, small: Path, tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     shutil.copytree(small, tmp_path / "run")
     out = tmp_path / f"frames{suffix}"
-    assert main(["simulate", "alanine_dipeptide", "-o", str(tmp_path / "run"), "-n", "6", "--resume", "-t", str(out)]) == 0
+    assert (
+        main(
+            [
+                "simulate",
+                "alanine_dipeptide",
+                "-o",
+                str(tmp_path / "run"),
+                "-n",
+                "6",
+                "--resume",
+                "-t",
+                str(out),
+            ]
+        )
+        == 0
+    )
     text = capsys.readouterr().out
     assert "C7eq" in text and "reference" in text
     topology = mdtraj.Topology.from_openmm(alanine.topology)
     trajectory = mdtraj.load(out) if suffix == ".h5" else mdtraj.load(out, top=topology)
     assert trajectory.xyz.shape == (48, 22, 3)
     coordinates = MolecularCoordinates(alanine)
-    assert coordinates.in_domain(coordinates.inverse(torch.from_numpy(trajectory.xyz).double())[0]).double().mean() > 0.95
+    assert (
+        coordinates.in_domain(coordinates.inverse(torch.from_numpy(trajectory.xyz).double())[0])
+        .double()
+        .mean()
+        > 0.95
+    )
     assert (tmp_path / "run" / "reference.h5").is_file()
     assert (tmp_path / "run" / "simulation.json").is_file()
 
@@ -211,7 +259,9 @@ def test_command_line(alanine: System, small: Path, tmp_path: Path, suffix: str,
         (["simulate", "alanine_dipeptide", "-t", "frames.xyz"], "ends in"),
     ],
 )
-def test_wrong_command_lines(arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_command_lines(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main([*arguments, "-o", str(tmp_path / "run")]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
@@ -238,7 +288,9 @@ def test_trajectory_may_lie_in_the_folder_that_the_simulation_makes(tmp_path: Pa
 
 
 def test_replica_exchange_keeps_constraints(alanine: System, tmp_path: Path) -> None:
-    rigid = System.from_pdb(Path(str(alanine.folder)) / "topology.pdb", ["amber96.xml", "implicit/obc1.xml"], app.HBonds)
+    rigid = System.from_pdb(
+        Path(str(alanine.folder)) / "topology.pdb", ["amber96.xml", "implicit/obc1.xml"], app.HBonds
+    )
     simulate(rigid, tmp_path / "run", 3, plan=SMALL)
     ensemble = Ensemble.load(tmp_path / "run", rigid)
     x = ensemble.x.double().flatten(0, -3)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from boltzgen.distribution import Distribution
+from boltzgen.flow.distribution import Distribution
 from boltzgen.train.ais import AnnealedDraws, adapted_steps, annealed_importance_sampling
 from boltzgen.train.objectives import alpha_2
 from tests.train.toys import ToyTarget, by_quadrature, check_gradients, plane, toy_flow
@@ -15,14 +15,18 @@ from tests.train.toys import ToyTarget, by_quadrature, check_gradients, plane, t
 STEPS = torch.tensor([0.7, 0.6, 0.5])
 
 
-def draw(flow: Distribution, target: ToyTarget, n: int, generator: torch.Generator, steps: Tensor = STEPS) -> AnnealedDraws:
-    return annealed_importance_sampling(flow, target, n, steps, n_circles=1, leapfrog=3, generator=generator)
+def draw(
+    flow: Distribution, target: ToyTarget, n: int, generator: torch.Generator, steps: Tensor = STEPS
+) -> AnnealedDraws:
+    return annealed_importance_sampling(flow, target, n, steps, n_periodic=1, leapfrog=3, generator=generator)
 
 
 # The walls lie on edges of the grid's cells.
 @pytest.mark.parametrize("limit", [math.inf, 64 * 28 / 1500])
 def test_mean_weight_is_the_integral(limit: float) -> None:
-    """The integral of exp(-2u)/q, on the line and between walls, within 4.5 standard errors of 1 %; and moments of g with it."""
+    """The integral of exp(-2u)/q, on the line and between walls, within 4.5 standard errors of 1 %; and
+    moments of g with it.
+    """
     flow, target = toy_flow(), ToyTarget(limit)
     grid, cell = plane()
     with torch.no_grad():
@@ -37,7 +41,11 @@ def test_mean_weight_is_the_integral(limit: float) -> None:
     assert ((draws.acceptance > 0.2) & (draws.acceptance < 0.95)).all()
     weights = w / w.sum()
     inside = w > 0
-    for moment in (lambda y: torch.cos(y[:, 0]), lambda y: torch.sin(2 * y[:, 0]), lambda y: y[:, 1].square()):
+    for moment in (
+        lambda y: torch.cos(y[:, 0]),
+        lambda y: torch.sin(2 * y[:, 0]),
+        lambda y: y[:, 1].square(),
+    ):
         expected = float((torch.softmax(log_g, 0) * moment(grid)).sum())
         values = moment(draws.y)
         spread = float((weights.square() * (values - expected).square())[inside].sum().sqrt())
@@ -83,7 +91,9 @@ def test_no_parameter_learns_from_the_sampling_itself() -> None:
 
 
 def test_angles_are_wrapped_before_anything_sees_them() -> None:
-    """A target that is infinite off [-pi, pi), as the domain of methyl rotors is: no trajectory is lost across the seam."""
+    """A target that is infinite off [-pi, pi), as the domain of methyl rotors is: no trajectory is lost
+    across the seam.
+    """
 
     class Seam(ToyTarget):
         seen = 0.0

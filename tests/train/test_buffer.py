@@ -20,7 +20,9 @@ def log_g(flow: Flow, y: Tensor) -> Tensor:
 def moved_flow() -> Flow:
     flow = toy_flow()
     with torch.no_grad():
-        for parameter, change in zip(flow.parameters(), (torch.tensor([0.3, 0.4, -0.2]), 0.15, -0.2), strict=True):
+        for parameter, change in zip(
+            flow.parameters(), (torch.tensor([0.3, 0.4, -0.2]), 0.15, -0.2), strict=True
+        ):
             parameter += change
     return flow
 
@@ -35,9 +37,13 @@ def filled(flow: Flow) -> PrioritisedBuffer:
 
 
 def test_batches_are_exact_for_the_flow_as_it_is_now() -> None:
-    """Weighted for the old flow, drawn for the new one: the gradient of alpha_2 is the new one's, before and after weights were put back."""
+    """Weighted for the old flow, drawn for the new one: the gradient of alpha_2 is the new one's, before and
+    after weights were put back.
+    """
     buffer, flow = filled(toy_flow()), moved_flow()
-    _, exact = by_quadrature(flow, lambda grid, log_q, cell: torch.logsumexp(-2 * ToyTarget()(grid) - log_q, 0))
+    _, exact = by_quadrature(
+        flow, lambda grid, log_q, cell: torch.logsumexp(-2 * ToyTarget()(grid) - log_q, 0)
+    )
     generator = torch.Generator().manual_seed(0)
     corrections = []
 
@@ -62,7 +68,10 @@ def test_corrected_weights_are_those_of_a_fresh_sampling() -> None:
     torch.testing.assert_close(buffer.log_w, log_g(flow, buffer.y), atol=1e-10, rtol=0)
     assert correction.abs().max() > 1
     assert (buffer.correct(everything, log_q) == 0).all()
-    assert torch.equal(buffer.log_w, log_g(flow, buffer.y)) or (buffer.log_w - log_g(flow, buffer.y)).abs().max() < 1e-10
+    assert (
+        torch.equal(buffer.log_w, log_g(flow, buffer.y))
+        or (buffer.log_w - log_g(flow, buffer.y)).abs().max() < 1e-10
+    )
 
 
 def test_a_sample_drawn_twice_is_corrected_once() -> None:
@@ -76,7 +85,11 @@ def test_a_sample_drawn_twice_is_corrected_once() -> None:
 
 def test_draws_follow_the_weights_and_spare_the_weightless() -> None:
     buffer = PrioritisedBuffer(10)
-    buffer.add(torch.arange(3.0).unsqueeze(-1), torch.tensor([700.0, -math.inf, 700.0 + math.log(3.0)]), torch.zeros(3))
+    buffer.add(
+        torch.arange(3.0).unsqueeze(-1),
+        torch.tensor([700.0, -math.inf, 700.0 + math.log(3.0)]),
+        torch.zeros(3),
+    )
     counts = torch.bincount(buffer.draw(40_000, generator=torch.Generator().manual_seed(1)), minlength=3)
     assert counts[1] == 0
     assert float(counts[2] / counts.sum()) == pytest.approx(0.75, abs=0.01)

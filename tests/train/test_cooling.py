@@ -1,4 +1,6 @@
-"""Training on energies: the schedule of temperatures and rates, whose torsions are trained on, and what a step does to a trained generator."""
+"""Training on energies: the schedule of temperatures and rates, whose torsions are trained on, and what a
+step does to a trained generator.
+"""
 
 import itertools
 import math
@@ -10,14 +12,14 @@ from torch import Tensor
 
 from boltzgen.energy.base import CountedEnergy
 from boltzgen.energy.choose import energy_for
-from boltzgen.generator import BLOCK, BoltzmannGenerator
-from boltzgen.reweighting import effective_sample_size
-from boltzgen.system import System
+from boltzgen.generator.generator import BLOCK, BoltzmannGenerator
+from boltzgen.molecule.system import System
 from boltzgen.train import timing
 from boltzgen.train.objectives import hierarchical_kl
 from boltzgen.train.settings import Settings
 from boltzgen.train.trainer import Trainer, _diagnose, learn_torsions, start
 from boltzgen.train.walkers import Walkers
+from boltzgen.weights import effective_sample_size
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +82,9 @@ def test_training_a_trained_generator(system: System, shipped: BoltzmannGenerato
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25])
-def test_a_step_draws_some_torsions_from_walkers(system: System, shipped: BoltzmannGenerator, monkeypatch: pytest.MonkeyPatch, share: float) -> None:
+def test_a_step_draws_some_torsions_from_walkers(
+    system: System, shipped: BoltzmannGenerator, monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
     """In every step from where they have moved; log Z and what is recorded are of the flow's own draws."""
     settings = Settings(rounds=1, steps=2, batch=64, rate=0.0, cooling=0.0, walkers=40, walker_share=share)
     moved, learned, choices = [], [], []
@@ -90,7 +94,9 @@ def test_a_step_draws_some_torsions_from_walkers(system: System, shipped: Boltzm
         choices.append(choose(self, n, generator))
         return choices[-1]
 
-    def follow(self: Walkers, which: Tensor | slice, temperature: float, generator: torch.Generator) -> Tensor:
+    def follow(
+        self: Walkers, which: Tensor | slice, temperature: float, generator: torch.Generator
+    ) -> Tensor:
         found = move(self, which, temperature, generator)
         moved.append((which, temperature, found))
         return found
@@ -119,7 +125,7 @@ def test_a_step_draws_some_torsions_from_walkers(system: System, shipped: Boltzm
         with torch.no_grad():
             assert torch.allclose(log_q[n_own:], shipped.flow.leading.log_prob(drawn), atol=1e-4)
     assert state.walkers is not None
-    y = shipped.coordinates.inverse(state.walkers)[0][:, : shipped.coordinates.n_circles]
+    y = shipped.coordinates.inverse(state.walkers)[0][:, : shipped.coordinates.n_periodic]
     assert torch.allclose(torch.cos(y[moved[-1][0]] - moved[-1][2]), torch.ones(()), atol=1e-6)
     assert state.walkers_score is not None and state.walkers_score.shape == (40,)
     visited = set(torch.cat([which for which, _, _ in moved[-2:]]).tolist())
@@ -128,14 +134,20 @@ def test_a_step_draws_some_torsions_from_walkers(system: System, shipped: Boltzm
 
 
 def test_fewer_walkers_than_draws_that_come_from_them(system: System, shipped: BoltzmannGenerator) -> None:
-    settings = Settings(rounds=1, steps=1, batch=64, rate=0.0, cooling=0.0, walkers=2, start_temperature=300.0)
+    settings = Settings(
+        rounds=1, steps=1, batch=64, rate=0.0, cooling=0.0, walkers=2, start_temperature=300.0
+    )
     state = start(shipped, settings)
     trainer(system, settings).run_round(state)
     assert state.walkers is not None and len(state.walkers) == 2
 
 
-def test_a_draw_too_heavy_to_learn_from_becomes_a_walker(system: System, shipped: BoltzmannGenerator, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = Settings(rounds=1, steps=1, batch=64, rate=0.0, cooling=0.0, walkers=8, start_temperature=300.0)
+def test_a_draw_too_heavy_to_learn_from_becomes_a_walker(
+    system: System, shipped: BoltzmannGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(
+        rounds=1, steps=1, batch=64, rate=0.0, cooling=0.0, walkers=8, start_temperature=300.0
+    )
     kept: list[Tensor] = []
 
     def made_heavy(*arguments: object, **options: object) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -163,7 +175,9 @@ def test_figures_of_a_round() -> None:
 
 
 def test_what_the_torsions_learn_from() -> None:
-    """Own draws by forward KL, others by log-dispersion about the same log Z; what has no energy has no part."""
+    """Own draws by forward KL, others by log-dispersion about the same log Z; what has no energy has no
+    part.
+    """
     log_q = torch.tensor([-1.0, -2.0, -3.0, -4.0, -9.0, -5.0]).double().requires_grad_()
     u = torch.tensor([1.0, 1.5, math.inf, 4.5, 2.0, math.inf]).double()
     loss, estimate = learn_torsions(log_q, u, 4)
@@ -178,13 +192,23 @@ def test_what_the_torsions_learn_from() -> None:
     assert torch.autograd.grad(alone, log_q)[0].tolist() == pytest.approx([*expected[:4], 0.0, 0.0])
 
 
-def test_a_steep_gradient_is_scaled_down_in_its_part_alone(system: System, shipped: BoltzmannGenerator) -> None:
-    """To twice the running average of its norm, which such a one hardly moves; a step without a number is left out and leaves no trace."""
+def test_a_steep_gradient_is_scaled_down_in_its_part_alone(
+    system: System, shipped: BoltzmannGenerator
+) -> None:
+    """To twice the running average of its norm, which such a one hardly moves; a step without a number is
+    left out and leaves no trace.
+    """
     state, work = start(shipped, Settings(rate=0.0)), trainer(system, Settings(rate=0.0))
-    parts = {"leading": list(shipped.flow.leading.parameters()), "conditional": list(shipped.flow.conditional.parameters())}
+    parts = {
+        "leading": list(shipped.flow.leading.parameters()),
+        "conditional": list(shipped.flow.conditional.parameters()),
+    }
 
     def norms() -> dict[str, float]:
-        return {name: math.sqrt(sum(float(p.grad.square().sum()) for p in part if p.grad is not None)) for name, part in parts.items()}
+        return {
+            name: math.sqrt(sum(float(p.grad.square().sum()) for p in part if p.grad is not None))
+            for name, part in parts.items()
+        }
 
     def step(leading: float) -> bool:
         first, second = parts["leading"][0], parts["conditional"][0]
@@ -200,15 +224,21 @@ def test_a_steep_gradient_is_scaled_down_in_its_part_alone(system: System, shipp
     assert state.norms == before
 
 
-def test_rounds_that_fit_into_a_time(system: System, shipped: BoltzmannGenerator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rounds_that_fit_into_a_time(
+    system: System, shipped: BoltzmannGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By a clock on which everything that is timed takes one second: a block of draws, and five steps."""
     ticks = itertools.count()
     monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: float(next(ticks))))
-    energy, settings = CountedEnergy(energy_for(system)), Settings(steps=50, batch=64, data_rounds=2, data_steps=100, data_batch=64)
+    energy, settings = (
+        CountedEnergy(energy_for(system)),
+        Settings(steps=50, batch=64, data_rounds=2, data_steps=100, data_batch=64),
+    )
     before = [p.detach().clone() for p in shipped.flow.parameters()]
     found = timing.rounds_in(1000.0, shipped, energy, settings, validation=100 * BLOCK, data=False)
     assert found == int((1000 - 100 - 6 * 0.2) / (50 * 0.2))
-    # Eight walkers descend, are evaluated at the start of both rounds, and up to eight move in three steps in each of the six.
+    # Eight walkers descend, are evaluated at the start of both rounds, and up to eight move in three steps in
+    # each of the six.
     assert 6 * 3 <= energy.n_evaluations - 2 * BLOCK - 6 * 64 - 8 * 103 < 6 * 8 * 3 + 8 * 100
     with_data = timing.rounds_in(1000.0, shipped, energy, settings, validation=100 * BLOCK, data=True)
     assert with_data == int((1000 - 100 - 6 * 0.2 - 0.5 * 200 * 0.2) / (50 * 0.2))

@@ -1,4 +1,6 @@
-"""Frames as training data: what is kept, relabelled, dropped and refused, against frames made for the purpose."""
+"""Frames as training data: what is kept, relabelled, dropped and refused, against frames made for the
+purpose.
+"""
 
 from pathlib import Path
 
@@ -10,11 +12,12 @@ from torch import Tensor
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.energy.base import CountedEnergy
 from boltzgen.energy.choose import energy_for
-from boltzgen.generator import BoltzmannGenerator
-from boltzgen.reweighting import WeightedSamples, effective_sample_size
-from boltzgen.samples import SamplesWriter
-from boltzgen.system import System
+from boltzgen.generator.generator import BoltzmannGenerator
+from boltzgen.molecule.system import System
+from boltzgen.samples.file import SamplesWriter
+from boltzgen.samples.weighted_samples import WeightedSamples
 from boltzgen.train.data import Data, read_data
+from boltzgen.weights import effective_sample_size
 
 PEPTIDES = Path(__file__).parent.parent / "data" / "peptides"
 
@@ -48,7 +51,9 @@ def cis(system: System, coordinates: MolecularCoordinates, y: Tensor) -> Tensor:
     return coordinates.internal(r)[0]
 
 
-def test_frames_become_flow_coordinates(system: System, drawn: tuple[MolecularCoordinates, Tensor, Tensor], tmp_path: Path) -> None:
+def test_frames_become_flow_coordinates(
+    system: System, drawn: tuple[MolecularCoordinates, Tensor, Tensor], tmp_path: Path
+) -> None:
     coordinates, y, x = drawn
     data = read_data(write(tmp_path / "md.h5", system, x), system, coordinates)
     assert (data.y - y).abs().max() < 1e-3
@@ -58,8 +63,12 @@ def test_frames_become_flow_coordinates(system: System, drawn: tuple[MolecularCo
     assert (data.n_read, data.dropped) == (300, {})
 
 
-def test_methyl_hydrogens_are_relabelled(system: System, drawn: tuple[MolecularCoordinates, Tensor, Tensor], tmp_path: Path) -> None:
-    """Cyclic and mirrored labellings of every methyl lie outside the domain, and are read as the frames they are."""
+def test_methyl_hydrogens_are_relabelled(
+    system: System, drawn: tuple[MolecularCoordinates, Tensor, Tensor], tmp_path: Path
+) -> None:
+    """Cyclic and mirrored labellings of every methyl lie outside the domain, and are read as the frames they
+    are.
+    """
     coordinates, _, x = drawn
     plain = read_data(write(tmp_path / "md.h5", system, x), system, coordinates)
     shuffled = x.clone()
@@ -72,7 +81,9 @@ def test_methyl_hydrogens_are_relabelled(system: System, drawn: tuple[MolecularC
     assert data.dropped == {}
 
 
-def test_frames_outside_the_domain_are_counted_by_reason(system: System, drawn: tuple[MolecularCoordinates, Tensor, Tensor], tmp_path: Path) -> None:
+def test_frames_outside_the_domain_are_counted_by_reason(
+    system: System, drawn: tuple[MolecularCoordinates, Tensor, Tensor], tmp_path: Path
+) -> None:
     coordinates, y, x = drawn
     x = x.clone()
     x[10:17] = mirrored(x[10:17])
@@ -104,13 +115,19 @@ def test_a_peptide_with_ch2_groups_names_the_right_reason() -> None:
     x = system.positions
     exchanged = x.clone()
     exchanged[[i, j]] = x[[j, i]]
-    for positions, broken in ((x, set()), (exchanged, {"exchanged hydrogens"}), (mirrored(x), {"other enantiomer", "exchanged hydrogens"})):
+    for positions, broken in (
+        (x, set()),
+        (exchanged, {"exchanged hydrogens"}),
+        (mirrored(x), {"other enantiomer", "exchanged hydrogens"}),
+    ):
         y = coordinates.inverse(coordinates.canonical(positions))[0]
         assert {name for name, met in coordinates.domain_conditions(y).items() if not met} == broken
         assert bool(coordinates.in_domain(y)) is not bool(broken)
 
 
-def test_weights_of_a_samples_file_count(system: System, drawn: tuple[MolecularCoordinates, Tensor, Tensor], tmp_path: Path) -> None:
+def test_weights_of_a_samples_file_count(
+    system: System, drawn: tuple[MolecularCoordinates, Tensor, Tensor], tmp_path: Path
+) -> None:
     coordinates, _, x = drawn
     u = torch.randn(300, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     u[5:9] = torch.inf
@@ -124,25 +141,32 @@ def test_weights_of_a_samples_file_count(system: System, drawn: tuple[MolecularC
     assert data.summary()["effective_frames"] == pytest.approx(effective_sample_size(samples.log_w[kept]))
 
 
-def test_too_little_is_refused_with_the_reasons(system: System, drawn: tuple[MolecularCoordinates, Tensor, Tensor], tmp_path: Path) -> None:
+def test_too_little_is_refused_with_the_reasons(
+    system: System, drawn: tuple[MolecularCoordinates, Tensor, Tensor], tmp_path: Path
+) -> None:
     coordinates, y, x = drawn
     with pytest.raises(ValueError, match="all 300 frames of .* are the other enantiomer"):
         read_data(write(tmp_path / "d.h5", system, mirrored(x)), system, coordinates)
     mixture = torch.cat((x[:90], mirrored(x[90:200]), cis(system, coordinates, y[200:])))
-    with pytest.raises(ValueError, match=r"leaves 90 of 300 frames .* at least 100; .*: 110 other enantiomer, 100 cis peptide bond"):
+    with pytest.raises(
+        ValueError,
+        match=r"leaves 90 of 300 frames .* at least 100; .*: 110 other enantiomer, 100 cis peptide bond",
+    ):
         read_data(write(tmp_path / "m.h5", system, mixture), system, coordinates)
     with pytest.raises(ValueError, match="leaves 50 of 50 frames .*: none"):
         read_data(write(tmp_path / "few.h5", system, x[:50]), system, coordinates)
 
 
-def test_a_constrained_simulation_is_refused(system: System, drawn: tuple[MolecularCoordinates, Tensor, Tensor], tmp_path: Path) -> None:
+def test_a_constrained_simulation_is_refused(
+    system: System, drawn: tuple[MolecularCoordinates, Tensor, Tensor], tmp_path: Path
+) -> None:
     """Its bonds with hydrogen do not vary: the likelihood would have no maximum."""
     coordinates, y, _ = drawn
     elements = system.graph.elements
     rows = coordinates.zmatrix.rows[1:]
     bonds = [k for k, row in enumerate(rows) if "H" in (elements[row.atom], elements[row.bonded])]
     rigid = y.double().clone()
-    rigid[:, [coordinates.n_circles + coordinates.narrow_index.index(k) for k in bonds]] = 0.0
+    rigid[:, [coordinates.n_periodic + coordinates.stiff_index.index(k) for k in bonds]] = 0.0
     with pytest.raises(ValueError, match="12 of 21 bonds hardly vary .* constraints"):
         read_data(write(tmp_path / "md.xtc", system, coordinates(rigid)[0]), system, coordinates)
 

@@ -14,7 +14,7 @@ from boltzgen.train.objectives import (
     forward_kl,
     hierarchical_kl,
     importance_kl,
-    log_dispersion,
+    log_variance_loss,
     reverse_kl,
     reverse_kl_path,
 )
@@ -34,7 +34,9 @@ from tests.train.toys import (
 
 
 def test_reverse_kl_matches_quadrature() -> None:
-    """Acceptance (score term) and shear (pathwise) at once, within 1 % of the largest component, over 2e6 draws."""
+    """Acceptance (score term) and shear (pathwise) at once, within 1 % of the largest component, over 2e6
+    draws.
+    """
     flow, target = toy_flow(), ToyTarget()
     value, exact = exact_gradient(flow, target)
     assert exact.abs().min() > 0.01
@@ -88,12 +90,16 @@ def test_reverse_kl_leaves_out_infinite_energies(objective: Callable[..., tuple[
 
 @pytest.mark.parametrize(("n", "batches"), [(8, 1500), (20_000, 60)])
 def test_path_gradient_matches_quadrature(n: int, batches: int) -> None:
-    """Every kind of parameter at once, unbiased in small batches too; value and weights are those of `reverse_kl`."""
+    """Every kind of parameter at once, unbiased in small batches too; value and weights are those of
+    `reverse_kl`.
+    """
     flow, target = learned_flow(), ToyTarget()
     _, exact = exact_gradient(flow, target)
     assert len(exact) == 7 and exact.abs().min() > 1e-3
     generator = torch.Generator().manual_seed(8)
-    check_gradients(flow, lambda: reverse_kl_path(flow, target, n, generator=generator)[0], exact, batches=batches)
+    check_gradients(
+        flow, lambda: reverse_kl_path(flow, target, n, generator=generator)[0], exact, batches=batches
+    )
     loss, log_w = reverse_kl_path(flow, target, 100, generator=torch.Generator().manual_seed(9))
     plain, plain_log_w = reverse_kl(flow, target, 100, generator=torch.Generator().manual_seed(9))
     assert float(loss.detach()) == pytest.approx(float(plain.detach()), abs=1e-12)
@@ -132,7 +138,9 @@ def test_cap_leaves_ordinary_energies_alone_and_bounds_clashes() -> None:
 
 
 def test_forward_kl_and_its_weights() -> None:
-    """From draws of q itself with weights p/q: the gradient of the cross entropy by quadrature, within 4.5 standard errors of 1 %."""
+    """From draws of q itself with weights p/q: the gradient of the cross entropy by quadrature, within 4.5
+    standard errors of 1 %.
+    """
     flow, target = toy_flow(), ToyTarget()
     grid, _ = plane()
     p = torch.softmax(-target(grid), 0)
@@ -158,10 +166,14 @@ def test_forward_kl_and_its_weights() -> None:
 def test_forward_kl_from_the_target_matches_quadrature() -> None:
     flow, target = toy_flow(), ToyTarget()
     p = torch.softmax(-target(plane()[0]), 0)
-    _, exact = by_quadrature(flow, lambda grid, log_q, cell: (p * (p.clamp(min=1e-300).log() - math.log(cell) - log_q)).sum())
+    _, exact = by_quadrature(
+        flow, lambda grid, log_q, cell: (p * (p.clamp(min=1e-300).log() - math.log(cell) - log_q)).sum()
+    )
     assert exact.abs().min() > 0.01
     generator = torch.Generator().manual_seed(11)
-    check_gradients(flow, lambda: forward_kl(flow.log_prob(target_draws(target, 20_000, generator))), exact, batches=60)
+    check_gradients(
+        flow, lambda: forward_kl(flow.log_prob(target_draws(target, 20_000, generator))), exact, batches=60
+    )
 
 
 def least_dispersed(d: Tensor, weight: Tensor) -> float:
@@ -181,13 +193,15 @@ def test_log_dispersion_matches_quadrature() -> None:
     u = target(grid)
     p = torch.softmax(-u, 0)
     centre = least_dispersed((flow.log_prob(grid) + u).detach(), p)
-    _, exact = by_quadrature(flow, lambda _, log_q, cell: (p * (torch.sqrt(1 + (log_q + u - centre).square()) - 1)).sum())
+    _, exact = by_quadrature(
+        flow, lambda _, log_q, cell: (p * (torch.sqrt(1 + (log_q + u - centre).square()) - 1)).sum()
+    )
     assert exact.abs().min() > 1e-3
     generator = torch.Generator().manual_seed(12)
 
     def loss() -> Tensor:
         y = target_draws(target, 50_000, generator)
-        return log_dispersion(flow.log_prob(y), target(y))
+        return log_variance_loss(flow.log_prob(y), target(y))
 
     check_gradients(flow, loss, exact, batches=60)
 
@@ -216,7 +230,9 @@ def test_importance_kl_of_four_draws() -> None:
     """By hand: q = p; twice too much; a tenth of p; and far too little, whose slope is bounded."""
     log_q = torch.tensor([-3.0, -1.0, -2.0, -900.0], dtype=torch.float64).requires_grad_()
     u = -log_q.detach() + torch.tensor([0.0, math.log(2), -math.log(10), -886.0], dtype=torch.float64) - 7.0
-    each = [float(importance_kl(log_q[k : k + 1], u[k : k + 1], torch.tensor(7.0)).detach()) for k in range(4)]
+    each = [
+        float(importance_kl(log_q[k : k + 1], u[k : k + 1], torch.tensor(7.0)).detach()) for k in range(4)
+    ]
     bounded = 20 - math.log(21) + 20 * (886 - math.log(21))
     assert each == pytest.approx([0.0, -0.5 + math.log(2), 9 - math.log(10), bounded])
     total = importance_kl(log_q, u, torch.tensor(7.0))
@@ -226,7 +242,9 @@ def test_importance_kl_of_four_draws() -> None:
 
 
 def test_clipped_log_z() -> None:
-    """The log of the mean weight where none is heavy; else the one with which the clipped weights have mean one."""
+    """The log of the mean weight where none is heavy; else the one with which the clipped weights have mean
+    one.
+    """
     generator = torch.Generator().manual_seed(3)
     normal = torch.randn(1000, generator=generator, dtype=torch.float64)
     assert float(clipped_log_z(normal)) == pytest.approx(float(normal.exp().mean().log()))
@@ -237,11 +255,15 @@ def test_clipped_log_z() -> None:
         assert (log_w - clipped_log_z(log_w)).max() > math.log(20)
     with pytest.raises(FloatingPointError, match="all of 3 draws"):
         clipped_log_z(torch.full((3,), -torch.inf))
-    assert float(clipped_log_z(torch.tensor([5.0, 1.0]))) == pytest.approx(math.log((math.exp(5) + math.exp(1)) / 2))
+    assert float(clipped_log_z(torch.tensor([5.0, 1.0]))) == pytest.approx(
+        math.log((math.exp(5) + math.exp(1)) / 2)
+    )
 
 
 def test_alpha_2_is_the_gradient_of_the_renyi_divergence() -> None:
-    """Weighted draws of p^2 / q: of q itself, with weights (p / q)^2; up to scale, and whatever has no weight."""
+    """Weighted draws of p^2 / q: of q itself, with weights (p / q)^2; up to scale, and whatever has no
+    weight.
+    """
     flow, target = toy_flow(), ToyTarget()
     _, exact = by_quadrature(flow, lambda grid, log_q, cell: torch.logsumexp(-2 * target(grid) - log_q, 0))
     assert exact.abs().min() > 0.01
@@ -252,7 +274,10 @@ def test_alpha_2_is_the_gradient_of_the_renyi_divergence() -> None:
             y, log_q, _ = flow.draw((20_000,), generator=generator)
         log_w = 1e4 - 2 * (target(y) + log_q)
         outside = torch.tensor([math.nan, -math.inf], dtype=torch.float64)
-        found = alpha_2(torch.cat((flow.log_prob(y), outside)), torch.cat((log_w, torch.full((2,), -math.inf, dtype=torch.float64))))
+        found = alpha_2(
+            torch.cat((flow.log_prob(y), outside)),
+            torch.cat((log_w, torch.full((2,), -math.inf, dtype=torch.float64))),
+        )
         assert torch.isfinite(found)
         return found
 
@@ -260,13 +285,19 @@ def test_alpha_2_is_the_gradient_of_the_renyi_divergence() -> None:
 
 
 def test_log_dispersion() -> None:
-    """Zero where q = p up to a constant; half the variance where small; the mean deviation from the median where large."""
+    """Zero where q = p up to a constant; half the variance where small; the mean deviation from the median
+    where large.
+    """
     generator = torch.Generator().manual_seed(5)
     u = torch.randn(10_000, generator=generator, dtype=torch.float64)
-    assert float(log_dispersion(-u + 7.0, u)) < 1e-12
+    assert float(log_variance_loss(-u + 7.0, u)) < 1e-12
     noise = torch.randn(10_000, generator=generator, dtype=torch.float64)
-    assert float(log_dispersion(-u + 1e-3 * noise, u)) == pytest.approx(0.5e-6 * float(noise.var()), rel=1e-3)
-    assert float(log_dispersion(-u + 1e6 * noise, u)) == pytest.approx(1e6 * float((noise - noise.median()).abs().mean()), rel=1e-3)
+    assert float(log_variance_loss(-u + 1e-3 * noise, u)) == pytest.approx(
+        0.5e-6 * float(noise.var()), rel=1e-3
+    )
+    assert float(log_variance_loss(-u + 1e6 * noise, u)) == pytest.approx(
+        1e6 * float((noise - noise.median()).abs().mean()), rel=1e-3
+    )
 
 
 def test_log_dispersion_of_five_samples() -> None:
@@ -274,7 +305,7 @@ def test_log_dispersion_of_five_samples() -> None:
     d = torch.tensor([-6.0, -1.0, 0.0, 2.0, 9.0], dtype=torch.float64)
     for given, centre in ((None, least_dispersed(d, torch.ones_like(d))), (torch.tensor(1.5), 1.5)):
         expected = sum(math.sqrt(1 + (value - centre) ** 2) - 1 for value in d.tolist()) / 5
-        assert float(log_dispersion(d, torch.zeros_like(d), given)) == pytest.approx(expected, rel=1e-6)
+        assert float(log_variance_loss(d, torch.zeros_like(d), given)) == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_clash_leaves_the_other_samples_of_log_dispersion_alone() -> None:
@@ -284,13 +315,15 @@ def test_a_clash_leaves_the_other_samples_of_log_dispersion_alone() -> None:
     u = torch.randn(1000, generator=generator, dtype=torch.float64)
     clash = u.clone()
     clash[0] += 1e9
-    (calm,) = torch.autograd.grad(log_dispersion(log_q, u), log_q)
-    (disturbed,) = torch.autograd.grad(log_dispersion(log_q, clash), log_q)
+    (calm,) = torch.autograd.grad(log_variance_loss(log_q, u), log_q)
+    (disturbed,) = torch.autograd.grad(log_variance_loss(log_q, clash), log_q)
     assert (disturbed - calm)[1:].abs().max() < 0.01 * calm.abs().max()
 
 
 def test_hierarchical_kl_matches_quadrature() -> None:
-    """The rest's gradient, on leading coordinates from a distribution that is neither the flow's nor the target's."""
+    """The rest's gradient, on leading coordinates from a distribution that is neither the flow's nor the
+    target's.
+    """
     flow, target = toy_hierarchy(), ToyTarget()
     leading = torch.linspace(-3.0, 2.0, 40, dtype=torch.float64).unsqueeze(-1)
     r = (torch.arange(4000, dtype=torch.float64) + 0.5) * 20 / 4000 - 10
@@ -300,12 +333,23 @@ def test_hierarchical_kl_matches_quadrature() -> None:
     exact = torch.cat([g.flatten() for g in torch.autograd.grad(value, list(flow.conditional.parameters()))])
     assert exact.abs().min() > 1e-3
     generator = torch.Generator().manual_seed(11)
-    check_gradients(flow.conditional, lambda: hierarchical_kl(flow, target, leading, longest=math.inf, generator=generator)[0], exact, batches=4000)
+    check_gradients(
+        flow.conditional,
+        lambda: hierarchical_kl(flow, target, leading, longest=math.inf, generator=generator)[0],
+        exact,
+        batches=4000,
+    )
     loss, log_leading, rest, y = hierarchical_kl(flow, target, leading.repeat(500, 1), generator=generator)
     n = flow.n_leading
     assert torch.equal(y[:, :n], leading.repeat(500, 1)) and not y.requires_grad
-    torch.testing.assert_close(rest, (flow.conditional.log_prob(y[:, n:], flow.features(y[:, :n])) + target(y)).detach())
-    assert float(loss.detach()) == pytest.approx(float(rest.mean())) == pytest.approx(float(value.detach()), abs=0.03)
+    torch.testing.assert_close(
+        rest, (flow.conditional.log_prob(y[:, n:], flow.features(y[:, :n])) + target(y)).detach()
+    )
+    assert (
+        float(loss.detach())
+        == pytest.approx(float(rest.mean()))
+        == pytest.approx(float(value.detach()), abs=0.03)
+    )
     assert torch.equal(log_leading, flow.leading.log_prob(leading.repeat(500, 1)))
     assert not rest.requires_grad
 
@@ -319,8 +363,10 @@ def test_hierarchical_kl_vanishes_at_the_optimum() -> None:
         def __call__(self, y: Tensor) -> Tensor:
             return 3.0 - twin.log_prob(y)
 
-    loss, log_leading, rest, _ = hierarchical_kl(flow, Twin(), torch.tensor([[-2.0], [0.1], [0.2]], dtype=torch.float64))
-    learned = log_dispersion(log_leading, rest) + importance_kl(log_leading, rest, torch.tensor(-3.0))
+    loss, log_leading, rest, _ = hierarchical_kl(
+        flow, Twin(), torch.tensor([[-2.0], [0.1], [0.2]], dtype=torch.float64)
+    )
+    learned = log_variance_loss(log_leading, rest) + importance_kl(log_leading, rest, torch.tensor(-3.0))
     (loss + learned).backward()
     found = gradients(flow)
     assert len(found) == sum(p.numel() for p in flow.parameters())
@@ -328,7 +374,9 @@ def test_hierarchical_kl_vanishes_at_the_optimum() -> None:
 
 
 def test_hierarchical_kl_where_every_draw_clashes() -> None:
-    """The median is then no measure of a slope: each is as long as so many times the root of the number of its components, here one."""
+    """The median is then no measure of a slope: each is as long as so many times the root of the number of
+    its components, here one.
+    """
 
     class Steep(ToyTarget):
         def __call__(self, y: Tensor) -> Tensor:

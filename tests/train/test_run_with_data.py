@@ -1,4 +1,6 @@
-"""Training on data: the known likelihood of a toy, the guard against overfitting, and whole runs with and without energies."""
+"""Training on data: the known likelihood of a toy, the guard against overfitting, and whole runs with and
+without energies.
+"""
 
 import copy
 import json
@@ -14,18 +16,18 @@ from torch import Tensor, nn
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.energy.base import CountedEnergy
 from boltzgen.energy.choose import energy_for
-from boltzgen.flow.base import StandardNormal, UniformTorus
 from boltzgen.flow.coupling import CircularCoupling
+from boltzgen.flow.elementary import StandardNormal, UniformTorus
 from boltzgen.flow.flow import Flow, HierarchicalFlow
-from boltzgen.generator import CHECKPOINT, BoltzmannGenerator
-from boltzgen.system import System
+from boltzgen.flow.transform import Transform
+from boltzgen.generator.generator import CHECKPOINT, BoltzmannGenerator
+from boltzgen.molecule.system import System
 from boltzgen.train.checkpoint import STATE
 from boltzgen.train.data import DATA, Data
-from boltzgen.train.objectives import clipped_log_z, importance_kl, log_dispersion
+from boltzgen.train.objectives import clipped_log_z, importance_kl, log_variance_loss
 from boltzgen.train.run import SUMMARY, train
 from boltzgen.train.settings import Settings
 from boltzgen.train.trainer import Trainer, TrainingState, start
-from boltzgen.transform import Transform
 from tests.train.test_run import StopAt, timeless
 
 TINY = Settings(data_rounds=3, data_steps=3, data_batch=64, rounds=2, steps=3, batch=64, data_rate=1e-4)
@@ -46,7 +48,9 @@ def frames(system: System, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """300 draws of the trained generator, and 20 of their mirror images."""
     generator = BoltzmannGenerator.load(system.folder, system)
     with torch.no_grad():
-        x = generator.coordinates(generator.flow.sample((300,), generator=torch.Generator().manual_seed(0)))[0]
+        x = generator.coordinates(generator.flow.sample((300,), generator=torch.Generator().manual_seed(0)))[
+            0
+        ]
     x = torch.cat((x[:40], x[20:40] * torch.tensor([1.0, 1.0, -1.0]), x[40:]))
     path = tmp_path_factory.mktemp("md") / "md.xtc"
     mdtraj.Trajectory(x.numpy(), mdtraj.Topology.from_openmm(system.topology)).save(str(path))
@@ -71,11 +75,11 @@ class Affine(Transform):
 def toy(system: System) -> BoltzmannGenerator:
     """A generator with one coupling for the torsions, and independent normals for the rest."""
     coordinates = MolecularCoordinates(system)
-    n_circles, n_narrow = coordinates.n_circles, coordinates.n_narrow
+    n_periodic, n_stiff = coordinates.n_periodic, coordinates.n_stiff
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        leading = Flow(UniformTorus(n_circles), CircularCoupling(n_circles, [0, 2, 4], hidden=(16,)))
-    flow = HierarchicalFlow(leading, Flow(StandardNormal(n_narrow), Affine(n_narrow)), torch.cos)
+        leading = Flow(UniformTorus(n_periodic), CircularCoupling(n_periodic, [0, 2, 4], hidden=(16,)))
+    flow = HierarchicalFlow(leading, Flow(StandardNormal(n_stiff), Affine(n_stiff)), torch.cos)
     return BoltzmannGenerator(system, coordinates, flow, temperature=system.temperature, seed=0, options={})
 
 
@@ -96,10 +100,14 @@ def run(trainer: Trainer, state: TrainingState) -> list[dict[str, Any]]:
 
 
 def test_maximum_likelihood_reaches_the_entropy(system: System, toy: BoltzmannGenerator) -> None:
-    """Data from a moved copy of the flow: the likelihood of held-out frames reaches the entropy that the moved flow has on them."""
+    """Data from a moved copy of the flow: the likelihood of held-out frames reaches the entropy that the
+    moved flow has on them.
+    """
     true, generator = copy.deepcopy(toy), copy.deepcopy(toy)
     with torch.no_grad():
-        for k, parameter in enumerate((*true.flow.conditional.transform.parameters(), true.flow.leading.transform.net.last.bias)):
+        for k, parameter in enumerate(
+            (*true.flow.conditional.transform.parameters(), true.flow.leading.transform.net.last.bias)
+        ):
             parameter += 0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(k))
     data = drawn(true, 4000)
     settings = Settings(data_rounds=4, data_steps=30, data_batch=256, data_rate=2e-2, average_decay=0.9)
@@ -113,20 +121,34 @@ def test_maximum_likelihood_reaches_the_entropy(system: System, toy: BoltzmannGe
 
 
 def test_few_frames_keep_the_best_round(system: System, toy: BoltzmannGenerator) -> None:
-    """With 100 frames and a high rate the held-out likelihood soon gets worse: training ends, with the best round's parameters."""
+    """With 100 frames and a high rate the held-out likelihood soon gets worse: training ends, with the best
+    round's parameters.
+    """
     generator = copy.deepcopy(toy)
     data = drawn(BoltzmannGenerator.load(system.folder, system), 100)
-    settings = Settings(data_rounds=40, data_steps=10, data_batch=90, data_rate=1e-2, data_decay=0.0, data_patience=2, average_decay=0.5)
+    settings = Settings(
+        data_rounds=40,
+        data_steps=10,
+        data_batch=90,
+        data_rate=1e-2,
+        data_decay=0.0,
+        data_patience=2,
+        average_decay=0.5,
+    )
     work, state = trainer(system, data, settings), start(generator, settings, stage="data")
     metrics = run(work, state)
     nll = [m["held_out_nll"] for m in metrics]
     best = nll.index(min(nll))
     assert state.stage == "done"
     assert len(nll) == best + 3 < 40
-    assert metrics[-1]["nll"] < metrics[best]["nll"]  # while the likelihood of the training frames went on rising
+    assert (
+        metrics[-1]["nll"] < metrics[best]["nll"]
+    )  # while the likelihood of the training frames went on rising
     held = data.split()[1]
     with torch.no_grad():
-        assert float((held.log_det - generator.flow.log_prob(held.y)).mean()) == pytest.approx(nll[best], abs=1e-3)
+        assert float((held.log_det - generator.flow.log_prob(held.y)).mean()) == pytest.approx(
+            nll[best], abs=1e-3
+        )
 
 
 def test_weights_enter_the_likelihood(system: System, toy: BoltzmannGenerator) -> None:
@@ -134,7 +156,7 @@ def test_weights_enter_the_likelihood(system: System, toy: BoltzmannGenerator) -
     generator = copy.deepcopy(toy)
     data = drawn(generator, 1000)
     odd = torch.arange(1000) % 2 == 1
-    data.y[odd, generator.coordinates.n_circles :] *= 3
+    data.y[odd, generator.coordinates.n_periodic :] *= 3
     data.weight[odd] = 1e-12
     settings = Settings(data_rounds=1, data_steps=1, data_batch=900, data_rate=0.0)
     metrics = run(trainer(system, data, settings), start(generator, settings, stage="data"))
@@ -153,10 +175,16 @@ def whole(
     folder = tmp_path_factory.mktemp("runs") / "whole"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("boltzgen.train.run._N_VALIDATION", 3000)
-        return request.param, folder, train(system, folder, seed=5, settings=TINY, data=frames, mixed=request.param)
+        return (
+            request.param,
+            folder,
+            train(system, folder, seed=5, settings=TINY, data=frames, mixed=request.param),
+        )
 
 
-def test_a_run_says_what_it_did(system: System, frames: Path, whole: tuple[bool, Path, dict[str, Any]]) -> None:
+def test_a_run_says_what_it_did(
+    system: System, frames: Path, whole: tuple[bool, Path, dict[str, Any]]
+) -> None:
     mixed, folder, summary = whole
     assert json.loads((folder / SUMMARY).read_text()) == summary
     rounds = timeless(folder)
@@ -190,7 +218,11 @@ def test_energies_of_the_data_are_counted(system: System, frames: Path, tmp_path
 
 @pytest.mark.parametrize("interrupted_at", [5, 14])
 def test_interrupted_and_resumed_is_the_same_run(
-    system: System, frames: Path, whole: tuple[bool, Path, dict[str, Any]], tmp_path: Path, interrupted_at: int
+    system: System,
+    frames: Path,
+    whole: tuple[bool, Path, dict[str, Any]],
+    tmp_path: Path,
+    interrupted_at: int,
 ) -> None:
     """The resumed run needs the trajectory no more."""
     mixed, reference, expected = whole
@@ -205,24 +237,28 @@ def test_interrupted_and_resumed_is_the_same_run(
         train(system, folder, resume=True, data=frames)
     summary = train(system, folder, resume=True)
     assert timeless(folder) == timeless(reference)
-    assert {k: v for k, v in summary.items() if k != "seconds"} == {k: v for k, v in expected.items() if k != "seconds"}
+    assert {k: v for k, v in summary.items() if k != "seconds"} == {
+        k: v for k, v in expected.items() if k != "seconds"
+    }
 
 
-def test_draws_and_frames_have_one_log_z(system: System, frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_draws_and_frames_have_one_log_z(
+    system: System, frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """That of the draws; frames alone have a centre of their own."""
     centres: list[Tensor | None] = []
     estimates: list[tuple[int, Tensor]] = []
 
     def dispersion(log_q: Tensor, u: Tensor, centre: Tensor | None = None) -> Tensor:
         centres.append(centre)
-        return log_dispersion(log_q, u, centre)
+        return log_variance_loss(log_q, u, centre)
 
     def kl(log_q: Tensor, u: Tensor, log_z: Tensor) -> Tensor:
         assert float(log_z) == pytest.approx(float(clipped_log_z(-(log_q.detach() + u))))
         estimates.append((len(u), log_z))
         return importance_kl(log_q, u, log_z)
 
-    monkeypatch.setattr("boltzgen.train.trainer.log_dispersion", dispersion)
+    monkeypatch.setattr("boltzgen.train.trainer.log_variance_loss", dispersion)
     monkeypatch.setattr("boltzgen.train.trainer.importance_kl", kl)
     train(system, tmp_path / "mixed", seed=5, settings=TINY, data=frames, mixed=True)
     assert centres[:9] == [None] * 9
@@ -230,7 +266,9 @@ def test_draws_and_frames_have_one_log_z(system: System, frames: Path, tmp_path:
     assert [float(-log_z) for _, log_z in estimates] == [float(c) for c in centres[9:] if c is not None]
 
 
-def test_energies_follow_data_only_where_there_are_energies(system: System, frames: Path, tmp_path: Path) -> None:
+def test_energies_follow_data_only_where_there_are_energies(
+    system: System, frames: Path, tmp_path: Path
+) -> None:
     """The checkpoint, and the likelihood in the summary, are then those after training on both."""
     for mixed in (False, True):
         folder, stop = tmp_path / str(mixed), StopAt(10**6)

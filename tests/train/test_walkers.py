@@ -10,8 +10,8 @@ import torch
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.energy.base import CountedEnergy
 from boltzgen.energy.choose import energy_for
-from boltzgen.reweighting import dihedrals
-from boltzgen.system import System
+from boltzgen.geometry import dihedrals
+from boltzgen.molecule.system import System
 from boltzgen.train import walkers as module
 from boltzgen.train.walkers import N_COOLING, N_STEPS, Walkers
 
@@ -26,15 +26,23 @@ def coordinates(system: System) -> MolecularCoordinates:
     return MolecularCoordinates(system)
 
 
-def started(system: System, coordinates: MolecularCoordinates, n: int, **options: Any) -> tuple[Walkers, CountedEnergy]:
+def started(
+    system: System, coordinates: MolecularCoordinates, n: int, **options: Any
+) -> tuple[Walkers, CountedEnergy]:
     energy = CountedEnergy(energy_for(system))
-    walkers = Walkers.start(energy, system, coordinates, n, **({"hot": 1200.0, "temperature": 300.0, "seed": 4} | options))
+    walkers = Walkers.start(
+        energy, system, coordinates, n, **({"hot": 1200.0, "temperature": 300.0, "seed": 4} | options)
+    )
     assert walkers is not None
     return walkers, energy
 
 
-def test_cooled_walkers_are_in_rare_basins_and_at_equilibrium_there(system: System, coordinates: MolecularCoordinates) -> None:
-    """phi > 0 has 0.2 % of the Boltzmann distribution. Bonds and angles have the energy of 300 K: half a kT for each coordinate, about."""
+def test_cooled_walkers_are_in_rare_basins_and_at_equilibrium_there(
+    system: System, coordinates: MolecularCoordinates
+) -> None:
+    """phi > 0 has 0.2 % of the Boltzmann distribution. Bonds and angles have the energy of 300 K: half a kT
+    for each coordinate, about.
+    """
     n = 256
     walkers, energy = started(system, coordinates, n)
     hottest, _ = started(system, coordinates, n, temperature=1200.0)
@@ -42,24 +50,26 @@ def test_cooled_walkers_are_in_rare_basins_and_at_equilibrium_there(system: Syst
     for _ in range(60):
         torsions = walkers.move(slice(None), 300.0, stream)
         hottest.move(slice(None), 1200.0, stream)
-    assert torsions.shape == (n, coordinates.n_circles)
+    assert torsions.shape == (n, coordinates.n_periodic)
     assert torsions.abs().max() <= math.pi
     y = coordinates.inverse(walkers.x)[0]
-    assert torch.allclose(torch.cos(torsions - y[:, : coordinates.n_circles]), torch.ones(()), atol=1e-6)
-    y[:, coordinates.n_full : coordinates.n_circles] = 0.0
+    assert torch.allclose(torch.cos(torsions - y[:, : coordinates.n_periodic]), torch.ones(()), atol=1e-6)
+    y[:, coordinates.n_full : coordinates.n_periodic] = 0.0
     assert coordinates.in_domain(y).all()
     phi = system.torsions["phi"]
     positive = float((dihedrals(walkers.x, phi) > 0).double().mean())
     assert 0.1 < positive < 0.9
     reduced = (energy(walkers.x) - energy(system.positions.to(walkers.x))).double()
-    assert 0.3 < float(reduced.median()) / coordinates.n_narrow < 0.8
+    assert 0.3 < float(reduced.median()) / coordinates.n_stiff < 0.8
     at_1200 = (energy(hottest.x) - energy(system.positions.to(walkers.x))).double()
     assert float(at_1200.median()) > 2.5 * float(reduced.median())
     assert 0.001 < walkers.step < 0.005
 
 
 def test_some_walkers_move(system: System, coordinates: MolecularCoordinates) -> None:
-    """Those that are chosen move and cost their steps; the others stay where they are, with their energies."""
+    """Those that are chosen move and cost their steps; the others stay where they are, with their
+    energies.
+    """
     walkers, energy = started(system, coordinates, 10, hot=300.0)
     before, count = walkers.x.clone(), energy.n_evaluations
     walkers.move(torch.tensor([7, 4, 5, 6]), 300.0, torch.Generator().manual_seed(3))
@@ -70,10 +80,13 @@ def test_some_walkers_move(system: System, coordinates: MolecularCoordinates) ->
     assert torch.allclose(walkers._here.potential, energy.potential(walkers.x), atol=1e-3)
 
 
-def test_attention_goes_where_the_flow_has_too_little_of_what_matters(system: System, coordinates: MolecularCoordinates) -> None:
+def test_attention_goes_where_the_flow_has_too_little_of_what_matters(
+    system: System, coordinates: MolecularCoordinates
+) -> None:
     walkers, _ = started(system, coordinates, 8, hot=300.0)
     assert walkers.score.tolist() == [1.0] * 8
-    # Heavy; as heavy as counts; twice chosen; rarer by e^3 than what the flow draws; without an energy; not a number.
+    # Heavy; as heavy as counts; twice chosen; rarer by e^3 than what the flow draws; without an energy; not a
+    # number.
     which = torch.tensor([1, 2, 3, 3, 4, 5, 6])
     log_w = torch.tensor([math.log(3), 9.0, 0.0, math.log(2), math.log(3), -math.inf, math.nan])
     log_q = torch.tensor([0.0, 0.0, 0.0, 0.0, -3 - math.log(3) - 5, 0.0, 0.0])
@@ -103,7 +116,9 @@ def test_draws_take_the_places_of_the_least_score(system: System, coordinates: M
     assert torch.equal(walkers.x, new[:1].expand(6, -1, -1))
 
 
-def test_only_a_training_that_begins_cold_cools_them(system: System, coordinates: MolecularCoordinates) -> None:
+def test_only_a_training_that_begins_cold_cools_them(
+    system: System, coordinates: MolecularCoordinates
+) -> None:
     for temperature, moves in ((1200.0, 0), (300.0, N_COOLING)):
         _, energy = started(system, coordinates, 8, temperature=temperature)
         spent = energy.n_evaluations - 8 * moves * N_STEPS
@@ -117,16 +132,26 @@ def test_the_same_seed_gives_the_same_walkers(system: System, coordinates: Molec
     assert not torch.equal(first.x, other.x)
 
 
-@pytest.mark.parametrize(("n", "name"), [(0, "motion_for"), (8, "motion_for"), (8, "random_starts")])
+@pytest.mark.parametrize(("n", "name"), [(0, "integrator_for"), (8, "integrator_for"), (8, "random_starts")])
 def test_where_there_are_none(
-    system: System, coordinates: MolecularCoordinates, n: int, name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    system: System,
+    coordinates: MolecularCoordinates,
+    n: int,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Asked for none; or the system has constraints that a move cannot keep, or no start relaxes, which is said."""
+    """Asked for none; or the system has constraints that a move cannot keep, or no start relaxes, which is
+    said.
+    """
 
     def refuse(*arguments: Any, **options: Any) -> None:
         raise ValueError("replica exchange needs constraints on single bonds")
 
     monkeypatch.setattr(module, name, refuse)
     with caplog.at_level(logging.WARNING):
-        assert Walkers.start(energy_for(system), system, coordinates, n, hot=1200.0, temperature=300.0, seed=0) is None
+        assert (
+            Walkers.start(energy_for(system), system, coordinates, n, hot=1200.0, temperature=300.0, seed=0)
+            is None
+        )
     assert ("training without walkers: replica exchange needs" in caplog.text) == (n > 0)

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from boltzgen.distribution import Distribution
-from boltzgen.flow.base import Product, StandardNormal, UniformTorus
+from boltzgen.flow.distribution import Distribution
+from boltzgen.flow.elementary import Product, StandardNormal, UniformTorus
 from boltzgen.flow.flow import Flow, HierarchicalFlow
 from boltzgen.flow.resampled import Resampled
-from boltzgen.transform import Transform
+from boltzgen.flow.transform import Transform
 
 
 class Bump(nn.Module):
@@ -37,8 +37,12 @@ class LearnedNormal(Distribution):
     def log_prob(self, z: Tensor) -> Tensor:
         return torch.distributions.Normal(self.mean, self.log_scale.exp()).log_prob(z).sum(-1)
 
-    def draw(self, shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        z = self.mean + self.log_scale.exp() * torch.randn((*shape, 1), generator=generator, dtype=torch.float64)
+    def draw(
+        self, shape: Sequence[int] = (), *, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        z = self.mean + self.log_scale.exp() * torch.randn(
+            (*shape, 1), generator=generator, dtype=torch.float64
+        )
         log_prob = self.log_prob(z)
         return z, log_prob, torch.zeros_like(log_prob)
 
@@ -57,7 +61,9 @@ class Shear(Transform):
 
     def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         t, r = x[..., 0], x[..., 1]
-        return torch.stack((t, (r - self.m * torch.cos(t)) * torch.exp(-self.log_s)), -1), -self.log_s.expand(t.shape)
+        return torch.stack((t, (r - self.m * torch.cos(t)) * torch.exp(-self.log_s)), -1), -self.log_s.expand(
+            t.shape
+        )
 
 
 class ToyTarget:
@@ -80,12 +86,19 @@ class ToyTarget:
 
 
 def toy_flow() -> Flow:
-    return Flow(Product([Resampled(UniformTorus(1), Bump(), truncation=4).double(), StandardNormal(1).double()]), Shear())
+    return Flow(
+        Product([Resampled(UniformTorus(1), Bump(), truncation=4).double(), StandardNormal(1).double()]),
+        Shear(),
+    )
 
 
 def learned_flow() -> Flow:
-    """All three kinds of parameters: of an accept/reject factor, of a pathwise factor and of the transform."""
-    return Flow(Product([Resampled(UniformTorus(1), Bump(), truncation=4).double(), LearnedNormal()]), Shear())
+    """All three kinds of parameters: of an accept/reject factor, of a pathwise factor and of the
+    transform.
+    """
+    return Flow(
+        Product([Resampled(UniformTorus(1), Bump(), truncation=4).double(), LearnedNormal()]), Shear()
+    )
 
 
 class Lean(Transform):
@@ -121,7 +134,9 @@ def gradients(flow: Distribution) -> Tensor:
     return torch.cat([p.grad.flatten() for p in flow.parameters() if p.grad is not None])
 
 
-def by_quadrature(flow: Distribution, integral: Callable[[Tensor, Tensor, float], Tensor]) -> tuple[float, Tensor]:
+def by_quadrature(
+    flow: Distribution, integral: Callable[[Tensor, Tensor, float], Tensor]
+) -> tuple[float, Tensor]:
     """integral(grid, log q on it, cell), and its gradient."""
     grid, cell = plane()
     value = integral(grid, flow.log_prob(grid), cell)
@@ -136,7 +151,9 @@ def exact_gradient(flow: Distribution, target: ToyTarget) -> tuple[float, Tensor
 
 
 def check_gradients(flow: Distribution, loss: Callable[[], Tensor], exact: Tensor, *, batches: int) -> None:
-    """The mean gradient of batches agrees with the exact one within 4.5 standard errors, themselves a small part of the largest component."""
+    """The mean gradient of batches agrees with the exact one within 4.5 standard errors, themselves a small
+    part of the largest component.
+    """
     found = []
     for _ in range(batches):
         flow.zero_grad()

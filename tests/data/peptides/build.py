@@ -1,7 +1,8 @@
 """Make the PDB files of this folder, with PDBFixer.
 
-The backbone is copies of the shipped alanine dipeptide, each laid with its acetyl group on the amide before it; PDBFixer puts its own side-chain
-templates on it, OpenMM the hydrogens, and a minimisation with amber14 and OBC2 removes the strain.
+The backbone is copies of the shipped alanine dipeptide, each laid with its acetyl group on the amide before
+it; PDBFixer puts its own side-chain templates on it, OpenMM the hydrogens, and a minimisation with amber14
+and OBC2 removes the strain.
 
 Run it as ``python tests/data/peptides/build.py`` from the top of the checkout.
 """
@@ -23,7 +24,15 @@ LARGER = {
     "chignolin.pdb": "GLY TYR ASP PRO GLU THR GLY THR TRP GLY",
     "trp_cage.pdb": "ASN LEU TYR ILE GLN TRP LEU LYS ASP GLY GLY PRO SER SER GLY ARG PRO PRO PRO SER",
 }
-TRIPEPTIDES = ["GLY ALA VAL", "LEU ILE MET", "PHE PRO TRP", "SER THR CYS", "TYR ASN GLN", "ASP GLU LYS", "ARG HIS ALA"]
+TRIPEPTIDES = [
+    "GLY ALA VAL",
+    "LEU ILE MET",
+    "PHE PRO TRP",
+    "SER THR CYS",
+    "TYR ASN GLN",
+    "ASP GLU LYS",
+    "ARG HIS ALA",
+]
 
 Atoms = dict[str, np.ndarray]
 
@@ -57,7 +66,9 @@ def backbone(names: Sequence[str], capped: bool) -> list[tuple[str, Atoms]]:
     first = plane = np.array([ace["CH3"], ace["C"], ace["O"], ala["N"], ala["CA"]])
     for name in names:
         rotation, shift = superpose(first, plane)
-        placed = {atom: rotation @ r + shift for atom, r in ala.items() if not (atom == "CB" and name == "GLY")}
+        placed = {
+            atom: rotation @ r + shift for atom, r in ala.items() if not (atom == "CB" and name == "GLY")
+        }
         amide = {atom: rotation @ r + shift for atom, r in nme.items()}
         chain.append((name, placed))
         plane = np.array([placed["CA"], placed["C"], placed["O"], amide["N"], amide[methyl]])
@@ -72,7 +83,10 @@ def pdb_text(chains: Sequence[list[tuple[str, Atoms]]]) -> str:
         for number, (name, atoms) in enumerate(chain, 1):
             for atom, (x, y, z) in atoms.items():
                 serial += 1
-                lines.append(f"ATOM  {serial:5d}  {atom:<3s} {name} {letter}{number:4d}    {x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00           {atom[0]}")
+                lines.append(
+                    f"ATOM  {serial:5d}  {atom:<3s} {name} {letter}{number:4d}    {x:8.3f}{y:8.3f}{z:8.3f}  "
+                    f"1.00  0.00           {atom[0]}"
+                )
         lines.append("TER")
     return "\n".join([*lines, "END", ""])
 
@@ -88,13 +102,19 @@ def with_side_chains(chains: Sequence[list[tuple[str, Atoms]]]) -> tuple[app.Top
     return fixer.topology, fixer.positions
 
 
-def finish(topology: app.Topology, positions: unit.Quantity, variants: list[str | None] | None, file: str) -> None:
+def finish(
+    topology: app.Topology, positions: unit.Quantity, variants: list[str | None] | None, file: str
+) -> None:
     """Add hydrogens, minimise, write."""
     forcefield = app.ForceField("amber14/protein.ff14SB.xml", "implicit/obc2.xml")
     model = app.Modeller(topology, positions)
-    model.addHydrogens(forcefield, pH=7.0, variants=variants, platform=openmm.Platform.getPlatformByName("Reference"))
+    model.addHydrogens(
+        forcefield, pH=7.0, variants=variants, platform=openmm.Platform.getPlatformByName("Reference")
+    )
     system = forcefield.createSystem(model.topology)
-    context = openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName("Reference"))
+    context = openmm.Context(
+        system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName("Reference")
+    )
     context.setPositions(model.positions)
     openmm.LocalEnergyMinimizer.minimize(context, 5.0, 2000)
     state = context.getState(getPositions=True, getEnergy=True)
@@ -104,7 +124,9 @@ def finish(topology: app.Topology, positions: unit.Quantity, variants: list[str 
 
 
 def disulfide() -> tuple[app.Topology, unit.Quantity]:
-    """Two capped cysteines, the second the first turned by half about an axis that brings the sulphurs to 2.05 Angstrom."""
+    """Two capped cysteines, the second the first turned by half about an axis that brings the sulphurs to
+    2.05 Angstrom.
+    """
     topology, positions = with_side_chains([backbone(["CYS"], capped=True)])
     r = np.array(positions.value_in_unit(unit.angstrom))
     index = {atom.name: atom.index for atom in topology.atoms() if atom.residue.name == "CYS"}
@@ -139,7 +161,11 @@ def main() -> None:
         finish(*with_side_chains([backbone(["ALA"] * length, capped=True)]), None, file)
     finish(*disulfide(), None, "disulfide.pdb")
     for names in TRIPEPTIDES:
-        finish(*with_side_chains([backbone(names.split(), capped=False)]), None, f"{names.lower().replace(' ', '_')}.pdb")
+        finish(
+            *with_side_chains([backbone(names.split(), capped=False)]),
+            None,
+            f"{names.lower().replace(' ', '_')}.pdb",
+        )
     for file, names in LARGER.items():
         finish(*with_side_chains([backbone(names.split(), capped=False)]), None, file)
 

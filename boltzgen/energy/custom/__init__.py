@@ -1,0 +1,1 @@
+"""OpenMM's Custom forces, batched: expressions, tables, and what they apply to."""

@@ -1,0 +1,1 @@
+"""The forces of OpenMM's standard classes, batched."""

@@ -1,0 +1,136 @@
+"""Periodic torsions: U = k (1 + cos(n phi - phase))."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from math import cos, sin
+
+import openmm
+import torch
+from openmm import unit
+from torch import Tensor
+
+from boltzgen.energy.geometry import Geometry, PairList, cross, differences, dot
+from boltzgen.energy.terms.term import Term, UnsupportedForceError, with_gradient
+
+Quadruple = tuple[int, int, int, int]
+
+
+class PeriodicTorsions(Term):
+    """Fourier series in torsions, one series for each distinct quadruple of atoms.
+
+    U = sum_t [ c_t0 + sum_n c_tn cos(n phi_t) + s_tn sin(n phi_t) ], with cos(n phi) and sin(n phi) from
+    cos(phi) and sin(phi) by Chebyshev's
+    recurrence: no inverse trigonometric function, so that planar torsions are ordinary points. Where three
+        atoms in a row are exactly
+    collinear the torsion is undefined: it counts as zero there, without gradient.
+
+    Args:
+        series: coefficients (c, s) in kJ/mol by multiplicity, for each quadruple.
+    """
+
+    atoms: Tensor
+    arms: Tensor
+    value: Tensor
+    slope: Tensor
+    constant: Tensor
+
+    def __init__(self, series: dict[Quadruple, dict[int, tuple[float, float]]], n_atoms: int) -> None:
+        super().__init__()
+        self.register_buffer("atoms", torch.tensor(list(series), dtype=torch.long).reshape(-1, 4))
+        self.register_buffer("arms", bond_vectors(list(series), n_atoms))
+        highest = max((n for terms in series.values() for n in terms), default=0)
+        table = torch.zeros(2, highest + 1, len(series), 1, dtype=torch.float64)
+        for row, terms in enumerate(series.values()):
+            for n, (c, s) in terms.items():
+                table[0, n, row], table[1, n, row] = c, s
+        self.register_buffer("constant", table[0, 0].sum())
+        cosine, sine = table[:, 1:]
+        multiplicity = torch.arange(1, highest + 1, dtype=torch.float64).reshape(-1, 1, 1)
+        # Coefficients of cos(n phi) and sin(n phi) in U and in dU/dphi, (n, 2, quadruples, 1).
+        self.register_buffer("value", torch.stack([cosine, sine], 1))
+        self.register_buffer("slope", torch.stack([multiplicity * sine, -multiplicity * cosine], 1))
+
+    @classmethod
+    def from_openmm(cls, force: openmm.PeriodicTorsionForce, pairs: PairList) -> "PeriodicTorsions":
+        """Read an OpenMM `PeriodicTorsionForce`: k cos(n phi - phase) = k cos(phase) cos(n phi) + k
+        sin(phase) sin(n phi).
+        """
+        series: dict[Quadruple, dict[int, tuple[float, float]]] = defaultdict(
+            lambda: defaultdict(lambda: (0.0, 0.0))
+        )
+        for index in range(force.getNumTorsions()):
+            i, j, k, l, n, phase, constant = force.getTorsionParameters(index)
+            if n < 1:
+                raise UnsupportedForceError(
+                    "PeriodicTorsionForce", f"torsion {index} has periodicity {n}, expected at least 1"
+                )
+            delta, height = phase.value_in_unit(unit.radian), constant.value_in_unit(unit.kilojoule_per_mole)
+            terms = series[i, j, k, l]
+            terms[0] = (terms[0][0] + height, 0.0)
+            terms[n] = (terms[n][0] + height * cos(delta), terms[n][1] + height * sin(delta))
+        return cls(series, pairs.n_atoms)
+
+    def forward(self, geometry: Geometry) -> Tensor:
+        x, arms = geometry.x, geometry.cast(self.arms)
+        value, slope = geometry.cast(self.value), geometry.cast(self.slope)
+        with torch.no_grad():
+            b1, b2, b3 = (arms @ x).chunk(3, dim=1)
+            m, n = cross(b1, b2), cross(b2, b3)
+            m2, n2, length2 = dot(m, m), dot(n, n), dot(b2, b2)
+            norm2 = m2 * n2
+            undefined = norm2 == 0
+            scale = norm2.masked_fill_(undefined, 1.0).rsqrt_()
+            length = length2.sqrt()
+            # cos(phi) and sin(phi), then of 2 phi, 3 phi, ...
+            wave = torch.stack(
+                [
+                    dot(m, n).mul_(scale).masked_fill_(undefined, 1.0),
+                    dot(b1, n).mul_(length).mul_(scale).masked_fill_(undefined, 0.0),
+                ]
+            )
+            twice = 2.0 * wave[0]
+            before = torch.stack([torch.ones_like(twice), torch.zeros_like(twice)])
+            energies, pull = torch.zeros_like(wave), torch.zeros_like(wave)
+            for row in range(len(value)):
+                if row:
+                    before, wave = wave, before.neg_().addcmul_(twice, wave)
+                energies.addcmul_(value[row], wave)
+                if x.requires_grad:
+                    pull.addcmul_(slope[row], wave)
+            energy = energies.sum((0, 1)).add_(geometry.cast(self.constant))
+            if not x.requires_grad:
+                return energy
+            # d phi / db1 = |b2| m / m^2,  d phi / db3 = |b2| n / n^2,  d phi / db2 = -[(b1.b2) d phi / db1 +
+            # (b3.b2) d phi / db3] / b2^2.
+            pull_length = pull.sum(0).mul_(length).masked_fill_(undefined, 0.0)
+            m.mul_(pull_length / m2.masked_fill_(undefined, 1.0))
+            n.mul_(pull_length / n2.masked_fill_(undefined, 1.0))
+            length2.masked_fill_(undefined, 1.0)
+            middle = (m * (dot(b1, b2) / length2)).addcmul_(n, dot(b3, b2) / length2).neg_()
+            by_position = arms.T @ torch.cat([m, middle, n], dim=1)
+        return with_gradient(energy, x, by_position)
+
+
+def bond_vectors(quadruples: Sequence[Quadruple], n_atoms: int) -> Tensor:
+    """The matrix, float64 (3 n, n_atoms), whose product with positions gives the vectors i->j of every
+    quadruple, then j->k, then k->l.
+    """
+    i, j, k, l = torch.tensor(quadruples, dtype=torch.long).reshape(-1, 4).unbind(1)
+    return differences(torch.cat([j, k, l]), torch.cat([i, j, k]), n_atoms)
+
+
+def cosine_and_sine(arms: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """cos(phi) and sin(phi), each (n, batch), of the torsions whose `bond_vectors` are ``arms``, at positions
+    x (3, n_atoms, batch) in nm.
+
+    cos(phi) = m.n / |m||n| and sin(phi) = |b2| b1.n / |m||n| with m = b1 x b2, n = b2 x b3. Where the torsion
+    is undefined they are 1 and 0, without gradient.
+    """
+    b1, b2, b3 = (arms @ x).chunk(3, dim=1)
+    m, n = torch.linalg.cross(b1, b2, dim=0), torch.linalg.cross(b2, b3, dim=0)
+    norm2 = m.square().sum(0) * n.square().sum(0)
+    defined = norm2 != 0
+    scale = torch.where(defined, norm2, 1.0).rsqrt()
+    c = torch.where(defined, (m * n).sum(0) * scale, 1.0)
+    s = torch.where(defined, (b1 * n).sum(0) * b2.square().sum(0).sqrt() * scale, 0.0)
+    return c, s

@@ -1,0 +1,61 @@
+"""Probability densities that can be evaluated and drawn from."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class Distribution(nn.Module, ABC):
+    """A normalised density p(z) with a sampler.
+
+    Attributes:
+        event_shape: shape of one draw.
+        has_rsample: whether draws are differentiable functions of the parameters (pathwise,
+            "reparametrised").
+
+    Random numbers come from `generator`, or torch's default one.
+    """
+
+    event_shape: torch.Size
+    has_rsample: bool
+
+    @abstractmethod
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Log-density at z, shape ``(...)`` for z of shape ``(..., *event_shape)``."""
+
+    @abstractmethod
+    def draw(
+        self, shape: Sequence[int] = (), *, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw z of shape ``(*shape, *event_shape)`` and return ``(z, log_prob, score)``, the last two of
+        shape ``shape``.
+
+        Where `has_rsample` is true, z and log_prob are differentiable functions of the parameters and `score`
+        is zero. Where it is false (in a
+        product: in the factors where it is false), z and log_prob carry no gradient of those factors'
+            parameters, and `score` is the
+        log-density of those factors at fixed z, whose gradient a score-function estimator needs (see
+        `boltzgen.train.objectives.reverse_kl`).
+        """
+
+    def sample_and_log_prob(
+        self, shape: Sequence[int] = (), *, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Draw z and return it with its log-density of shape ``shape``."""
+        z, log_prob, _ = self.draw(shape, generator=generator)
+        return z, log_prob
+
+    def sample(self, shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
+        """Draw z of shape ``(*shape, *event_shape)`` without gradients."""
+        with torch.no_grad():
+            return self.sample_and_log_prob(shape, generator=generator)[0]
+
+    def rsample(self, shape: Sequence[int] = (), *, generator: torch.Generator | None = None) -> Tensor:
+        """Draw z with pathwise gradients; raises TypeError where there are none."""
+        if not self.has_rsample:
+            raise TypeError(
+                f"{type(self).__name__} has no pathwise (reparametrised) draws; use draw() and its score"
+            )
+        return self.sample_and_log_prob(shape, generator=generator)[0]

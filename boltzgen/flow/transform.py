@@ -1,0 +1,73 @@
+"""Invertible maps with log-determinants."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+
+from torch import Tensor, nn
+
+
+class Transform(nn.Module, ABC):
+    """An invertible map x = f(z | context) with its log-determinant.
+
+    The direction is latent -> configuration: `forward(z)` returns ``(x, log_det)`` with ``log_det = log|det
+    dx/dz|`` and `inverse(x)` returns ``(z, log_det)`` with ``log_det = log|det dz/dx|``. Arrays have shape
+    ``(..., n)`` for any leading batch shape (a map to Cartesian coordinates returns ``(..., n_atoms, 3)``);
+    log-determinants have the batch shape ``(...)``. `context` of shape ``(..., n_context)`` conditions the
+    map where a transform says it accepts one. Neither method mutates state.
+    """
+
+    @abstractmethod
+    def forward(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map latent z to (x, log|det dx/dz|)."""
+
+    @abstractmethod
+    def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map configuration x to (z, log|det dz/dx|)."""
+
+    @property
+    def inv(self) -> "Transform":
+        """This map with its two directions exchanged (parameters are shared)."""
+        return Inverse(self)
+
+
+class Inverse(Transform):
+    """The inverse of a transform, as a transform."""
+
+    def __init__(self, transform: Transform) -> None:
+        super().__init__()
+        self.transform = transform
+
+    def forward(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self.transform.inverse(z, context)
+
+    def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self.transform.forward(x, context)
+
+    @property
+    def inv(self) -> Transform:
+        return self.transform
+
+
+class Chain(Transform):
+    """Composition of transforms: `forward` applies them in the order given, each with the same context; of
+    none, the identity.
+    """
+
+    def __init__(self, transforms: Iterable[Transform]) -> None:
+        super().__init__()
+        self.transforms = nn.ModuleList(transforms)
+
+    def forward(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        total = z.new_zeros(z.shape[:-1])
+        for transform in self.transforms:
+            z, log_det = transform(z, context)
+            total = total + log_det
+        return z, total
+
+    def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        total = x.new_zeros(x.shape[:-1])
+        for transform in reversed(self.transforms):
+            assert isinstance(transform, Transform)
+            x, log_det = transform.inverse(x, context)
+            total = total + log_det
+        return x, total

@@ -1,0 +1,137 @@
+"""Affine layers with a triangular matrix."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from boltzgen.flow import fused
+from boltzgen.flow.networks import LocalMLP, Part
+from boltzgen.flow.transform import Transform
+from boltzgen.kernels.runtime import ready
+
+
+class TriangularAffine(Transform):
+    """x = mean(c) + L(c)^-1 D(c)^-1 z with L unit lower triangular and D diagonal positive, all from a
+    network of the context c.
+
+    That is a Gaussian of any mean and covariance for each context: a molecule's normal modes given its
+    torsions. D L is a triangular factor of the *precision*, so that the density direction (maximum
+    likelihood) is a product and only drawing needs a triangular solve. L may be sparse: row i says how x_i
+    depends on the coordinates before it, and in a molecule only near ones matter (Vecchia, J. R. Stat. Soc. B
+    50, 297, 1988).
+
+    Args:
+        columns: for each row i the columns j < i in which L has entries; by default all of them.
+        parts: networks that see part of the context, whose outputs are rows of L; by default one, see
+            `LocalMLP`.
+    """
+
+    starts: Tensor
+    stops: Tensor
+    columns: Tensor
+
+    def __init__(
+        self,
+        n: int,
+        n_context: int,
+        *,
+        columns: Sequence[Sequence[int]] | None = None,
+        parts: Sequence[Part] | None = None,
+        hidden: Sequence[int] = (128, 128),
+    ) -> None:
+        super().__init__()
+        self.n = n
+        pattern = [list(range(i)) for i in range(n)] if columns is None else [sorted(row) for row in columns]
+        if len(pattern) != n or any(row and not 0 <= row[0] <= row[-1] < i for i, row in enumerate(pattern)):
+            raise ValueError(
+                f"expected for each of {n} rows the columns left of the diagonal where L has entries, got "
+                f"{columns}"
+            )
+        parts = [Part(range(n_context), range(n))] if parts is None else parts
+        order = [i for part in parts for i in part.outputs]
+        if sorted(order) != list(range(n)):
+            raise ValueError(f"expected each of the {n} rows in one part, got {order}")
+        # Of each row the network gives the entries, log D and the mean.
+        lengths = torch.tensor([len(pattern[i]) + 2 for i in order])
+        starts = torch.empty(n, dtype=torch.long).index_copy(
+            0, torch.tensor(order), lengths.cumsum(0) - lengths
+        )
+        self.register_buffer("starts", starts, persistent=False)
+        self.register_buffer("stops", starts + torch.tensor([len(row) for row in pattern]), persistent=False)
+        self.register_buffer(
+            "columns", torch.tensor([j for i in order for j in (*pattern[i], i, i)]), persistent=False
+        )
+        sizes = [sum(len(pattern[i]) + 2 for i in part.outputs) for part in parts]
+        self.net = LocalMLP([part.inputs for part in parts], hidden, sizes)
+
+    def initialize(self, precision: Tensor) -> None:
+        """Start from the constant precision matrix (n, n) of x, or the closest that L can have, with zero
+        mean, at every context.
+
+        Row i is the regression of x_i on the coordinates of its columns: the least KL divergence from the
+        Gaussian of that precision.
+        """
+        covariance = torch.linalg.inv(precision.double())
+        packed = torch.zeros(len(self.columns), dtype=torch.float64)
+        for i, (first, last) in enumerate(zip(self.starts.tolist(), self.stops.tolist(), strict=True)):
+            before = self.columns[first:last]
+            slope = torch.linalg.solve(covariance[before][:, before], covariance[before, i])
+            packed[first:last] = -slope
+            packed[last] = -0.5 * (covariance[i, i] - covariance[i, before] @ slope).log()
+        self.net.set_default(packed)
+
+    def _parts(self, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        if context is None:
+            raise ValueError("TriangularAffine needs a context; got None")
+        packed = self.net(context)
+        log_diagonal, mean = packed[..., self.stops], packed[..., self.stops + 1]
+        entries = torch.ones_like(self.columns, dtype=torch.bool)
+        entries[self.stops], entries[self.stops + 1] = False, False
+        rows = (
+            torch.searchsorted(
+                self.starts.sort().values,
+                torch.arange(len(self.columns), device=self.columns.device),
+                right=True,
+            )
+            - 1
+        )
+        flat = self.starts.argsort()[rows] * self.n + self.columns
+        lower = packed.new_zeros(*packed.shape[:-1], self.n * self.n)
+        lower = lower.index_copy(-1, flat[entries], packed[..., entries])
+        return lower.unflatten(-1, (self.n, self.n)), log_diagonal, mean
+
+    def _fused(self, x: Tensor, context: Tensor | None, solve: bool) -> tuple[Tensor, Tensor] | None:
+        """The result of compiled loops, or None where there are none for these tensors."""
+        if (
+            context is None
+            or x.shape[:-1] != context.shape[:-1]
+            or not ready(x, context, *self.net.parameters())
+        ):
+            return None
+        found = self.net.outputs_first(context.reshape(-1, context.shape[-1]))
+        packed = found[0] if len(found) == 1 else torch.cat(found)
+        y, log_det = fused.triangular(
+            x.reshape(-1, self.n), packed, fused.Entries(self.starts, self.stops, self.columns), solve=solve
+        )
+        return y.reshape(x.shape), log_det.reshape(x.shape[:-1])
+
+    def forward(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        found = self._fused(z, context, solve=True)
+        if found is not None:
+            return found
+        lower, log_diagonal, mean = self._parts(context)
+        scaled = z * torch.exp(-log_diagonal)
+        x = torch.linalg.solve_triangular(
+            lower, scaled.unsqueeze(-1), upper=False, unitriangular=True
+        ).squeeze(-1)
+        return mean + x, -log_diagonal.sum(-1)
+
+    def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        found = self._fused(x, context, solve=False)
+        if found is not None:
+            return found
+        lower, log_diagonal, mean = self._parts(context)
+        centred = x - mean
+        z = (torch.matmul(lower, centred.unsqueeze(-1)).squeeze(-1) + centred) * torch.exp(log_diagonal)
+        return z, log_diagonal.sum(-1)

@@ -1,0 +1,1 @@
+"""Estimates with error bars from weighted samples: populations and free-energy differences."""

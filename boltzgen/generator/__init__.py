@@ -1,0 +1,1 @@
+"""The Boltzmann generator, its flow and its target."""

@@ -1,0 +1,206 @@
+"""The Boltzmann generator: a molecule's coordinates and flow, what it samples, and its checkpoint file."""
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from boltzgen import __version__, units
+from boltzgen.coordinates.molecular import MolecularCoordinates
+from boltzgen.energy.base import Energy
+from boltzgen.flow.flow import HierarchicalFlow
+from boltzgen.generator.architecture import molecular_flow
+from boltzgen.generator.harmonic import harmonic_reference
+from boltzgen.molecule.system import System
+from boltzgen.samples.weighted_samples import WeightedSamples
+from boltzgen.seeding import random_stream
+from boltzgen.storage import read_tensors, tensors_under, write_atomically
+
+CHECKPOINT = "checkpoint.safetensors"
+FORMAT = 3
+#: Draws are made in blocks of this many, each from its own seed, so that the samples do not depend on how
+#: they are chunked.
+BLOCK = 2048
+
+
+class BoltzmannGenerator(nn.Module):
+    """A trained (or untrained) sampler of one molecule's conformations with exact log-densities.
+
+    Attributes:
+        system: the molecule.
+        coordinates: flow coordinates y <-> positions x.
+        flow: distribution of y.
+        temperature: T in K at which the flow was last trained.
+        seed: seed of its initial parameters and training.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        coordinates: MolecularCoordinates,
+        flow: HierarchicalFlow,
+        *,
+        temperature: float,
+        seed: int,
+        options: dict[str, Any],
+    ) -> None:
+        super().__init__()
+        self.system, self.coordinates, self.flow = system, coordinates, flow
+        self.temperature, self.seed, self.options = temperature, seed, options
+
+    @classmethod
+    def for_system(
+        cls,
+        system: System,
+        energy: Energy,
+        *,
+        seed: int = 0,
+        temperature: float | None = None,
+        **options: Any,
+    ) -> Self:
+        """An untrained generator: the harmonic approximation at an energy minimum, with every free torsion
+        uniform.
+
+        Args:
+            energy: any energy of the system; its temperature sets the scale of the narrow coordinates.
+            temperature: where training is to start, in K; the initial narrow distribution is that of this
+                temperature (default: the energy's).
+            options: passed to `molecular_flow` (resampled, torsion_layers, stiff_layers).
+        """
+        reference = harmonic_reference(system, energy)
+        start = energy.temperature if temperature is None else float(units.strip_units(temperature, "kelvin"))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            flow = molecular_flow(
+                reference.coordinates, precision=reference.precision * (energy.temperature / start), **options
+            )
+        return cls(system, reference.coordinates, flow, temperature=start, seed=seed, options=options)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.flow.parameters()).device
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies the molecule, its force field, its domain and its z-matrix: what a checkpoint belongs
+        to.
+        """
+        return hashlib.sha256(
+            repr((self.system.fingerprint, self.coordinates.zmatrix.rows)).encode()
+        ).hexdigest()
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log q(x), shape (...), with respect to dx / (8 pi^2 V), of positions (..., n_atoms, 3) in nm; -inf
+        outside the domain, and where a constrained bond has not its length to 1e-4 nm.
+        """
+        y, log_det = self.coordinates.inverse(x)
+        inside = self.coordinates.in_domain(y) & self.coordinates.on_constraints(x)
+        # The flow computes in its own precision, the coordinates in that of x.
+        safe = torch.where(inside.unsqueeze(-1), y, torch.zeros_like(y)).to(
+            next(self.flow.parameters()).dtype
+        )
+        return torch.where(inside, self.flow.log_prob(safe).to(x.dtype) + log_det, -math.inf)
+
+    def sample(self, n: int, energy: Energy, *, seed: int = 0) -> WeightedSamples:
+        """n conformations with weights to the Boltzmann distribution of `energy`; see `sample_chunks`."""
+        return WeightedSamples.concatenate(self.sample_chunks(n, energy, seed=seed))
+
+    @torch.no_grad()
+    def sample_chunks(
+        self, n: int, energy: Energy, *, seed: int = 0, chunk_size: int = 16384
+    ) -> Iterator[WeightedSamples]:
+        """Yield n weighted conformations in chunks, with memory bounded by `chunk_size`.
+
+        Each block of 2048 draws has a random stream of its own, derived from (seed, block), and is computed
+        whole: the samples are the same whatever the chunk size, and the first m of them whatever n. Energies
+            of the last block are computed for all of its draws.
+        """
+        if n < 1:
+            raise ValueError(f"expected a positive number of samples, got {n}")
+        per_chunk = max(1, chunk_size // BLOCK)
+        n_blocks = math.ceil(n / BLOCK)
+        for start in range(0, n_blocks, per_chunk):
+            parts = [self._block(energy, seed, b) for b in range(start, min(start + per_chunk, n_blocks))]
+            x, u, log_q = (torch.cat(p)[: n - start * BLOCK].cpu() for p in zip(*parts, strict=True))
+            yield WeightedSamples.from_energies(x, u, log_q, self.system)
+
+    def _block(self, energy: Energy, seed: int, block: int) -> tuple[Tensor, Tensor, Tensor]:
+        stream = random_stream(self.device, seed, block)
+        y, log_prob = self.flow.sample_and_log_prob((BLOCK,), generator=stream)
+        x, log_det = self.coordinates(y)
+        u = torch.where(self.coordinates.in_domain(y), energy(x), math.inf)
+        return x, u, log_prob.double() - log_det.double()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the checkpoint (safetensors with JSON metadata) at once or not at all."""
+        metadata = {
+            "format": FORMAT,
+            "boltzgen_version": __version__,
+            "system": self.system.name,
+            "system_fingerprint": self.fingerprint,
+            "temperature": self.temperature,
+            "seed": self.seed,
+            "domain": self.system.domain.model_dump(),
+            "options": self.options,
+        }
+        tensors = {f"flow.{k}": v.detach().cpu().contiguous() for k, v in self.flow.state_dict().items()}
+        tensors |= {f"coordinates.{k}": v.cpu() for k, v in self.coordinates.state_dict().items()}
+        write_atomically(Path(path), save(tensors, metadata={"boltzgen": json.dumps(metadata)}))
+
+    @classmethod
+    def load(
+        cls, path: str | os.PathLike[str] | None, system: System, *, device: str | torch.device = "cpu"
+    ) -> Self:
+        """Read a checkpoint file, or the one in a run's or a system's folder (`system.folder`, for a shipped
+        generator).
+
+        Raises:
+            FileNotFoundError: there is none; or `path` is None, the folder of a system that was not loaded
+                from one.
+            ValueError: the file is broken, or belongs to another system, force field, domain or z-matrix.
+        """
+        if path is None:
+            raise FileNotFoundError(
+                f"the system {system.name!r} has no folder; give a run's folder or a checkpoint file"
+            )
+        file = Path(path) / CHECKPOINT if Path(path).is_dir() else Path(path)
+        if not file.is_file():
+            raise FileNotFoundError(f"no checkpoint at {file}; train one with: boltzgen train {system.name}")
+        metadata, tensors = read_tensors(file)
+        try:
+            if metadata["format"] != FORMAT:
+                raise ValueError(
+                    f"{file} has checkpoint format {metadata['format']}, this version reads {FORMAT}; "
+                    f"train again, or use the version that wrote it, {metadata['boltzgen_version']}"
+                )
+            coordinates = MolecularCoordinates(
+                system, tensors["coordinates.reference"], tensors["coordinates.scale"]
+            )
+            flow = molecular_flow(coordinates, **metadata["options"])
+            generator = cls(
+                system,
+                coordinates,
+                flow,
+                temperature=metadata["temperature"],
+                seed=metadata["seed"],
+                options=metadata["options"],
+            )
+            if metadata["system_fingerprint"] != generator.fingerprint:
+                raise ValueError(
+                    f"{file} was trained for another system than {system.name!r} (it says "
+                    f"{metadata['system']!r}); "
+                    "force field, domain or z-matrix differ: give the system that it was trained for"
+                )
+            flow.load_state_dict(tensors_under(tensors, "flow."))
+        except (KeyError, TypeError, RuntimeError, IndexError) as error:
+            raise ValueError(
+                f"{file} is not a checkpoint of {system.name!r}: {str(error).splitlines()[0]}"
+            ) from error
+        return generator.to(device)

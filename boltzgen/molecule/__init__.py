@@ -1,0 +1,1 @@
+"""What a molecule is: its system, bonds, torsions, rotamers and basins."""

@@ -1,0 +1,46 @@
+"""Named regions of torsion space."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+Interval = Annotated[tuple[float, float], Field(strict=False)]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Basin(Strict):
+    """A named region of torsion space: a conformation belongs when every torsion named here lies in its
+    interval.
+
+    `phi` and `psi` are half-open intervals [low, high) in degrees on the circle, so ``(120, -30)`` passes
+    through 180; None means any.
+    """
+
+    name: str
+    phi: Interval | None = None
+    psi: Interval | None = None
+
+    def contains(self, phi: np.ndarray, psi: np.ndarray) -> np.ndarray:
+        """Whether each conformation is inside, bool (...); phi and psi are (...) in radians."""
+        inside = np.ones(np.shape(phi), dtype=bool)
+        for values, interval in ((phi, self.phi), (psi, self.psi)):
+            if interval is not None:
+                low, high = interval
+                width = 360.0 if high - low >= 360.0 else (high - low) % 360.0
+                inside &= np.mod(np.degrees(values) - low, 360.0) < width
+        return inside
+
+
+def assign_basins(phi: np.ndarray, psi: np.ndarray, basins: Sequence[Basin]) -> np.ndarray:
+    """Index of the first basin that holds each conformation, int64 (n,), -1 for none; phi and psi are (n,) in
+    radians.
+    """
+    labels = np.full(np.shape(phi), -1, dtype=np.int64)
+    for k in reversed(range(len(basins))):
+        labels[basins[k].contains(phi, psi)] = k
+    return labels

@@ -1,0 +1,232 @@
+"""The files that a system is made of: structures, force fields, serialized OpenMM Systems. Nothing in them is
+executed.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import openmm
+from openmm import app, unit
+
+OPENMM_DATA = Path(app.__file__).parent / "data"
+#: What the `type` of a node of a serialized System may be: classes whose XML holds numbers and expressions. A
+#: PythonForce's holds a pickle, which OpenMM would load and so execute.
+_PLAIN = {
+    "System",
+    "AndersenThermostat",
+    "CMMotionRemover",
+    "MonteCarloAnisotropicBarostat",
+    "MonteCarloBarostat",
+    "MonteCarloFlexibleBarostat",
+    "MonteCarloMembraneBarostat",
+    "ATMForce",
+    "AmoebaGeneralizedKirkwoodForce",
+    "AmoebaMultipoleForce",
+    "AmoebaTorsionTorsionForce",
+    "AmoebaVdwForce",
+    "AmoebaWcaDispersionForce",
+    "CMAPTorsionForce",
+    "ConstantPotentialForce",
+    "CustomAngleForce",
+    "CustomBondForce",
+    "CustomCVForce",
+    "CustomCentroidBondForce",
+    "CustomCompoundBondForce",
+    "CustomExternalForce",
+    "CustomGBForce",
+    "CustomHbondForce",
+    "CustomManyParticleForce",
+    "CustomNonbondedForce",
+    "CustomTorsionForce",
+    "CustomVolumeForce",
+    "DrudeForce",
+    "GBSAOBCForce",
+    "GayBerneForce",
+    "HarmonicAngleForce",
+    "HarmonicBondForce",
+    "HippoNonbondedForce",
+    "LCPOForce",
+    "NonbondedForce",
+    "OrientationRestraintForce",
+    "PeriodicTorsionForce",
+    "RBTorsionForce",
+    "RGForce",
+    "RMSDForce",
+    "Continuous1DFunction",
+    "Continuous2DFunction",
+    "Continuous3DFunction",
+    "Discrete1DFunction",
+    "Discrete2DFunction",
+    "Discrete3DFunction",
+}
+
+
+def read_structure(path: Path) -> tuple[app.Topology, np.ndarray]:
+    """Topology and positions (n_atoms, 3) in nm of a PDB file, or of a PDBx/mmCIF file (.cif).
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: it cannot be read, or holds no atoms.
+    """
+    kind = "PDBx/mmCIF" if path.suffix == ".cif" else "PDB"
+    if not path.is_file():
+        raise FileNotFoundError(f"no {kind} file at {path}")
+    try:
+        structure = app.PDBxFile(str(path)) if path.suffix == ".cif" else app.PDBFile(str(path))
+    except Exception as error:
+        raise ValueError(
+            f"{path} is not a readable {kind} file ({first_line(error)}); expected ATOM records with "
+            "coordinates"
+        ) from error
+    if structure.topology.getNumAtoms() == 0:
+        raise ValueError(f"{path} holds no atoms; expected a {kind} file with ATOM records")
+    return structure.topology, np.asarray(
+        structure.getPositions(asNumpy=True).value_in_unit(unit.nanometer), dtype=np.float64
+    )
+
+
+def load_forcefield(files: Sequence[str], *, trust: bool = False) -> app.ForceField:
+    """OpenMM's `ForceField` of files that OpenMM ships or that are the user's own.
+
+    Args:
+        files: names or paths.
+        trust: let OpenMM run the Python code that a file may hold.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file cannot be read, or one of the user's own holds a script.
+    """
+    for file in files:
+        own_files(file, trust=trust)
+    try:
+        return app.ForceField(*files)
+    except Exception as error:
+        raise ValueError(
+            f"force field {list(files)} cannot be read: {first_line(error)}; expected OpenMM force-field "
+            "XML files"
+        ) from error
+
+
+def own_files(file: str, *, trust: bool = False) -> dict[str, Path]:
+    """A force-field file and all that it includes, but for OpenMM's own: each path by what it is called next
+    to the first one.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file is not XML, or holds Python code (which OpenMM would run) and is not trusted.
+    """
+    found: dict[str, Path] = {}
+    _collect(file, Path(file).name, found, trust)
+    return found
+
+
+def _collect(file: str, name: str, found: dict[str, Path], trust: bool) -> None:
+    path = Path(file)
+    if not path.is_file():
+        if not (OPENMM_DATA / file).is_file():
+            raise FileNotFoundError(
+                f"no force-field file {file!r}: neither a path nor one of OpenMM's own files"
+            )
+        return
+    if path.resolve().is_relative_to(OPENMM_DATA.resolve()) or any(
+        path.samefile(other) for other in found.values()
+    ):
+        return
+    found[name] = path
+    for element in _parse(path, "force-field file").iter():
+        if element.tag in ("Script", "InitializationScript") and not trust:
+            raise ValueError(
+                f"force-field file {file} holds a <{element.tag}>, Python code that OpenMM would run; "
+                "remove it or use one of OpenMM's own files"
+            )
+        if element.tag == "Include":
+            include = element.get("file", "")
+            beside = path.parent / include
+            _collect(
+                str(beside) if beside.is_file() else include, str(Path(name).parent / include), found, trust
+            )
+
+
+def forcefield_system(
+    topology: app.Topology, forcefield: app.ForceField, constraints: Any = None
+) -> openmm.System:
+    """The molecule's OpenMM System without a cutoff; whatever OpenMM raises where the force field does not
+    fit passes through.
+
+    The same System in every process: OpenMM numbers the atom types of a <LennardJonesForce> (CHARMM) by a set
+    of strings, whose order changes.
+    """
+    system = forcefield.createSystem(
+        topology, nonbondedMethod=app.NoCutoff, constraints=constraints, removeCMMotion=False
+    )
+    for force in system.getForces():
+        if isinstance(force, openmm.CustomNonbondedForce) and force.getName() == "LennardJones":
+            _number_types(force)
+    return system
+
+
+def _number_types(force: openmm.CustomNonbondedForce) -> None:
+    """Number the types of the only per-particle parameter, which index the rows and columns of the force's
+    tables, as they come among the atoms.
+    """
+    types = [int(force.getParticleParameters(k)[0]) for k in range(force.getNumParticles())]
+    order = list(dict.fromkeys(types))
+    place = {old: new for new, old in enumerate(order)}
+    for k in range(force.getNumTabulatedFunctions()):
+        table = force.getTabulatedFunction(k)
+        n, _, values = table.getFunctionParameters()
+        table.setFunctionParameters(
+            len(order), len(order), np.reshape(values, (n, n))[np.ix_(order, order)].flatten().tolist()
+        )
+    for k, old in enumerate(types):
+        force.setParticleParameters(k, (place[old],))
+
+
+def read_system(path: Path) -> openmm.System:
+    """A System written by `openmm.XmlSerializer.serialize`, less its removers of centre-of-mass motion.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: it is anything else, or holds code.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no serialized OpenMM System at {path}")
+    root = _parse(path, "serialized OpenMM System")
+    if root.tag != "System":
+        raise ValueError(
+            f"{path} is not a serialized OpenMM System: expected <System>, got <{root.tag}>; write it with "
+            "openmm.XmlSerializer"
+        )
+    kinds = {kind for node in root.iter() if not (kind := node.get("type", "0")).isdigit()}
+    if kinds - _PLAIN:
+        raise ValueError(
+            f"{path} holds a {min(kinds - _PLAIN)}, which may be code that OpenMM would run; only OpenMM's "
+            "own forces that are plain data are read"
+        )
+    try:
+        # What was checked is what OpenMM reads: not the file, in which two parsers might see different
+        # things.
+        system = openmm.XmlSerializer.deserialize(ElementTree.tostring(root, encoding="unicode"))
+    except Exception as error:
+        raise ValueError(
+            f"{path} is not a whole serialized OpenMM System ({first_line(error)}); write it again"
+        ) from error
+    for k in reversed(range(system.getNumForces())):
+        if isinstance(system.getForce(k), openmm.CMMotionRemover):
+            system.removeForce(k)
+    return system
+
+
+def _parse(path: Path, what: str) -> ElementTree.Element:
+    try:
+        return ElementTree.parse(path).getroot()
+    except (ElementTree.ParseError, UnicodeDecodeError, LookupError) as error:
+        raise ValueError(f"{what} {path} is not valid XML: {error}") from error
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an exception's message, or its class."""
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

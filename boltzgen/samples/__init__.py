@@ -1,0 +1,1 @@
+"""Weighted conformations: in memory, in files, and as other programs read them."""

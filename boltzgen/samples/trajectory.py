@@ -1,0 +1,218 @@
+"""Trajectories of other programs, read in chunks and checked against a molecule: every format that MDTraj
+reads, and samples files.
+"""
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import mdtraj
+import numpy as np
+import torch
+from torch import Tensor
+
+from boltzgen.molecule.system import System
+from boltzgen.samples.file import SUFFIXES, read_header, read_log_weights
+
+#: Formats that hold their own topology.
+_SELF_CONTAINED = (".h5", ".hdf5", ".lh5", ".pdb", ".gz", ".gsd")
+#: A bond this many times longer, or shorter, than in the reference structure is no bond.
+_BROKEN = 1.5
+
+
+class Frames(NamedTuple):
+    """Consecutive frames of a trajectory.
+
+    Attributes:
+        x: positions, float32 (n, n_atoms, 3) in nm.
+        log_w: log-weights, float64 (n,): those of a samples file, else 0.
+    """
+
+    x: Tensor
+    log_w: Tensor
+
+
+def iter_frames(
+    path: str | os.PathLike[str],
+    system: System,
+    *,
+    topology: str | os.PathLike[str] | None = None,
+    chunk: int = 4096,
+) -> Iterator[Frames]:
+    """The frames of a trajectory of `system` in order, at most `chunk` at a time, each one checked.
+
+    Atoms and bonds are checked against the trajectory's own topology, or that of the file `topology` where
+    its format holds none; without either, the atoms' order shows in the bond lengths alone, which are checked
+    in every frame. A file made by `boltzgen sample` brings its weights.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: it cannot be read, belongs to another molecule (atoms, order, bonds) or to another target
+            (the weights of a samples file), is not in nm, has a molecule that is split by a periodic box, or
+            a coordinate that is not finite.
+    """
+    path = Path(path)
+    for file in (path, *([] if topology is None else [Path(topology)])):
+        if not file.is_file():
+            raise FileNotFoundError(f"no trajectory or topology at {file}")
+    log_w = _weights(path, system)
+    bonds = _Bonds(system)
+    start = 0
+    for part in _chunks(path, system, topology, chunk):
+        if start == 0:
+            _check_topology(part.topology, system, path)
+        x = torch.from_numpy(np.ascontiguousarray(part.xyz, dtype=np.float32))
+        bonds.check(x, start, path, periodic=part.unitcell_lengths is not None)
+        yield Frames(
+            x, torch.zeros(len(x), dtype=torch.float64) if log_w is None else log_w[start : start + len(x)]
+        )
+        start += len(x)
+    if start == 0:
+        raise ValueError(f"{path} holds no frames; expected a trajectory of {system.name}")
+
+
+def _chunks(path: Path, system: System, topology: str | os.PathLike[str] | None, chunk: int) -> Iterator[Any]:
+    """MDTraj's trajectories of at most `chunk` frames; whatever goes wrong in reading is one ValueError."""
+    try:
+        if path.suffix.lower() in _SELF_CONTAINED:
+            yield from mdtraj.iterload(str(path), chunk=chunk)
+            return
+        top = (
+            mdtraj.Topology.from_openmm(system.topology)
+            if topology is None
+            else mdtraj.load_topology(str(topology))
+        )
+        yield from mdtraj.iterload(str(path), chunk=chunk, top=top)
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        KeyError,
+        RuntimeError,
+        IndexError,
+        EOFError,
+        AttributeError,
+    ) as error:
+        detail = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        hint = (
+            ""
+            if topology or path.suffix.lower() in _SELF_CONTAINED
+            else "; if it is not of this molecule, give its own --topology"
+        )
+        raise ValueError(
+            f"{path} cannot be read as a trajectory of the {system.n_atoms} atoms of {system.name}: "
+            f"{detail}{hint}"
+        ) from error
+
+
+def _weights(path: Path, system: System) -> Tensor | None:
+    """Log-weights of a samples file, or None for any other file."""
+    if path.suffix.lower() not in SUFFIXES or not h5py.is_hdf5(path):
+        return None
+    with h5py.File(path, "r") as file:
+        if "log_w" not in file:
+            return None
+    header = read_header(path)
+    if header.fingerprint != system.fingerprint:
+        raise ValueError(
+            f"the weights in {path} are for another target ({header.system}, another force field or domain) "
+            f"than {system.name}; "
+            "export it with `boltzgen export --resample` if its frames shall count as they are"
+        )
+    if not math.isclose(header.temperature, system.temperature, rel_tol=1e-6):
+        raise ValueError(
+            f"the weights in {path} are for {header.temperature:g} K, but {system.name} is at "
+            f"{system.temperature:g} K; "
+            f"draw them again with `boltzgen sample --temperature {system.temperature:g}`"
+        )
+    return read_log_weights(path)
+
+
+def _check_topology(found: Any, system: System, path: Path) -> None:
+    """Raise unless a trajectory has the system's atoms, in its order, and no bond that the system lacks."""
+    atoms, ours = list(found.atoms), list(system.topology.atoms())
+    if len(atoms) != len(ours):
+        raise ValueError(
+            f"{path} has {len(atoms)} atoms, but {system.name} has {len(ours)}; expected the molecule "
+            "alone: strip solvent and ions "
+            "(mdtraj's atom_slice), and keep every hydrogen"
+        )
+    elements = [a.element.symbol if a.element is not None else "?" for a in atoms]
+    wrong = next(
+        (
+            i
+            for i, (a, b) in enumerate(zip(elements, system.graph.elements, strict=True))
+            if a not in (b, "?", "VS")
+        ),
+        None,
+    )
+    if wrong is not None:
+        kind = (
+            "the same atoms in another order"
+            if sorted(elements) == sorted(system.graph.elements)
+            else "another molecule"
+        )
+        raise ValueError(
+            f"{path} holds {kind}: atom {wrong} is {atoms[wrong]} ({elements[wrong]}), expected "
+            f"{ours[wrong].residue.name} {ours[wrong].name} "
+            f"({system.graph.elements[wrong]}); reorder the atoms (mdtraj's atom_slice) or take the "
+            "system's topology from the same file"
+        )
+    for bond in found.bonds:
+        i, j = sorted((bond[0].index, bond[1].index))
+        if j not in system.graph.neighbours[i]:
+            raise ValueError(
+                f"{path} has a bond between {atoms[i]} and {atoms[j]} that {system.name} lacks; it is "
+                "another molecule or another atom order"
+            )
+
+
+class _Bonds:
+    """The bond lengths of a molecule's reference structure, to check frames against."""
+
+    def __init__(self, system: System) -> None:
+        self.pairs = [(i, j) for i, near in enumerate(system.graph.neighbours) for j in near if i < j]
+        self.names = [f"{a.residue.name} {a.name}" for a in system.topology.atoms()]
+        self.lengths = self._measure(system.positions.float())
+
+    def _measure(self, x: Tensor) -> Tensor:
+        first, second = zip(*self.pairs, strict=True)
+        return (x[..., first, :] - x[..., second, :]).norm(dim=-1)
+
+    def check(self, x: Tensor, start: int, path: Path, *, periodic: bool) -> None:
+        """Raise if a frame of x (n, n_atoms, 3), whose first is frame number `start`, is not a molecule with
+        these bonds in nm.
+        """
+        bad = ~x.isfinite().flatten(1).all(1)
+        if bad.any():
+            raise ValueError(
+                f"frame {start + int(bad.nonzero()[0])} of {path} has a coordinate that is NaN or infinite; "
+                "remove such frames"
+            )
+        ratio = self._measure(x) / self.lengths
+        for factor, unit in ((10.0, "Ångström"), (0.1, "units of 10 nm")):
+            if start == 0 and 0.7 * factor < float(ratio[0].median()) < 1.4 * factor:
+                raise ValueError(
+                    f"bonds in {path} are {factor:g} times as long as expected: its positions seem to be in "
+                    f"{unit}; write them in nm"
+                )
+        broken = (ratio > _BROKEN) | (ratio < 1 / _BROKEN)
+        if broken.any():
+            frame, bond = (int(k) for k in broken.nonzero()[0])
+            i, j = self.pairs[bond]
+            expected = float(self.lengths[bond])
+            split = (
+                "the molecule is split by the periodic box"
+                if periodic
+                else "the molecule was split by a periodic box"
+            )
+            raise ValueError(
+                f"frame {start + frame} of {path}: {self.names[i]} and {self.names[j]} are "
+                f"{expected * float(ratio[frame, bond]):.3f} nm apart, but "
+                f"their bond is {expected:.3f} nm: {split} (make it whole: mdtraj's image_molecules, gmx "
+                "trjconv -pbc mol), or its atoms are in "
+                "another order"
+            )

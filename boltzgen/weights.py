@@ -1,0 +1,150 @@
+"""Importance weights: their diagnostics and the partition function.
+
+Everything here works on log-weights ``log_w = -u - log_q`` of draws from q, computes in float64 and in log
+space, and accepts -inf for a draw of weight zero (one outside the target's domain).
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def log_weights(u: Tensor, log_q: Tensor) -> Tensor:
+    """``log_w = -u - log_q``, float64 (...), of reduced energies u [kT] and log-densities log_q; -inf where u
+    is not finite.
+
+    Raises:
+        ValueError: log_q is NaN or -inf where u is finite: such a draw has no weight, finite or zero.
+    """
+    u, log_q = u.detach().double(), log_q.detach().double()
+    finite = torch.isfinite(u)
+    bad = finite & (torch.isnan(log_q) | (log_q == -math.inf))
+    if bad.any():
+        raise ValueError(
+            f"{int(bad.sum())} of {bad.numel()} draws have a finite energy but a log-density of NaN or "
+            "-inf; check the flow's log_prob"
+        )
+    return torch.where(finite, -u - log_q, -math.inf)
+
+
+def normalized_weights(log_w: Tensor) -> Tensor:
+    """Weights that sum to one, float64 (n,), of log-weights (n,).
+
+    Raises:
+        ValueError: a log-weight is NaN or +inf, there are none, or all are -inf. So do all functions below.
+
+    >>> normalized_weights(torch.tensor([0.0, math.log(3.0), -math.inf]))
+    tensor([0.2500, 0.7500, 0.0000], dtype=torch.float64)
+    """
+    return torch.softmax(_checked(log_w), dim=0)
+
+
+def effective_sample_size(log_w: Tensor) -> float:
+    """Kish's effective sample size (sum w)^2 / sum w^2, between 1 and n (Kish, Survey Sampling, 1965)."""
+    return 1.0 / float(normalized_weights(log_w).square().sum())
+
+
+def sampling_efficiency(log_w: Tensor) -> float:
+    """Effective sample size over the number of draws, those of weight zero included; between 0 and 1."""
+    return effective_sample_size(log_w) / log_w.numel()
+
+
+def largest_weight_share(log_w: Tensor) -> float:
+    """The share of the total weight that the heaviest draw holds."""
+    return float(normalized_weights(log_w).max())
+
+
+def clip_log_weights(log_w: Tensor, fraction: float = 1e-4) -> Tensor:
+    """Log-weights (n,) float64 with the top `fraction` of them set to the smallest among that top; order is
+    kept.
+
+    floor(n * fraction) weights are touched, so none below n = 1 / fraction, and with one nothing changes.
+    This biases every estimate made from them: it is a diagnostic of how much of a low efficiency is due to
+    single outliers (the convention of TA-BG, Schopmans & Friederich 2025, arXiv:2501.19077).
+    """
+    if not 0 <= fraction < 1:
+        raise ValueError(f"expected a fraction of weights to clip in [0, 1), got {fraction}")
+    values = _checked(log_w)
+    n_clipped = min(math.floor(values.numel() * fraction + 1e-9), int(torch.isfinite(values).sum()))
+    if n_clipped == 0:
+        return values.clone()
+    return values.clamp(max=torch.topk(values, n_clipped).values[-1])
+
+
+def log_z(log_w: Tensor) -> tuple[float, float]:
+    """log Z of the target on its domain, and its standard error: the log of the mean weight, Z = E_q[w].
+
+    The error is the delta method's, std(w) / (sqrt(n) mean(w)) = sqrt((n / ESS - 1) / (n - 1)); inf for one
+    draw. It is as reliable as the largest weights are well sampled: read it together with
+    `largest_weight_share`.
+    """
+    values = _checked(log_w)
+    n = values.numel()
+    estimate = float(torch.logsumexp(values, dim=0)) - math.log(n)
+    if n == 1:
+        return estimate, math.inf
+    return estimate, math.sqrt(max(n / effective_sample_size(values) - 1.0, 0.0) / (n - 1))
+
+
+def resampled_indices(log_w: Tensor, n: int, seed: int = 0) -> Tensor:
+    """n indices, int64 (n,), drawn independently with probabilities proportional to the weights."""
+    if n < 1:
+        raise ValueError(f"expected to draw at least one conformation, got n = {n}")
+    cumulative = normalized_weights(log_w).cumsum(0).cpu()
+    points = (
+        torch.rand(n, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)) * cumulative[-1]
+    )
+    # right=True: a point equal to a boundary belongs to the next draw, so draws of weight zero are never
+    # chosen.
+    return torch.searchsorted(cumulative, points, right=True).to(log_w.device)
+
+
+def weight_summary(log_w: Tensor) -> dict[str, Any]:
+    """Counts, efficiencies and log Z of log-weights (n,), under the names that the command line prints."""
+    estimate, error = log_z(log_w)
+    return {
+        "n_samples": log_w.numel(),
+        "effective_sample_size": effective_sample_size(log_w),
+        "sampling_efficiency": sampling_efficiency(log_w),
+        "sampling_efficiency_clipped": sampling_efficiency(clip_log_weights(log_w)),
+        "largest_weight_share": largest_weight_share(log_w),
+        "log_z": estimate,
+        "log_z_error": error,
+        "fraction_outside_domain": float((log_w == -math.inf).double().mean()),
+    }
+
+
+def weighted_mean(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
+    """Mean of values (n,) under weights (n,) that sum to one, and its standard error; values of weight zero
+    do not matter.
+
+    The error is the delta method's of a ratio, sqrt(n / (n - 1) sum w^2 (f - mean)^2) (Owen, Monte Carlo
+    theory, methods and examples, 2013, chapter 9); inf for one draw.
+    """
+    used = weights > 0
+    f, w = values[used].astype(np.float64), weights[used]
+    mean = float(w @ f)
+    n = len(weights)
+    return mean, math.sqrt(n / (n - 1) * float(np.square(w * (f - mean)).sum())) if n > 1 else math.inf
+
+
+def _checked(log_w: Tensor) -> Tensor:
+    """`log_w` as float64 (n,) without gradient; ValueError unless it can be normalised."""
+    if log_w.dim() != 1 or log_w.numel() == 0:
+        raise ValueError(f"expected log-weights of shape (n,) with n >= 1, got {tuple(log_w.shape)}")
+    values = log_w.detach().double()
+    if torch.isnan(values).any() or (values == math.inf).any():
+        n_bad = int((torch.isnan(values) | (values == math.inf)).sum())
+        raise ValueError(
+            f"{n_bad} of {values.numel()} log-weights are NaN or +inf; expected finite values, or -inf for "
+            "weight zero"
+        )
+    if (values == -math.inf).all():
+        raise ValueError(
+            f"all {values.numel()} weights are zero: no draw lies where the target's energy is finite; "
+            "train longer, or draw more"
+        )
+    return values

@@ -1,0 +1,83 @@
+"""Exported trajectories hold the samples, frame by frame or resampled to equal weight."""
+
+import os
+from pathlib import Path
+
+import mdtraj
+import numpy as np
+import pytest
+import torch
+
+from boltzgen.molecule.system import System
+from boltzgen.samples.export import export
+from boltzgen.samples.file import SamplesWriter
+from boltzgen.samples.weighted_samples import WeightedSamples
+from tests.posing import made_up_samples
+
+
+@pytest.fixture(scope="module")
+def samples() -> WeightedSamples:
+    return made_up_samples(System.load("alanine_dipeptide"), 500, spread=1.0)
+
+
+@pytest.fixture(scope="module")
+def file(samples: WeightedSamples, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("samples") / "s.h5"
+    with SamplesWriter(path, System.load("alanine_dipeptide"), 300.0) as writer:
+        writer.write(samples)
+    return path
+
+
+@pytest.mark.parametrize(("suffix", "precision"), [(".dcd", 1e-6), (".xtc", 6e-4), (".pdb", 6e-5)])
+def test_every_frame_is_there_in_order_and_in_nm(
+    file: Path, samples: WeightedSamples, tmp_path: Path, suffix: str, precision: float
+) -> None:
+    target = tmp_path / f"out{suffix}"
+    assert export(file, target) == 500
+    trajectory = mdtraj.load(str(target), **({} if suffix == ".pdb" else {"top": str(file)}))
+    np.testing.assert_allclose(trajectory.xyz, samples.x.numpy(), atol=precision)
+    assert trajectory.topology.n_bonds == 21
+    assert os.listdir(tmp_path) == [target.name]
+
+
+def test_resampled_frames_have_equal_weight(
+    file: Path, samples: WeightedSamples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from boltzgen.samples import export as module
+
+    monkeypatch.setattr(module, "iter_samples", lambda path, read=module.iter_samples: read(path, chunk=60))
+    assert export(file, tmp_path / "a.dcd", resample=20_000, seed=3) == 20_000
+    xyz = mdtraj.load(str(tmp_path / "a.dcd"), top=str(file)).xyz
+    exact = {"compute_mode": "donot_use_mm_for_euclid_dist"}
+    distance = torch.cdist(torch.from_numpy(xyz).reshape(20_000, -1), samples.x.reshape(500, -1), **exact)
+    assert float(distance.min(1).values.max()) < 1e-5
+    counts = torch.bincount(distance.argmin(1), minlength=500) / 20_000
+    weights = torch.softmax(samples.log_w, 0)
+    assert float((counts - weights).abs().max()) < 6 * float((weights.max() / 20_000).sqrt())
+    assert counts[::100].sum() == 0  # outside the domain
+    export(file, tmp_path / "b.dcd", resample=20_000, seed=3)
+    assert (tmp_path / "a.dcd").read_bytes() == (tmp_path / "b.dcd").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("target", "error", "message"),
+    [
+        ("out.txt", ValueError, r"\.dcd or \.xtc or \.pdb"),
+        ("no/out.dcd", FileNotFoundError, "folder .* does not exist"),
+    ],
+)
+def test_a_target_that_cannot_be_made_is_refused(
+    file: Path, tmp_path: Path, target: str, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        export(file, tmp_path / target)
+
+
+def test_an_error_leaves_no_file(tmp_path: Path) -> None:
+    system = System.load("alanine_dipeptide")
+    x = torch.full((3, 22, 3), torch.nan)
+    with SamplesWriter(tmp_path / "s.h5", system, 300.0) as writer:
+        writer.write(WeightedSamples.from_energies(x, torch.zeros(3), torch.zeros(3)))
+    with pytest.raises(ValueError):  # a PDB file cannot hold NaN
+        export(tmp_path / "s.h5", tmp_path / "out.pdb")
+    assert os.listdir(tmp_path) == ["s.h5"]

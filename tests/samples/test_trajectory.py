@@ -1,0 +1,179 @@
+"""Trajectories of every format against the positions written, and each thing that can be wrong with one."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import mdtraj
+import numpy as np
+import pytest
+import torch
+
+from boltzgen.molecule.system import System
+from boltzgen.samples.file import SamplesWriter
+from boltzgen.samples.trajectory import iter_frames
+from tests.posing import made_up_samples
+
+
+@pytest.fixture(scope="module")
+def system() -> System:
+    return System.load("alanine_dipeptide")
+
+
+@pytest.fixture(scope="module")
+def frames(system: System) -> mdtraj.Trajectory:
+    x = made_up_samples(system, 30).x.numpy()
+    return mdtraj.Trajectory(x, mdtraj.Topology.from_openmm(system.topology))
+
+
+def read(path: Path, system: System, **options: object) -> torch.Tensor:
+    return torch.cat([part.x for part in iter_frames(path, system, **options)])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "rounding"),
+    [("h5", 0), ("dcd", 1e-6), ("nc", 1e-6), ("trr", 1e-6), ("xtc", 6e-4), ("pdb", 6e-5)],
+)
+@pytest.mark.parametrize("with_topology", [False, True])
+def test_every_format_is_read_in_chunks(
+    system: System,
+    frames: mdtraj.Trajectory,
+    tmp_path: Path,
+    suffix: str,
+    rounding: float,
+    with_topology: bool,
+) -> None:
+    path, topology = tmp_path / f"md.{suffix}", tmp_path / "top.pdb"
+    frames.save(str(path))
+    frames[0].save_pdb(str(topology))
+    parts = list(iter_frames(path, system, topology=topology if with_topology else None, chunk=7))
+    assert [len(p.x) for p in parts] == [7, 7, 7, 7, 2]
+    assert all(
+        p.x.dtype == torch.float32 and torch.equal(p.log_w, torch.zeros(len(p.x), dtype=torch.float64))
+        for p in parts
+    )
+    found = torch.cat([p.x for p in parts])
+    assert (found - torch.from_numpy(frames.xyz)).abs().max() <= rounding
+
+
+def test_a_samples_file_brings_its_weights(system: System, tmp_path: Path) -> None:
+    samples = made_up_samples(system, 250)
+    with SamplesWriter(tmp_path / "s.h5", system, 300.0) as writer:
+        writer.write(samples)
+    parts = list(iter_frames(tmp_path / "s.h5", system, chunk=100))
+    assert [len(p.log_w) for p in parts] == [100, 100, 50]
+    assert torch.equal(torch.cat([p.log_w for p in parts]), samples.log_w)
+    assert torch.isinf(samples.log_w).any()
+    assert torch.equal(torch.cat([p.x for p in parts]), samples.x)
+
+
+def test_weights_for_another_target_are_refused(system: System, tmp_path: Path) -> None:
+    other = System.from_pdb(Path(str(system.folder)) / "topology.pdb", ["amber99sbildn.xml"])
+    for name, of, temperature in (("hot.h5", system, 400.0), ("other.h5", other, 300.0)):
+        with SamplesWriter(tmp_path / name, of, temperature) as writer:
+            writer.write(made_up_samples(system, 10))
+    with pytest.raises(ValueError, match="are for 400 K, but alanine_dipeptide is at 300 K"):
+        read(tmp_path / "hot.h5", system)
+    with pytest.raises(ValueError, match="another target"):
+        read(tmp_path / "other.h5", system)
+
+
+Change = Callable[[mdtraj.Trajectory], mdtraj.Trajectory]
+
+
+def moved(change: Callable[[np.ndarray], np.ndarray], frame: int | None = None) -> Change:
+    def apply(t: mdtraj.Trajectory) -> mdtraj.Trajectory:
+        x = t.xyz.copy()
+        where = slice(None) if frame is None else slice(frame, frame + 1)
+        x[where] = change(x[where])
+        return mdtraj.Trajectory(x, t.topology)
+
+    return apply
+
+
+def shift(atoms: list[int], by: float) -> Callable[[np.ndarray], np.ndarray]:
+    def apply(x: np.ndarray) -> np.ndarray:
+        x[:, atoms] += by
+        return x
+
+    return apply
+
+
+def reordered(t: mdtraj.Trajectory) -> mdtraj.Trajectory:
+    topology = t.topology.copy()
+    first, second = topology.atom(0), topology.atom(1)
+    first.name, first.element, second.name, second.element = (
+        second.name,
+        second.element,
+        first.name,
+        first.element,
+    )
+    return mdtraj.Trajectory(t.xyz[:, [1, 0, *range(2, 22)]], topology)
+
+
+def bonded(t: mdtraj.Trajectory) -> mdtraj.Trajectory:
+    topology = t.topology.copy()
+    topology.add_bond(topology.atom(0), topology.atom(21))
+    return mdtraj.Trajectory(t.xyz, topology)
+
+
+def replaced(t: mdtraj.Trajectory) -> mdtraj.Trajectory:
+    topology = t.topology.copy()
+    topology.atom(1).element = mdtraj.element.nitrogen
+    return mdtraj.Trajectory(t.xyz, topology)
+
+
+def boxed(t: mdtraj.Trajectory) -> mdtraj.Trajectory:
+    split = moved(shift([20, 21], 2.0), 17)(t)
+    split.unitcell_lengths, split.unitcell_angles = np.full((30, 3), 2.0), np.full((30, 3), 90.0)
+    return split
+
+
+@pytest.mark.parametrize(
+    ("suffix", "change", "message"),
+    [
+        (
+            "h5",
+            lambda t: t.atom_slice(range(20)),
+            r"has 20 atoms, but alanine_dipeptide has 22.*strip solvent",
+        ),
+        (
+            "xtc",
+            lambda t: t.atom_slice(range(20)),
+            r"cannot be read as a trajectory of the 22 atoms.*give its own --topology",
+        ),
+        ("h5", reordered, r"same atoms in another order: atom 0 is ACE1-CH3 \(C\), expected ACE H1 \(H\)"),
+        ("h5", replaced, r"another molecule: atom 1 is ACE1-CH3 \(N\), expected ACE CH3 \(C\)"),
+        ("h5", bonded, r"a bond between ACE1-H1 and NME3-H\S* that alanine_dipeptide lacks"),
+        ("h5", moved(lambda x: 10 * x), r"10 times as long as expected.*Ångström"),
+        ("h5", moved(lambda x: 0.1 * x), r"0.1 times as long as expected"),
+        ("h5", moved(lambda x: x * np.nan, 23), r"frame 23 of .* NaN"),
+        ("h5", moved(lambda x: x + np.inf, 8), r"frame 8 of .* NaN or infinite"),
+        (
+            "dcd",
+            moved(shift([20, 21], 2.0), 17),
+            r"frame 17 of .*was split by a periodic box.*image_molecules",
+        ),
+        ("dcd", boxed, r"frame 17 of .*is split by the periodic box"),
+        ("dcd", moved(lambda x: x[:, [1, 0, *range(2, 22)]]), r"frame 0 of .*in another order"),
+    ],
+)
+def test_what_is_wrong_is_said(
+    system: System, frames: mdtraj.Trajectory, tmp_path: Path, suffix: str, change: Change, message: str
+) -> None:
+    path = tmp_path / f"md.{suffix}"
+    change(frames).save(str(path))
+    with pytest.raises(ValueError, match=message):
+        for _ in iter_frames(path, system, chunk=7):
+            pass
+
+
+def test_files_that_are_no_trajectories(system: System, frames: mdtraj.Trajectory, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no trajectory or topology at"):
+        read(tmp_path / "none.xtc", system)
+    frames.save_xtc(str(tmp_path / "md.xtc"))
+    with pytest.raises(FileNotFoundError, match=r"no trajectory or topology at .*none.pdb"):
+        read(tmp_path / "md.xtc", system, topology=tmp_path / "none.pdb")
+    for name in ("bad.xtc", "bad.h5", "bad.pdb", "bad.dcd", "md.txt"):
+        (tmp_path / name).write_text("nothing of the kind")
+        with pytest.raises(ValueError, match="cannot be read as a trajectory"):
+            read(tmp_path / name, system)

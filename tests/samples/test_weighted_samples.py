@@ -1,0 +1,181 @@
+"""Weights and their estimators on densities whose answers are known."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from boltzgen import weights as reweighting
+from boltzgen.samples.weighted_samples import WeightedSamples
+from boltzgen.weights import log_weights
+
+INF = math.inf
+ESTIMATORS = [
+    reweighting.normalized_weights,
+    reweighting.effective_sample_size,
+    reweighting.sampling_efficiency,
+    reweighting.largest_weight_share,
+    reweighting.clip_log_weights,
+    reweighting.log_z,
+]
+
+
+def gaussian_log_weights(n: int, seed: int, sigma: float = 1.25) -> torch.Tensor:
+    """Draws from q = N(0, sigma^2) for the target exp(-z^2/2) whose log Z is ln(2 pi)/2."""
+    z = sigma * torch.randn(n, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    log_q = -0.5 * (z / sigma) ** 2 - math.log(sigma) - 0.5 * math.log(2 * math.pi)
+    return log_weights(0.5 * z**2, log_q)
+
+
+def samples(n: int, seed: int = 0, system: object = None) -> WeightedSamples:
+    g = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, 4, 3, generator=g)
+    u, log_q = (
+        torch.randn(n, dtype=torch.float64, generator=g),
+        torch.randn(n, dtype=torch.float64, generator=g),
+    )
+    return WeightedSamples.from_energies(x, u, log_q, system)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("shift", [0.0, 1e4, -1e4])
+def test_values_by_hand_whatever_the_scale(shift: float) -> None:
+    log_w = torch.tensor([math.log(1.0), math.log(2.0), math.log(5.0), -INF], dtype=torch.float64) + shift
+    torch.testing.assert_close(
+        reweighting.normalized_weights(log_w), torch.tensor([1, 2, 5, 0], dtype=torch.float64) / 8
+    )
+    assert reweighting.effective_sample_size(log_w) == pytest.approx(64 / 30)
+    assert reweighting.sampling_efficiency(log_w) == pytest.approx(64 / 30 / 4)
+    assert reweighting.largest_weight_share(log_w) == pytest.approx(5 / 8)
+    estimate, error = reweighting.log_z(log_w)
+    assert estimate == pytest.approx(math.log(2.0) + shift)
+    assert error == pytest.approx(np.std([1, 2, 5, 0], ddof=1) / math.sqrt(4) / 2)
+
+
+def test_float32_input_is_computed_in_float64() -> None:
+    log_w = torch.full((100_000,), 0.1, dtype=torch.float32)
+    assert reweighting.normalized_weights(log_w).dtype == torch.float64
+    assert reweighting.effective_sample_size(log_w) == pytest.approx(100_000, rel=1e-12)
+
+
+def test_efficiency_of_a_gaussian_proposal_is_the_exact_one() -> None:
+    # E_q[w]^2 / E_q[w^2] for q = N(0, s^2) and p = N(0, 1) is sqrt(2 s^2 - 1) / s^2.
+    assert reweighting.sampling_efficiency(gaussian_log_weights(400_000, 3)) == pytest.approx(
+        math.sqrt(2 * 1.25**2 - 1) / 1.25**2, abs=2e-3
+    )
+
+
+def test_log_z_is_right_and_its_error_bar_covers() -> None:
+    exact = 0.5 * math.log(2 * math.pi)
+    results = np.array([reweighting.log_z(gaussian_log_weights(2_000, seed)) for seed in range(400)])
+    z = (results[:, 0] - exact) / results[:, 1]
+    assert abs(z.mean()) < 0.2
+    assert 0.9 < z.std() < 1.1
+    assert 0.92 < np.mean(np.abs(z) < 1.96) < 0.98
+
+
+def test_one_draw_has_an_unknown_error() -> None:
+    assert reweighting.log_z(torch.tensor([2.0])) == (2.0, INF)
+
+
+@pytest.mark.parametrize(
+    ("n", "fraction", "n_touched"),
+    [
+        (99, 0.01, 0),
+        (100, 0.01, 0),
+        (300, 0.01, 2),
+        (70_000, 1e-4, 6),
+        (100, 0.29, 28),
+        (9_999, 1e-4, 0),
+        (1000, 0.0, 0),
+    ],
+)
+def test_clipping_sets_the_top_to_its_smallest(n: int, fraction: float, n_touched: int) -> None:
+    log_w = torch.randperm(n, generator=torch.Generator().manual_seed(1)).double()
+    clipped = reweighting.clip_log_weights(log_w, fraction)
+    assert int((clipped != log_w).sum()) == n_touched
+    torch.testing.assert_close(clipped, log_w.clamp(max=n - 1 - n_touched))
+
+
+def test_clipping_keeps_weight_when_few_draws_have_any() -> None:
+    log_w = torch.full((1000,), -INF, dtype=torch.float64)
+    log_w[3] = 1.0
+    torch.testing.assert_close(reweighting.clip_log_weights(log_w, 0.01), log_w)
+
+
+@pytest.mark.parametrize("function", ESTIMATORS)
+@pytest.mark.parametrize(
+    ("log_w", "message"),
+    [
+        (torch.tensor([0.0, math.nan]), "NaN or .inf"),
+        (torch.tensor([0.0, INF]), "NaN or .inf"),
+        (torch.tensor([-INF, -INF]), "all 2 weights are zero"),
+        (torch.zeros(0), "n >= 1"),
+        (torch.zeros(2, 1), r"\(2, 1\)"),
+    ],
+)
+def test_weights_that_cannot_be_normalised_are_refused(function, log_w: torch.Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        function(log_w)
+
+
+def test_log_weights() -> None:
+    u = torch.tensor([1.0, INF, math.nan, 2.0, INF, -INF])
+    log_q = torch.tensor([0.5, 0.0, 0.0, INF, math.nan, 0.0])
+    assert log_weights(u, log_q).tolist() == [-1.5, -INF, -INF, -INF, -INF, -INF]
+    for bad in (math.nan, -INF):
+        with pytest.raises(ValueError, match="1 of 1 draws have a finite energy"):
+            log_weights(torch.tensor([0.0]), torch.tensor([bad]))
+
+
+def test_samples_hold_float32_positions_and_float64_scalars() -> None:
+    s = WeightedSamples.from_energies(
+        torch.zeros(2, 4, 3, dtype=torch.float64), torch.zeros(2), torch.zeros(2)
+    )
+    assert s.x.dtype == torch.float32
+    assert {s.u.dtype, s.log_q.dtype, s.log_w.dtype} == {torch.float64}
+
+
+@pytest.mark.parametrize("wrong", ["x", "u", "log_q", "log_w"])
+def test_samples_refuse_wrong_shapes(wrong: str) -> None:
+    arrays = {
+        "x": torch.zeros(3, 4, 3),
+        "u": torch.zeros(3),
+        "log_q": torch.zeros(3),
+        "log_w": torch.zeros(3),
+    }
+    arrays[wrong] = torch.zeros(3, 1)
+    with pytest.raises(ValueError, match=rf"expected .*{wrong} of shape"):
+        WeightedSamples(**arrays)
+
+
+def test_slices_and_concatenation_are_inverse() -> None:
+    molecule = object()
+    whole = samples(10, system=molecule)
+    joined = WeightedSamples.concatenate([whole[:4], whole[4:9], whole[torch.tensor([9])]])
+    assert len(joined) == 10
+    assert joined.system is molecule
+    for name in ("x", "u", "log_q", "log_w"):
+        torch.testing.assert_close(getattr(joined, name), getattr(whole, name), rtol=0, atol=0)
+    with pytest.raises(TypeError, match="slice"):
+        whole[0]
+    with pytest.raises(ValueError, match="at least one"):
+        WeightedSamples.concatenate([])
+
+
+def test_resampling_draws_in_proportion_to_the_weights() -> None:
+    log_w = torch.tensor([-INF, math.log(1.0), math.log(3.0), -INF, math.log(6.0), -INF], dtype=torch.float64)
+    base = samples(6)
+    weighted = WeightedSamples(base.x, torch.arange(6), base.log_q, log_w)
+    drawn = weighted.resample(20_000, seed=4)
+    counts = torch.bincount(drawn.u.long(), minlength=6) / 20_000
+    torch.testing.assert_close(counts, torch.tensor([0, 0.1, 0.3, 0, 0.6, 0]), atol=0.012, rtol=0)
+    assert drawn.effective_sample_size == pytest.approx(20_000)
+    torch.testing.assert_close(drawn.x, base.x[drawn.u.long()], rtol=0, atol=0)
+    assert torch.equal(drawn.u, weighted.resample(20_000, seed=4).u)
+    assert not torch.equal(drawn.u, weighted.resample(20_000, seed=5).u)
+
+
+def test_samples_without_a_molecule_name_what_is_missing() -> None:
+    with pytest.raises(ValueError, match="carry no molecule"):
+        samples(3).free_energy_difference("a", "b")
