@@ -29,11 +29,11 @@ from boltzgen.flow.triangular import TriangularAffine
 from boltzgen.generator import architecture as molecular
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.molecule.system import System
-from boltzgen.train import optimizer, trainer
-from boltzgen.train.checkpoint import STATE
-from boltzgen.train.objectives import log_variance_loss
-from boltzgen.train.run import SUMMARY, train
-from boltzgen.train.settings import Settings
+from boltzgen.training import optimizer, trainer
+from boltzgen.training.checkpoint import STATE
+from boltzgen.training.objectives import log_variance_loss
+from boltzgen.training.run import SUMMARY, train
+from boltzgen.training.settings import Settings
 
 
 class ConstantAffine(TriangularAffine):

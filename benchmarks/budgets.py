@@ -17,9 +17,9 @@ import json
 from pathlib import Path
 
 from boltzgen.molecule.system import System
-from boltzgen.train.checkpoint import METRICS, STATE
-from boltzgen.train.run import SUMMARY, train
-from boltzgen.train.settings import Settings
+from boltzgen.training.checkpoint import METRICS, STATE
+from boltzgen.training.run import SUMMARY, train
+from boltzgen.training.settings import Settings
 
 BUDGETS = (4, 8, 12, 20, 60, 160)
 PUBLISHED = {"FAB": (2.13e8, 94.8), "TA-BG": (1e8, 95.8), "CMT": (1e8, 97.7)}

@@ -15,8 +15,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from boltzgen.train.checkpoint import METRICS
-from boltzgen.train.run import SUMMARY
+from boltzgen.training.checkpoint import METRICS
+from boltzgen.training.run import SUMMARY
 
 
 def read(runs: list[Path]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 
 from boltzgen import units
-from boltzgen.train.data import Data
+from boltzgen.training.data import Data
 
 
 def main() -> None:

@@ -48,8 +48,8 @@ from boltzgen.flow.flow import Flow
 from boltzgen.flow.gaussian import GaussianMixture
 from boltzgen.flow.resampled import Resampled
 from boltzgen.flow.toy import CircleOfGaussians, PlaneDensity, TwoMoons, TwoRings
-from boltzgen.train.objectives import forward_kl, reverse_kl
-from boltzgen.train.optimizer import MatrixOptimizer
+from boltzgen.training.objectives import forward_kl, reverse_kl
+from boltzgen.training.optimizer import MatrixOptimizer
 
 TARGETS: dict[str, PlaneDensity] = {"moons": TwoMoons(), "circle": CircleOfGaussians(), "rings": TwoRings()}
 BASES = ("normal", "mixture", "resampled")

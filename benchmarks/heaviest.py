@@ -24,8 +24,8 @@ from boltzgen.generator.target import PullbackEnergy
 from boltzgen.geometry import dihedrals
 from boltzgen.molecule.system import System
 from boltzgen.seeding import random_stream
-from boltzgen.simulate.ensemble import Ensemble
-from boltzgen.simulate.estimates import WalkerBootstrap
+from boltzgen.simulation.ensemble import Ensemble
+from boltzgen.simulation.estimates import WalkerBootstrap
 from boltzgen.weights import sampling_efficiency
 
 _BATCH, _INNER = 4096, 2000

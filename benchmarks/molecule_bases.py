@@ -40,8 +40,8 @@ import torch
 
 from boltzgen.energy.base import CountedEnergy
 from boltzgen.energy.choose import energy_for
-from boltzgen.evaluate.metrics import forward_ess
-from boltzgen.evaluate.reference import Reference
+from boltzgen.evaluation.metrics import forward_ess
+from boltzgen.evaluation.reference import Reference
 from boltzgen.flow.elementary import Product
 from boltzgen.flow.resampled import Resampled
 from boltzgen.generator.generator import BoltzmannGenerator
@@ -50,10 +50,10 @@ from boltzgen.molecule.basins import assign_basins
 from boltzgen.molecule.system import System
 from boltzgen.samples.weighted_samples import WeightedSamples
 from boltzgen.seeding import random_stream
-from boltzgen.train.objectives import reverse_kl
-from boltzgen.train.optimizer import MatrixOptimizer
-from boltzgen.train.run import train
-from boltzgen.train.settings import Settings
+from boltzgen.training.objectives import reverse_kl
+from boltzgen.training.optimizer import MatrixOptimizer
+from boltzgen.training.run import train
+from boltzgen.training.settings import Settings
 from boltzgen.weights import clip_log_weights, sampling_efficiency
 
 SYSTEMS = ("alanine_dipeptide", "alanine_dipeptide_vacuum")

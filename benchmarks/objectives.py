@@ -42,10 +42,10 @@ from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.generator.target import PullbackEnergy
 from boltzgen.molecule.system import System
 from boltzgen.seeding import random_stream
-from boltzgen.train.ais import adapted_steps, annealed_importance_sampling
-from boltzgen.train.buffer import PrioritisedBuffer
-from boltzgen.train.checkpoint import STATE, load_state, save_state
-from boltzgen.train.objectives import (
+from boltzgen.training.ais import adapted_steps, annealed_importance_sampling
+from boltzgen.training.buffer import PrioritisedBuffer
+from boltzgen.training.checkpoint import STATE, load_state, save_state
+from boltzgen.training.objectives import (
     alpha_2,
     forward_kl,
     hierarchical_kl,
@@ -53,10 +53,10 @@ from boltzgen.train.objectives import (
     reverse_kl,
     reverse_kl_path,
 )
-from boltzgen.train.optimizer import MatrixOptimizer
-from boltzgen.train.settings import Settings
-from boltzgen.train.trainer import Trainer, TrainingState, learn_torsions, start
-from boltzgen.train.walkers import Walkers
+from boltzgen.training.optimizer import MatrixOptimizer
+from boltzgen.training.settings import Settings
+from boltzgen.training.trainer import Trainer, TrainingState, learn_torsions, start
+from boltzgen.training.walkers import Walkers
 from boltzgen.weights import clip_log_weights, sampling_efficiency
 
 #: Down to the target temperature in a few minutes, at the end of `cooling`; the rest is the objectives' work.

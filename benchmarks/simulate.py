@@ -23,10 +23,10 @@ import torch
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.energy import energy_for
 from boltzgen.molecule.system import System
-from boltzgen.simulate.ladder import temperature_ladder
-from boltzgen.simulate.replica_exchange import ReplicaExchange
-from boltzgen.simulate.run import integrator_for
-from boltzgen.simulate.start import inside_domain, random_starts
+from boltzgen.simulation.ladder import temperature_ladder
+from boltzgen.simulation.replica_exchange import ReplicaExchange
+from boltzgen.simulation.run import integrator_for
+from boltzgen.simulation.start import inside_domain, random_starts
 
 
 class Ours:

@@ -6,7 +6,7 @@ python examples/01_alanine_dipeptide.py [--n 20000] [--out ramachandran.png]
 import argparse
 
 from boltzgen import units
-from boltzgen.analyze.plots import plot_ramachandran
+from boltzgen.analysis.plots import plot_ramachandran
 from boltzgen.energy import ForceFieldEnergy
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.molecule.system import System

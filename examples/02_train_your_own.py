@@ -13,8 +13,8 @@ from pathlib import Path
 from boltzgen.energy import ForceFieldEnergy
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.molecule.system import System
-from boltzgen.train.run import train
-from boltzgen.train.settings import Settings
+from boltzgen.training.run import train
+from boltzgen.training.settings import Settings
 
 
 def main() -> None:

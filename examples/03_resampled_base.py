@@ -18,8 +18,8 @@ from boltzgen.flow.elementary import StandardNormal
 from boltzgen.flow.flow import Flow
 from boltzgen.flow.resampled import Resampled
 from boltzgen.flow.toy import TwoRings
-from boltzgen.train.objectives import forward_kl
-from boltzgen.train.optimizer import MatrixOptimizer
+from boltzgen.training.objectives import forward_kl
+from boltzgen.training.optimizer import MatrixOptimizer
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from boltzgen.energy.base import Energy
 from boltzgen.energy.choose import energy_for
-from boltzgen.evaluate.reference import REFERENCE, Reference
+from boltzgen.evaluation.reference import REFERENCE, Reference
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.molecule.system import System
 from boltzgen.samples.weighted_samples import WeightedSamples

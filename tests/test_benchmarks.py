@@ -11,8 +11,8 @@ import pytest
 
 from boltzgen.geometry import dihedrals
 from boltzgen.molecule.system import System
-from boltzgen.simulate.ensemble import Ensemble
-from boltzgen.simulate.estimates import mbar
+from boltzgen.simulation.ensemble import Ensemble
+from boltzgen.simulation.estimates import mbar
 
 BENCHMARK = Path(__file__).parent.parent / "benchmarks" / "energy.py"
 

@@ -18,9 +18,9 @@ FLOORS = [
     ["flow", "free_energy"],
     ["energy", "coordinates", "samples"],
     ["generator"],
-    ["evaluate"],
-    ["simulate", "prepare", "analyze"],
-    ["train"],
+    ["evaluation"],
+    ["simulation", "preparation", "analysis"],
+    ["training"],
     ["cli"],
     ["__main__"],
 ]
@@ -28,11 +28,11 @@ FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 
 #: The modules that may import each heavy dependency (prefixes of their dotted names within the package).
 HOMES = {
-    "openmm": ["units", "molecule", "energy", "simulate", "prepare"],
-    "mdtraj": ["molecule", "samples", "analyze", "simulate.summary"],
-    "matplotlib": ["analyze", "evaluate.page"],
+    "openmm": ["units", "molecule", "energy", "simulation", "preparation"],
+    "mdtraj": ["molecule", "samples", "analysis", "simulation.summary"],
+    "matplotlib": ["analysis", "evaluation.page"],
     "numba": ["kernels"],
-    "pdbfixer": ["prepare"],
+    "pdbfixer": ["preparation"],
     "typer": ["cli"],
     "rich": ["cli"],
 }
@@ -140,16 +140,16 @@ def test_heavy_dependencies_stay_at_home(module: str) -> None:
 @pytest.mark.parametrize(
     ("module", "source", "expected"),
     [
-        ("flow.spline", "from boltzgen.train import objectives", ["train"]),
+        ("flow.spline", "from boltzgen.training import objectives", ["training"]),
         ("flow.spline", "def f():\n    import boltzgen.generator.generator", ["generator"]),
         ("molecule.system", "from boltzgen import energy, units", ["energy"]),
-        ("flow.spline", "from ..train.objectives import reverse_kl", ["train"]),
+        ("flow.spline", "from ..training.objectives import reverse_kl", ["training"]),
         ("molecule.system", "from boltzgen.kernels import forces", ["kernels"]),
         ("weights", "from boltzgen.units import kt", ["units"]),
         ("flow.spline", "from .networks import MLP\nfrom boltzgen.molecule.system import System", []),
         (
             "flow.spline",
-            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import boltzgen.train.fit",
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import boltzgen.training.fit",
             [],
         ),
     ],
@@ -175,7 +175,7 @@ def test_circles_are_seen() -> None:
         ("flow.spline", "import openmm.app", ["openmm"]),
         ("energy.terms.gb", "from openmm import unit", []),
         ("coordinates.zmatrix", "from openmm import unit", ["openmm"]),
-        ("analyze.plots", "import matplotlib.pyplot as plt", []),
+        ("analysis.plots", "import matplotlib.pyplot as plt", []),
         ("generator.generator", "def f():\n    from rich.progress import Progress", ["rich"]),
     ],
 )

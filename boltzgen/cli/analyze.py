@@ -21,7 +21,7 @@ def analyze(
     """Free-energy surfaces, populations of basins and rotamers, free-energy differences and sizes of a
     samples file.
     """
-    from boltzgen.analyze import report
+    from boltzgen.analysis import report
 
     result = report.analyze(file, output)
     warn_if_inefficient(result["sampling_efficiency"])

@@ -33,10 +33,10 @@ def evaluate(
     missing modes.
     """
     from boltzgen.energy.choose import energy_for
-    from boltzgen.evaluate.draws import draw
-    from boltzgen.evaluate.evaluation import summarize
-    from boltzgen.evaluate.page import aligned, save_evaluation, text_tables
-    from boltzgen.evaluate.reference import Reference, reference_path
+    from boltzgen.evaluation.draws import draw
+    from boltzgen.evaluation.evaluate import summarize
+    from boltzgen.evaluation.page import aligned, save_evaluation, text_tables
+    from boltzgen.evaluation.reference import Reference, reference_path
     from boltzgen.generator.generator import BoltzmannGenerator
     from boltzgen.storage import finite_or_none
 

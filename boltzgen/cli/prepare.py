@@ -11,7 +11,7 @@ from rich.console import Console
 from boltzgen.cli.common import Json, print_fields
 
 if TYPE_CHECKING:
-    from boltzgen.prepare.sources import Source
+    from boltzgen.preparation.sources import Source
 
 AMBER = (".prmtop", ".parm7", ".top")
 
@@ -58,8 +58,8 @@ def prepare(
     as_json: Json = False,
 ) -> None:
     """Make your own molecule a system: check it, minimise its energy, write its folder."""
-    from boltzgen.prepare.folder import check_free
-    from boltzgen.prepare.run import prepare as run
+    from boltzgen.preparation.folder import check_free
+    from boltzgen.preparation.run import prepare as run
 
     began = time.perf_counter()
     check_free(output)
@@ -95,7 +95,7 @@ def prepare(
 
 def _source(molecule: Path | None, sequence: str | None, given: dict[str, Any]) -> "Source":
     """The molecule that the options describe, each with those that belong to it and no others."""
-    from boltzgen.prepare import sources
+    from boltzgen.preparation import sources
 
     if (molecule is None) == (sequence is None):
         raise ValueError(

@@ -57,9 +57,9 @@ def simulate(
 ) -> None:
     """Sample a reference ensemble by simulation, independently of any generator."""
     from boltzgen.molecule.system import System
-    from boltzgen.simulate import run
-    from boltzgen.simulate import summary as simulation
-    from boltzgen.simulate.checkpoint import block_files
+    from boltzgen.simulation import run
+    from boltzgen.simulation import summary as simulation
+    from boltzgen.simulation.checkpoint import block_files
     from boltzgen.storage import finite_or_none
 
     check_device(device)

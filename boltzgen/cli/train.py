@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 
 from boltzgen.cli.common import Device, Seed, SystemName, check_device, print_fields, progress, warn
-from boltzgen.train.settings import Settings
+from boltzgen.training.settings import Settings
 
 if TYPE_CHECKING:
-    from boltzgen.train.progress import Progress
+    from boltzgen.training.progress import Progress
 
 
 def train(
@@ -47,7 +47,7 @@ def train(
 ) -> None:
     """Train a generator from energies alone, from data alone, or from both."""
     from boltzgen.molecule.system import System
-    from boltzgen.train import run
+    from boltzgen.training import run
 
     check_device(device)
     if minutes is not None and rounds is not None:

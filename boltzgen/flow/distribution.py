@@ -37,7 +37,7 @@ class Distribution(nn.Module, ABC):
         product: in the factors where it is false), z and log_prob carry no gradient of those factors'
             parameters, and `score` is the
         log-density of those factors at fixed z, whose gradient a score-function estimator needs (see
-        `boltzgen.train.objectives.reverse_kl`).
+        `boltzgen.training.objectives.reverse_kl`).
         """
 
     def sample_and_log_prob(

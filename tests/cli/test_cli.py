@@ -21,7 +21,7 @@ from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.molecule.system import System, shipped_systems
 from boltzgen.samples.file import SamplesWriter, read_header, read_samples
 from boltzgen.samples.weighted_samples import WeightedSamples
-from boltzgen.train.settings import Settings
+from boltzgen.training.settings import Settings
 from boltzgen.weights import clip_log_weights, sampling_efficiency
 from tests.coordinates.test_molecules import peptide, random_y
 from tests.posing import made_up_samples
@@ -333,11 +333,11 @@ def test_train_hands_everything_on(
             "frames_dropped": {"cis peptide bond": 2} if data["data"] else {},
         }
 
-    import boltzgen.train
+    import boltzgen.training
 
     fake = SimpleNamespace(train=train)
-    monkeypatch.setitem(sys.modules, "boltzgen.train.run", fake)
-    monkeypatch.setattr(boltzgen.train, "run", fake, raising=False)
+    monkeypatch.setitem(sys.modules, "boltzgen.training.run", fake)
+    monkeypatch.setattr(boltzgen.training, "run", fake, raising=False)
     code, out, _ = call(capfd, "train", "alanine_dipeptide", "-o", tmp_path / "r", "--seed", 3, "--resume")
     assert code == 0
     assert "0.9" in out

@@ -20,8 +20,8 @@ from boltzgen.flow.elementary import Product, StandardNormal, UniformTorus
 from boltzgen.flow.flow import Flow
 from boltzgen.flow.gaussian import DiagonalNormal, GaussianMixture
 from boltzgen.flow.resampled import ConditionalResampled, FactorizedResampled, Resampled
-from boltzgen.train import objectives
-from boltzgen.train.objectives import forward_kl, reverse_kl
+from boltzgen.training import objectives
+from boltzgen.training.objectives import forward_kl, reverse_kl
 
 CHANCE = torch.tensor([0.02, 0.5, 0.1, 0.9, 0.0], dtype=torch.float64)
 WEIGHT = torch.tensor([0.5, 0.1, 0.25, 0.05, 0.1], dtype=torch.float64)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from boltzgen.cli import main
-from boltzgen.evaluate.reference import REFERENCE
+from boltzgen.evaluation.reference import REFERENCE
 from boltzgen.flow.elementary import Product
 from boltzgen.flow.resampled import Resampled
 from boltzgen.generator.generator import CHECKPOINT, BoltzmannGenerator

@@ -14,7 +14,7 @@ from boltzgen import cli
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.molecule.openmm_files import _number_types
 from boltzgen.molecule.system import System
-from boltzgen.train.settings import Settings
+from boltzgen.training.settings import Settings
 
 #: A few seconds.
 SHORT = Settings(rounds=4, steps=10, batch=128, walkers=16)
@@ -36,7 +36,7 @@ def test_from_a_pdb_file_to_a_report(
 ) -> None:
     """Trained for next to nothing; log Z agrees between two sets of draws to within their errors."""
     monkeypatch.setattr(sys.modules["boltzgen.cli.train"], "Settings", lambda rounds: SHORT)
-    monkeypatch.setattr("boltzgen.train.run._N_VALIDATION", 2048)
+    monkeypatch.setattr("boltzgen.training.run._N_VALIDATION", 2048)
     call(capfd, "prepare", SMALL / f"{name}.pdb", "--forcefield", "charmm36.xml", "-o", tmp_path / "system")
     coordinates = MolecularCoordinates(System.load(tmp_path / "system"))
     assert (coordinates.n_periodic, coordinates.n_full) == (n_periodic, 0)

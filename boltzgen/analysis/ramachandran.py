@@ -1,0 +1,52 @@
+"""The Ramachandran free-energy surface of weighted samples."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from boltzgen.analysis.marginals import bin_centres
+from boltzgen.free_energy.histograms import angle_bins
+
+
+@dataclass(frozen=True)
+class Ramachandran:
+    """A weighted histogram over the torus (phi, psi).
+
+    Attributes:
+        probability: of each bin, (n_bins, n_bins), first axis phi; sums to one.
+        counts: draws with a weight above zero in each bin, int (n_bins, n_bins).
+    """
+
+    probability: np.ndarray
+    counts: np.ndarray
+
+    @property
+    def centres(self) -> np.ndarray:
+        """Centres of the bins along either axis, (n_bins,) in degrees."""
+        return bin_centres(len(self.probability))
+
+    @property
+    def free_energy(self) -> np.ndarray:
+        """-ln p relative to the most probable bin, (n_bins, n_bins) in kT; inf where no draw fell."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.probability.max()) - np.log(self.probability)
+
+
+def ramachandran(phi: np.ndarray, psi: np.ndarray, weights: np.ndarray, n_bins: int = 72) -> Ramachandran:
+    """Histogram of phi and psi (n,) in radians under weights (n,), on the circle in both."""
+    if not weights.sum() > 0:
+        raise ValueError(
+            "expected weights with a positive sum, got only zeros: no draw lies where the target's energy "
+            "is finite"
+        )
+    index = angle_bins(phi, n_bins) * n_bins + angle_bins(psi, n_bins)
+    probability = np.bincount(index, weights, minlength=n_bins**2) / weights.sum()
+    counts = np.bincount(index[weights > 0], minlength=n_bins**2)
+    return Ramachandran(probability.reshape(n_bins, n_bins), counts.reshape(n_bins, n_bins))
+
+
+def suitable_bins(n_effective: float) -> int:
+    """Bins along each axis that `n_effective` draws can fill: 6 degrees wide up to 3e4, 4 up to 3e5, 3
+    beyond.
+    """
+    return 60 if n_effective < 3e4 else 90 if n_effective < 3e5 else 120

@@ -1,0 +1,202 @@
+"""The analysis of a samples file: weights, basins and rotamers with intervals, surfaces, sizes and pictures,
+in one folder.
+"""
+
+import csv
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import mdtraj
+import numpy as np
+import torch
+
+from boltzgen.analysis.panels import profile_figure, ramachandran_grid
+from boltzgen.analysis.plots import ramachandran_figure
+from boltzgen.analysis.ramachandran import Ramachandran, ramachandran, suitable_bins
+from boltzgen.analysis.sizes import profile, save_profile, size_values
+from boltzgen.analysis.torsions import torsion_values
+from boltzgen.free_energy.populations import basin_populations
+from boltzgen.molecule.basins import assign_basins
+from boltzgen.molecule.graph import backbone_pairs
+from boltzgen.molecule.rotamers import DIVISIONS, rotamer_labels
+from boltzgen.samples.file import SamplesHeader, iter_samples, read_header, read_topology
+from boltzgen.storage import finite_or_none
+from boltzgen.weights import normalized_weights, weight_summary, weighted_mean
+
+
+def analyze(
+    path: str | os.PathLike[str], output: str | os.PathLike[str], *, n_replicates: int = 1000, seed: int = 0
+) -> dict[str, Any]:
+    """Analyse a samples file and leave the results in a folder.
+
+    Written there: `report.json` (what is returned), and
+
+    * for each backbone pair of torsions `ramachandran.png`, `ramachandran.npz` (centres in degrees, free
+      energy in kT, probability, counts) and `ramachandran.csv` (one row for each bin). Where there are
+      several amino acids, these names end in the residue's number, and `ramachandran.png` is the surfaces of
+      all residues in one picture;
+    * `radius_of_gyration.csv` and, of two amino acids or more, `end_to_end.csv`: weighted profiles with
+      errors; both in `sizes.png`.
+
+    In the report, `basins` is a list of `free_energy.BasinPopulation` as dictionaries, empty if the molecule
+    has none; `rotamers` holds the same of each torsion's states, by the torsion's name; `sizes` are weighted
+    means with standard errors in nm. Infinite values (the free energy of an empty basin) are None.
+
+    Positions are read in chunks; 8 bytes a sample and pair of torsions, 1 a rotamer and 4 a size stay in
+    memory.
+
+    Args:
+        path: file made by `boltzgen sample`.
+        output: folder, made if it is missing.
+        n_replicates: of the bootstrap behind the intervals.
+        seed: of the bootstrap.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a readable samples file, or none of its samples has any weight.
+        OSError: the folder cannot be written.
+    """
+    header = read_header(path)
+    if header.n_samples == 0:
+        raise ValueError(f"{path} holds no samples; draw some with `boltzgen sample`")
+    topology = read_topology(path)
+    values = _read(path, header, topology)
+    report = {"file": str(path), **_summary(header), **weight_summary(values.log_w)}
+    folder = Path(output)
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def populations(labels: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
+        return [
+            asdict(row)
+            for row in basin_populations(
+                labels, values.log_w.numpy(), names, n_replicates=n_replicates, seed=seed
+            )
+        ]
+
+    report["basins"] = []
+    if header.basins and {"phi", "psi"} <= values.torsions.keys():
+        labels = assign_basins(values.torsions["phi"], values.torsions["psi"], header.basins)
+        report["basins"] = populations(labels, [b.name for b in header.basins])
+    report["rotamers"] = {
+        name: populations(values.states[name], DIVISIONS[r.division].states)
+        for name, r in header.rotamers.items()
+    }
+    report["sizes"] = {name: _mean(lengths, values.weights) for name, lengths in values.sizes.items()}
+    n_effective = report["effective_sample_size"]
+    title = (
+        f"{header.system}, {header.temperature:g} K: {header.n_samples:,} draws, {n_effective:,.0f} effective"
+    )
+    report["files"] = _save_surfaces(values, n_effective, header, topology, folder, title) + _save_profiles(
+        values, folder, title
+    )
+    result: dict[str, Any] = finite_or_none(report)
+    (folder / "report.json").write_text(json.dumps(result, indent=2, allow_nan=False) + "\n")
+    return result
+
+
+@dataclass(frozen=True, eq=False)
+class _Values:
+    """What is kept of n samples: log-weights float64, and by name torsions float32 in radians, states of
+    rotamers int8, sizes float32 in nm.
+    """
+
+    log_w: torch.Tensor
+    torsions: dict[str, np.ndarray]
+    states: dict[str, np.ndarray]
+    sizes: dict[str, np.ndarray]
+
+    @cached_property
+    def weights(self) -> np.ndarray:
+        return normalized_weights(self.log_w).numpy()
+
+
+def _read(path: str | os.PathLike[str], header: SamplesHeader, topology: mdtraj.Topology) -> _Values:
+    names = tuple(name for pair in backbone_pairs(header.torsions) for name in pair)
+    log_w, torsions, states, sizes = [], [], [], []
+    for chunk in iter_samples(path):
+        log_w.append(chunk.log_w)
+        torsions.append(dict(zip(names, torsion_values(chunk, names).T, strict=True)) if names else {})
+        states.append({name: rotamer_labels(chunk.x, rotamer) for name, rotamer in header.rotamers.items()})
+        sizes.append(size_values(chunk.x.numpy(), topology))
+    return _Values(torch.cat(log_w), *map(_joined, (torsions, states, sizes)))
+
+
+def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _mean(values: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
+    mean, error = weighted_mean(values, weights)
+    return {"mean": mean, "standard_error": error, "unit": "nm"}
+
+
+def _summary(header: SamplesHeader) -> dict[str, Any]:
+    return {
+        "system": header.system,
+        "temperature": header.temperature,
+        "domain": header.domain,
+        "seed": header.seed,
+        "boltzgen_version": header.version,
+        "n_energy_evaluations": header.n_energy_evaluations,
+    }
+
+
+def _save_surfaces(
+    values: _Values,
+    n_effective: float,
+    header: SamplesHeader,
+    topology: mdtraj.Topology,
+    folder: Path,
+    title: str,
+) -> list[str]:
+    """Write picture and tables of each residue's surface, and one picture of all where there are several;
+    return the files' names.
+    """
+    files, surfaces = [], []
+    for names in backbone_pairs(header.torsions):
+        phi, psi = (values.torsions[name] for name in names)
+        stem = "ramachandran" + names[0].removeprefix("phi")
+        basins = header.basins if names == ("phi", "psi") else ()
+        figure = ramachandran_figure(phi, psi, values.weights, n_effective, basins, names=names, title=title)
+        figure.savefig(folder / f"{stem}.png", dpi=180)
+        surface = ramachandran(phi, psi, values.weights, suitable_bins(n_effective))
+        _save_surface(surface, names, folder / stem)
+        files += [f"{stem}{suffix}" for suffix in (".png", ".npz", ".csv")]
+        surfaces.append((topology.atom(header.torsions[names[0]][2]).residue.name, names, surface))
+    if len(surfaces) > 1:
+        ramachandran_grid(surfaces, title).savefig(folder / "ramachandran.png", dpi=150)
+        files.append("ramachandran.png")
+    return files
+
+
+def _save_profiles(values: _Values, folder: Path, title: str) -> list[str]:
+    """Write a profile of each size and the picture of all, and return the files' names."""
+    profiles = {name: profile(lengths, values.weights) for name, lengths in values.sizes.items()}
+    for name, found in profiles.items():
+        save_profile(found, name, folder / f"{name}.csv")
+    profile_figure(profiles, title).savefig(folder / "sizes.png", dpi=150)
+    return [*(f"{name}.csv" for name in profiles), "sizes.png"]
+
+
+def _save_surface(surface: Ramachandran, names: tuple[str, str], stem: Path) -> None:
+    centres, free_energy = surface.centres, surface.free_energy
+    np.savez(
+        stem.with_suffix(".npz"),
+        centres=centres,
+        free_energy=free_energy,
+        probability=surface.probability,
+        counts=surface.counts,
+    )
+    with stem.with_suffix(".csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(
+            [f"{names[0]}_degrees", f"{names[1]}_degrees", "free_energy_kT", "probability", "count"]
+        )
+        for i, j in np.ndindex(free_energy.shape):
+            row = (centres[i], centres[j], free_energy[i, j], surface.probability[i, j])
+            writer.writerow([*(f"{v:.8g}" for v in row), surface.counts[i, j]])

@@ -1,0 +1,123 @@
+"""Writing a system's folder, whole or not at all."""
+
+import io
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import openmm
+from openmm import app, unit
+
+from boltzgen.molecule.openmm_files import read_structure
+from boltzgen.molecule.system_file import Domain
+from boltzgen.preparation.sources import Source
+
+STRUCTURE, SYSTEM_XML = "topology.pdb", "system.xml"
+#: nm; a PDB file has three decimals in Angstrom.
+ROUNDING = 1e-4
+_NAME = re.compile(r"[\w.+-]+")
+_COMMENT = "# The part of configuration space on which the density is defined; outside it u = +inf."
+
+
+def check_name(name: str) -> None:
+    """Raise ValueError unless a system's name can be that of a folder."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            f"expected a name of letters, digits and . _ + -, got {name!r}; give one with --name"
+        )
+
+
+def check_free(output: Path) -> None:
+    """Raise FileExistsError unless a folder can be written there."""
+    if output.exists() and not output.is_dir():
+        raise FileExistsError(f"{output} is a file; choose another folder")
+    if output.is_dir() and any(output.iterdir()):
+        raise FileExistsError(f"{output} is not empty; choose another folder, or remove it first")
+
+
+@contextmanager
+def new_folder(output: Path) -> Iterator[Path]:
+    """A folder to write into, which appears as `output` when the block ends without an exception, and is gone
+    otherwise.
+
+    Raises:
+        FileExistsError: there is something at `output` already.
+    """
+    check_free(output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_name(f".{output.name}.{os.getpid()}.part")
+    partial.mkdir()
+    try:
+        yield partial
+        check_free(output)
+        if output.is_dir():
+            output.rmdir()
+        partial.rename(output)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def write_system(
+    folder: Path, source: Source, positions: np.ndarray, *, name: str, temperature: float
+) -> None:
+    """Write what `System.load` reads: system.toml, the structure at `positions` (n_atoms, 3) in nm, and its
+    force field.
+
+    Raises:
+        ValueError: the molecule's bonds do not come back from its PDB file.
+    """
+    _write_structure(folder / STRUCTURE, source.topology, positions)
+    forcefield = source.forcefield or {"system": SYSTEM_XML}
+    if not source.forcefield:
+        (folder / SYSTEM_XML).write_text(openmm.XmlSerializer.serialize(source.openmm_system))
+    for file, path in source.files.items():
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, folder / file)
+    tables: dict[str, dict[str, object]] = {
+        "": {"name": name, "description": source.origin, "temperature": float(temperature)},
+        "structure": {"file": STRUCTURE},
+        "forcefield": forcefield,
+        "domain": Domain().model_dump(),
+    }
+    blocks = [
+        "\n".join([f"[{table}]"] * bool(table) + [f"{key} = {_toml(value)}" for key, value in rows.items()])
+        for table, rows in tables.items()
+    ]
+    *others, domain = blocks
+    (folder / "system.toml").write_text("\n\n".join([*others, f"{_COMMENT}\n{domain}\n"]), encoding="utf-8")
+
+
+def _toml(value: object) -> str:
+    """Strings, lists of strings and numbers are written alike in TOML and JSON."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _write_structure(file: Path, topology: app.Topology, positions: np.ndarray) -> None:
+    """Write a PDB file from which atoms and bonds come back, all bonds as CONECT records: atom names need not
+    be standard ones.
+    """
+    text = io.StringIO()
+    app.PDBFile.writeModel(topology, positions * unit.nanometer, text, keepIds=True)
+    serial = [line[6:11] for line in text.getvalue().splitlines() if line.startswith(("ATOM", "HETATM"))]
+    bonds = [f"CONECT{serial[a.index]}{serial[b.index]}" for a, b in topology.bonds()]
+    file.write_text("\n".join([text.getvalue().rstrip("\n"), *bonds, "END", ""]), encoding="utf-8")
+    read, placed = read_structure(file)
+    if graph_of(read) != graph_of(topology) or np.abs(placed - positions).max() > ROUNDING:
+        raise ValueError(
+            "the molecule's atoms and bonds do not come back from a PDB file; give every atom of a residue "
+            "a name of its own (four letters), "
+            "and standard residues their standard atoms"
+        )
+
+
+def graph_of(topology: app.Topology) -> tuple[list[str], set[frozenset[int]]]:
+    """Elements, and bonds as pairs of indices."""
+    return [atom.element.symbol for atom in topology.atoms()], {
+        frozenset((a.index, b.index)) for a, b in topology.bonds()
+    }

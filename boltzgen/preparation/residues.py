@@ -1,0 +1,131 @@
+"""Residues and what they lack, by comparison with PDBFixer's templates; hydrogens."""
+
+import random
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+
+import numpy as np
+import openmm
+from openmm import app, unit
+
+from boltzgen.molecule.openmm_files import first_line, forcefield_system
+from boltzgen.preparation.structure import listed
+
+PH = 7.0
+#: A strand's first phosphate, which nucleotides at its end lack.
+_PHOSPHATE = {"P", "OP1", "OP2"}
+
+
+@cache
+def standard_atoms(name: str) -> frozenset[str]:
+    """Heavy atoms of a standard residue inside a chain, by PDBFixer's templates; none for other residues."""
+    template = resources.files("pdbfixer") / "templates" / f"{name}.pdb"
+    if not name.isalnum() or not template.is_file():
+        return frozenset()
+    return frozenset(
+        line[12:16].strip() for line in template.read_text().splitlines() if line.startswith("ATOM")
+    )
+
+
+def create_system(
+    topology: app.Topology, positions: np.ndarray, forcefield: app.ForceField, constraints: object = None
+) -> openmm.System:
+    """The OpenMM System of a molecule; raises ValueError that says what the structure lacks if the force
+    field does not fit it.
+    """
+    if forcefield.getUnmatchedResidues(topology):
+        _check_hydrogens(topology, positions)
+    try:
+        return forcefield_system(topology, forcefield, constraints)
+    except Exception as error:
+        reason = first_line(error).split("  For more information")[0].rstrip(".")
+        raise ValueError(
+            f"the force field does not fit: {reason}; choose one with templates of every residue, or change "
+            "the residue"
+        ) from error
+
+
+def check_residues(topology: app.Topology, forcefield: app.ForceField) -> None:
+    """Raise ValueError for a residue that neither the force field nor PDBFixer knows, or whose heavy atoms
+    are not those of its kind.
+    """
+    for residue in forcefield.getUnmatchedResidues(topology):
+        where, expected = f"{residue.name} {residue.id}", set(standard_atoms(residue.name))
+        if not expected:
+            raise ValueError(
+                f"unknown residue {where}: the force field has no template that fits its atoms and bonds; "
+                "give a file that has one "
+                "(--forcefield mine.xml), or start from an OpenMM System (--system) or Amber files"
+            )
+        last = list(residue.chain.residues())[-1]
+        if residue is last and {"CA", "C", "O"} <= expected:
+            expected.add("OXT")
+        found = {atom.name for atom in residue.atoms() if atom.element is not app.element.hydrogen}
+        lacking, other = sorted(expected - found - _PHOSPHATE), sorted(found - expected - {"OXT"})
+        if other:
+            raise ValueError(
+                f"{where} has atoms {listed(other)} that are no atoms of {residue.name}; rename them as the "
+                "PDB does, or remove them"
+            )
+        if lacking:
+            cap = (
+                ", or cap the chain with NME"
+                if lacking == ["OXT"]
+                else ", or build the peptide with --sequence"
+            )
+            raise ValueError(
+                f"{where} lacks heavy atoms: {listed(lacking)}; add them with PDBFixer (addMissingAtoms){cap}"
+            )
+
+
+def _check_hydrogens(topology: app.Topology, positions: np.ndarray) -> None:
+    """Raise ValueError if there are fewer hydrogens than OpenMM's definitions have at pH 7."""
+    whole, _ = add_hydrogens(topology, positions, None)
+    pairs = zip(topology.residues(), whole.residues(), strict=True)
+    short = {
+        f"{old.name} {old.id}": n
+        for old, new in pairs
+        if (n := len(list(new.atoms())) - len(list(old.atoms()))) > 0
+    }
+    if short:
+        raise ValueError(
+            f"{sum(short.values())} hydrogens are missing, in {listed(short)}; add them with --add-hydrogens"
+        )
+
+
+def add_hydrogens(
+    topology: app.Topology,
+    positions: np.ndarray,
+    forcefield: app.ForceField | None,
+    variants: Sequence[str | None] | None = None,
+) -> tuple[app.Topology, np.ndarray]:
+    """The molecule with the hydrogens that it lacks at pH 7, by OpenMM's `Modeller.addHydrogens`; the same
+    every time.
+
+    Args:
+        topology: a molecule with all its heavy atoms.
+        positions: (n_atoms, 3) in nm.
+        forcefield: places the new hydrogens; without one they are spread evenly.
+        variants: for instance ``"HID"``, for each residue; None where pH and hydrogen bonds decide.
+
+    Raises:
+        ValueError: the force field does not fit the molecule with its hydrogens.
+    """
+    model = app.Modeller(topology, positions * unit.nanometer)
+    state = random.getstate()
+    random.seed(0)  # OpenMM draws first positions from Python's generator
+    try:
+        model.addHydrogens(
+            forcefield,
+            pH=PH,
+            variants=list(variants) if variants is not None else None,
+            platform=openmm.Platform.getPlatformByName("Reference"),
+        )
+    except Exception as error:
+        raise ValueError(
+            f"hydrogens cannot be added: {first_line(error)}; check atom names and the force field"
+        ) from error
+    finally:
+        random.setstate(state)
+    return model.topology, np.array(model.positions.value_in_unit(unit.nanometer), dtype=np.float64)

@@ -1,0 +1,220 @@
+"""What a molecule may be given as: a structure or a sequence with a force field, an OpenMM System, Amber
+files.
+"""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openmm
+from openmm import app, unit
+
+from boltzgen.molecule.openmm_files import (
+    OPENMM_DATA,
+    first_line,
+    load_forcefield,
+    own_files,
+    read_structure,
+    read_system,
+)
+from boltzgen.molecule.system_file import CONSTRAINTS
+from boltzgen.preparation import peptide
+from boltzgen.preparation.checks import check_same_molecule
+from boltzgen.preparation.residues import add_hydrogens, check_residues, create_system
+from boltzgen.preparation.structure import atom_names, check_atoms, check_molecule, read_input
+
+#: Implicit solvents of Amber files and what OpenMM calls them.
+SOLVENTS = {
+    "none": None,
+    "HCT": app.HCT,
+    "OBC1": app.OBC1,
+    "OBC2": app.OBC2,
+    "GBn": app.GBn,
+    "GBn2": app.GBn2,
+}
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A molecule as it was given, before its energy is minimised.
+
+    Attributes:
+        topology, openmm_system: its atoms and bonds, and their force field.
+        positions: (n_atoms, 3) in nm.
+        origin: in a few words.
+        forcefield: the table of `system.toml`; empty where the folder is to hold the System itself.
+        files: the user's own files that the table names, by those names.
+    """
+
+    topology: app.Topology
+    openmm_system: openmm.System
+    positions: np.ndarray
+    origin: str
+    forcefield: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, Path] = field(default_factory=dict)
+
+
+def from_structure(
+    pdb: Path,
+    forcefield: Sequence[str],
+    *,
+    constraints: str = "none",
+    add_missing_hydrogens: bool = False,
+    trust_forcefield: bool = False,
+) -> Source:
+    """A PDB file (or .cif) with OpenMM force-field files, see `System.from_pdb`.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: the file is not that of one whole molecule, or the force field does not fit it.
+    """
+    topology, positions = read_input(pdb)
+    fields = load_forcefield(forcefield, trust=trust_forcefield)
+    check_residues(topology, fields)
+    check_molecule(topology, positions)
+    if add_missing_hydrogens:
+        topology, positions = add_hydrogens(topology, positions, fields)
+        check_molecule(topology, positions)
+    return _with_forcefield(topology, positions, fields, forcefield, constraints, trust_forcefield, pdb.name)
+
+
+def from_sequence(
+    sequence: str, forcefield: Sequence[str], *, constraints: str = "none", trust_forcefield: bool = False
+) -> Source:
+    """A peptide from the names of its residues, see `peptide.build`."""
+    residues = peptide.Sequence.parse(sequence)
+    fields = load_forcefield(forcefield, trust=trust_forcefield)
+    topology, positions = peptide.build(residues, fields)
+    return _with_forcefield(
+        topology, positions, fields, forcefield, constraints, trust_forcefield, "-".join(residues.residues)
+    )
+
+
+def _with_forcefield(
+    topology: app.Topology,
+    positions: np.ndarray,
+    fields: app.ForceField,
+    forcefield: Sequence[str],
+    constraints: str,
+    trust: bool,
+    what: str,
+) -> Source:
+    system = create_system(topology, positions, fields, CONSTRAINTS[constraints])
+    origin = f"{what}, {' + '.join(forcefield)}"
+    if trust:  # whoever loads the folder need not trust the files
+        return Source(topology, system, positions, origin)
+    names: list[str] = []
+    files: dict[str, Path] = {}
+    for file in forcefield:
+        own = own_files(file)
+        for name, path in own.items():
+            if ".." in Path(name).parts or Path(name).is_absolute():
+                raise ValueError(
+                    f"force-field file {file} includes {name}, outside its own folder; put the files into "
+                    "one folder"
+                )
+            if name in files and not files[name].samefile(path):
+                raise ValueError(
+                    f"two force-field files are called {name}: {files[name]} and {path}; rename one of them"
+                )
+            files[name] = path
+        names.append(Path(file).name if own else _shipped_name(file))
+    return Source(topology, system, positions, origin, {"files": names, "constraints": constraints}, files)
+
+
+def _shipped_name(file: str) -> str:
+    """What OpenMM calls one of its own files, which may have been given by its path."""
+    path = Path(file).resolve()
+    return path.relative_to(OPENMM_DATA.resolve()).as_posix() if path.is_file() else file
+
+
+def from_openmm(structure: Path, system: Path) -> Source:
+    """A PDB file (or .cif) with the serialized OpenMM System of its atoms.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: the structure is not that of one whole molecule, or the System another one's.
+    """
+    topology, positions = read_input(structure)
+    check_molecule(topology, positions)
+    read = read_system(system)
+    check_same_molecule(topology, read)
+    return Source(topology, read, positions, f"{structure.name}, {system.name}")
+
+
+def from_amber(
+    prmtop: Path, coordinates: Path, *, solvent: str = "none", constraints: str = "none"
+) -> Source:
+    """An Amber topology with coordinates (.inpcrd, .rst7, .pdb, .cif), in vacuum or one of Amber's implicit
+    solvents.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file cannot be read, or the coordinates are another molecule's.
+    """
+    if not prmtop.is_file():
+        raise FileNotFoundError(f"no Amber topology at {prmtop}")
+    try:
+        amber = app.AmberPrmtopFile(str(prmtop))
+        topology = amber.topology
+    except Exception as error:
+        raise ValueError(
+            f"{prmtop} is not a readable Amber topology ({first_line(error)}); expected a prmtop file"
+        ) from error
+    check_atoms(topology)
+    topology.setPeriodicBoxVectors(None)
+    positions = _amber_positions(topology, coordinates)
+    check_molecule(topology, positions)
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            system = amber.createSystem(
+                nonbondedMethod=app.NoCutoff,
+                constraints=CONSTRAINTS[constraints],
+                implicitSolvent=SOLVENTS[solvent],
+                removeCMMotion=False,
+            )
+    except Exception as error:
+        raise ValueError(
+            f"OpenMM makes no system of {prmtop} with solvent {solvent}: {first_line(error)}; check its "
+            "parameters"
+        ) from error
+    for warning in caught:
+        _log.warning("%s: %s", prmtop, warning.message)
+    return Source(topology, system, positions, f"{prmtop.name}, solvent {solvent}")
+
+
+def _amber_positions(topology: app.Topology, coordinates: Path) -> np.ndarray:
+    """Coordinates (n_atoms, 3) in nm of the atoms of an Amber topology."""
+    if coordinates.suffix in (".pdb", ".cif"):
+        other, positions = read_structure(coordinates)
+        elements, given = ([atom.element for atom in t.atoms()] for t in (topology, other))
+        differ = [k for k, (a, b) in enumerate(zip(elements, given, strict=False)) if a is not b]
+        if len(elements) == len(given) and differ:
+            names, k = (atom_names(topology), atom_names(other)), differ[0]
+            raise ValueError(
+                f"atom {k + 1} is {names[0][k]} in the topology but {names[1][k]} in {coordinates}; both "
+                "need the same atoms in the same order"
+            )
+    else:
+        if not coordinates.is_file():
+            raise FileNotFoundError(f"no coordinates at {coordinates}")
+        try:
+            read = app.AmberInpcrdFile(str(coordinates)).getPositions(asNumpy=True)
+        except Exception as error:
+            raise ValueError(
+                f"{coordinates} holds no readable Amber coordinates ({first_line(error)}); expected "
+                ".inpcrd, .rst7 or .pdb"
+            ) from error
+        positions = np.asarray(read.value_in_unit(unit.nanometer), dtype=np.float64)
+    if len(positions) != topology.getNumAtoms():
+        raise ValueError(
+            f"the topology has {topology.getNumAtoms()} atoms but {coordinates} {len(positions)}; give the "
+            "coordinates of this molecule"
+        )
+    return positions

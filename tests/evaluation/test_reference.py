@@ -1,0 +1,217 @@
+"""References built from frames whose distribution is known, and their file."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from boltzgen.coordinates.molecular import MolecularCoordinates
+from boltzgen.evaluation.reference import Reference, reference_path
+from boltzgen.molecule.system import System
+from tests.coordinates.test_coordinates import random_labels
+from tests.posing import pose
+
+N_WALKERS = 12
+
+
+@pytest.fixture(scope="module")
+def system() -> System:
+    return System.load("alanine_dipeptide")
+
+
+def frames(system: System, n: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Frames at (-80, 110) and, one in four, at (-70, -40) degrees; the latter have weight e times 1, so e /
+    (3 + e) of the whole.
+    """
+    rng = np.random.default_rng(seed)
+    other = rng.random(n) < 0.25
+    centre = np.radians(np.where(other[:, None], (-70, -40), (-80, 110)))
+    phi, psi = (centre + np.radians(12) * rng.standard_normal((n, 2))).T
+    u = torch.from_numpy(rng.normal(np.where(other, -48.0, -50.0), 2.0))
+    return pose(system, phi, psi), u, torch.from_numpy(other.astype(float)), torch.arange(n) % N_WALKERS
+
+
+ALPHA_R = math.e / (3 + math.e)
+
+
+@pytest.fixture(scope="module")
+def reference(system: System) -> Reference:
+    return Reference.from_frames(
+        system, *frames(system, 20_000), metadata={"seed": 0, "command": "a test"}, n_configurations=2000
+    )
+
+
+def test_weights_walkers_and_histograms(reference: Reference, system: System) -> None:
+    assert reference.populations is not None
+    share = dict(zip([b.name for b in reference.basins], reference.populations.probability, strict=False))
+    error = reference.populations.standard_error[2]
+    assert abs(share["alphaR"] - ALPHA_R) < 4 * error
+    n = 20_000 * (3 + math.e) ** 2 / (3 + math.e**2) / 4  # Kish's, of three weights of 1 to one of e
+    assert reference.populations.n_effective == pytest.approx(n, rel=0.8)
+    for surface in reference.surfaces:
+        assert surface.n_effective == pytest.approx(n, rel=0.1)
+        assert surface.probability.sum() == pytest.approx(1.0)
+        assert surface.halves.sum(axis=(1, 2)) == pytest.approx(1.0)
+    assert [len(s.probability) for s in reference.surfaces] == [64, 100]
+    psi_share = reference.surfaces[0].probability[:, :32].sum()
+    assert abs(psi_share - ALPHA_R) < 4 * error + 1e-3  # a few of either kind lie beyond psi = 0
+    axis, energy = reference.energy
+    centres = (axis.edges[1:-2] + axis.edges[2:-1]) / 2
+    assert energy.probability[1:-1] @ centres == pytest.approx(-50.0 + 2 * ALPHA_R, abs=0.1)
+    assert reference.fraction_outside == 0.0
+    assert reference.fingerprint == system.fingerprint
+    assert reference.temperature == 300.0
+
+
+def test_configurations_have_equal_weight_and_are_not_repeated(reference: Reference, system: System) -> None:
+    """Systematic draws: the rarer, heavier kind comes with its share to within 1 / n, and no weight exceeds 1
+    / n.
+    """
+    x, u, log_w, walker = frames(system, 20_000)
+    assert len(reference) == len(reference.u) == len(reference.walker) == 2000
+    heavy = float((torch.exp(log_w) * (log_w > 0)).sum() / torch.exp(log_w).sum())
+    index = torch.isin(u, reference.u).nonzero()[:, 0]
+    assert len(index) == 2000
+    assert torch.equal(reference.u, u[index])
+    assert torch.equal(reference.walker, walker[index])
+    torch.testing.assert_close(reference.x, MolecularCoordinates(system).canonical(x[index]))
+    assert float((log_w[index] > 0).double().mean()) == pytest.approx(heavy, abs=0.02)
+    few = Reference.from_frames(system, x[:300], u[:300], log_w[:300], walker[:300])
+    assert 200 < len(few) < 300  # as many as the weights are worth
+
+
+def test_labels_do_not_matter_and_what_lies_outside_is_left_out(system: System) -> None:
+    x, u, log_w, walker = frames(system, 3000)
+    plain = Reference.from_frames(system, x, u, log_w, walker, n_configurations=100)
+    outside = random_labels(x)
+    outside[::10] *= torch.tensor([1.0, 1.0, -1.0])
+    mixed = Reference.from_frames(system, outside, u, log_w, walker, n_configurations=100)
+    expected = float(torch.exp(log_w[::10]).sum() / torch.exp(log_w).sum())
+    assert mixed.fraction_outside == pytest.approx(expected, rel=1e-9)
+    coordinates = MolecularCoordinates(system)
+    assert coordinates.in_domain(coordinates.inverse(mixed.x.double())[0]).all()
+    kept = torch.arange(3000) % 10 != 0
+    alone = Reference.from_frames(system, x[kept], u[kept], log_w[kept], walker[kept], n_configurations=100)
+    assert plain.fraction_outside == 0.0
+    torch.testing.assert_close(mixed.x, alone.x)
+    np.testing.assert_allclose(mixed.surfaces[0].probability, alone.surfaces[0].probability, atol=1e-12)
+
+
+def test_slow_exchange_between_walkers_shows_in_the_errors(system: System) -> None:
+    """Walkers that never leave the basin they began in: as many independent observations of it as walkers."""
+    x, u, log_w, _ = frames(system, 4800)
+    order = torch.argsort(log_w, stable=True)
+    walker = torch.arange(4800) // 400
+    stuck = Reference.from_frames(system, x[order], u[order], torch.zeros(4800), walker)
+    free = Reference.from_frames(system, x, u, torch.zeros(4800), walker)
+    assert stuck.populations is not None
+    assert free.populations is not None
+    assert stuck.populations.standard_error[2] == pytest.approx(math.sqrt(0.25 * 0.75 / N_WALKERS), rel=0.2)
+    assert free.populations.standard_error[2] == pytest.approx(math.sqrt(0.25 * 0.75 / 4800), rel=0.6)
+    assert stuck.populations.n_effective < 20
+
+
+def test_file_round_trip(reference: Reference, system: System, tmp_path: Path) -> None:
+    path = tmp_path / "reference.h5"
+    reference.save(path)
+    assert path.stat().st_size < 5_000_000
+    assert [p.name for p in tmp_path.iterdir()] == ["reference.h5"]
+    back = Reference.load(path, system)
+    for name in (
+        "system",
+        "fingerprint",
+        "temperature",
+        "domain",
+        "basins",
+        "torsions",
+        "metadata",
+        "n_frames",
+        "fraction_outside",
+    ):
+        assert getattr(back, name) == getattr(reference, name), name
+    for name in ("x", "u", "walker"):
+        assert torch.equal(getattr(back, name), getattr(reference, name))
+        assert getattr(back, name).dtype == getattr(reference, name).dtype
+    assert list(back.marginals) == list(reference.marginals)
+    for name, (axis, histogram) in back.marginals.items():
+        assert axis == reference.marginals[name][0]
+        np.testing.assert_allclose(histogram.groups, reference.marginals[name][1].groups, atol=1e-8)
+    for a, b in zip(back.surfaces, reference.surfaces, strict=True):
+        assert (a.pair, a.n_effective) == (b.pair, b.n_effective)
+        np.testing.assert_array_equal(a.probability, b.probability)
+        np.testing.assert_array_equal(a.halves, b.halves)
+    np.testing.assert_allclose(back.energy[1].groups, reference.energy[1].groups, rtol=1e-12)
+    assert back.populations is not None
+    assert reference.populations is not None
+    np.testing.assert_allclose(back.populations.groups, reference.populations.groups, rtol=1e-12)
+
+
+def test_a_failed_save_leaves_the_old_file(reference: Reference, tmp_path: Path) -> None:
+    path = tmp_path / "reference.h5"
+    path.write_text("old")
+    broken = replace(reference, metadata={"not JSON": object()})
+    with pytest.raises(TypeError):
+        broken.save(path)
+    assert path.read_text() == "old"
+
+
+def test_broken_and_foreign_files_are_refused(reference: Reference, system: System, tmp_path: Path) -> None:
+    path = tmp_path / "reference.h5"
+    with pytest.raises(FileNotFoundError, match="no reference file at"):
+        Reference.load(path)
+    path.write_text("not HDF5")
+    with pytest.raises(ValueError, match="not a whole reference file"):
+        Reference.load(path)
+    reference.save(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="not a whole reference file"):
+        Reference.load(path)
+    path.write_bytes(whole)
+    with h5py.File(path, "a") as file:
+        del file["u"]
+    with pytest.raises(ValueError, match="not a whole reference file.*u"):
+        Reference.load(path)
+    path.write_bytes(whole)
+    with h5py.File(path, "a") as file:
+        file.attrs["format"] = 99
+    with pytest.raises(ValueError, match="format 99"):
+        Reference.load(path)
+    replace(reference, fingerprint="another").save(path)
+    assert Reference.load(path).fingerprint == "another"
+    with pytest.raises(ValueError, match="reference of another system"):
+        Reference.load(path, system)
+
+
+def test_wrong_frames_are_refused(system: System) -> None:
+    x, u, log_w, walker = frames(system, 50)
+    with pytest.raises(ValueError, match=r"expected x \(n, 22, 3\)"):
+        Reference.from_frames(system, x[:, :20], u, log_w, walker)
+    with pytest.raises(ValueError, match=r"expected x \(n, 22, 3\)"):
+        Reference.from_frames(system, x, u[:40], log_w, walker)
+    with pytest.raises(ValueError, match="at least two independent walkers, got 1"):
+        Reference.from_frames(system, x, u, log_w, torch.zeros(50, dtype=torch.long))
+    with pytest.raises(ValueError, match="lies inside the domain"):
+        Reference.from_frames(system, x * torch.tensor([1.0, 1.0, -1.0]), u, log_w, walker)
+    broken = u.clone()
+    broken[3] = math.inf
+    with pytest.raises(ValueError, match="energy u that is not finite"):
+        Reference.from_frames(system, x, broken, log_w, walker)
+    left_out = log_w.clone()
+    left_out[3] = -math.inf
+    assert Reference.from_frames(system, x, broken, left_out, walker).u.isfinite().all()
+    with pytest.raises(ValueError, match="positive number of kelvin"):
+        Reference.from_frames(system, x, u, log_w, walker, temperature=-1.0)
+
+
+def test_where_a_systems_reference_lies(system: System, tmp_path: Path) -> None:
+    alone = System(system.topology, system.openmm_system, system.positions, folder=tmp_path)
+    with pytest.raises(FileNotFoundError, match="has no reference.h5 of its own"):
+        reference_path(alone)
+    (tmp_path / "reference.h5").touch()
+    assert reference_path(alone) == tmp_path / "reference.h5"

@@ -1,0 +1,131 @@
+"""The walk-through of docs/your_own_molecule.md runs, and a user's folder serves every command wherever it
+has moved.
+"""
+
+import importlib
+import json
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from boltzgen import cli
+from boltzgen.molecule.system import System
+from boltzgen.samples.file import read_samples
+from tests.training.test_run import TINY
+
+ROOT = Path(__file__).parents[1]
+DATA = ROOT / "tests" / "data"
+#: What takes long in the page, and what is run instead.
+SHORTER = {
+    "train": {"--minutes 4": "--rounds 6"},
+    "sample": {"-n 20000": "-n 500"},
+    "simulate": {"-n 400": "-n 10 --walkers 4 --interval 1"},
+    "evaluate": {" -o": " -n 500 -o"},
+}
+
+
+def blocks() -> Iterator[tuple[str, str]]:
+    """Language and text of each code block of the page."""
+    yield from re.findall(
+        r"```(\w+)\n(.*?)```", (ROOT / "docs" / "your_own_molecule.md").read_text(), re.DOTALL
+    )
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory in which training is a matter of seconds."""
+    monkeypatch.setattr(importlib.import_module("boltzgen.cli.train"), "Settings", lambda rounds: TINY)
+    monkeypatch.setattr("boltzgen.training.run._N_VALIDATION", 2048)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(line: str) -> None:
+    program, *arguments = shlex.split(line)
+    assert program == "boltzgen"
+    assert cli.main(arguments) == 0, line
+
+
+def test_every_block_of_the_page_runs(small: Path) -> None:
+    serine = DATA / "peptides" / "ace_ser_nme.pdb"
+    shutil.copy(serine, "whole_peptide.pdb")
+    Path("my_peptide.pdb").write_text(
+        "\n".join(line for line in serine.read_text().splitlines() if line[76:78].strip() != "H")
+    )
+    for suffix in (".prmtop", ".inpcrd"):
+        shutil.copy(DATA / "amber" / f"ace_ala_nme{suffix}", f"ligand{suffix}")
+    languages = set()
+    for language, text in blocks():
+        languages.add(language)
+        if language == "python":
+            exec(text, {})
+            continue
+        for line in text.splitlines():
+            for old, new in SHORTER.get(line.split()[1], {}).items():
+                assert old in line
+                line = line.replace(old, new)
+            run(line)
+    assert languages == {"bash", "python"}
+    assert System.load("from_openmm").name == "gbn2"
+    made = (
+        "run/summary.json",
+        "report/report.json",
+        "report/ramachandran.png",
+        "remd/reference.h5",
+        "evaluation/evaluation.json",
+        "my_peptide/topology.pdb",
+    )
+    assert all(Path(file).is_file() for file in made)
+
+
+def test_a_run_finds_its_system_wherever_both_have_moved(
+    small: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    glycine = DATA / "peptides" / "ace_gly_nme.pdb"
+    run(
+        f"boltzgen prepare {glycine} --forcefield amber99sbildn.xml --constraints HBonds -o "
+        "work/systems/gly --temperature 500"
+    )
+    run("boltzgen train work/systems/gly -o work/runs/first --rounds 6")
+    assert json.loads(Path("work/runs/first/summary.json").read_text())["system"] == str(
+        small / "work/systems/gly"
+    )
+    run("boltzgen sample work/runs/first -n 500 -o a.h5")
+    run("boltzgen analyze a.h5 -o report")
+    run("boltzgen simulate work/systems/gly --method md -n 100 --interval 10 --walkers 2 -o md")
+    run("boltzgen evaluate work/runs/first --reference md/reference.h5 -n 500")
+    shutil.move("work", "elsewhere")
+    run("boltzgen sample elsewhere/runs/first -n 500 -o b.h5")
+    assert (read_samples("a.h5").x == read_samples("b.h5").x).all()
+    # The run alone, with the system back where it was, and then nowhere.
+    shutil.copytree("elsewhere/systems", "work/systems")
+    shutil.move("elsewhere/runs/first", "alone")
+    run("boltzgen sample alone -n 10")
+    shutil.rmtree("work")
+    capfd.readouterr()
+    assert cli.main(["sample", "alone", "-n", "10"]) == 2
+    err = capfd.readouterr().err
+    assert f"lies neither at {small / 'work/systems/gly'} nor at" in err
+    assert err.count("\n") == 1
+    assert (
+        cli.main(
+            [
+                "simulate",
+                "elsewhere/systems/gly",
+                "-o",
+                "remd",
+                "-n",
+                "2",
+                "--walkers",
+                "2",
+                "--interval",
+                "1",
+            ]
+        )
+        == 0
+    )
+    assert Path("remd/reference.h5").is_file()

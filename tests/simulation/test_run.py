@@ -1,0 +1,301 @@
+"""Simulations of alanine dipeptide: their folders, resuming, errors, and agreement with OpenMM's own
+dynamics.
+"""
+
+import math
+import shutil
+from pathlib import Path
+
+import mdtraj
+import numpy as np
+import pytest
+import torch
+from openmm import app
+
+from boltzgen import units
+from boltzgen.cli import main
+from boltzgen.coordinates.molecular import MolecularCoordinates
+from boltzgen.energy.forcefield import ForceFieldEnergy
+from boltzgen.molecule.system import System
+from boltzgen.simulation.checkpoint import block_files, load_block
+from boltzgen.simulation.ensemble import Ensemble
+from boltzgen.simulation.estimates import correlation_time
+from boltzgen.simulation.replica_exchange import FIRST_STEP
+from boltzgen.simulation.run import Plan, Progress, integrator_for, simulate
+from boltzgen.simulation.start import inside_domain, random_starts
+from boltzgen.simulation.summary import check_trajectory
+
+SMALL = Plan(n_walkers=8, interval=2, n_steps=5, block=3, burn_in=1, seed=5)
+
+
+@pytest.fixture(scope="module")
+def alanine() -> System:
+    return System.load("alanine_dipeptide")
+
+
+@pytest.fixture(scope="module")
+def small(alanine: System, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished replica exchange of three blocks."""
+    folder = tmp_path_factory.mktemp("simulation") / "run"
+    simulate(alanine, folder, 6, plan=SMALL)
+    return folder
+
+
+def test_frames_and_energies_belong_together(alanine: System, small: Path) -> None:
+    ensemble = Ensemble.load(small, alanine)
+    assert ensemble.x.shape == (6, 8, len(ensemble.temperatures), 22, 3)
+    u = ForceFieldEnergy(alanine).potential(ensemble.x)
+    assert torch.allclose(u.double(), ensemble.potential, atol=2e-2)
+    assert ensemble.temperatures[0] == 300.0 and ensemble.temperatures[-1] == pytest.approx(1200.0)
+    assert inside_domain(MolecularCoordinates(alanine), ensemble.x.flatten(0, 2)).all()
+    assert (
+        ensemble.replica.sort(-1).values == torch.arange(len(ensemble.temperatures), dtype=torch.int16)
+    ).all()
+    # Hotter replicas have higher energies.
+    assert (ensemble.potential.mean((0, 1)).diff() > 0).all()
+
+
+def test_interrupted_and_resumed_it_gives_the_same(alanine: System, small: Path, tmp_path: Path) -> None:
+    def interrupt(progress: Progress) -> None:
+        if progress.done == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        simulate(alanine, tmp_path / "run", 6, plan=SMALL, progress=interrupt)
+    assert len(block_files(tmp_path / "run")) == 1
+    simulate(alanine, tmp_path / "run", 6, resume=True)
+    resumed, whole = Ensemble.load(tmp_path / "run", alanine), Ensemble.load(small, alanine)
+    assert torch.equal(resumed.x, whole.x)
+    assert torch.equal(resumed.potential, whole.potential)
+    assert torch.equal(resumed.starts, whole.starts)
+
+
+def test_a_finished_one_can_be_made_longer(alanine: System, small: Path, tmp_path: Path) -> None:
+    shutil.copytree(small, tmp_path / "run")
+    simulate(alanine, tmp_path / "run", 8, resume=True)
+    longer, whole = Ensemble.load(tmp_path / "run", alanine), Ensemble.load(small, alanine)
+    assert longer.n_frames == 9
+    assert torch.equal(longer.x[:6], whole.x)
+
+
+def test_progress(alanine: System, tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    simulate(alanine, tmp_path / "run", 3, plan=SMALL, progress=seen.append)
+    assert [p.done for p in seen] == list(range(1, 7))
+    assert {p.wanted for p in seen} == {6}
+    assert seen[0].statistics == {} and seen[-1].statistics["n_energy_evaluations"] > 0
+
+
+def test_errors(alanine: System, small: Path, tmp_path: Path) -> None:
+    with pytest.raises(FileExistsError, match="--resume"):
+        simulate(alanine, small, 6)
+    with pytest.raises(FileNotFoundError, match="nothing to resume"):
+        simulate(alanine, tmp_path / "none", 6, resume=True)
+    with pytest.raises(FileNotFoundError, match="no frames"):
+        Ensemble.load(tmp_path / "none", alanine)
+    other = System(
+        alanine.topology, alanine.openmm_system, alanine.positions, name="other", domain=alanine.domain
+    )
+    other.__dict__["fingerprint"] = "different"
+    for call in (lambda: Ensemble.load(small, other), lambda: simulate(other, small, 6, resume=True)):
+        with pytest.raises(ValueError, match="another system"):
+            call()
+    shutil.copytree(small, tmp_path / "broken")
+    last = block_files(tmp_path / "broken")[-1]
+    last.write_bytes(last.read_bytes()[:1000])
+    with pytest.raises(ValueError, match="not a whole"):
+        Ensemble.load(tmp_path / "broken", alanine)
+
+
+def test_time_steps_are_tuned_in_the_burn_in_alone(alanine: System, small: Path) -> None:
+    steps = [load_block(path)[0].statistics["time_step_ps"] for path in block_files(small)]
+    assert steps[0] != [FIRST_STEP] * len(steps[0])
+    assert steps[1:] == [steps[0]] * (len(steps) - 1)
+
+
+def test_a_turned_methyl_is_inside_and_a_cis_peptide_bond_is_not(alanine: System) -> None:
+    coordinates = MolecularCoordinates(alanine)
+    y = coordinates.from_internal(coordinates.reference)
+    turned, cis = y.clone(), y.clone()
+    turned[coordinates.n_full] += 2 * math.pi  # 3 tau
+    omega = coordinates.n_periodic + coordinates.stiff_index.index(coordinates._omegas[0])
+    cis[omega] += math.pi / coordinates.scale[coordinates._omegas[0]]
+    x = coordinates(torch.stack([y, turned, cis]))[0]
+    assert inside_domain(coordinates, x).tolist() == [True, True, False]
+    # A third of a turn only renames the hydrogens, so the domain itself holds one of the two.
+    assert coordinates.in_domain(coordinates.inverse(x)[0]).tolist() == [True, False, False]
+
+
+def test_random_starts_are_spread_and_relaxed(alanine: System) -> None:
+    coordinates, energy = MolecularCoordinates(alanine), ForceFieldEnergy(alanine)
+    x = random_starts(coordinates, energy, integrator_for(alanine), 64, seed=1)
+    assert inside_domain(coordinates, x).all()
+    assert energy.potential(x).max() < energy.potential(alanine.positions.float()) + 100.0
+    y = coordinates.inverse(x)[0]
+    assert ((y[:, 0] > 0).sum() > 10) and ((y[:, 0] < 0).sum() > 10)
+
+
+@pytest.fixture(scope="module")
+def hot(alanine: System, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ensemble, Ensemble]:
+    """Alanine dipeptide at 1200 K, where 12 ps visit every basin, by Hamiltonian Monte Carlo and by OpenMM,
+    on the platform that repeats itself.
+    """
+    system = System(
+        alanine.topology, alanine.openmm_system, alanine.positions, temperature=1200.0, domain=alanine.domain
+    )
+    folder = tmp_path_factory.mktemp("hot")
+    simulate(system, folder / "hmc", 60, plan=Plan(n_walkers=64, interval=4, block=30, burn_in=2))
+    simulate(
+        system,
+        folder / "md",
+        450,
+        plan=Plan.for_method("md", n_walkers=2, interval=20, block=150, platform="Reference"),
+    )
+    return Ensemble.load(folder / "hmc", system), Ensemble.load(folder / "md", system)
+
+
+def mean_and_error(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of (n_frames, n_walkers, m) and its standard error, correlation in time included."""
+    g = np.array([correlation_time(values[:, :, k]) for k in range(values.shape[2])])
+    n = values.shape[0] * values.shape[1]
+    return values.mean((0, 1)), values.std((0, 1)) * np.sqrt(g / n)
+
+
+def test_agrees_with_the_dynamics_of_openmm(alanine: System, hot: tuple[Ensemble, Ensemble]) -> None:
+    """Mean and spread of the energy and of every bond and angle, and the distribution of phi and psi, within
+    4.5 combined standard errors.
+    """
+    coordinates = MolecularCoordinates(alanine)
+
+    def observables(ensemble: Ensemble) -> np.ndarray:
+        x = coordinates.canonical(ensemble.x[:, :, 0].double())
+        r = coordinates.internal.inverse(x)[0].numpy()
+        inside = coordinates.in_domain(coordinates.inverse(x)[0]).numpy()
+        assert inside.mean() > 0.5
+        stiff = r[..., : 2 * alanine.n_atoms - 3]
+        centred = stiff - coordinates.reference.numpy()[: 2 * alanine.n_atoms - 3]
+        torsions = coordinates.inverse(x)[0].numpy()[..., : coordinates.n_full]
+        columns = [
+            ensemble.potential[..., :1].numpy(),
+            stiff,
+            centred**2,
+            np.cos(torsions),
+            np.sin(torsions),
+            np.cos(2 * torsions),
+        ]
+        # Frames outside the domain (cis peptide bonds) are not part of the ensemble; one method cuts them,
+        # the other has none.
+        return np.where(inside[..., None], np.concatenate(columns, -1), np.nan)
+
+    results = []
+    for ensemble in hot:
+        values = observables(ensemble)
+        filled = np.where(np.isnan(values), np.nanmean(values, axis=(0, 1)), values)
+        mean, error = mean_and_error(filled)
+        results.append((mean, error / (1.0 - np.isnan(values[..., 0]).mean())))
+    (a, da), (b, db) = results
+    z = (a - b) / np.hypot(da, db)
+    assert np.abs(z).max() < 4.5
+    assert np.sqrt(np.mean(z**2)) < 1.5
+    # The comparison can tell a wrong temperature: equipartition alone would move the mean energy by its own
+    # spread over sqrt(30).
+    assert db[0] < 0.1 * units.kt(1200.0) * 30
+
+
+def test_dynamics_resumes(alanine: System, tmp_path: Path) -> None:
+    plan = Plan.for_method("md", interval=5, block=4)
+    simulate(alanine, tmp_path / "md", 4, plan=plan)
+    simulate(alanine, tmp_path / "md", 8, resume=True)
+    ensemble = Ensemble.load(tmp_path / "md", alanine)
+    assert ensemble.n_frames == 8
+    u = ForceFieldEnergy(alanine).potential(ensemble.x)
+    assert torch.allclose(u.double(), ensemble.potential, atol=2e-2)
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".xtc", ".dcd"])
+def test_command_line(
+    alanine: System, small: Path, tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(small, tmp_path / "run")
+    out = tmp_path / f"frames{suffix}"
+    assert (
+        main(
+            [
+                "simulate",
+                "alanine_dipeptide",
+                "-o",
+                str(tmp_path / "run"),
+                "-n",
+                "6",
+                "--resume",
+                "-t",
+                str(out),
+            ]
+        )
+        == 0
+    )
+    text = capsys.readouterr().out
+    assert "C7eq" in text and "reference" in text
+    topology = mdtraj.Topology.from_openmm(alanine.topology)
+    trajectory = mdtraj.load(out) if suffix == ".h5" else mdtraj.load(out, top=topology)
+    assert trajectory.xyz.shape == (48, 22, 3)
+    coordinates = MolecularCoordinates(alanine)
+    assert (
+        coordinates.in_domain(coordinates.inverse(torch.from_numpy(trajectory.xyz).double())[0])
+        .double()
+        .mean()
+        > 0.95
+    )
+    assert (tmp_path / "run" / "reference.h5").is_file()
+    assert (tmp_path / "run" / "simulation.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["simulate", "no_such_system"], "no system called"),
+        (["simulate", "alanine_dipeptide", "--method", "magic"], "remd or md"),
+        (["simulate", "alanine_dipeptide", "--highest", "200"], "lowest <= highest"),
+        (["simulate", "alanine_dipeptide", "-t", "frames.xyz"], "ends in"),
+    ],
+)
+def test_wrong_command_lines(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*arguments, "-o", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_ctrl_c_says_how_to_go_on_only_where_there_is_something_to_go_on_with(
+    tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*arguments: object, **keywords: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("boltzgen.simulation.run.simulate", interrupted)
+    assert main(["simulate", "alanine_dipeptide", "-o", str(small), "-n", "6", "--resume"]) == 130
+    assert "--resume" in capsys.readouterr().err
+    assert main(["simulate", "alanine_dipeptide", "-o", str(tmp_path / "new")]) == 130
+    assert "--resume" not in capsys.readouterr().err
+
+
+def test_trajectory_may_lie_in_the_folder_that_the_simulation_makes(tmp_path: Path) -> None:
+    check_trajectory(tmp_path / "new" / "frames.h5", tmp_path / "new")
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        check_trajectory(tmp_path / "other" / "frames.h5", tmp_path / "new")
+
+
+def test_replica_exchange_keeps_constraints(alanine: System, tmp_path: Path) -> None:
+    rigid = System.from_pdb(
+        Path(str(alanine.folder)) / "topology.pdb", ["amber96.xml", "implicit/obc1.xml"], app.HBonds
+    )
+    simulate(rigid, tmp_path / "run", 3, plan=SMALL)
+    ensemble = Ensemble.load(tmp_path / "run", rigid)
+    x = ensemble.x.double().flatten(0, -3)
+    coordinates = MolecularCoordinates(rigid)
+    assert len(rigid.constraints) == 12
+    assert coordinates.on_constraints(x, tolerance=1e-6).all()
+    assert coordinates.in_domain(coordinates.inverse(coordinates.canonical(x))[0]).all()
+    assert x.std(0).max() > 0.01

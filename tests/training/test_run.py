@@ -1,0 +1,266 @@
+"""A whole run in miniature: files, summary, interruption, resumption, wrong folders."""
+
+import itertools
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from boltzgen.generator.generator import CHECKPOINT, BoltzmannGenerator
+from boltzgen.molecule.system import System
+from boltzgen.training import checkpoint
+from boltzgen.training.checkpoint import METRICS, STATE
+from boltzgen.training.progress import Progress
+from boltzgen.training.run import SUMMARY, train
+from boltzgen.training.settings import Settings
+
+#: Six short rounds, the last three at the target, with sixteen walkers.
+TINY = Settings(rounds=6, steps=3, batch=64, walkers=16)
+
+
+@pytest.fixture(autouse=True)
+def small_validation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("boltzgen.training.run._N_VALIDATION", 3000)
+
+
+@pytest.fixture(scope="module")
+def system() -> System:
+    return System.load("alanine_dipeptide")
+
+
+def timeless(folder: Path) -> list[dict[str, Any]]:
+    return [
+        {k: v for k, v in json.loads(line).items() if k != "seconds"}
+        for line in (folder / METRICS).read_text().splitlines()
+    ]
+
+
+class StopAt:
+    """A progress callback that interrupts at the n-th call."""
+
+    def __init__(self, n: int) -> None:
+        self.left = n
+        self.seen: list[Progress] = []
+
+    def __call__(self, progress: Progress) -> None:
+        self.seen.append(progress)
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def whole(system: System, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("boltzgen.training.run._N_VALIDATION", 3000)
+        return folder, train(system, folder, seed=5, settings=TINY)
+
+
+def test_a_run_leaves_its_files_and_counts_everything(
+    system: System, whole: tuple[Path, dict[str, Any]]
+) -> None:
+    folder, summary = whole
+    assert json.loads((folder / SUMMARY).read_text()) == summary
+    rounds = timeless(folder)
+    assert {r["stage"] for r in rounds} == {"energies"}
+    assert rounds[-1]["temperature"] == system.temperature
+    # In each round, draws, and walkers' energies: once, and in three steps of up to eight. Before,
+    # minimisation, Hessian and their descent.
+    counts = [r["n_energy_evaluations"] for r in rounds]
+    assert counts[0] > 111 + 16 * 101 + 3 * 64
+    least, most = 16 + 3 * (64 + 3), 16 + 3 * (64 + 8 * 3 + 3)  # up to three draws a step become walkers
+    assert all(least <= b - a <= most for a, b in itertools.pairwise(counts))
+    for record in rounds:
+        assert 1 / (3 * 64) <= record["efficiency"] * (1 + 1e-9) <= 1 + 1e-9
+        assert {"loss", "log_z", "log_z_error", "skipped_steps", "fraction_outside_domain"} <= record.keys()
+    assert (
+        summary["n_energy_evaluations"] == rounds[-1]["n_energy_evaluations"] + 4096
+    )  # two whole blocks of validation draws
+    for key in ("seconds", "sampling_efficiency", "log_z", "seed", "versions", "hardware"):
+        assert key in summary
+    assert BoltzmannGenerator.load(folder, system).temperature == system.temperature
+
+
+@pytest.mark.parametrize("interrupted_at", [2, 5, 8, 17])
+def test_interrupted_and_resumed_is_the_same_run(
+    system: System, whole: tuple[Path, dict[str, Any]], tmp_path: Path, interrupted_at: int
+) -> None:
+    """At any step: what the interrupted round had done is repeated from its start, the rest goes on."""
+    folder = tmp_path / "run"
+    stop = StopAt(interrupted_at)
+    with pytest.raises(KeyboardInterrupt):
+        train(system, folder, seed=5, settings=TINY, progress=stop)
+    resume = (folder / STATE).exists()
+    summary = train(system, folder, seed=5, settings=None if resume else TINY, resume=resume)
+    assert timeless(folder) == timeless(whole[0])
+    assert summary["sampling_efficiency"] == whole[1]["sampling_efficiency"]
+    assert summary["n_energy_evaluations"] == whole[1]["n_energy_evaluations"]
+
+
+KILLED = """
+import json, os, signal, sys
+from pathlib import Path
+from boltzgen.system import System
+from boltzgen.training.run import train
+from boltzgen.training.settings import Settings
+calls = 0
+def kill(progress):
+    global calls
+    calls += 1
+    if calls == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+settings = Settings.from_dict(json.loads(sys.argv[3]))
+train(System.load("alanine_dipeptide"), Path(sys.argv[1]), seed=5, settings=settings, progress=kill)
+"""
+
+
+def test_killed_outright_and_resumed_is_the_same_run(
+    system: System, whole: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, folder, "10", json.dumps(TINY.as_dict())], check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert 1 < len(timeless(folder)) < len(timeless(whole[0]))
+    assert train(system, folder, resume=True)["sampling_efficiency"] == whole[1]["sampling_efficiency"]
+    assert timeless(folder) == timeless(whole[0])
+
+
+def test_progress_rises(system: System, tmp_path: Path) -> None:
+    stop = StopAt(10)
+    with pytest.raises(KeyboardInterrupt):
+        train(system, tmp_path / "run", settings=TINY, progress=stop)
+    fractions = [p.fraction for p in stop.seen]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == pytest.approx(10 / 18)
+    assert [p.n_energy_evaluations for p in stop.seen] == sorted(p.n_energy_evaluations for p in stop.seen)
+
+
+def test_a_finished_run_is_not_overwritten(
+    system: System, whole: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    with pytest.raises(FileExistsError, match="--resume"):
+        train(system, whole[0])
+    with pytest.raises(FileNotFoundError, match="nothing to resume"):
+        train(system, tmp_path / "none", resume=True)
+
+
+def test_two_seeds_differ(system: System, whole: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    train(system, tmp_path / "other", seed=6, settings=TINY)
+    assert timeless(tmp_path / "other") != timeless(whole[0])
+
+
+def test_unknown_settings_are_named(
+    system: System, whole: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also those of a run that another version started, whose generator can be trained on."""
+    with pytest.raises(ValueError, match="learning_rte"):
+        Settings.from_dict({"learning_rte": 1.0})
+    run = shutil.copytree(whole[0], tmp_path / "run")
+    read = checkpoint.read_tensors
+    monkeypatch.setattr(
+        checkpoint,
+        "read_tensors",
+        lambda path: ((found := read(path))[0] | {"settings": {"warmup_rounds": 3}}, found[1]),
+    )
+    with pytest.raises(
+        ValueError,
+        match=r"started by another version \(unknown training settings \['warmup_rounds'\].*--from",
+    ):
+        train(system, run, resume=True)
+
+
+def test_the_folder_holds_what_is_needed_and_no_more(whole: tuple[Path, dict[str, Any]]) -> None:
+    assert {p.name for p in whole[0].iterdir()} == {CHECKPOINT, STATE, METRICS, SUMMARY}
+    assert torch.isfinite(torch.tensor(whole[1]["log_z"]))
+
+
+def test_a_resumed_run_keeps_its_settings(system: System, whole: tuple[Path, dict[str, Any]]) -> None:
+    with pytest.raises(ValueError, match="leave out --rounds"):
+        train(system, whole[0], resume=True, settings=TINY)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"minutes": 0.0}, "positive number of minutes, got 0.0"),
+        ({"minutes": float("nan")}, "positive number of minutes"),
+        ({"minutes": 1.0, "resume": True}, "leave out --minutes"),
+        ({"minutes": 1.0, "data": "md.xtc"}, "leave out --minutes, or add --mixed"),
+    ],
+)
+def test_minutes_that_make_no_sense(
+    system: System, tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        train(system, tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_minutes_become_rounds_of_the_run(
+    system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted out once, with the time that preparation took off; the run's own settings hold them, also when
+    it goes on.
+    """
+    asked = {}
+
+    def two(
+        seconds: float, generator: BoltzmannGenerator, energy: Any, settings: Settings, **options: Any
+    ) -> int:
+        asked.update(seconds=seconds, settings=settings, **options)
+        return 2
+
+    monkeypatch.setattr("boltzgen.training.run.rounds_in", two)
+    with pytest.raises(KeyboardInterrupt):
+        train(system, tmp_path, settings=TINY, minutes=1.5, progress=StopAt(5))
+    assert 30 < asked["seconds"] < 90
+    assert (asked["settings"], asked["validation"], asked["data"]) == (TINY, 3000, False)
+    summary = train(system, tmp_path, resume=True)
+    assert summary["settings"] == TINY.as_dict() | {"rounds": 2}
+    assert len(timeless(tmp_path)) == 2
+
+
+def test_a_run_goes_on_from_a_trained_generator(
+    system: System, whole: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the target from the first step on, with walkers cooled to it, at a fifth of the rate; interrupted,
+    it goes on as the same run.
+    """
+    before = BoltzmannGenerator.load(whole[0], system)
+    monkeypatch.setattr("boltzgen.training.walkers.N_COOLING", 2)
+    settings = Settings(rounds=2, steps=3, batch=64, walkers=16, rate=1e-9)
+    for name, stop in (("straight", 10**6), ("stopped", 5)):
+        try:
+            train(
+                system, tmp_path / name, settings=settings, checkpoint=whole[0], seed=7, progress=StopAt(stop)
+            )
+        except KeyboardInterrupt:
+            train(system, tmp_path / name, resume=True)
+    rounds = timeless(tmp_path / "straight")
+    assert rounds == timeless(tmp_path / "stopped")
+    assert [r["temperature"] for r in rounds] == [system.temperature] * 2
+    least, most = 16 + 3 * (64 + 3), 16 + 3 * (64 + 8 * 3 + 3)
+    assert least <= rounds[1]["n_energy_evaluations"] - rounds[0]["n_energy_evaluations"] <= most
+    assert rounds[0]["n_energy_evaluations"] > least - 16 + 16 * (101 + 2 * 3)
+    assert json.loads((tmp_path / "straight" / SUMMARY).read_text())["settings"]["rate"] == pytest.approx(
+        2e-10
+    )
+    after = BoltzmannGenerator.load(tmp_path / "straight", system)
+    assert (after.seed, before.seed) == (7, 5)
+    assert all(
+        torch.allclose(a, b, atol=1e-6) for a, b in zip(before.parameters(), after.parameters(), strict=True)
+    )  # the rate was next to none
+    with pytest.raises(ValueError, match="leave out resampled"):
+        train(system, tmp_path / "other", checkpoint=whole[0], resampled=False)
+    with pytest.raises(FileNotFoundError, match="no checkpoint at"):
+        train(system, tmp_path / "other", checkpoint=tmp_path)
+    assert not (tmp_path / "other").exists()

@@ -1,0 +1,157 @@
+"""Walkers: where they begin, how they move, and which systems have none."""
+
+import logging
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from boltzgen.coordinates.molecular import MolecularCoordinates
+from boltzgen.energy.base import CountedEnergy
+from boltzgen.energy.choose import energy_for
+from boltzgen.geometry import dihedrals
+from boltzgen.molecule.system import System
+from boltzgen.training import walkers as module
+from boltzgen.training.walkers import N_COOLING, N_STEPS, Walkers
+
+
+@pytest.fixture(scope="module")
+def system() -> System:
+    return System.load("alanine_dipeptide")
+
+
+@pytest.fixture(scope="module")
+def coordinates(system: System) -> MolecularCoordinates:
+    return MolecularCoordinates(system)
+
+
+def started(
+    system: System, coordinates: MolecularCoordinates, n: int, **options: Any
+) -> tuple[Walkers, CountedEnergy]:
+    energy = CountedEnergy(energy_for(system))
+    walkers = Walkers.start(
+        energy, system, coordinates, n, **({"hot": 1200.0, "temperature": 300.0, "seed": 4} | options)
+    )
+    assert walkers is not None
+    return walkers, energy
+
+
+def test_cooled_walkers_are_in_rare_basins_and_at_equilibrium_there(
+    system: System, coordinates: MolecularCoordinates
+) -> None:
+    """phi > 0 has 0.2 % of the Boltzmann distribution. Bonds and angles have the energy of 300 K: half a kT
+    for each coordinate, about.
+    """
+    n = 256
+    walkers, energy = started(system, coordinates, n)
+    hottest, _ = started(system, coordinates, n, temperature=1200.0)
+    stream = torch.Generator().manual_seed(1)
+    for _ in range(60):
+        torsions = walkers.move(slice(None), 300.0, stream)
+        hottest.move(slice(None), 1200.0, stream)
+    assert torsions.shape == (n, coordinates.n_periodic)
+    assert torsions.abs().max() <= math.pi
+    y = coordinates.inverse(walkers.x)[0]
+    assert torch.allclose(torch.cos(torsions - y[:, : coordinates.n_periodic]), torch.ones(()), atol=1e-6)
+    y[:, coordinates.n_full : coordinates.n_periodic] = 0.0
+    assert coordinates.in_domain(y).all()
+    phi = system.torsions["phi"]
+    positive = float((dihedrals(walkers.x, phi) > 0).double().mean())
+    assert 0.1 < positive < 0.9
+    reduced = (energy(walkers.x) - energy(system.positions.to(walkers.x))).double()
+    assert 0.3 < float(reduced.median()) / coordinates.n_stiff < 0.8
+    at_1200 = (energy(hottest.x) - energy(system.positions.to(walkers.x))).double()
+    assert float(at_1200.median()) > 2.5 * float(reduced.median())
+    assert 0.001 < walkers.step < 0.005
+
+
+def test_some_walkers_move(system: System, coordinates: MolecularCoordinates) -> None:
+    """Those that are chosen move and cost their steps; the others stay where they are, with their
+    energies.
+    """
+    walkers, energy = started(system, coordinates, 10, hot=300.0)
+    before, count = walkers.x.clone(), energy.n_evaluations
+    walkers.move(torch.tensor([7, 4, 5, 6]), 300.0, torch.Generator().manual_seed(3))
+    assert energy.n_evaluations - count == 4 * N_STEPS
+    moved = {i for i, (a, b) in enumerate(zip(before, walkers.x, strict=True)) if not torch.equal(a, b)}
+    assert moved <= {4, 5, 6, 7}  # some moves are rejected
+    assert len(moved) >= 2
+    assert torch.allclose(walkers._here.potential, energy.potential(walkers.x), atol=1e-3)
+
+
+def test_attention_goes_where_the_flow_has_too_little_of_what_matters(
+    system: System, coordinates: MolecularCoordinates
+) -> None:
+    walkers, _ = started(system, coordinates, 8, hot=300.0)
+    assert walkers.score.tolist() == [1.0] * 8
+    # Heavy; as heavy as counts; twice chosen; rarer by e^3 than what the flow draws; without an energy; not a
+    # number.
+    which = torch.tensor([1, 2, 3, 3, 4, 5, 6])
+    log_w = torch.tensor([math.log(3), 9.0, 0.0, math.log(2), math.log(3), -math.inf, math.nan])
+    log_q = torch.tensor([0.0, 0.0, 0.0, 0.0, -3 - math.log(3) - 5, 0.0, 0.0])
+    walkers.learn(which, log_w, log_q, torch.tensor(-5.0))
+    expected = [1, (1 + 10) / 2, (1 + 401) / 2, (1 + 3.5) / 2, (1 + 10 * math.exp(-3)) / 2, 0.5, 0.5, 1]
+    assert walkers.score.tolist() == pytest.approx(expected)
+    walkers.score[5] = 0.0
+    stream = torch.Generator().manual_seed(0)
+    times = torch.bincount(walkers.choose(400_000, stream), minlength=8)
+    share = torch.tensor([*expected[:5], 1e-3, *expected[6:]]) / (sum(expected) - 0.5 + 1e-3)
+    assert ((times - 400_000 * share).abs() < 5 * torch.sqrt(400_000 * share)).all()
+    assert times[5] > 0  # none is forgotten
+
+
+def test_draws_take_the_places_of_the_least_score(system: System, coordinates: MolecularCoordinates) -> None:
+    walkers, energy = started(system, coordinates, 6, hot=300.0)
+    walkers.score = torch.tensor([3.0, 0.2, 1.0, 0.1, 5.0, 0.3])
+    before, count = walkers.x.clone(), energy.n_evaluations
+    new = torch.stack([system.positions, system.positions + 0.1]).float()
+    walkers.replace(new)
+    assert energy.n_evaluations - count == 2
+    assert torch.equal(walkers.x[[0, 2, 4, 5]], before[[0, 2, 4, 5]])
+    assert torch.equal(walkers.x[[1, 3]], new) or torch.equal(walkers.x[[3, 1]], new)
+    assert walkers.score.tolist() == pytest.approx([3, 401, 1, 401, 5, 0.3])
+    assert torch.allclose(walkers._here.potential, energy.potential(walkers.x), atol=1e-3)
+    walkers.replace(new[:1].expand(20, -1, -1))  # no more than there are
+    assert torch.equal(walkers.x, new[:1].expand(6, -1, -1))
+
+
+def test_only_a_training_that_begins_cold_cools_them(
+    system: System, coordinates: MolecularCoordinates
+) -> None:
+    for temperature, moves in ((1200.0, 0), (300.0, N_COOLING)):
+        _, energy = started(system, coordinates, 8, temperature=temperature)
+        spent = energy.n_evaluations - 8 * moves * N_STEPS
+        assert 8 * 102 <= spent <= 8 * 102 * 4
+
+
+def test_the_same_seed_gives_the_same_walkers(system: System, coordinates: MolecularCoordinates) -> None:
+    first, second, other = (started(system, coordinates, 8, seed=seed)[0] for seed in (4, 4, 5))
+    assert torch.equal(first.x, second.x)
+    assert first.step == second.step
+    assert not torch.equal(first.x, other.x)
+
+
+@pytest.mark.parametrize(("n", "name"), [(0, "integrator_for"), (8, "integrator_for"), (8, "random_starts")])
+def test_where_there_are_none(
+    system: System,
+    coordinates: MolecularCoordinates,
+    n: int,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Asked for none; or the system has constraints that a move cannot keep, or no start relaxes, which is
+    said.
+    """
+
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise ValueError("replica exchange needs constraints on single bonds")
+
+    monkeypatch.setattr(module, name, refuse)
+    with caplog.at_level(logging.WARNING):
+        assert (
+            Walkers.start(energy_for(system), system, coordinates, n, hot=1200.0, temperature=300.0, seed=0)
+            is None
+        )
+    assert ("training without walkers: replica exchange needs" in caplog.text) == (n > 0)
