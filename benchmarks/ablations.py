@@ -29,9 +29,9 @@ from boltzgen.flow.triangular import TriangularAffine
 from boltzgen.generator import architecture as molecular
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.molecule.system import System
-from boltzgen.training import optimizer, trainer
+from boltzgen.training import energy_objective, optimizer
 from boltzgen.training.checkpoint import STATE
-from boltzgen.training.objectives import log_variance_loss
+from boltzgen.training.losses import log_variance_loss
 from boltzgen.training.run import SUMMARY, train
 from boltzgen.training.settings import Settings
 
@@ -51,7 +51,7 @@ def adam_alone(parameters: list[nn.Parameter], **options: Any) -> Adam:
     return Adam(parameters, lr=options["lr"])
 
 
-def dispersion(log_q: Tensor, u: Tensor, log_z: Tensor) -> Tensor:
+def log_variance(log_q: Tensor, u: Tensor, log_z: Tensor) -> Tensor:
     """In `importance_kl`'s place, of the same draws."""
     return log_variance_loss(log_q, u, -log_z)
 
@@ -84,12 +84,14 @@ _ADAM = ((optimizer, "Muon", adam_alone),)
 VARIANTS: dict[str, Variant] = {
     "default": Variant(),
     "uniform base": Variant(options={"resampled": False}),
-    "Adam, rate 1e-3": Variant({"rate": 1e-3}, replaced=_ADAM),
-    "Adam, rate 3e-3": Variant({"rate": 3e-3}, replaced=_ADAM),
-    "Muon, half the rate": Variant({"rate": Settings.rate / 2}),
-    "no cooling": Variant({"cooling": 0.0}),
+    "Adam, learning rate 1e-3": Variant({"learning_rate": 1e-3}, replaced=_ADAM),
+    "Adam, learning rate 3e-3": Variant({"learning_rate": 3e-3}, replaced=_ADAM),
+    "Muon, half the learning rate": Variant({"learning_rate": Settings.learning_rate / 2}),
+    "no annealing": Variant({"annealing": 0.0}),
+    "reverse KL": Variant({"objective": "reverse_kl"}),
+    "reverse KL, path gradient": Variant({"objective": "reverse_kl_path"}),
     "no walkers": Variant({"walker_share": 0.0}),
-    "own draws, too, by log-dispersion": Variant(replaced=((trainer, "importance_kl", dispersion),)),
+    "own draws, too, by log-variance": Variant(replaced=((energy_objective, "importance_kl", log_variance),)),
     "two harmonics, no pairs": Variant(
         replaced=((_features, "HARMONICS", 2), (_features, "PAIR_HARMONICS", 0))
     ),

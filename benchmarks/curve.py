@@ -28,15 +28,13 @@ def read(runs: list[Path]) -> list[dict[str, Any]]:
     for run in runs:
         for line in (run / METRICS).read_text().splitlines():
             m = json.loads(line)
-            clipped = {"clipped": m["efficiency_clipped"]} if "efficiency_clipped" in m else {}
             row = {
                 "round": rounds + m["round"] + 1,
                 "temperature": m["temperature"],
                 "energies": energies + m["n_energy_evaluations"],
             }
-            rows.append(
-                row | {"efficiency": m["efficiency"], "minutes": m["seconds"] / 60, "run": run.name} | clipped
-            )
+            row |= {"efficiency": m["sampling_efficiency"], "clipped": m["sampling_efficiency_clipped"]}
+            rows.append(row | {"minutes": m["seconds"] / 60, "run": run.name})
         rounds = rows[-1]["round"]
         if (run / SUMMARY).exists():
             s = json.loads((run / SUMMARY).read_text())

@@ -48,8 +48,11 @@ from boltzgen.flow.flow import Flow
 from boltzgen.flow.gaussian import GaussianMixture
 from boltzgen.flow.resampled import Resampled
 from boltzgen.flow.toy import CircleOfGaussians, PlaneDensity, TwoMoons, TwoRings
-from boltzgen.training.objectives import forward_kl, reverse_kl
+from boltzgen.training.fit import fit
+from boltzgen.training.losses import forward_kl, reverse_kl
+from boltzgen.training.objective import FunctionObjective
 from boltzgen.training.optimizer import MatrixOptimizer
+from boltzgen.training.schedule import cosine
 
 TARGETS: dict[str, PlaneDensity] = {"moons": TwoMoons(), "circle": CircleOfGaussians(), "rings": TwoRings()}
 BASES = ("normal", "mixture", "resampled")
@@ -120,6 +123,25 @@ class Ours:
         )
 
 
+class Together:
+    """Optimizers of different parameters as one."""
+
+    def __init__(self, parts: list[MatrixOptimizer]) -> None:
+        self.parts = parts
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        return [group for part in self.parts for group in part.param_groups]
+
+    def zero_grad(self) -> None:
+        for part in self.parts:
+            part.zero_grad()
+
+    def step(self) -> None:
+        for part in self.parts:
+            part.step()
+
+
 class Authors:
     """Their base and flow, put together as in their notebooks. Their files are read where they lie; nothing
     of them is copied.
@@ -175,20 +197,17 @@ def run(
     torch.manual_seed(seed)
     target = TARGETS[name]
     model = Ours(base) if base in BASES else Authors(authors, target)  # type: ignore[arg-type]
-    parts = [(MatrixOptimizer(model.flow, RATE), RATE)]
+    modules = [(model.flow, RATE)]
     if isinstance(model, Ours) and isinstance(model.flow.base, Resampled):
-        parts = [
-            (MatrixOptimizer(model.flow.base, RATE), RATE),
-            (MatrixOptimizer(model.flow.transform, SLOW), SLOW),
-        ]
+        modules = [(model.flow.base, RATE), (model.flow.transform, SLOW)]
+    optimizer = Together([MatrixOptimizer(module, learning_rate=rate) for module, rate in modules])
     begin = time.perf_counter()
-    for k in range(steps):
-        for optimizer, rate in parts:
-            optimizer.set_rate(rate * 0.5 * (1 + math.cos(math.pi * k / steps)))
-            optimizer.zero_grad()
-        model.loss(objective, Tempered(target, min(1.0, 0.1 + 1.8 * k / steps))).backward()
-        for optimizer, _ in parts:
-            optimizer.step()
+    fit(
+        FunctionObjective(lambda k: model.loss(objective, Tempered(target, min(1.0, 0.1 + 1.8 * k / steps)))),
+        optimizer,
+        cosine(steps),
+        range(steps),
+    )
     step = (time.perf_counter() - begin) / steps
     model.finish()
     with torch.no_grad():

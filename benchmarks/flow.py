@@ -62,7 +62,7 @@ from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.generator.target import PullbackEnergy
 from boltzgen.kernels import runtime as compiled
 from boltzgen.molecule.system import System
-from boltzgen.training.objectives import clipped_log_z, hierarchical_kl, importance_kl
+from boltzgen.training.losses import clipped_log_z, hierarchical_kl, importance_kl
 from boltzgen.weights import sampling_efficiency
 
 N, LAYERS, HIDDEN, BINS, BOUND = 55, 6, (256, 256), 4, 5.0

@@ -1,38 +1,37 @@
-"""Refine one half-trained generator of alanine dipeptide by each objective, with equal numbers of training
-samples, and compare what comes out.
+"""Refine one half-trained generator of alanine dipeptide by each objective, and compare what comes out.
 
-    python benchmarks/objectives.py --folder FOLDER [--seeds 0 1 2] [--steps 2200] [--batch 2048] [--rate
-    4e-3] [--json FILE]
+    python benchmarks/objectives.py --folder FOLDER [--seeds 0 1 2] [--steps 2200] [--batch 2048]
+        [--learning-rate 4e-3] [--json FILE]
 
-FOLDER holds the common state: a short training run as far as it has cooled to the target, made at the first
-call and reused by later ones. From it every objective takes `--steps` steps of `--batch` samples, with
-training's optimizer or with Adam (`--optimizer`); moments start afresh, the rate falls from `--rate` by one
-cosine to zero, and the parameters are averaged as in training. The first row is the common state itself.
-Efficiencies are unclipped, of `-n` draws from one seed; their energies are not among the evaluations, which
-are those of the refinement alone (one for each call with or without gradient).
+FOLDER holds the common state: a short training run as far as it has been annealed to the target, made at the
+first call and reused by later ones. From it every objective takes `--steps` steps of `--batch` samples, with
+training's optimizer or with Adam (`--optimizer`); moments start afresh, the learning rate falls from
+`--learning-rate` by one cosine to zero, and the parameters are averaged as in training. The first row is the
+common state itself. Efficiencies are unclipped, of `-n` draws from one seed; their energies are not among the
+evaluations, which are those of the refinement alone (one for each call with or without gradient).
 
-* hierarchical: `hierarchical_kl` and what teaches the torsions, on fresh draws, some with walkers' torsions,
-  as in a training run;
-* log-dispersion: `log_variance_loss` + 0.1 importance-weighted `forward_kl` on draws of the last six rounds; a
+* hierarchical: training's default, `EnergyObjective`;
+* log-variance: `log_variance_loss` + 0.1 importance-weighted `forward_kl` on draws of the last six rounds; a
   round is 32 batches, and 100 steps follow it;
 * forward KL: importance-weighted, on the same kind of draws;
-* reverse KL, and its path gradient: on fresh draws;
+* reverse KL, and its path gradient: training's `ReverseKL` and `ReverseKLPath`;
 * alpha-2: annealed importance sampling of p^2/q (`--levels`, 8 by default, of 4 leapfrog steps) into a
   prioritised buffer; what each call adds is followed by 8 steps on batches from it.
 """
 
 import argparse
+import dataclasses
 import json
 import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from fab import PrioritisedBuffer, adapted_steps, alpha_2, annealed_importance_sampling
 from torch import Tensor
 from torch.optim import Adam
 
@@ -42,24 +41,21 @@ from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.generator.target import PullbackEnergy
 from boltzgen.molecule.system import System
 from boltzgen.seeding import random_stream
-from boltzgen.training.ais import adapted_steps, annealed_importance_sampling
-from boltzgen.training.buffer import PrioritisedBuffer
-from boltzgen.training.checkpoint import STATE, load_state, save_state
-from boltzgen.training.objectives import (
-    alpha_2,
-    forward_kl,
-    hierarchical_kl,
-    log_variance_loss,
-    reverse_kl,
-    reverse_kl_path,
-)
+from boltzgen.training.checkpoint import STATE, load_run, save_run
+from boltzgen.training.energy_objective import EnergyObjective
+from boltzgen.training.fit import ParameterAverage, fit
+from boltzgen.training.losses import forward_kl, log_variance_loss
+from boltzgen.training.objective import FunctionObjective, Objective
 from boltzgen.training.optimizer import MatrixOptimizer
+from boltzgen.training.reverse_kl_objective import ReverseKL, ReverseKLPath
+from boltzgen.training.run_objective import RunObjective, Task
+from boltzgen.training.schedule import cosine
 from boltzgen.training.settings import Settings
-from boltzgen.training.trainer import Trainer, TrainingState, learn_torsions, start
-from boltzgen.training.walkers import Walkers
+from boltzgen.training.training_run import TrainingRun
 from boltzgen.weights import clip_log_weights, sampling_efficiency
 
-#: Down to the target temperature in a few minutes, at the end of `cooling`; the rest is the objectives' work.
+#: Down to the target temperature in a few minutes, at the end of the annealing; the rest is the objectives'
+#: work.
 WARM, QUICK = Settings(rounds=8), Settings(rounds=2, steps=2, batch=64)
 #: Leapfrog steps at each level of annealed importance sampling, and how often each batch made by it is
 #: trained on.
@@ -71,165 +67,131 @@ MOST = 10.0
 #: Gradients are scaled down to this norm.
 MAX_NORM = 100.0
 
-
-@dataclass(frozen=True)
-class Task:
-    """What an objective needs to make one loss after another."""
-
-    state: TrainingState
-    target: PullbackEnergy
-    settings: Settings
-    batch: int
-    levels: int
-    stream: torch.Generator
+Losses = Iterator[Tensor]
 
 
-def replayed(loss: Callable[[Tensor, Tensor, Tensor], Tensor], task: Task) -> Iterator[Tensor]:
-    """loss(log_q, u, weight) of batches of the last rounds' draws, each weighted by the parameters that made
-    it.
-    """
-    flow = task.state.generator.flow
+def replayed(
+    loss: Callable[[Tensor, Tensor, Tensor], Tensor],
+    task: Task,
+    target: PullbackEnergy,
+    stream: torch.Generator,
+    levels: int,
+) -> Losses:
+    """loss(log_q, u, weight) of batches of the last rounds' draws, each weighted as when it was made."""
+    flow, batch = task.generator.flow, task.settings.batch
     drawn: deque[tuple[Tensor, Tensor, Tensor]] = deque(maxlen=KEPT * ROUND)
     while True:
         with torch.no_grad():
             for _ in range(ROUND):
-                y, log_q, _ = flow.draw((task.batch,), generator=task.stream)
-                u = task.target(y)
+                y, log_q, _ = flow.draw((batch,), generator=stream)
+                u = target(y)
                 good = u.isfinite()
                 drawn.append((y[good], u[good], -(u + log_q)[good]))
         y, u, log_w = (torch.cat(each) for each in zip(*drawn, strict=True))
         weight = torch.softmax(log_w, 0)
         for _ in range(ROUND_STEPS):
-            index = torch.randint(len(y), (task.batch,), generator=task.stream)
+            index = torch.randint(len(y), (batch,), generator=stream)
             yield loss(flow.log_prob(y[index]), u[index], weight[index])
 
 
-def fresh(objective: Callable[..., tuple[Tensor, Tensor]], task: Task) -> Iterator[Tensor]:
-    """Of fresh draws in every step."""
-    while True:
-        yield objective(task.state.generator.flow, task.target, task.batch, generator=task.stream)[0]
-
-
-def hierarchical(task: Task) -> Iterator[Tensor]:
-    """Of fresh draws, a share of them with the torsions of walkers."""
-    flow, generator, state = task.state.generator.flow, task.state.generator, task.state
-    assert state.walkers is not None and state.walkers_score is not None
-    energy = task.target.energy
-    walkers = Walkers(
-        energy,
-        generator.system,
-        generator.coordinates,
-        state.walkers,
-        state.walkers_score,
-        state.walkers_step,
-    )
-    n_own = task.batch - int(task.settings.walker_share * task.batch)
-    while True:
-        with torch.no_grad():
-            own = flow.leading.sample((n_own,), generator=task.stream)
-        torsions = torch.cat(
-            (own, walkers.draw(task.batch - n_own, energy.temperature, task.stream)[1].to(own))
-        )
-        loss, log_q, u, _ = hierarchical_kl(flow, task.target, torsions, generator=task.stream)
-        yield loss + learn_torsions(log_q, u, n_own)[0] / task.batch
-
-
-def annealed(task: Task) -> Iterator[Tensor]:
-    """alpha-2 of samples of p^2/q from a prioritised buffer of the last 64 batches, which starts with
-    four.
-    """
-    flow, n_periodic = task.state.generator.flow, task.state.generator.coordinates.n_periodic
-    buffer, steps = PrioritisedBuffer(64 * task.batch), torch.full((task.levels,), 0.05)
+def annealed(task: Task, target: PullbackEnergy, stream: torch.Generator, levels: int) -> Losses:
+    """alpha-2 of samples of p^2/q from a prioritised buffer of 64 batches, which starts with four."""
+    flow, batch = task.generator.flow, task.settings.batch
+    buffer, steps = PrioritisedBuffer(64 * batch), torch.full((levels,), 0.05)
     while True:
         for _ in range(1 if len(buffer) else 4):
             draws = annealed_importance_sampling(
                 flow,
-                task.target,
-                task.batch,
+                target,
+                batch,
                 steps,
-                n_periodic=n_periodic,
+                n_periodic=task.generator.coordinates.n_periodic,
                 leapfrog=LEAPFROG,
-                generator=task.stream,
+                generator=stream,
             )
             steps = adapted_steps(steps, draws.acceptance)
             buffer.add(draws.y, draws.log_w, draws.log_q)
         for _ in range(REUSE):
-            index = buffer.draw(task.batch, generator=task.stream)
+            index = buffer.draw(batch, generator=stream)
             log_q = flow.log_prob(buffer.y[index])
             yield alpha_2(log_q, buffer.correct(index, log_q).clamp(max=math.log(MOST)))
 
 
-OBJECTIVES: dict[str, Callable[[Task], Iterator[Tensor]]] = {
-    "hierarchical": hierarchical,
-    "log-dispersion": partial(
+#: Training's own, and ways to make one loss after another.
+OBJECTIVES: dict[str, type[RunObjective] | Callable[..., Losses]] = {
+    "hierarchical": EnergyObjective,
+    "log-variance": partial(
         replayed, lambda log_q, u, weight: log_variance_loss(log_q, u) + 0.1 * forward_kl(log_q, weight)
     ),
     "forward KL": partial(replayed, lambda log_q, u, weight: forward_kl(log_q, weight)),
-    "reverse KL": partial(fresh, reverse_kl),
-    "path gradient": partial(fresh, reverse_kl_path),
+    "reverse KL": ReverseKL,
+    "path gradient": ReverseKLPath,
     "alpha-2": annealed,
 }
 
 
-class AdamAlone(Adam):
-    """Adam on every parameter."""
-
-    def set_rate(self, rate: float) -> None:
-        self.param_groups[0]["lr"] = rate
+def objective_for(name: str, run: TrainingRun, options: argparse.Namespace, seed: int) -> Objective:
+    """An objective at the target's temperature; the default one goes on with the run's walkers."""
+    stream, made = random_stream("cpu", seed), OBJECTIVES[name]
+    settings = dataclasses.replace(run.settings, batch=options.batch, annealing=0.0)
+    task = dataclasses.replace(run.task, settings=settings)
+    if isinstance(made, type):
+        objective = made(task)
+        if isinstance(objective, EnergyObjective):
+            objective.load_state_dict(run.objective.state_dict())
+        objective.start_round(stream)
+        return objective
+    target = PullbackEnergy(task.energy.at(task.temperature), task.generator.coordinates)
+    losses = made(task, target, stream, options.levels)
+    return FunctionObjective(lambda _: next(losses))
 
 
 def common_state(folder: Path, system: System, energy: CountedEnergy, settings: Settings) -> None:
-    """Train to the end of the cooling and save that, unless it is there."""
+    """Train to the end of the annealing and save that, unless it is there."""
     if (folder / STATE).exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
     generator = BoltzmannGenerator.for_system(system, energy, temperature=settings.start(system.temperature))
-    state = start(generator, settings)
-    trainer = Trainer(energy, system.temperature, settings, seed=0)
-    while state.temperature > system.temperature:
-        trainer.run_round(state)
-    save_state(folder, state, settings, energy.n_evaluations)
+    run = TrainingRun(generator, energy, system.temperature, settings, seed=0)
+    while generator.temperature > system.temperature:
+        run.run_round()
+    save_run(folder, run)
 
 
-def refine(task: Task, name: str, n_steps: int, rate: float, optimizer: MatrixOptimizer | AdamAlone) -> int:
-    """Take the steps, leave the averaged parameters in the flow, and return how many gradients were not
-    finite.
-    """
-    flow, s = task.state.generator.flow, task.settings
-    average = {k: v.detach().clone() for k, v in flow.named_parameters()}
-    skipped = 0
-    for step, loss in zip(range(n_steps), OBJECTIVES[name](task), strict=False):
-        optimizer.set_rate(rate * 0.5 * (1 + math.cos(math.pi * step / n_steps)))
-        optimizer.zero_grad()
-        loss.backward()
-        if torch.isfinite(torch.nn.utils.clip_grad_norm_(flow.parameters(), MAX_NORM)):
-            optimizer.step()
-        else:
-            skipped += 1
-        for k, v in flow.named_parameters():
-            average[k].lerp_(v.detach(), 1 - s.average_decay)
-    flow.load_state_dict(average, strict=False)
-    return skipped
+def refine(run: TrainingRun, name: str, seed: int, options: argparse.Namespace) -> int:
+    """Take the steps, leave averaged parameters in the flow, and count gradients that were not finite."""
+    flow = run.generator.flow
+    optimizer: MatrixOptimizer | Adam = MatrixOptimizer(flow, learning_rate=options.learning_rate)
+    if options.optimizer == "adam":
+        optimizer = Adam(flow.parameters(), lr=options.learning_rate)
+
+    def clip() -> bool:
+        return bool(torch.isfinite(torch.nn.utils.clip_grad_norm_(flow.parameters(), MAX_NORM)))
+
+    average = ParameterAverage(flow, run.settings.average_decay)
+    average.update()
+    found = fit(
+        objective_for(name, run, options, seed),
+        optimizer,
+        cosine(options.steps),
+        range(options.steps),
+        clipping=clip,
+        average=average,
+    )
+    flow.load_state_dict(average.state)
+    return int(found["skipped_steps"])
 
 
 def measure(
     folder: Path, system: System, energy: CountedEnergy, name: str, seed: int, options: argparse.Namespace
 ) -> dict[str, Any]:
     """Refine the common state by one objective with one seed, and draw."""
-    state, settings, _ = load_state(folder, system, "cpu")
-    target = PullbackEnergy(energy.at(system.temperature), state.generator.coordinates)
-    task = Task(state, target, settings, options.batch, options.levels, random_stream("cpu", seed))
+    run = load_run(folder, system, energy)
     before, began, skipped = energy.n_evaluations, time.perf_counter(), 0
     if name != "start":
-        flow = state.generator.flow
-        optimizer = (
-            AdamAlone(flow.parameters(), lr=0.0)
-            if options.optimizer == "adam"
-            else MatrixOptimizer(flow, 0.0)
-        )
-        skipped = refine(task, name, options.steps, options.rate, optimizer)
+        skipped = refine(run, name, seed, options)
     evaluations, seconds = energy.n_evaluations - before, time.perf_counter() - began
-    log_w = torch.cat([chunk.log_w for chunk in state.generator.sample_chunks(options.n, energy, seed=2**31)])
+    log_w = torch.cat([chunk.log_w for chunk in run.generator.sample_chunks(options.n, energy, seed=2**31)])
     return {
         "objective": name,
         "seed": seed,
@@ -253,7 +215,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2200)
     parser.add_argument("--batch", type=int, default=2048)
     parser.add_argument("--levels", type=int, default=8, help="of annealed importance sampling")
-    parser.add_argument("--rate", type=float, default=4e-3)
+    parser.add_argument("--learning-rate", type=float, default=4e-3)
     parser.add_argument("--optimizer", choices=("muon", "adam"), default="muon")
     parser.add_argument("-n", type=int, default=100_000, help="draws for the efficiency")
     parser.add_argument("--json", type=Path, help="write the rows to this file as well")
@@ -270,7 +232,8 @@ def main() -> None:
     common_state(options.folder, system, energy, QUICK if options.quick else WARM)
     print(
         f"{options.steps} steps of {options.batch} samples, {options.optimizer}, "
-        f"rate {options.rate:g}, efficiency of {options.n} draws, {torch.get_num_threads()} threads"
+        f"learning rate {options.learning_rate:g}, efficiency of {options.n} draws, "
+        f"{torch.get_num_threads()} threads"
     )
     print(
         f"{'objective':16s} {'seed':>4s} {'efficiency':>10s} {'clipped':>8s} {'evaluations':>12s} "
@@ -286,7 +249,9 @@ def main() -> None:
                 f"{row['evaluations']:12d} {row['seconds']:8.1f} {row['skipped_steps']:7d}"
             )
     if options.json:
-        settings = {name: getattr(options, name) for name in ("steps", "batch", "rate", "optimizer", "n")}
+        settings = {
+            name: getattr(options, name) for name in ("steps", "batch", "learning_rate", "optimizer", "n")
+        }
         options.json.write_text(json.dumps(settings | {"rows": rows}, indent=1))
 
 

@@ -10,10 +10,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from boltzgen.energy import ForceFieldEnergy
-from boltzgen.generator.generator import BoltzmannGenerator
-from boltzgen.molecule.system import System
-from boltzgen.training.run import train
+from boltzgen import BoltzmannGenerator, ForceFieldEnergy, System, train
 from boltzgen.training.settings import Settings
 
 
@@ -39,7 +36,7 @@ def main() -> None:
             f"{summary['n_energy_evaluations']} energies in {summary['seconds']:.0f} s: efficiency "
             f"{100 * summary['sampling_efficiency']:.2f} %"
         )
-        samples = BoltzmannGenerator.load(run, system).sample(4096, ForceFieldEnergy(system), seed=1)
+        samples = BoltzmannGenerator.load(run).sample(4096, ForceFieldEnergy(system), seed=1)
         print(f"log Z = {samples.log_z[0]:.3f} +- {samples.log_z[1]:.3f}")
 
 

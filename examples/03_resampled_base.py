@@ -1,5 +1,6 @@
-"""Two rings, which no bijection of a Gaussian can be: RealNVP over a Gaussian and over a resampled base, by
-maximum likelihood.
+"""Two rings, by maximum likelihood: RealNVP over a Gaussian and over a resampled base.
+
+No bijection of a Gaussian can be two rings.
 
     python examples/03_resampled_base.py [--quick]
 
@@ -11,14 +12,18 @@ import argparse
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from boltzgen.flow.acceptance import Acceptance
 from boltzgen.flow.coupling import real_nvp
+from boltzgen.flow.distribution import Distribution
 from boltzgen.flow.elementary import StandardNormal
 from boltzgen.flow.flow import Flow
 from boltzgen.flow.resampled import Resampled
 from boltzgen.flow.toy import TwoRings
-from boltzgen.training.objectives import forward_kl
+from boltzgen.training.fit import fit
+from boltzgen.training.losses import forward_kl
+from boltzgen.training.objective import FunctionObjective
 from boltzgen.training.optimizer import MatrixOptimizer
 
 
@@ -36,16 +41,16 @@ def main() -> None:
     bases = {"normal": StandardNormal(2), "resampled": Resampled(StandardNormal(2), Acceptance(2, start=0.9))}
     for name, base in bases.items():
         flow = Flow(base, real_nvp(2))
-        optimizer = MatrixOptimizer(flow, 1e-2)
-        for step in range(steps):
-            optimizer.set_rate(1e-2 * (1 - step / steps))
-            loss = forward_kl(flow.log_prob(target.sample(1024)))
-            if isinstance(base, Resampled):
-                base.update_rate()
-                loss = loss - base.log_unforced()
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+
+        def loss(step: int, flow: Flow = flow, base: Distribution = base) -> Tensor:
+            likelihood = forward_kl(flow.log_prob(target.sample(1024)))
+            if not isinstance(base, Resampled):
+                return likelihood
+            base.update_rate()
+            return likelihood - base.log_unforced()
+
+        optimizer = MatrixOptimizer(flow, learning_rate=1e-2)
+        fit(FunctionObjective(loss), optimizer, lambda step: 1 - step / steps, range(steps))
         with torch.no_grad():
             log_q = flow.log_prob(grid.float())
             kl = float((target.log_prob(grid).exp() * (target.log_prob(grid) - log_q)).sum() * cell)

@@ -1,11 +1,11 @@
-"""Samples of the target from elsewhere (MD, another generator) as training data: frames in flow coordinates,
-on the domain.
-"""
+"""Samples of the target from elsewhere (MD, another generator) as training data."""
 
 import json
 import logging
+import math
 import os
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -17,9 +17,11 @@ from torch import Tensor
 from boltzgen import units
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.energy.base import Energy
+from boltzgen.flow.distribution import Distribution
 from boltzgen.molecule.system import System
 from boltzgen.samples.trajectory import iter_frames
 from boltzgen.storage import read_tensors, write_atomically
+from boltzgen.training.fit import using
 from boltzgen.weights import effective_sample_size
 
 logger = logging.getLogger(__name__)
@@ -34,11 +36,16 @@ _BLOCKS, _HELD_EVERY = 100, 10
 #: included.
 _RIGID = 0.3
 _WEIGHTLESS = "zero weight"
+#: Frames whose densities are computed together.
+_CHUNK = 8192
+
+#: Batches y (batch, n_dims), u_y (batch,) in kT (NaN where energies are not known) and weights (batch,).
+Batches = Iterator[tuple[Tensor, Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
 class Data:
-    """Frames that the target at its temperature is represented by; all (n,) but y (n, n_dims).
+    """Frames in flow coordinates that stand for the target; all (n,) but y (n, n_dims).
 
     Attributes:
         y: flow coordinates, float32.
@@ -81,6 +88,17 @@ class Data:
         )
         return self[~held], self[held]
 
+    def batches(self, n_batches: int, batch: int, stream: torch.Generator, temperature: float) -> Batches:
+        """Shuffled batches, each frame as often as any other; energies are those at a temperature in K."""
+        n = len(self)
+        n_copies = math.ceil(n_batches * batch / n)
+        shuffled = [torch.randperm(n, generator=stream, device=stream.device) for _ in range(n_copies)]
+        index = torch.cat(shuffled)[: n_batches * batch]
+        y, weight = self.y[index], self.weight[index]
+        u = torch.full_like(weight, math.nan) if self.potential is None else self.reduced(temperature)[index]
+        parts = (t.unflatten(0, (n_batches, batch)).to(y.dtype) for t in (y, u, weight))
+        return zip(*parts, strict=True)
+
     def summary(self) -> dict[str, Any]:
         """What was read, used and dropped, for a run's summary."""
         return {
@@ -92,6 +110,7 @@ class Data:
         }
 
     def to(self, device: str) -> "Data":
+        """The same frames on a device."""
         potential = None if self.potential is None else self.potential.to(device)
         return replace(
             self,
@@ -117,8 +136,17 @@ class Data:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote; raises ValueError if the file is broken."""
         metadata, tensors = read_tensors(folder / DATA)
         return cls(tensors["y"], tensors["log_det"], tensors["weight"], tensors.get("potential"), **metadata)
+
+
+@torch.no_grad()
+def held_out_nll(flow: Distribution, state: dict[str, Tensor], frames: Data) -> float:
+    """-log q(x) of frames, their weighted mean, under a flow with the parameters of a state."""
+    with using(flow, state):
+        log_q = torch.cat([flow.log_prob(y) for y in frames.y.split(_CHUNK)])
+    return float(((frames.log_det - log_q.double()) * frames.weight).sum() / frames.weight.sum())
 
 
 @torch.no_grad()
@@ -130,14 +158,17 @@ def read_data(
     topology: str | os.PathLike[str] | None = None,
     energy: Energy | None = None,
 ) -> Data:
-    """Read a trajectory sampled from the Boltzmann distribution of `system` at its temperature; see
-    `iter_frames` for formats and checks.
+    """Read a trajectory sampled from the Boltzmann distribution of `system` at its temperature.
 
-    Equivalent atoms are first given the domain's labels; frames outside the domain are then dropped and
-    counted by reason.
-    Memory: 4 bytes for each flow coordinate of a frame.
+    For formats and checks see `iter_frames`. Equivalent atoms are first given the domain's labels; frames
+    outside the domain are then dropped and counted by reason. Memory: 4 bytes for each flow coordinate of a
+    frame.
 
     Args:
+        path: trajectory or samples file.
+        system: the molecule.
+        coordinates: its flow coordinates.
+        topology: of the trajectory, where its format holds none.
         energy: evaluated once for each frame that is kept, for training on data and energies together.
 
     Raises:
@@ -169,8 +200,9 @@ def read_data(
 def _inside(
     coordinates: MolecularCoordinates, x: Tensor, y: Tensor, log_w: Tensor, dropped: Counter[str]
 ) -> Tensor:
-    """Whether each frame has weight and lies in the domain, bool (n,); others are counted in `dropped` under
-    the first reason that applies.
+    """Whether each frame has weight and lies in the domain, bool (n,).
+
+    Others are counted in `dropped` under the first reason that applies.
     """
     kept = torch.ones(len(y), dtype=torch.bool)
     # Some trajectory formats round positions to 1e-3 nm.
@@ -202,14 +234,11 @@ def _check_rest(path: Path, n_left: int, n_read: int, dropped: Counter[str]) -> 
 
 
 def _check_flexible(coordinates: MolecularCoordinates, y: Tensor) -> None:
-    """Raise if a bond has no width: a density on all coordinates cannot be fitted to a simulation with
-    constraints.
-    """
+    """Raise if a bond has no width: no density on all coordinates fits a simulation with constraints."""
     bonds = [i for i, k in enumerate(coordinates.stiff_index) if k < coordinates.n_atoms - 1]
     rigid = int((y[:, coordinates.n_periodic :][:, bonds].std(0) < _RIGID).sum())
     if rigid:
         raise ValueError(
             f"{rigid} of {len(bonds)} bonds hardly vary in these frames: they come from a simulation with "
-            "constraints that the system lacks; "
-            "run it with constraints=None (and a time step of 1 fs or less)"
+            "constraints that the system lacks; run it with constraints=None (and a time step of 1 fs)"
         )

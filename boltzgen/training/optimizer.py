@@ -1,52 +1,68 @@
 """The optimizer: orthogonalised momentum for matrices, Adam for the rest."""
 
+from typing import Any
+
 from torch import Tensor, nn
 from torch.optim import Adam, Muon
 
 
 class MatrixOptimizer:
-    """Muon (Jordan et al. 2024; torch.optim.Muon) on networks' weight matrices, Adam (Kingma and Ba 2014,
-    arXiv:1412.6980) on everything else.
+    """Muon on networks' weight matrices, Adam on everything else, with one learning rate.
 
-    Muon moves every matrix by its momentum with all singular values set to about one: directions of small
-    gradient, in which a flow that is already close to its target still has to move, advance as fast as the
-    others. Its step is scaled to have the root mean square of Adam's (Liu et al. 2025, arXiv:2502.16982), so
-    that one learning rate serves both.
+    Muon (Jordan et al. 2024; `torch.optim.Muon`) moves every matrix by its momentum with all singular values
+    set to about one: directions of small gradient, in which a flow that is already close to its target still
+    has to move, advance as fast as the others. Its step is scaled to have the root mean square of Adam's (Liu
+    et al. 2025, arXiv:2502.16982), so that one learning rate serves both. Adam: Kingma and Ba 2014,
+    arXiv:1412.6980.
+
+    Args:
+        *modules: whose parameters are trained.
+        learning_rate: of both.
+        weight_decay: decoupled, of the weight matrices alone (Loshchilov and Hutter 2019, arXiv:1711.05101):
+            biases hold the harmonic approximation.
     """
 
-    def __init__(self, module: nn.Module, rate: float) -> None:
+    def __init__(self, *modules: nn.Module, learning_rate: float, weight_decay: float = 0.0) -> None:
         matrices: list[nn.Parameter] = []
         others: list[nn.Parameter] = []
-        for name, parameter in module.named_parameters():
-            (matrices if name.endswith("weight") and parameter.dim() == 2 else others).append(parameter)
-        self._parts = (
-            Muon(matrices, lr=rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"),
-            Adam(others, lr=rate),
-        )
+        for module in modules:
+            for name, parameter in module.named_parameters():
+                (matrices if name.endswith("weight") and parameter.dim() == 2 else others).append(parameter)
+        muon = Muon(matrices, lr=learning_rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
+        self._parts = (muon, Adam(others, lr=learning_rate))
 
-    def set_rate(self, rate: float) -> None:
-        for part in self._parts:
-            for group in part.param_groups:
-                group["lr"] = rate
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """Groups of both optimizers, with their learning rates `lr`."""
+        return [group for part in self._parts for group in part.param_groups]
+
+    def restart(self, learning_rate: float, weight_decay: float) -> None:
+        """Other rates from here on; momenta are kept."""
+        for group in self.param_groups:
+            group["lr"] = group["initial_lr"] = learning_rate
+        for group in self._parts[0].param_groups:
+            group["weight_decay"] = weight_decay
 
     def zero_grad(self) -> None:
+        """Forget all gradients."""
         for part in self._parts:
             part.zero_grad(set_to_none=True)
 
     def step(self) -> None:
+        """Move the parameters by their gradients."""
         for part in self._parts:
             part.step()
 
-    def tensors(self) -> dict[str, Tensor]:
-        """Momenta by name, for `restore`."""
+    def state_dict(self) -> dict[str, Tensor]:
+        """Momenta by name, for `load_state_dict`."""
         found: dict[str, Tensor] = {}
         for k, part in enumerate(self._parts):
             for index, moments in part.state_dict()["state"].items():
                 found |= {f"{k}.{index}.{name}": value for name, value in moments.items()}
         return found
 
-    def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Take over momenta from `tensors` of an optimizer of the same module."""
+    def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
+        """Take over the momenta of an optimizer of the same modules."""
         states = [part.state_dict() for part in self._parts]
         for key, value in tensors.items():
             k, index, name = key.split(".")

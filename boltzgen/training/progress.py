@@ -1,5 +1,6 @@
 """How far a training run has come, for a progress bar."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from boltzgen.training.settings import Settings
@@ -9,8 +10,15 @@ from boltzgen.training.settings import Settings
 class Progress:
     """Where a run stands.
 
-    `fraction` is of the whole run's expected work; `efficiency` that of the last step's draws at its
-    temperature (NaN in training on data, where nothing is drawn).
+    Attributes:
+        stage: "data" or "energies".
+        fraction: of the whole run's expected work.
+        loss: of the last step.
+        efficiency: of the last step's draws at its temperature; NaN in training on data, where nothing is
+            drawn.
+        temperature: in K.
+        n_energy_evaluations: so far.
+        seconds, seconds_left: spent, and expected.
     """
 
     stage: str
@@ -23,22 +31,20 @@ class Progress:
     seconds_left: float
 
 
-def fraction_done(settings: Settings, stage: str, rounds: float, *, data: bool, energies: bool) -> float:
-    """Share of a run's work that is done, in samples trained on; a draw, whose energy and slopes are
-    computed, counts as two.
+def fraction_done(settings: Settings, planned: Mapping[str, int], stage: str, rounds: float) -> float:
+    """Share of a run's work that is done, in samples trained on.
+
+    A draw, whose energy and gradients are computed, counts as two.
 
     Args:
-        rounds: done in the present stage, with the part of the one under way.
-        data: whether the run begins with data.
-        energies: whether it trains on energies, after the data where there is any.
+        settings: of the run.
+        planned: rounds of each of the run's stages, "data" or "energies", in order.
+        stage: the present one.
+        rounds: done in it, with the part of the one under way.
     """
     s = settings
-    work = {}
-    if data:
-        work["data"] = s.data_rounds * s.data_steps * s.data_batch
-    if energies:
-        work["energies"] = 2 * s.rounds * s.steps * s.batch
-    planned = {"data": s.data_rounds, "energies": s.rounds}
-    stages = list(work)
-    before = sum(work[earlier] for earlier in stages[: stages.index(stage)])
-    return (before + work[stage] * rounds / planned[stage]) / sum(work.values())
+    of_round = {"data": s.data_steps * s.data_batch, "energies": 2 * s.steps * s.batch}
+    work = {name: of_round[name] * n for name, n in planned.items()}
+    names = list(work)
+    before = sum(work[earlier] for earlier in names[: names.index(stage)])
+    return (before + of_round[stage] * rounds) / sum(work.values())

@@ -19,13 +19,14 @@ from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.molecule.system import System, shipped_systems
 from boltzgen.samples.trajectory import iter_frames
 from boltzgen.storage import write_atomically
-from boltzgen.training.checkpoint import STATE, load_state, save_state
-from boltzgen.training.data import DATA, Data, read_data
+from boltzgen.training.checkpoint import STATE, load_run, save_run
+from boltzgen.training.data import DATA, read_data
+from boltzgen.training.objectives import objective_named
 from boltzgen.training.progress import Progress
 from boltzgen.training.settings import Settings
 from boltzgen.training.timing import rounds_in
-from boltzgen.training.trainer import Trainer, start
-from boltzgen.weights import clip_log_weights, largest_weight_share, log_z, sampling_efficiency
+from boltzgen.training.training_run import TrainingRun
+from boltzgen.weights import weight_summary
 
 SUMMARY = "summary.json"
 #: Share of the learning rate at which a generator goes on that was trained at the target already.
@@ -36,7 +37,7 @@ _N_VALIDATION, _VALIDATION_SEED = 100_000, 2**31
 
 def train(
     system: System,
-    folder: Path,
+    folder: str | os.PathLike[str],
     *,
     seed: int = 0,
     resume: bool = False,
@@ -57,144 +58,132 @@ def train(
     finished round.
 
     Args:
+        system: the molecule.
+        folder: of the run, made if it is missing.
+        seed: of the initial parameters and of the training.
+        resume: go on with the run in the folder.
+        device: torch device, for instance "cuda".
+        progress: called after each step.
         settings: by default `Settings()`; a resumed run keeps its own.
         minutes: train on energies for as many rounds as this machine should finish in so long, the data
             before and the validation after included, instead of the settings' number. The rounds are counted
             out once, from the speed of a few steps, and kept in the run's settings.
         checkpoint: a trained generator of this system to begin with (its file, or a folder that holds it): a
             new run whose temperature falls from that generator's if that is higher than the target. If it is
-            not, there is less to learn than to spoil: the rate is `POLISH` times the settings'. A resumed run
-            keeps what it began with.
+            not, there is less to learn than to spoil: the learning rate is `POLISH` times the settings'. A
+            resumed run keeps what it began with.
         data: trajectory or samples file of the target at the system's temperature, see `read_data`: maximum
             likelihood on it replaces the training from energies. A resumed run keeps its own, a copy of which
             lies in its folder.
         topology: of `data`, where its format holds none.
         mixed: go on with energies after the data, training on both.
-        options: of `molecular_flow`, for instance ``resampled=False``.
+        **options: of `molecular_flow`, for instance ``resampled=False``.
 
     Raises:
         FileExistsError: the folder already holds a run and `resume` is false.
         FileNotFoundError: `resume` is true and there is nothing to resume; or there is no such data or
             checkpoint.
-        ValueError: the data or the checkpoint does not fit the system; `topology` or `mixed` without data;
-            `data` for a resumed run.
+        ValueError: the data or the checkpoint does not fit the system; arguments contradict each other.
     """
-    if data is None and (topology is not None or mixed):
-        raise ValueError("a topology, or training on data and energies mixed, needs data; add --data FILE")
-    if resume and data is not None:
-        raise ValueError(
-            "a resumed run goes on with the data that it was started with; leave out --data, --topology "
-            "and --mixed"
-        )
-    if resume and settings is not None:
-        raise ValueError(
-            "a resumed run goes on with the settings that it was started with; leave out --rounds"
-        )
-    if resume and minutes is not None:
-        raise ValueError(
-            "a resumed run goes on with the number of rounds that it was started with; leave out --minutes"
-        )
-    if resume and checkpoint is not None:
-        raise ValueError("a resumed run goes on from its own state; leave out --from, or --resume")
-    if checkpoint is not None and options:
-        raise ValueError(f"a trained generator has its own flow; leave out {', '.join(options)}")
+    given = {
+        "settings": settings,
+        "minutes": minutes,
+        "checkpoint": checkpoint,
+        "data": data,
+        "topology": topology,
+        "mixed": mixed or None,
+        **options,
+    }
+    _check({name for name, value in given.items() if value is not None}, resume=resume, options=set(options))
     if minutes is not None and not minutes > 0:
-        raise ValueError(f"expected a positive number of minutes, got {minutes}")
-    if minutes is not None and data is not None and not mixed:
-        raise ValueError(
-            "training on data alone ends when the likelihood of the frames held out does; leave out "
-            "--minutes, or add --mixed"
-        )
+        raise ValueError(f"expected a positive number of `minutes`, got {minutes}")
+    folder = Path(folder)
     energy = CountedEnergy(energy_for(system))
-    trained = None if checkpoint is None else BoltzmannGenerator.load(checkpoint, system)
-    samples = None
-    if data is not None:
-        next(
-            iter_frames(data, system, topology=topology)
-        )  # what is wrong with a file mostly shows here, before the work
     if resume:
-        state, settings, energy.n_evaluations = load_state(folder, system, device)
-        samples = Data.load(folder) if (folder / DATA).exists() else None
+        run = load_run(folder, system, energy.to(device), device=device, progress=progress)
     else:
+        settings = settings or Settings()
+        objective_named(settings.objective)
+        trained = None if checkpoint is None else BoltzmannGenerator.load(checkpoint, system)
+        if data is not None:
+            # What is wrong with a file mostly shows here, before the work.
+            next(iter_frames(data, system, topology=topology))
         if (folder / STATE).exists():
             raise FileExistsError(
-                f"{folder} already holds a training run; add --resume to go on with it, or choose another "
-                "folder"
+                f"{folder} already holds a training run; go on with it by `resume`, or choose another folder"
             )
+        began = time.perf_counter()
         folder.mkdir(parents=True, exist_ok=True)
         (folder / DATA).unlink(missing_ok=True)  # of a run that was interrupted before its first round's end
-        settings = settings or Settings()
+        # The reference minimum and its Hessian are found on the CPU, in float64, whatever the device.
+        generator = trained or BoltzmannGenerator.for_system(
+            system,
+            energy,
+            seed=seed,
+            temperature=settings.start(system.temperature) if data is None else system.temperature,
+            **options,
+        )
+        generator.seed = seed
         if trained is not None and trained.temperature <= system.temperature:
-            settings = dataclasses.replace(settings, rate=POLISH * settings.rate)
-        began = time.perf_counter()
-        if trained is None:
-            # The reference minimum and its Hessian are found on the CPU, in float64, whatever the device.
-            first = settings.start(system.temperature) if data is None else system.temperature
-            generator = BoltzmannGenerator.for_system(system, energy, seed=seed, temperature=first, **options)
-        else:
-            generator, trained.seed = trained, seed
+            settings = dataclasses.replace(settings, learning_rate=POLISH * settings.learning_rate)
+        frames = None
         if data is not None:
-            samples = read_data(
-                data, system, generator.coordinates, topology=topology, energy=energy if mixed else None
-            )
-            samples.save(folder)
+            used = energy if mixed else None
+            frames = read_data(data, system, generator.coordinates, topology=topology, energy=used)
+            frames.save(folder)
+            frames = frames.to(device)
         generator.to(device)
         if minutes is not None:
-            spent = time.perf_counter() - began
+            left = 60 * minutes - (time.perf_counter() - began)
             rounds = rounds_in(
-                60 * minutes - spent,
-                generator,
-                energy,
-                settings,
-                validation=_N_VALIDATION,
-                data=samples is not None,
+                left, generator, energy, settings, validation=_N_VALIDATION, data=frames is not None
             )
             settings = dataclasses.replace(settings, rounds=rounds)
-        state = start(generator, settings, stage="energies" if samples is None else "data")
-        state.seconds = time.perf_counter() - began
-    samples = None if samples is None else samples.to(device)
-    trainer = Trainer(
-        energy.to(device),
-        system.temperature,
-        settings,
-        seed=state.generator.seed,
-        data=samples,
-        progress=progress,
-    )
-    while state.stage != "done":
-        trainer.run_round(state)
-        save_state(folder, state, settings, energy.n_evaluations)
-    summary = _reference(system, folder) | _validate(
-        BoltzmannGenerator.load(folder, system, device=device), energy, system, state.seconds
-    )
-    if samples is not None:
-        summary |= samples.summary() | _likelihoods(state.metrics)
-    summary |= {"settings": settings.as_dict(), "hardware": _hardware(device)}
-    write_atomically(folder / SUMMARY, json.dumps(summary, indent=1).encode())
-    return summary
+        run = TrainingRun(
+            generator,
+            energy.to(device),
+            system.temperature,
+            settings,
+            seed=seed,
+            data=frames,
+            progress=progress,
+        )
+        run.seconds = time.perf_counter() - began
+    while not run.done:
+        run.run_round()
+        save_run(folder, run)
+    return _summarize(folder, run, system, device)
 
 
-def _validate(
-    generator: BoltzmannGenerator, energy: CountedEnergy, system: System, seconds: float
-) -> dict[str, Any]:
-    """Figures of fresh draws from the finished generator; their energies count as well."""
+def _check(given: set[str], *, resume: bool, options: set[str]) -> None:
+    """Raise ValueError where arguments contradict each other; `given` names those that are not None."""
+    if resume and given:
+        kept = ", ".join(f"`{name}`" for name in sorted(given))
+        raise ValueError(f"a resumed run goes on as it was started; leave out {kept}")
+    if "data" not in given and given & {"topology", "mixed"}:
+        raise ValueError("a `topology`, or training on data and energies `mixed`, needs `data`")
+    if "checkpoint" in given and options:
+        raise ValueError(f"a trained generator has its own flow; leave out {', '.join(sorted(options))}")
+    if {"minutes", "data"} <= given and "mixed" not in given:
+        raise ValueError(
+            "training on data alone ends when the likelihood of the frames held out does; leave out "
+            "`minutes`, or add `mixed`"
+        )
+
+
+def _summarize(folder: Path, run: TrainingRun, system: System, device: str) -> dict[str, Any]:
+    """Write the summary of a finished run, of fresh draws whose energies count as well, and return it."""
     began = time.perf_counter()
-    log_w = torch.cat(
-        [chunk.log_w for chunk in generator.sample_chunks(_N_VALIDATION, energy, seed=_VALIDATION_SEED)]
-    )
-    estimate, error = log_z(log_w)
-    return {
+    generator = BoltzmannGenerator.load(folder, system, device=device)
+    chunks = generator.sample_chunks(_N_VALIDATION, run.energy, seed=_VALIDATION_SEED)
+    found = weight_summary(torch.cat([chunk.log_w for chunk in chunks]))
+    summary = _reference(system, folder) | {
         "system_name": system.name,
         "temperature": generator.temperature,
-        "seconds": seconds + time.perf_counter() - began,
-        "n_energy_evaluations": energy.n_evaluations,
-        "n_validation": _N_VALIDATION,
-        "sampling_efficiency": sampling_efficiency(log_w),
-        "sampling_efficiency_clipped": sampling_efficiency(clip_log_weights(log_w)),
-        "largest_weight_share": largest_weight_share(log_w),
-        "fraction_outside_domain": float((log_w == -torch.inf).double().mean()),
-        "log_z": estimate,
-        "log_z_error": error,
+        "seconds": run.seconds + time.perf_counter() - began,
+        "n_energy_evaluations": run.energy.n_evaluations,
+        "n_validation": found.pop("n_samples"),
+        **found,
         "seed": generator.seed,
         "versions": {
             "boltzgen": __version__,
@@ -203,11 +192,17 @@ def _validate(
             "python": platform.python_version(),
         },
     }
+    if run.data is not None:
+        summary |= run.data.summary() | _likelihoods(run.metrics)
+    summary |= {"settings": run.settings.as_dict(), "hardware": _hardware(device)}
+    write_atomically(folder / SUMMARY, json.dumps(summary, indent=1).encode())
+    return summary
 
 
 def _likelihoods(metrics: list[dict[str, Any]]) -> dict[str, Any]:
-    """Negative log-likelihoods of the parameters that were kept: after the best round on data alone, or the
-    last one with energies.
+    """Negative log-likelihoods of the parameters that were kept.
+
+    Those after the best round on data alone, or after the last one with energies.
     """
     data = [m for m in metrics if m["stage"] == "data"]
     best = min(data, key=lambda m: m["held_out_nll"])
@@ -216,8 +211,9 @@ def _likelihoods(metrics: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _reference(system: System, run: Path) -> dict[str, str]:
-    """What finds the system again: a shipped name, or its folder's absolute path and the one from the run's
-    folder, should both have moved.
+    """What finds the system again.
+
+    A shipped name, or its folder's absolute path and the one from the run's folder, should both have moved.
     """
     if system.folder is None or system.folder in shipped_systems().values():
         return {"system": system.name}
@@ -228,9 +224,7 @@ def _reference(system: System, run: Path) -> dict[str, str]:
 
 
 def _hardware(device: str) -> dict[str, Any]:
-    name = (
-        torch.cuda.get_device_name(device)
-        if device.startswith("cuda")
-        else platform.processor() or platform.machine()
-    )
+    name = platform.processor() or platform.machine()
+    if device.startswith("cuda"):
+        name = torch.cuda.get_device_name(device)
     return {"device": device, "name": name, "threads": torch.get_num_threads()}

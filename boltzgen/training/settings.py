@@ -6,43 +6,47 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class Settings:
-    """How a generator is trained: on fresh draws in every step, while the temperature falls from a high one
-    to the target.
+    """How a generator is trained: on fresh draws in every step, while the temperature falls to the target's.
 
     With data, maximum likelihood comes in place of that, or where energies are used as well before it, and no
     temperature falls.
 
     Attributes:
+        objective: what is minimised on energies, a name of `boltzgen.training.objectives.OBJECTIVES`.
         start_temperature: K, at which training begins; one where no mode is lost.
-        cooling: share of the steps over which the temperature falls, by the same factor in each, to the
+        annealing: share of the steps over which the temperature falls, by the same factor in each, to the
             target.
         walkers, walker_share: how many `Walkers` there are, and the share of the draws whose torsions come
             from them: so many move in each step.
         rounds, steps, batch: steps in each round, draws in each step, each with one energy and gradient.
-        rate: learning rate; after `warmup` steps in which it rises it is constant for the share `hold` of all
+        learning_rate: after `warmup` steps in which it rises it is constant for the share `hold` of all
             steps, then falls by a cosine to zero.
-        average_decay: decay of the exponential average of the weights, per step.
+        average_decay: decay of the exponential average of the parameters, per step.
         max_norm: the gradients of the torsions' flow and of the rest's are each scaled down to so many times
             the running average of their norm.
-        data_rounds, data_steps, data_batch, data_rate: training on data; the rate falls by one cosine to zero
-            over all rounds.
+        data_rounds, data_steps, data_batch, data_learning_rate: training on data; the learning rate falls by
+            one cosine to zero over all rounds.
         data_patience: it ends after so many rounds without a better likelihood of the frames held out; the
             best round's parameters are kept.
-        data_decay: the rate times this is the share by which the weight matrices shrink in each step of
-            maximum likelihood, against overfitting.
+        data_weight_decay: decoupled weight decay of the weight matrices in maximum likelihood, against
+            overfitting.
         data_share: share of data in each batch where energies are used as well.
-        data_weight: what `forward_kl` on the data counts beside the log-dispersion where energies are used as
-            well.
+        data_weight: what `forward_kl` on the data counts beside the log-variance loss where energies are used
+            as well.
+
+    Raises:
+        ValueError: `annealing` is not a share from 0 to below 1.
     """
 
+    objective: str = "hierarchical_kl"
     start_temperature: float = 1200.0
-    cooling: float = 0.5
+    annealing: float = 0.5
     walkers: int = 1024
     walker_share: float = 0.125
     rounds: int = 140
     steps: int = 50
     batch: int = 1024
-    rate: float = 8e-3
+    learning_rate: float = 8e-3
     warmup: int = 20
     hold: float = 0.3
     average_decay: float = 0.95
@@ -50,16 +54,16 @@ class Settings:
     data_rounds: int = 8
     data_steps: int = 90
     data_batch: int = 1024
-    data_rate: float = 1e-2
-    data_decay: float = 5.0
+    data_learning_rate: float = 1e-2
+    data_weight_decay: float = 5.0
     data_patience: int = 3
     data_share: float = 0.5
     data_weight: float = 0.1
 
     def __post_init__(self) -> None:
-        if not 0 <= self.cooling < 1:
+        if not 0 <= self.annealing < 1:
             raise ValueError(
-                f"expected for cooling a share of the steps from 0 to below 1, got {self.cooling}"
+                f"expected for `annealing` a share of the steps from 0 to below 1, got {self.annealing}"
             )
 
     def start(self, target: float) -> float:
@@ -67,10 +71,12 @@ class Settings:
         return max(self.start_temperature, target)
 
     def as_dict(self) -> dict[str, Any]:
+        """All settings by name, as JSON holds them."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
+        """The settings that `as_dict` gave; raises ValueError for names that are none."""
         unknown = set(values) - {f.name for f in fields(cls)}
         if unknown:
             raise ValueError(

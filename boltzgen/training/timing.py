@@ -9,9 +9,9 @@ import torch
 from boltzgen.energy.base import CountedEnergy
 from boltzgen.generator.generator import BLOCK, BoltzmannGenerator
 from boltzgen.training.settings import Settings
-from boltzgen.training.trainer import Trainer, start
+from boltzgen.training.training_run import TrainingRun
 
-#: Steps that are timed, after one that is not.
+#: Steps that are timed, after as many that are not.
 _STEPS = 5
 
 
@@ -24,11 +24,18 @@ def rounds_in(
     validation: int,
     data: bool,
 ) -> int:
-    """Rounds of training on energies that this machine should finish in so many seconds with `validation`
-    draws after them: at least one.
+    """Rounds of training on energies that this machine should finish in some seconds: at least one.
 
     A few draws are made and a copy of the generator takes a few steps; their energies are counted as any
     others. Training on data, in steps of half the work, is taken off where there is any.
+
+    Args:
+        seconds: there are.
+        generator: to be trained; it stays as it is.
+        energy: of its system.
+        settings: of the run.
+        validation: draws that are made after the rounds.
+        data: whether training on data comes first.
     """
     device = generator.device
     moved = energy.to(device)
@@ -37,27 +44,25 @@ def rounds_in(
         for _ in generator.sample_chunks(BLOCK, moved):
             pass
     drawing = (_now(device) - began) * validation / BLOCK
-    probe = copy.deepcopy(generator)
-    # No more walkers than move, and none that have to be cooled: what they cost once is little beside the
+    # No more walkers than move, and none that have to be annealed: what they cost once is little beside the
     # rounds. With data there are none.
     share = 0.0 if data else settings.walker_share
-    walkers = int(share * settings.batch)
     few = dataclasses.replace(
-        settings, walkers=walkers, walker_share=share, start_temperature=generator.temperature
+        settings,
+        walkers=int(share * settings.batch),
+        walker_share=share,
+        start_temperature=generator.temperature,
+        rounds=2,
+        steps=_STEPS,
     )
-    state = start(probe, few)
-    for steps in (1, _STEPS):
+    run = TrainingRun(copy.deepcopy(generator), moved, generator.temperature, few, seed=0)
+    for _ in range(2):  # the first time compiles, and starts the walkers
         began = _now(device)
-        Trainer(
-            moved, generator.temperature, dataclasses.replace(few, rounds=3, steps=steps), seed=0
-        ).run_round(state)
+        run.run_round()
     step = (_now(device) - began) / _STEPS
-    before = (
-        0.5 * step * settings.data_rounds * settings.data_steps * settings.data_batch / settings.batch
-        if data
-        else 0.0
-    )
-    return max(1, int((seconds - drawing - before - (_STEPS + 1) * step) / (step * settings.steps)))
+    in_batch = settings.data_batch / settings.batch
+    before = 0.5 * step * settings.data_rounds * settings.data_steps * in_batch if data else 0.0
+    return max(1, int((seconds - drawing - before - 2 * _STEPS * step) / (step * settings.steps)))
 
 
 def _now(device: torch.device) -> float:

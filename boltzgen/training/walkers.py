@@ -1,6 +1,4 @@
-"""Conformations that Hamiltonian Monte Carlo keeps at the temperature of the training, for the torsions of
-basins that the flow might lose.
-"""
+"""Conformations at the training's temperature, which bring the torsions of rare basins."""
 
 import logging
 import math
@@ -19,7 +17,7 @@ from boltzgen.simulation.hmc import Configurations, HamiltonianMonteCarlo
 from boltzgen.simulation.replica_exchange import ACCEPTANCE, FIRST_STEP
 from boltzgen.simulation.run import integrator_for
 from boltzgen.simulation.start import inside_domain, random_starts
-from boltzgen.training.objectives import MAX_WEIGHT
+from boltzgen.training.losses import MAX_WEIGHT
 
 logger = logging.getLogger(__name__)
 
@@ -28,29 +26,39 @@ logger = logging.getLogger(__name__)
 N_STEPS = 3
 #: Steps of the descent with which they begin: enough to take clashes away.
 N_DESCENT = 100
-#: Moves in which walkers are cooled to where a training begins that does not begin hot.
-N_COOLING = 100
+#: Moves in which walkers are annealed to where a training begins that does not begin hot.
+N_ANNEALING = 100
+#: How fast the time step follows the acceptance rate.
 _GAIN = 0.1
-#: Least score that counts.
+#: Least priority that counts.
 _LEAST = 1e-3
 
 
 class Walkers:
-    """Many walkers of `HamiltonianMonteCarlo`, some of which make a short move in each step of the training.
+    """Many walkers of `HamiltonianMonteCarlo`, some of which make a short move in each training step.
 
     They begin all over torsion space and fall into the nearest basins as the temperature falls, as in
     simulated annealing: a walker is at equilibrium within its basin, and basins have about as many of them as
     at the high temperature. Their *torsions* therefore visit rare basins far more often than the Boltzmann
     distribution does, and in each of them the places that it visits. Nothing is estimated from them. There
-    are many because a peptide has hundreds of basins. Attention goes to those from which the flow has
-    something to learn, where it has too little of what matters, as in the density p^2 / q of FAB (Midgley et
-    al. 2023, arXiv:2208.01893). A draw of the flow that is heavier than it can learn from at once becomes a
-    walker.
+    are many because a peptide has hundreds of basins.
+
+    Each has a priority, which is high where the flow has too little of what matters, as in the density p^2/q
+    of FAB (Midgley et al. 2023, arXiv:2208.01893). A draw of the flow whose importance weight is too large to
+    learn from at once becomes a walker.
+
+    Args:
+        energy: of the system.
+        system: the molecule.
+        coordinates: its flow coordinates.
+        x: positions (n, n_atoms, 3) in nm.
+        priority: of each, (n,); one by default.
+        step: mean time step in ps, a scalar.
+        potential, gradient: of x, as `Configurations` has them; computed if they are not given.
 
     Attributes:
-        x: positions (n, n_atoms, 3) in nm, float32.
+        priority: float32 (n,), see `update_priorities`.
         step: mean time step in ps, tuned to an acceptance of 80 %.
-        score: attention that each has, float32 (n,), one to begin with; see `learn`.
     """
 
     def __init__(
@@ -59,15 +67,22 @@ class Walkers:
         system: System,
         coordinates: MolecularCoordinates,
         x: Tensor,
-        score: Tensor,
-        step: float = FIRST_STEP,
+        *,
+        priority: Tensor | None = None,
+        step: float | Tensor = FIRST_STEP,
+        potential: Tensor | None = None,
+        gradient: Tensor | None = None,
     ) -> None:
-        self.coordinates, self.score, self.step = coordinates, score.clone(), step
+        self.coordinates, self.step = coordinates, float(step)
+        self.priority = torch.ones_like(x[:, 0, 0]) if priority is None else priority.clone()
         integrator = integrator_for(system, str(x.device))
         self._sampler = HamiltonianMonteCarlo(
             energy, integrator, inside=lambda x: inside_domain(coordinates, x), n_steps=N_STEPS
         )
-        self._here = Configurations.at(energy, x.clone())
+        if potential is None or gradient is None:
+            self._here = Configurations.at(energy, x.clone())
+        else:
+            self._here = Configurations(x.clone(), potential.clone(), gradient.clone())
 
     @classmethod
     def start(
@@ -81,11 +96,11 @@ class Walkers:
         temperature: float,
         seed: int,
     ) -> Self | None:
-        """n walkers from uniform torsions and a descent in energy; where the training does not begin `hot`
-        [K], cooled from there to its temperature.
+        """Walkers from uniform torsions and a descent in energy, at a temperature in K.
 
-        None where there is nothing to visit (n = 0, or no torsion turns), where the system has constraints
-        that the moves cannot keep, or where hardly any start relaxes; the latter two are logged.
+        Where the training does not begin `hot` [K], they are annealed from there to its temperature. None
+        where there is nothing to visit (n = 0, or no rotatable bond), where the system has constraints that
+        the moves cannot keep, or where hardly any start relaxes; the latter two are logged.
         """
         if n == 0 or coordinates.n_periodic == 0:
             return None
@@ -95,53 +110,67 @@ class Walkers:
         except ValueError as error:
             logger.warning("training without walkers: %s", error)
             return None
-        walkers = cls(energy, system, coordinates, x, torch.ones_like(x[:, 0, 0]))
+        walkers = cls(energy, system, coordinates, x)
         stream = random_stream(coordinates.reference.device, seed, 2**32)
-        for k in range(N_COOLING if temperature < hot else 0):
-            walkers.move(slice(None), hot * (temperature / hot) ** ((k + 1) / N_COOLING), stream)
+        for k in range(N_ANNEALING if temperature < hot else 0):
+            walkers.move(slice(None), hot * (temperature / hot) ** ((k + 1) / N_ANNEALING), stream)
         return walkers
 
     @property
     def x(self) -> Tensor:
+        """Positions (n, n_atoms, 3) in nm, float32."""
         return self._here.x
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """All that the constructor needs to go on from here."""
+        return {
+            **vars(self._here),
+            "priority": self.priority,
+            "step": torch.tensor(self.step, dtype=torch.float64),
+        }
+
     def choose(self, n: int, generator: torch.Generator) -> Tensor:
-        """Walkers, int64 (n,), with replacement, in proportion to their scores; none is forgotten: a score
-        counts as at least `_LEAST`.
+        """Walkers, int64 (n,), drawn with replacement in proportion to their priorities.
+
+        None is forgotten: a priority counts as at least 0.001.
         """
-        return torch.multinomial(self.score.clamp(min=_LEAST), n, replacement=True, generator=generator)
+        return torch.multinomial(self.priority.clamp(min=_LEAST), n, replacement=True, generator=generator)
 
-    def learn(self, which: Tensor, log_w: Tensor, log_q: Tensor, least: Tensor) -> None:
-        """Update scores by what was found where walkers (m,), each any number of times, are now.
+    def update_priorities(self, which: Tensor, log_w: Tensor, log_q: Tensor, least: Tensor) -> None:
+        """Take in what was found where walkers are now.
 
-        A score is a running mean of (1 + w^2) min(1, p/l), w = p/q as the flow has it but at most `MAX_WEIGHT`:
-        what is rarer than anything that the flow draws matters the less the rarer it is, whatever w.
+        A priority is a running mean of (1 + w^2) min(1, p/l), w = p/q as the flow has it but at most
+        `MAX_WEIGHT`: what is rarer than anything that the flow draws matters the less the rarer it is,
+        whatever w.
 
         Args:
-            log_w, log_q: log p(t)/q(t) and log q(t) of the torsions, (m,).
+            which: walkers (m,), each any number of times.
+            log_w: log p(t)/q(t) of the torsions, (m,).
+            log_q: log q(t) of the torsions, (m,).
             least: log l, of the order of the least log q(t) of the flow's own draws.
         """
         w = log_w.exp().clamp(max=MAX_WEIGHT)
         found = ((1 + w.square()) * (log_w + log_q - least).clamp(max=0).exp()).nan_to_num(nan=0.0)
         place, at = which.unique(return_inverse=True)
         mean = torch.zeros_like(found[: len(place)]).index_add(0, at, found) / at.bincount()
-        self.score[place] = (self.score[place] + mean.to(self.score)) / 2
+        self.priority[place] = (self.priority[place] + mean.to(self.priority)) / 2
 
     def replace(self, x: Tensor) -> None:
-        """Put walkers at positions x, (m, n_atoms, 3), where the flow had next to nothing, in place of those
-        of the least score.
-        """
-        which = self.score.topk(min(len(x), len(self.score)), largest=False).indices
+        """Put walkers at positions x, (m, n_atoms, 3), in place of those of the least priority."""
+        which = self.priority.topk(min(len(x), len(self.priority)), largest=False).indices
         self._put(which, Configurations.at(self._sampler.energy, x[: len(which)].to(self.x)))
-        self.score[which] = 1 + MAX_WEIGHT**2
+        self.priority[which] = 1 + MAX_WEIGHT**2
 
     def _put(self, which: Tensor, there: Configurations) -> None:
         for name, value in vars(there).items():
             getattr(self._here, name)[which] = value
 
     def draw(self, n: int, temperature: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Which walkers n draws come from, int64 (n,), and their torsions (n, n_periodic) after a move, one
-        for each however often it is drawn.
+        """Torsions for n draws, from walkers that have just moved at a temperature in K.
+
+        Returns:
+            Which walkers they come from, int64 (n,), and the torsions (n, n_periodic): a walker moves once,
+            however often it is drawn.
         """
         chosen = self.choose(n, generator)
         distinct, at = chosen.unique(return_inverse=True)
@@ -149,9 +178,7 @@ class Walkers:
 
     @torch.no_grad()
     def move(self, which: Tensor | slice, temperature: float, generator: torch.Generator) -> Tensor:
-        """One move of some walkers at a temperature in K; their torsions after it, (n, n_periodic), as the
-        flow has them.
-        """
+        """One move of some walkers at a temperature in K; their torsions after it, (n, n_periodic)."""
         rows = torch.arange(len(self.x), device=self.x.device)[which]
         n, device = len(rows), rows.device
         kt = torch.full((n,), units.MOLAR_GAS_CONSTANT * temperature, dtype=torch.float64, device=device)

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from boltzgen.training.trainer import Trainer, _diagnose, learn_torsions, start
 from torch import Tensor
 
 from boltzgen.energy.base import CountedEnergy
@@ -17,7 +18,6 @@ from boltzgen.molecule.system import System
 from boltzgen.training import timing
 from boltzgen.training.objectives import hierarchical_kl
 from boltzgen.training.settings import Settings
-from boltzgen.training.trainer import Trainer, _diagnose, learn_torsions, start
 from boltzgen.training.walkers import Walkers
 from boltzgen.weights import effective_sample_size
 

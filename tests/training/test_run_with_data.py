@@ -11,6 +11,7 @@ from typing import Any
 import mdtraj
 import pytest
 import torch
+from boltzgen.training.trainer import Trainer, TrainingState, start
 from torch import Tensor, nn
 
 from boltzgen.coordinates.molecular import MolecularCoordinates
@@ -27,7 +28,6 @@ from boltzgen.training.data import DATA, Data
 from boltzgen.training.objectives import clipped_log_z, importance_kl, log_variance_loss
 from boltzgen.training.run import SUMMARY, train
 from boltzgen.training.settings import Settings
-from boltzgen.training.trainer import Trainer, TrainingState, start
 from tests.training.test_run import StopAt, timeless
 
 TINY = Settings(data_rounds=3, data_steps=3, data_batch=64, rounds=2, steps=3, batch=64, data_rate=1e-4)

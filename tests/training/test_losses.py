@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from boltzgen.training.objectives import (
-    alpha_2,
+from boltzgen.training.losses import (
     clipped_log_z,
     forward_kl,
     hierarchical_kl,
@@ -258,30 +257,6 @@ def test_clipped_log_z() -> None:
     assert float(clipped_log_z(torch.tensor([5.0, 1.0]))) == pytest.approx(
         math.log((math.exp(5) + math.exp(1)) / 2)
     )
-
-
-def test_alpha_2_is_the_gradient_of_the_renyi_divergence() -> None:
-    """Weighted draws of p^2 / q: of q itself, with weights (p / q)^2; up to scale, and whatever has no
-    weight.
-    """
-    flow, target = toy_flow(), ToyTarget()
-    _, exact = by_quadrature(flow, lambda grid, log_q, cell: torch.logsumexp(-2 * target(grid) - log_q, 0))
-    assert exact.abs().min() > 0.01
-    generator = torch.Generator().manual_seed(13)
-
-    def loss() -> Tensor:
-        with torch.no_grad():
-            y, log_q, _ = flow.draw((20_000,), generator=generator)
-        log_w = 1e4 - 2 * (target(y) + log_q)
-        outside = torch.tensor([math.nan, -math.inf], dtype=torch.float64)
-        found = alpha_2(
-            torch.cat((flow.log_prob(y), outside)),
-            torch.cat((log_w, torch.full((2,), -math.inf, dtype=torch.float64))),
-        )
-        assert torch.isfinite(found)
-        return found
-
-    check_gradients(flow, loss, exact, batches=60)
 
 
 def test_log_dispersion() -> None:

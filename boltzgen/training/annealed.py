@@ -1,0 +1,70 @@
+"""Objectives on the target's energies at a temperature that falls step by step."""
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor
+
+from boltzgen.generator.target import PullbackEnergy
+from boltzgen.training.objective import Metrics
+from boltzgen.training.run_objective import RunObjective, Task
+from boltzgen.training.schedule import annealed_temperature
+from boltzgen.weights import sampling_efficiency, weight_summary
+
+
+class AnnealedObjective(RunObjective):
+    """The base of objectives on energies: it owns the annealing and the metrics of the draws.
+
+    The temperature falls from the generator's to the target's over `Settings.annealing` of the planned steps.
+    A subclass says what is minimised at one temperature.
+    """
+
+    stage = "energies"
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        self.n_steps = 0
+        self.start_temperature = self.temperature = task.generator.temperature
+        self._log_w: list[Tensor] = []
+
+    @abstractmethod
+    def loss(self, target: PullbackEnergy) -> tuple[Tensor, Tensor]:
+        """A loss towards the target at the present temperature, and the log-weights (n,) of the flow's draws.
+
+        The log-weights are detached, of draws of the flow alone, -inf outside the domain.
+        """
+
+    def annealing(self, step: int) -> float:
+        """Temperature in K of a step."""
+        s = self.task.settings
+        n_steps = s.annealing * s.rounds * s.steps
+        return annealed_temperature(self.start_temperature, self.task.temperature, n_steps)(step)
+
+    def step(self) -> tuple[Tensor, Metrics]:
+        """The loss at the step's temperature, and the efficiency of its draws."""
+        temperature = self.annealing(self.n_steps)
+        if temperature != self.temperature:
+            self._log_w.clear()
+        self.temperature = temperature
+        loss, log_w = self.loss(
+            PullbackEnergy(self.task.energy.at(temperature), self.task.generator.coordinates)
+        )
+        self._log_w.append(log_w)
+        self.n_steps += 1
+        return loss, {"sampling_efficiency": sampling_efficiency(log_w)}
+
+    def end_round(self, average: dict[str, Tensor]) -> Metrics:
+        """Of the round's draws at its last temperature, each weighted by the parameters that made it."""
+        log_w = torch.cat(self._log_w)
+        self._log_w.clear()
+        return weight_summary(log_w)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Number of steps and both temperatures."""
+        numbers = [self.n_steps, self.start_temperature, self.temperature]
+        return {"annealing": torch.tensor(numbers, dtype=torch.float64)}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on at the step and temperature of a state."""
+        n_steps, self.start_temperature, self.temperature = state["annealing"].tolist()
+        self.n_steps = int(n_steps)

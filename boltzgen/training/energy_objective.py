@@ -1,0 +1,119 @@
+"""The default objective on energies: hierarchical KL, with walkers for the torsions of rare basins."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from boltzgen.generator.target import PullbackEnergy
+from boltzgen.training.annealed import AnnealedObjective
+from boltzgen.training.data import Batches, held_out_nll
+from boltzgen.training.losses import (
+    MAX_WEIGHT,
+    clipped_log_z,
+    forward_kl,
+    hierarchical_kl,
+    importance_kl,
+    log_variance_loss,
+)
+from boltzgen.training.objective import Metrics
+from boltzgen.training.run_objective import Task
+from boltzgen.training.walkers import Walkers
+
+
+class EnergyObjective(AnnealedObjective):
+    """The path gradient for the rest given the torsions, importance-weighted forward KL for the torsions.
+
+    The torsions of a batch come from the flow, a share of them from `Walkers`; each is completed by one draw
+    of the rest, see `hierarchical_kl`. Where there is data with energies, a share of each batch comes from it
+    and there are no walkers.
+    """
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        s = task.settings
+        self.n_data = 0 if task.data is None else int(s.data_share * s.batch)
+        self.walkers: Walkers | None = None
+        self._started = task.data is not None
+        self._batches: Batches | None = None
+
+    def start_round(self, stream: torch.Generator) -> None:
+        """Shuffle the data, and make the walkers of a run's first round."""
+        super().start_round(stream)
+        task, s = self.task, self.task.settings
+        if task.data is not None and self.n_data:
+            self._batches = task.data.batches(s.steps, self.n_data, stream, task.temperature)
+        if not self._started:
+            self._started = True
+            self.walkers = Walkers.start(
+                task.energy,
+                task.generator.system,
+                task.generator.coordinates,
+                s.walkers if s.walker_share > 0 else 0,
+                hot=s.start_temperature,
+                temperature=self.annealing(self.n_steps),
+                seed=task.seed,
+            )
+
+    def loss(self, target: PullbackEnergy) -> tuple[Tensor, Tensor]:
+        """The loss of the rest and of the torsions, and the log-weights of the flow's own draws."""
+        s, generator = self.task.settings, self.task.generator
+        flow = generator.flow
+        n = s.batch - self.n_data
+        n_own = n if self.walkers is None else n - int(s.walker_share * n)
+        with torch.no_grad():
+            torsions = flow.leading.sample((n_own,), generator=self.stream)
+        if self.walkers is not None:
+            chosen, others = self.walkers.draw(n - n_own, self.temperature, self.stream)
+            torsions = torch.cat((torsions, others.to(torsions)))
+        loss, log_q, u, y = hierarchical_kl(flow, target, torsions, generator=self.stream)
+        log_w = -(log_q.detach() + u)
+        of_torsions, log_z = torsion_loss(log_q, u, n_own)
+        if self.walkers is not None:
+            least = log_q.detach()[:n_own].min()
+            self.walkers.update_priorities(chosen, (log_w - log_z)[n_own:], log_q.detach()[n_own:], least)
+            too_large = log_w[:n_own] - log_z > math.log(MAX_WEIGHT)
+            if too_large.any():
+                self.walkers.replace(generator.coordinates(y[:n_own][too_large])[0])
+        if self._batches is not None:
+            y, u, weight = next(self._batches)
+            log_q = flow.log_prob(y)
+            loss = loss + s.data_weight * forward_kl(log_q, weight)
+            of_torsions = of_torsions + self.n_data * log_variance_loss(log_q, u, -log_z)
+        return loss + of_torsions / s.batch, log_w[:n_own]
+
+    def end_round(self, average: dict[str, Tensor]) -> Metrics:
+        """Metrics of the draws, and the likelihood of the frames held out where there is data."""
+        metrics = super().end_round(average)
+        if self.task.held_out is not None:
+            metrics["held_out_nll"] = held_out_nll(self.task.generator.flow, average, self.task.held_out)
+        return metrics
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The walkers as well."""
+        walkers = {} if self.walkers is None else self.walkers.state_dict()
+        return super().state_dict() | {f"walkers.{name}": value for name, value in walkers.items()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Walkers go on where they were, without computing an energy."""
+        super().load_state_dict(state)
+        self._started = True
+        walkers = {k.removeprefix("walkers."): v for k, v in state.items() if k.startswith("walkers.")}
+        if walkers:
+            task = self.task
+            self.walkers = Walkers(task.energy, task.generator.system, task.generator.coordinates, **walkers)
+
+
+def torsion_loss(log_q: Tensor, u: Tensor, n_own: int) -> tuple[Tensor, Tensor]:
+    """The loss of the torsions, summed over draws (n,), and the estimate of log Z in it.
+
+    The first n_own draws are the flow's own and learn by `importance_kl`. Others, that come from wherever
+    walkers are, learn by `log_variance_loss` about the same log Z: where the flow has next to nothing, a
+    gradient of -1 for each, whatever is missing. Draws of infinite u have no part.
+    """
+    good, own = u.isfinite(), torch.arange(len(u), device=u.device) < n_own
+    log_z = clipped_log_z(-(log_q.detach() + u)[:n_own])
+    loss = n_own * importance_kl(log_q[good & own], u[good & own], log_z)
+    if (others := good & ~own).any():
+        loss = loss + (len(u) - n_own) * log_variance_loss(log_q[others], u[others], -log_z)
+    return loss, log_z

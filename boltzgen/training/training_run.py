@@ -1,0 +1,189 @@
+"""A training run: stages of rounds, each round from a saved state to the next."""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from boltzgen.energy.base import CountedEnergy
+from boltzgen.generator.generator import BoltzmannGenerator
+from boltzgen.seeding import random_stream
+from boltzgen.training.data import Data
+from boltzgen.training.data_objective import DataObjective
+from boltzgen.training.fit import AdaptiveClipping, ParameterAverage, fit, using
+from boltzgen.training.objective import Metrics
+from boltzgen.training.objectives import objective_named
+from boltzgen.training.optimizer import MatrixOptimizer
+from boltzgen.training.progress import Progress, fraction_done
+from boltzgen.training.run_objective import RunObjective, Task
+from boltzgen.training.schedule import cosine, warmup_hold_cosine
+from boltzgen.training.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Rounds that one objective is minimised in.
+
+    Attributes:
+        objective: made from the run's task.
+        rounds, steps: rounds at most, and steps in each.
+        schedule: factor of the learning rate in each step.
+        learning_rate, weight_decay: of the `MatrixOptimizer`.
+    """
+
+    objective: type[RunObjective]
+    rounds: int
+    steps: int
+    schedule: Callable[[int], float]
+    learning_rate: float
+    weight_decay: float = 0.0
+
+
+def stages(settings: Settings, data: Data | None) -> list[Stage]:
+    """Energies; or data, and after it energies as well where those of the frames are known."""
+    s, found = settings, []
+    mixed = data is not None and data.potential is not None
+    if data is not None:
+        schedule = cosine(s.data_rounds * s.data_steps)
+        decay = 0.0 if mixed else s.data_weight_decay
+        found.append(Stage(DataObjective, s.data_rounds, s.data_steps, schedule, s.data_learning_rate, decay))
+    if data is None or mixed:
+        schedule = warmup_hold_cosine(s.rounds * s.steps, s.warmup, s.hold)
+        found.append(Stage(objective_named(s.objective), s.rounds, s.steps, schedule, s.learning_rate))
+    return found
+
+
+class TrainingRun:
+    """Trains a generator to its system's Boltzmann distribution at a target temperature, round by round.
+
+    All randomness of a round derives from (seed, number of the round), so that a round repeated from the same
+    state gives the same result.
+
+    Args:
+        generator: to be trained; its temperature is where an annealing begins.
+        energy: of its system, on the generator's device.
+        temperature: of the target, in K.
+        settings: see `Settings`.
+        seed: of the training.
+        data: frames to train on, with or without their energies.
+        progress: called after each step.
+
+    Attributes:
+        average: exponential average of the flow's parameters over the stage.
+        stage: index of the present stage; `stage_round` counts rounds within it and `round_index` over the
+            run.
+        seconds: spent on training.
+        metrics: a record for each round.
+    """
+
+    def __init__(
+        self,
+        generator: BoltzmannGenerator,
+        energy: CountedEnergy,
+        temperature: float,
+        settings: Settings,
+        *,
+        seed: int,
+        data: Data | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> None:
+        train, held_out = (None, None) if data is None else data.split()
+        self.task = Task(generator, energy, temperature, settings, seed, train, held_out)
+        self.generator, self.energy, self.settings, self.seed = generator, energy, settings, seed
+        self.data = data
+        self.progress = progress
+        self.stages = stages(settings, data)
+        self.optimizer = MatrixOptimizer(generator.flow, learning_rate=settings.learning_rate)
+        self.stage, self.stage_round, self.round_index = 0, 0, 0
+        self.seconds = 0.0
+        self.metrics: list[dict[str, Any]] = []
+        self.begin_stage()
+
+    def begin_stage(self) -> None:
+        """Make the objective of the present stage, and forget what the last one left."""
+        flow, stage = self.generator.flow, self.stages[self.stage]
+        self.objective = stage.objective(self.task)
+        self.optimizer.restart(stage.learning_rate, stage.weight_decay)
+        parts = {"leading": flow.leading, "conditional": flow.conditional}
+        self.clipping = AdaptiveClipping(parts, self.settings.max_norm)
+        self.average = ParameterAverage(flow, self.settings.average_decay)
+
+    @property
+    def done(self) -> bool:
+        """Whether no stage is left."""
+        return self.stage == len(self.stages)
+
+    def checkpoint(self) -> dict[str, Any]:
+        """The state of the flow that a generator's checkpoint should hold."""
+        return self.objective.chosen(self.average.state)
+
+    def run_round(self) -> None:
+        """Go through one round; after the last of a stage, the flow has what `checkpoint` says."""
+        began, stage, objective = time.perf_counter(), self.stages[self.stage], self.objective
+        objective.start_round(random_stream(self.generator.device, self.seed, self.round_index))
+        first = self.stage_round * stage.steps
+
+        def report(step: int, loss: float, metrics: Metrics) -> None:
+            if self.progress is not None:
+                self._report((step + 1) / stage.steps, loss, metrics, began)
+
+        fitted = fit(
+            objective,
+            self.optimizer,
+            stage.schedule,
+            range(first, first + stage.steps),
+            clipping=self.clipping,
+            average=self.average,
+            on_step=report,
+        )
+        found = objective.end_round(self.average.state)
+        self.generator.temperature = objective.temperature
+        self.seconds += time.perf_counter() - began
+        self.metrics.append(
+            {"round": self.round_index, "stage": objective.stage}
+            | found
+            | fitted
+            | {
+                "temperature": objective.temperature,
+                "n_energy_evaluations": self.energy.n_evaluations,
+                "seconds": self.seconds,
+            }
+        )
+        self.round_index += 1
+        self.stage_round += 1
+        if self.stage_round == stage.rounds or objective.finished:
+            self._end_stage()
+
+    def _end_stage(self) -> None:
+        self.generator.flow.load_state_dict(self.checkpoint())
+        self.stage, self.stage_round = self.stage + 1, 0
+        if not self.done:
+            self.begin_stage()
+
+    def save_generator(self, path: Any) -> None:
+        """Write the generator's checkpoint, with the parameters of `checkpoint`."""
+        with using(self.generator.flow, {} if self.done else self.checkpoint()):
+            self.generator.save(path)
+
+    def _report(self, rounds: float, loss: float, metrics: Metrics, began: float) -> None:
+        """Progress after so many rounds of the stage, the part of the one under way included."""
+        work = {stage.objective.stage: stage.rounds for stage in self.stages}
+        fraction = fraction_done(self.settings, work, self.objective.stage, rounds)
+        seconds = self.seconds + time.perf_counter() - began
+        assert self.progress is not None
+        self.progress(
+            Progress(
+                stage=self.objective.stage,
+                fraction=fraction,
+                loss=loss,
+                efficiency=metrics.get("sampling_efficiency", math.nan),
+                temperature=self.objective.temperature,
+                n_energy_evaluations=self.energy.n_evaluations,
+                seconds=seconds,
+                seconds_left=seconds * (1 - fraction) / fraction if fraction > 0 else math.inf,
+            )
+        )
