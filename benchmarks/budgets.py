@@ -1,7 +1,7 @@
 """Train alanine dipeptide with smaller and smaller budgets, and draw efficiency against energy evaluations.
 
-    python benchmarks/budgets.py FOLDER [--budgets N ...] [--seeds 0 1 2] [--results docs/efficiency.csv]
-    [--figure docs/efficiency.png]
+    python benchmarks/budgets.py FOLDER [--budgets N ...] [--seeds 0 1 2]
+    [--results docs/results/efficiency.csv] [--figure docs/results/efficiency.png]
 
 Every run is `boltzgen train alanine_dipeptide --rounds N`, in FOLDER/N_SEED; finished ones are not repeated
 and interrupted ones go on. A run's point is the unclipped efficiency of its 1e5 validation draws against all

@@ -1,7 +1,7 @@
 """The paper's experiment in the plane: RealNVP over a normal, a mixture and a resampled base, by forward and
 by reverse KL.
 
-    python benchmarks/densities.py FOLDER [--seeds 0 1 2] [--steps 1500] [--figure docs/densities.png]
+    python benchmarks/densities.py FOLDER [--seeds 0 1 2] [--steps 1500] [--figure docs/results/densities.png]
     [--quick] python benchmarks/densities.py FOLDER --authors CHECKOUT    # and the authors' own code, from a
     checkout of resampled-base-flows
 
