@@ -21,7 +21,7 @@ from boltzgen.samples.weighted_samples import WeightedSamples
 from boltzgen.storage import finite_or_none
 from boltzgen.weights import weighted_mean
 from tests.coordinates.test_molecules import peptide, random_y
-from tests.posing import made_up_samples
+from tests.helpers.posing import made_up_samples
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.evaluation.reference import Reference, reference_path
 from boltzgen.molecule.system import System
 from tests.coordinates.test_coordinates import random_labels
-from tests.posing import pose
+from tests.helpers.posing import pose
 
 N_WALKERS = 12
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from boltzgen.flow.distribution import Distribution
 from boltzgen.training.ais import AnnealedDraws, adapted_steps, annealed_importance_sampling
 from boltzgen.training.objectives import alpha_2
-from tests.training.toys import ToyTarget, by_quadrature, check_gradients, plane, toy_flow
+from tests.helpers.toys import ToyTarget, by_quadrature, check_gradients, plane, toy_flow
 
 #: So long that a third of the trajectories and more is rejected: a wrong acceptance would show.
 STEPS = torch.tensor([0.7, 0.6, 0.5])

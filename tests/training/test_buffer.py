@@ -9,7 +9,7 @@ from torch import Tensor
 from boltzgen.flow.flow import Flow
 from boltzgen.training.buffer import PrioritisedBuffer
 from boltzgen.training.objectives import alpha_2
-from tests.training.toys import ToyTarget, by_quadrature, check_gradients, plane, toy_flow
+from tests.helpers.toys import ToyTarget, by_quadrature, check_gradients, plane, toy_flow
 
 
 def log_g(flow: Flow, y: Tensor) -> Tensor:

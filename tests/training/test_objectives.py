@@ -18,7 +18,7 @@ from boltzgen.training.objectives import (
     reverse_kl,
     reverse_kl_path,
 )
-from tests.training.toys import (
+from tests.helpers.toys import (
     Lean,
     ToyTarget,
     by_quadrature,

@@ -107,7 +107,7 @@ def test_interrupted_and_resumed_is_the_same_run(
 KILLED = """
 import json, os, signal, sys
 from pathlib import Path
-from boltzgen.system import System
+from boltzgen.molecule.system import System
 from boltzgen.training.run import train
 from boltzgen.training.settings import Settings
 calls = 0
