@@ -16,7 +16,7 @@ from boltzgen.molecule.rotamers import DIVISIONS, rotamer_labels, state_labels
 from boltzgen.molecule.system import System
 from boltzgen.molecule.torsions import Rotamer
 from boltzgen.samples.weighted_samples import WeightedSamples
-from tests.coordinates.test_molecules import peptide, random_y, relabelled
+from tests.helpers.molecules import peptide, random_y, relabelled
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import pytest
 from boltzgen import cli
 from boltzgen.molecule.system import System
 from boltzgen.samples.file import read_samples
-from tests.training.test_run import TINY
+from tests.helpers.runs import TINY
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data"

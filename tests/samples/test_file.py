@@ -24,15 +24,10 @@ from boltzgen.samples.file import (
     read_topology,
 )
 from boltzgen.samples.weighted_samples import WeightedSamples
-from tests.coordinates.test_molecules import peptide
+from tests.helpers.molecules import peptide
 from tests.helpers.posing import made_up_samples
 
 FIELDS = ("x", "u", "log_q", "log_w")
-
-
-@pytest.fixture(scope="module")
-def system() -> System:
-    return System.load("alanine_dipeptide")
 
 
 @pytest.fixture(scope="module")

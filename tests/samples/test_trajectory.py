@@ -15,11 +15,6 @@ from tests.helpers.posing import made_up_samples
 
 
 @pytest.fixture(scope="module")
-def system() -> System:
-    return System.load("alanine_dipeptide")
-
-
-@pytest.fixture(scope="module")
 def frames(system: System) -> mdtraj.Trajectory:
     x = made_up_samples(system, 30).x.numpy()
     return mdtraj.Trajectory(x, mdtraj.Topology.from_openmm(system.topology))
