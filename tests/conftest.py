@@ -1,4 +1,4 @@
-"""What tests of several rooms share: one thread per worker, the same seeds, alanine dipeptide and frames of it."""
+"""What tests of several rooms share: threads, seeds, alanine dipeptide and frames of it."""
 
 import os
 
