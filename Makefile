@@ -1,5 +1,6 @@
 # make demo   install, draw conformations from the shipped model, analyse them
-# make test   linters, types and the test suite
+# make test   linters, types, and the tests that belong to every change
+# make test-all  the same with every test: slow ones, and the matrix
 # make matrix every force field and molecule against OpenMM
 PYTHON ?= python3
 VENV := .venv
@@ -10,22 +11,31 @@ SOURCES := $(shell find boltzgen systems -type f -not -path '*/__pycache__/*')
 # A development install serves the demo too; it always runs the checkout.
 READY := $(if $(wildcard $(DEV)),$(DEV),$(INSTALLED))
 
-.PHONY: demo test matrix venv dev clean
+# Each worker has one thread (tests/conftest.py).
+WORKERS ?= auto
+PYTEST := $(BIN)/pytest -q -n $(WORKERS) --dist worksteal
+
+.PHONY: demo lint test test-all matrix venv dev clean
 
 demo: $(READY)
 	mkdir -p demo
 	$(BIN)/boltzgen sample alanine_dipeptide -n 20000 -o demo/samples.h5
 	$(BIN)/boltzgen analyze demo/samples.h5 -o demo
 
-test: $(DEV)
+lint: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -q
+
+test: lint
+	$(PYTEST)
+
+test-all: lint
+	$(PYTEST) -m ""
 
 # Every force field, solvent model and molecule against OpenMM: minutes.
 matrix: $(DEV)
-	$(BIN)/pytest -q -m matrix tests/energy
+	$(PYTEST) -m matrix tests/energy
 
 venv: $(READY)
 

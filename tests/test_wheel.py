@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 LOAD = """
 from pathlib import Path
 import boltzgen
-from boltzgen.system import System
+from boltzgen.molecule.system import System
 system = System.load("alanine_dipeptide")
 assert system.n_atoms == 22
 print(boltzgen.__version__)

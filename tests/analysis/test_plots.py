@@ -11,7 +11,7 @@ from boltzgen.analysis.plots import plot_ramachandran
 from boltzgen.analysis.ramachandran import ramachandran, suitable_bins
 from boltzgen.molecule.system import System
 from boltzgen.samples.weighted_samples import WeightedSamples
-from tests.posing import made_up_samples
+from tests.helpers.posing import made_up_samples
 
 
 @pytest.fixture(scope="module")

@@ -20,13 +20,8 @@ from boltzgen.samples.file import SamplesWriter
 from boltzgen.samples.weighted_samples import WeightedSamples
 from boltzgen.storage import finite_or_none
 from boltzgen.weights import weighted_mean
-from tests.coordinates.test_molecules import peptide, random_y
-from tests.posing import made_up_samples
-
-
-@pytest.fixture(scope="module")
-def system() -> System:
-    return System.load("alanine_dipeptide")
+from tests.helpers.molecules import peptide, random_y
+from tests.helpers.posing import made_up_samples
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from scipy import stats
 from boltzgen.analysis.sizes import profile, save_profile, size_values
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.weights import weighted_mean
-from tests.coordinates.test_molecules import peptide, random_y
+from tests.helpers.molecules import peptide, random_y
 
 
 @pytest.mark.parametrize("name", ["capped_ala3", "gly_ala_val", "ace_phe_nme"])

@@ -8,7 +8,7 @@ from boltzgen.analysis.torsions import torsion_values
 from boltzgen.molecule.graph import backbone_pairs
 from boltzgen.molecule.system import System
 from boltzgen.samples.weighted_samples import WeightedSamples
-from tests.posing import made_up_samples, pose
+from tests.helpers.posing import made_up_samples, pose
 
 
 def test_torsions_are_those_the_structure_was_turned_to() -> None:

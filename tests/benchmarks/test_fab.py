@@ -15,7 +15,7 @@ from benchmarks.fab import (
 )
 from boltzgen.flow.distribution import Distribution
 from boltzgen.flow.flow import Flow
-from tests.training.toys import ToyTarget, by_quadrature, check_gradients, plane, toy_flow
+from tests.helpers.toys import ToyTarget, by_quadrature, check_gradients, plane, toy_flow
 
 #: So long that a third of the trajectories and more is rejected: a wrong acceptance would show.
 STEPS = torch.tensor([0.7, 0.6, 0.5])

@@ -23,9 +23,9 @@ from boltzgen.samples.file import SamplesWriter, read_header, read_samples
 from boltzgen.samples.weighted_samples import WeightedSamples
 from boltzgen.training.settings import Settings
 from boltzgen.weights import clip_log_weights, sampling_efficiency
-from tests.coordinates.test_molecules import peptide, random_y
-from tests.posing import made_up_samples
-from tests.standin import stand_in
+from tests.helpers.molecules import peptide, random_y
+from tests.helpers.posing import made_up_samples
+from tests.helpers.standin import stand_in
 
 
 class FakeGenerator:

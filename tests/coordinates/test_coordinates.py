@@ -15,30 +15,11 @@ from boltzgen.coordinates.internal import InternalCoordinates
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.energy.choose import energy_for
 from boltzgen.molecule.system import System
-
-
-@pytest.fixture(scope="module")
-def system() -> System:
-    return System.load("alanine_dipeptide")
-
-
-@pytest.fixture(scope="module")
-def coordinates(system: System) -> MolecularCoordinates:
-    return MolecularCoordinates(system)
-
-
-def random_y(coordinates: MolecularCoordinates, n: int, seed: int = 0) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    circles = (
-        torch.rand(n, coordinates.n_periodic, generator=generator, dtype=torch.float64) * 2 - 1
-    ) * math.pi
-    return torch.cat(
-        (circles, torch.randn(n, coordinates.n_stiff, generator=generator, dtype=torch.float64)), dim=-1
-    )
+from tests.helpers.molecules import METHYLS, random_labels, random_y, rotation
 
 
 def test_torsions_follow_mdtraj(system: System, coordinates: MolecularCoordinates) -> None:
-    y = random_y(coordinates, 50)
+    y = random_y(coordinates, 50, spread=1.0)
     trajectory = mdtraj.Trajectory(coordinates(y)[0].numpy(), mdtraj.Topology.from_openmm(system.topology))
     measured = mdtraj.compute_dihedrals(trajectory, [system.torsions["phi"], system.torsions["psi"]])
     np.testing.assert_allclose(measured, y[:, :2].numpy(), atol=2e-5)
@@ -49,7 +30,7 @@ def test_kinds_of_coordinates(coordinates: MolecularCoordinates) -> None:
 
 
 def test_round_trips(system: System, coordinates: MolecularCoordinates) -> None:
-    y = random_y(coordinates, 200).reshape(4, 50, -1)
+    y = random_y(coordinates, 200, spread=1.0).reshape(4, 50, -1)
     x, log_det = coordinates(y)
     back, log_det_back = coordinates.inverse(x)
     assert x.shape == (4, 50, 22, 3)
@@ -63,20 +44,12 @@ def test_round_trips(system: System, coordinates: MolecularCoordinates) -> None:
     torch.testing.assert_close(torch.cdist(internal(r)[0], internal(r)[0]), distances, atol=1e-9, rtol=0)
 
 
-def rotation(w: Tensor) -> Tensor:
-    zero = torch.zeros((), dtype=w.dtype)
-    generator = torch.stack(
-        [torch.stack([zero, -w[2], w[1]]), torch.stack([w[2], zero, -w[0]]), torch.stack([-w[1], w[0], zero])]
-    )
-    return torch.linalg.matrix_exp(generator)
-
-
 @pytest.mark.parametrize("row", range(3))
 def test_log_det_is_that_of_the_square_jacobian(coordinates: MolecularCoordinates, row: int) -> None:
     """(internal, rotation vector at 0, translation) -> x: all 66 coordinates, so that no part of the measure
     can be forgotten.
     """
-    y = random_y(coordinates, 3)[row]
+    y = random_y(coordinates, 3, spread=1.0)[row]
 
     def place(p: Tensor) -> Tensor:
         return (coordinates(p[:60])[0] @ rotation(p[60:63]).T + p[63:]).reshape(-1)
@@ -87,7 +60,7 @@ def test_log_det_is_that_of_the_square_jacobian(coordinates: MolecularCoordinate
 
 
 def test_placement_does_not_matter(coordinates: MolecularCoordinates) -> None:
-    x, _ = coordinates(random_y(coordinates, 20))
+    x, _ = coordinates(random_y(coordinates, 20, spread=1.0))
     moved = x @ rotation(torch.tensor([0.3, -1.0, 2.0], dtype=x.dtype)).T + 1.5
     torch.testing.assert_close(coordinates.inverse(moved)[0], coordinates.inverse(x)[0], atol=1e-9, rtol=0)
 
@@ -98,7 +71,7 @@ def internal_position(coordinates: MolecularCoordinates, atom: int) -> int:
 
 
 def test_domain(system: System, coordinates: MolecularCoordinates) -> None:
-    assert coordinates.in_domain(random_y(coordinates, 500)).all()
+    assert coordinates.in_domain(random_y(coordinates, 500, spread=1.0)).all()
     y = coordinates.inverse(system.positions)[0]
     assert coordinates.in_domain(y)
     mirrored = system.positions * torch.tensor([1.0, 1.0, -1.0], dtype=torch.float64)
@@ -184,27 +157,13 @@ def test_methyl_domain_holds_each_rotor_state_once(coordinates: MolecularCoordin
 def test_relabelling_a_methyl_moves_it_by_a_whole_circle(
     system: System, coordinates: MolecularCoordinates
 ) -> None:
-    x, _ = coordinates(random_y(coordinates, 20))
+    x, _ = coordinates(random_y(coordinates, 20, spread=1.0))
     relabelled = x[:, [*range(11), 12, 13, 11, *range(14, 22)]]
     y, back = coordinates.inverse(x)[0], coordinates.inverse(relabelled)[0]
     shift = (back - y)[:, :5] / (2 * math.pi)
     assert torch.allclose(shift.round(), shift, atol=1e-9)
     assert (shift.abs().sum(-1) > 0.5).all()
     assert not coordinates.in_domain(back).any()
-
-
-METHYLS = ((0, 2, 3), (11, 12, 13), (19, 20, 21))
-
-
-def random_labels(x: Tensor, seed: int = 1) -> Tensor:
-    """The same conformations x (n, 22, 3) with the hydrogens of each methyl permuted at random, mirrored
-    labellings included.
-    """
-    rng, out = np.random.default_rng(seed), x.clone()
-    for methyl in METHYLS:
-        order = torch.from_numpy(rng.permuted(np.tile(methyl, (len(x), 1)), axis=1))
-        out[:, list(methyl)] = x[torch.arange(len(x))[:, None], order]
-    return out
 
 
 def test_the_methyls_are_where_the_tests_think(system: System) -> None:
@@ -218,7 +177,7 @@ def test_canonical_undoes_any_relabelling(
     """Each conformation has one labelling in the domain, so the one it came from is found again, bit by bit,
     and with it its energy.
     """
-    x = coordinates(random_y(coordinates, 2000))[0].to(dtype)
+    x = coordinates(random_y(coordinates, 2000, spread=1.0))[0].to(dtype)
     relabelled = random_labels(x)
     before = relabelled.clone()
     changed = (relabelled != x).any(-1).any(-1)
@@ -229,7 +188,7 @@ def test_canonical_undoes_any_relabelling(
     assert torch.equal(coordinates.canonical(x), x)
     assert coordinates.canonical(relabelled.reshape(20, 100, 22, 3)).shape == (20, 100, 22, 3)
     energy = energy_for(system)
-    calm = coordinates.forward(random_y(coordinates, 50) * 0.5)[0]
+    calm = coordinates.forward(random_y(coordinates, 50, spread=1.0) * 0.5)[0]
     torch.testing.assert_close(
         energy(coordinates.canonical(random_labels(calm))), energy(random_labels(calm)), atol=1e-8, rtol=1e-12
     )
@@ -239,7 +198,7 @@ def test_canonical_leaves_the_rest_of_the_domain_to_the_rest(
     system: System, coordinates: MolecularCoordinates
 ) -> None:
     """The mirror image, a cis peptide bond and NaN are outside before and after."""
-    x = coordinates(random_y(coordinates, 200))[0]
+    x = coordinates(random_y(coordinates, 200, spread=1.0))[0]
     mirrored = coordinates.canonical(x * torch.tensor([1.0, 1.0, -1.0], dtype=x.dtype))
     assert not coordinates.in_domain(coordinates.inverse(mirrored)[0]).any()
     y = coordinates.inverse(x)[0]
@@ -254,7 +213,7 @@ def test_canonical_leaves_the_rest_of_the_domain_to_the_rest(
 
 def test_canonical_on_the_edge_of_the_third(coordinates: MolecularCoordinates) -> None:
     """At 3 (tau - tau_ref) = +-pi two labellings are equally good: the result lies inside and is settled."""
-    y = random_y(coordinates, 400)
+    y = random_y(coordinates, 400, spread=1.0)
     y[:, coordinates.n_full : coordinates.n_periodic] = (
         math.pi * (1 - 1e-15) * torch.sign(y[:, coordinates.n_full : coordinates.n_periodic])
     )

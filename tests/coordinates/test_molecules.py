@@ -1,7 +1,6 @@
 """Coordinates of many molecules: every amino acid, larger peptides, rings, straight groups, constraints."""
 
 import math
-from pathlib import Path
 
 import mdtraj
 import openmm
@@ -13,75 +12,14 @@ from torch import Tensor
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.coordinates.zmatrix import TorsionKind
 from boltzgen.geometry import dihedrals
-from boltzgen.molecule.graph import Rotor
 from boltzgen.molecule.system import System
+from tests.helpers.molecules import BUTYNOL, PEPTIDES, bare, peptide, random_y, relabelled, rotation
 
-PEPTIDES = sorted(file.stem for file in (Path(__file__).parents[1] / "data" / "peptides").glob("*.pdb"))
 CAPPED = [name for name in PEPTIDES if name.startswith("ace_") and name != "ace_ala5_nme"]
-FOLDER = Path(__file__).parents[1] / "data" / "peptides"
-AMBER = ["amber14/protein.ff14SB.xml", "implicit/obc2.xml"]
-
-
-def peptide(name: str, constraints: object = None) -> System:
-    return System.from_pdb(FOLDER / f"{name}.pdb", AMBER, constraints)
-
-
-def bare(elements: str, bonds: list[tuple[int, int]], positions: list[tuple[float, float, float]]) -> System:
-    """A molecule without forces, placed in Angstrom."""
-    topology, system = app.Topology(), openmm.System()
-    residue = topology.addResidue("MOL", topology.addChain())
-    atoms = [
-        topology.addAtom(f"{e}{k}", app.Element.getBySymbol(e), residue)
-        for k, e in enumerate(elements.split())
-    ]
-    for i, j in bonds:
-        topology.addBond(atoms[i], atoms[j])
-    for _ in atoms:
-        system.addParticle(1.0)
-    return System(topology, system, torch.tensor(positions) * 0.1)
-
-
-#: CH3-C#C-CH2-OH, with the alkyne a little bent, drawn along x.
-BUTYNOL = bare(
-    "C C C C O H H H H H H",
-    [(0, 1), (1, 2), (2, 3), (3, 4), (0, 5), (0, 6), (0, 7), (3, 8), (3, 9), (4, 10)],
-    [
-        (-1.45, 0.0, 0.05),
-        (0.0, 0.0, 0.0),
-        (1.2, 0.0, 0.02),
-        (2.65, 0.1, 0.0),
-        (3.1, 1.4, 0.2),
-        (-1.8, 1.03, 0.0),
-        (-1.8, -0.51, 0.89),
-        (-1.8, -0.51, -0.89),
-        (3.05, -0.45, 0.85),
-        (3.0, -0.4, -0.9),
-        (4.05, 1.4, 0.3),
-    ],
-)
-
-
-def random_y(coordinates: MolecularCoordinates, n: int, seed: int = 0, spread: float = 0.3) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    circles = (
-        torch.rand(n, coordinates.n_periodic, generator=generator, dtype=torch.float64) * 2 - 1
-    ) * math.pi
-    return torch.cat(
-        (circles, spread * torch.randn(n, coordinates.n_stiff, generator=generator, dtype=torch.float64)),
-        dim=-1,
-    )
 
 
 def distances(x: Tensor) -> Tensor:
     return torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
-
-
-def rotation(w: Tensor) -> Tensor:
-    zero = torch.zeros((), dtype=w.dtype)
-    generator = torch.stack(
-        [torch.stack([zero, -w[2], w[1]]), torch.stack([w[2], zero, -w[0]]), torch.stack([-w[1], w[0], zero])]
-    )
-    return torch.linalg.matrix_exp(generator)
 
 
 @pytest.mark.parametrize("name", [*PEPTIDES, "butynol"])
@@ -170,19 +108,6 @@ ROTORS: dict[str, list[int]] = {
 def test_symmetric_rotors_of_the_amino_acids(name: str) -> None:
     coordinates = MolecularCoordinates(peptide(name))
     assert sorted(r.fold for r in coordinates.rotors) == sorted([3, 3, *ROTORS[name.split("_")[1]]])
-
-
-def relabelled(x: Tensor, rotor: Rotor, generator: torch.Generator) -> Tensor:
-    """x (n, n_atoms, 3) with the rotor's branches under random labels of those that a rotation reaches."""
-    shifts = torch.randint(rotor.fold, (len(x),), generator=generator)
-    order = torch.arange(x.shape[1]).repeat(len(x), 1)
-    if rotor.fold == 2:
-        for i, j in rotor.exchange:
-            order[shifts == 1, i], order[shifts == 1, j] = j, i
-    else:
-        for k, end in enumerate(rotor.ends):
-            order[:, end] = torch.tensor(rotor.ends)[(k + shifts) % 3]
-    return torch.take_along_dim(x, order.unsqueeze(-1), dim=1)
 
 
 @pytest.mark.parametrize(

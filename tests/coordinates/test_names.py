@@ -4,29 +4,17 @@ import math
 
 import mdtraj
 import numpy as np
-import pytest
 import torch
 
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.coordinates.names import coordinate_names, coordinate_units, coordinate_values
 from boltzgen.molecule.system import System
-from tests.coordinates.test_coordinates import random_labels, random_y
-from tests.coordinates.test_molecules import BUTYNOL
-
-
-@pytest.fixture(scope="module")
-def system() -> System:
-    return System.load("alanine_dipeptide")
-
-
-@pytest.fixture(scope="module")
-def coordinates(system: System) -> MolecularCoordinates:
-    return MolecularCoordinates(system)
+from tests.helpers.molecules import BUTYNOL, random_labels, random_y
 
 
 def test_values_are_what_their_names_say(system: System, coordinates: MolecularCoordinates) -> None:
     """Each bond, angle and torsion is computed from the atoms in its name."""
-    x = coordinates(random_y(coordinates, 20))[0]
+    x = coordinates(random_y(coordinates, 20, spread=1.0))[0]
     values, inside = coordinate_values(coordinates, x)
     names = coordinate_names(coordinates, system.graph.elements, system.torsions)
     assert inside.all()
@@ -83,7 +71,7 @@ def test_units(coordinates: MolecularCoordinates) -> None:
 
 
 def test_values_do_not_depend_on_the_labelling(coordinates: MolecularCoordinates) -> None:
-    x = coordinates(random_y(coordinates, 100))[0]
+    x = coordinates(random_y(coordinates, 100, spread=1.0))[0]
     values, inside = coordinate_values(coordinates, random_labels(x))
     expected, _ = coordinate_values(coordinates, x)
     assert inside.all()

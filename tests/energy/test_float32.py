@@ -5,7 +5,7 @@ positions.
 import pytest
 
 from boltzgen.energy import ForceFieldEnergy
-from tests.energy.test_matrix import make, thermal_frames
+from tests.helpers.force_fields import make, thermal_frames
 
 CASES = [
     ("amber99sbildn", "gbsa"),

@@ -26,7 +26,7 @@ from boltzgen.evaluation.metrics import forward_ess
 from boltzgen.evaluation.page import aligned, evaluation_figure, markdown, save_evaluation, text_tables
 from boltzgen.evaluation.reference import Reference
 from boltzgen.geometry import dihedrals
-from tests.standin import Thinned, shipped, simulated, stand_in
+from tests.helpers.standin import Thinned, shipped, simulated, stand_in
 
 N = 16_384
 

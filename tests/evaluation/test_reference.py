@@ -13,15 +13,10 @@ from torch import Tensor
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.evaluation.reference import Reference, reference_path
 from boltzgen.molecule.system import System
-from tests.coordinates.test_coordinates import random_labels
-from tests.posing import pose
+from tests.helpers.molecules import random_labels
+from tests.helpers.posing import pose
 
 N_WALKERS = 12
-
-
-@pytest.fixture(scope="module")
-def system() -> System:
-    return System.load("alanine_dipeptide")
 
 
 def frames(system: System, n: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -16,11 +16,6 @@ from boltzgen.storage import read_tensors, write_atomically
 
 
 @pytest.fixture(scope="module")
-def system() -> System:
-    return System.load("alanine_dipeptide")
-
-
-@pytest.fixture(scope="module")
 def generator(system: System) -> BoltzmannGenerator:
     return BoltzmannGenerator.for_system(system, ForceFieldEnergy(system), seed=1, temperature=1200.0)
 

@@ -16,7 +16,7 @@ from boltzgen.molecule.rotamers import DIVISIONS, rotamer_labels, state_labels
 from boltzgen.molecule.system import System
 from boltzgen.molecule.torsions import Rotamer
 from boltzgen.samples.weighted_samples import WeightedSamples
-from tests.coordinates.test_molecules import peptide, random_y, relabelled
+from tests.helpers.molecules import peptide, random_y, relabelled
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_the_side_chain_of_phenylalanine_is_where_it_is_put() -> None:
 def test_a_molecule_without_side_chains_has_none() -> None:
     assert (
         System.from_pdb(
-            Path(__file__).parent / "data/peptides/capped_ala3.pdb", ["amber14/protein.ff14SB.xml"]
+            Path(__file__).parents[1] / "data/peptides/capped_ala3.pdb", ["amber14/protein.ff14SB.xml"]
         ).rotamers
         == {}
     )

@@ -15,11 +15,6 @@ from boltzgen.molecule.basins import Basin
 from boltzgen.molecule.system import System, shipped_systems
 
 
-@pytest.fixture(scope="module")
-def alanine() -> System:
-    return System.load("alanine_dipeptide")
-
-
 @pytest.fixture
 def folder(alanine: System, tmp_path: Path) -> Path:
     """A user's own copy of the shipped folder."""

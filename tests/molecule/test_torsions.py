@@ -14,7 +14,7 @@ from boltzgen.coordinates.zmatrix import TorsionKind, ZMatrix
 from boltzgen.molecule.graph import MolecularGraph, backbone_pairs
 from boltzgen.molecule.torsions import alpha_carbons, named_torsions, rotamers
 
-FOLDER = Path(__file__).parent / "data" / "peptides"
+FOLDER = Path(__file__).parents[1] / "data" / "peptides"
 PEPTIDES = sorted(file.stem for file in FOLDER.glob("*.pdb"))
 #: How many chi each capped amino acid has, and which of them are not threefold.
 CHI: dict[str, tuple[int, dict[str, str]]] = {

@@ -10,8 +10,8 @@ from openmm import app
 from boltzgen.preparation import peptide
 from boltzgen.preparation.peptide import Sequence, build, fault
 from boltzgen.preparation.relax import minimise
-from tests.coordinates.test_molecules import PEPTIDES
-from tests.coordinates.test_molecules import peptide as stored
+from tests.helpers.molecules import PEPTIDES
+from tests.helpers.molecules import peptide as stored
 
 
 @pytest.fixture(scope="module")

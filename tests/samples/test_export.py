@@ -12,7 +12,7 @@ from boltzgen.molecule.system import System
 from boltzgen.samples.export import export
 from boltzgen.samples.file import SamplesWriter
 from boltzgen.samples.weighted_samples import WeightedSamples
-from tests.posing import made_up_samples
+from tests.helpers.posing import made_up_samples
 
 
 @pytest.fixture(scope="module")

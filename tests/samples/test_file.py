@@ -24,15 +24,10 @@ from boltzgen.samples.file import (
     read_topology,
 )
 from boltzgen.samples.weighted_samples import WeightedSamples
-from tests.coordinates.test_molecules import peptide
-from tests.posing import made_up_samples
+from tests.helpers.molecules import peptide
+from tests.helpers.posing import made_up_samples
 
 FIELDS = ("x", "u", "log_q", "log_w")
-
-
-@pytest.fixture(scope="module")
-def system() -> System:
-    return System.load("alanine_dipeptide")
 
 
 @pytest.fixture(scope="module")
@@ -166,9 +161,9 @@ def test_an_exception_leaves_what_was_there(
 def test_a_full_disk_leaves_nothing_and_says_so(tmp_path: Path, room: int) -> None:
     script = """
 import resource, sys, torch
-from boltzgen.reweighting import WeightedSamples
-from boltzgen.samples import SamplesWriter
-from boltzgen.system import System
+from boltzgen.samples.weighted_samples import WeightedSamples
+from boltzgen.samples.file import SamplesWriter
+from boltzgen.molecule.system import System
 system = System.load("alanine_dipeptide")
 zero = torch.zeros(20_000)
 chunk = WeightedSamples.from_energies(torch.zeros(20_000, 22, 3), zero, zero)

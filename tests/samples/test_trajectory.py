@@ -11,12 +11,7 @@ import torch
 from boltzgen.molecule.system import System
 from boltzgen.samples.file import SamplesWriter
 from boltzgen.samples.trajectory import iter_frames
-from tests.posing import made_up_samples
-
-
-@pytest.fixture(scope="module")
-def system() -> System:
-    return System.load("alanine_dipeptide")
+from tests.helpers.posing import made_up_samples
 
 
 @pytest.fixture(scope="module")

@@ -29,11 +29,6 @@ SMALL = Plan(n_walkers=8, interval=2, n_steps=5, block=3, burn_in=1, seed=5)
 
 
 @pytest.fixture(scope="module")
-def alanine() -> System:
-    return System.load("alanine_dipeptide")
-
-
-@pytest.fixture(scope="module")
 def small(alanine: System, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished replica exchange of three blocks."""
     folder = tmp_path_factory.mktemp("simulation") / "run"

@@ -22,11 +22,6 @@ from boltzgen.training.walkers import Walkers
 from boltzgen.weights import effective_sample_size
 
 
-@pytest.fixture(scope="module")
-def system() -> System:
-    return System.load("alanine_dipeptide")
-
-
 @pytest.fixture
 def shipped(system: System) -> BoltzmannGenerator:
     return BoltzmannGenerator.load(system.folder, system)

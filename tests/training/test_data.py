@@ -23,11 +23,6 @@ PEPTIDES = Path(__file__).parent.parent / "data" / "peptides"
 
 
 @pytest.fixture(scope="module")
-def system() -> System:
-    return System.load("alanine_dipeptide")
-
-
-@pytest.fixture(scope="module")
 def drawn(system: System) -> tuple[MolecularCoordinates, Tensor, Tensor]:
     """Coordinates, and 300 draws y with their positions x."""
     generator = BoltzmannGenerator.load(system.folder, system)

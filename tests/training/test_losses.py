@@ -17,7 +17,7 @@ from boltzgen.training.losses import (
     reverse_kl,
     reverse_kl_path,
 )
-from tests.training.toys import (
+from tests.helpers.toys import (
     Lean,
     ToyTarget,
     by_quadrature,

@@ -16,43 +16,14 @@ from boltzgen.generator.generator import CHECKPOINT, BoltzmannGenerator
 from boltzgen.molecule.system import System
 from boltzgen.training import checkpoint
 from boltzgen.training.checkpoint import METRICS, STATE
-from boltzgen.training.progress import Progress
 from boltzgen.training.run import SUMMARY, train
 from boltzgen.training.settings import Settings
-
-#: Six short rounds, the last three at the target, with sixteen walkers.
-TINY = Settings(rounds=6, steps=3, batch=64, walkers=16)
+from tests.helpers.runs import TINY, StopAt, timeless
 
 
 @pytest.fixture(autouse=True)
 def small_validation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("boltzgen.training.run._N_VALIDATION", 3000)
-
-
-@pytest.fixture(scope="module")
-def system() -> System:
-    return System.load("alanine_dipeptide")
-
-
-def timeless(folder: Path) -> list[dict[str, Any]]:
-    return [
-        {k: v for k, v in json.loads(line).items() if k != "seconds"}
-        for line in (folder / METRICS).read_text().splitlines()
-    ]
-
-
-class StopAt:
-    """A progress callback that interrupts at the n-th call."""
-
-    def __init__(self, n: int) -> None:
-        self.left = n
-        self.seen: list[Progress] = []
-
-    def __call__(self, progress: Progress) -> None:
-        self.seen.append(progress)
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +78,7 @@ def test_interrupted_and_resumed_is_the_same_run(
 KILLED = """
 import json, os, signal, sys
 from pathlib import Path
-from boltzgen.system import System
+from boltzgen.molecule.system import System
 from boltzgen.training.run import train
 from boltzgen.training.settings import Settings
 calls = 0

@@ -28,7 +28,7 @@ from boltzgen.training.data import DATA, Data
 from boltzgen.training.objectives import clipped_log_z, importance_kl, log_variance_loss
 from boltzgen.training.run import SUMMARY, train
 from boltzgen.training.settings import Settings
-from tests.training.test_run import StopAt, timeless
+from tests.helpers.runs import StopAt, timeless
 
 TINY = Settings(data_rounds=3, data_steps=3, data_batch=64, rounds=2, steps=3, batch=64, data_rate=1e-4)
 
@@ -36,11 +36,6 @@ TINY = Settings(data_rounds=3, data_steps=3, data_batch=64, rounds=2, steps=3, b
 @pytest.fixture(autouse=True)
 def small_validation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("boltzgen.training.run._N_VALIDATION", 3000)
-
-
-@pytest.fixture(scope="module")
-def system() -> System:
-    return System.load("alanine_dipeptide")
 
 
 @pytest.fixture(scope="module")

@@ -16,16 +16,6 @@ from boltzgen.training import walkers as module
 from boltzgen.training.walkers import N_COOLING, N_STEPS, Walkers
 
 
-@pytest.fixture(scope="module")
-def system() -> System:
-    return System.load("alanine_dipeptide")
-
-
-@pytest.fixture(scope="module")
-def coordinates(system: System) -> MolecularCoordinates:
-    return MolecularCoordinates(system)
-
-
 def started(
     system: System, coordinates: MolecularCoordinates, n: int, **options: Any
 ) -> tuple[Walkers, CountedEnergy]:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from boltzgen.energy import ForceFieldEnergy, UnsupportedForceError
-from tests.energy.custom_forces import (
+from tests.helpers.custom_forces import (
     assert_equals_openmm,
     definitions,
     energy_and_gradient,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from boltzgen.energy.custom.expression import FUNCTIONS, Expression, ExpressionError
-from tests.energy.custom_forces import assert_equals_openmm, definitions
+from tests.helpers.custom_forces import assert_equals_openmm, definitions
 
 #: Values of x, y, z: around every kink of the functions below, and at them.
 POINTS = torch.tensor(

@@ -16,7 +16,7 @@ from boltzgen.energy import ForceFieldEnergy, UnsupportedForceError
 from boltzgen.energy.custom.gb import CustomGB
 from boltzgen.energy.terms.gb import OBC
 from boltzgen.molecule.system import System
-from tests.energy.custom_forces import (
+from tests.helpers.custom_forces import (
     assert_equals_openmm,
     definitions,
     energy_and_gradient,
