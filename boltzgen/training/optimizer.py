@@ -3,7 +3,7 @@
 from typing import Any
 
 from torch import Tensor, nn
-from torch.optim import Adam, Muon
+from torch.optim import Adam, Muon, Optimizer
 
 
 class MatrixOptimizer:
@@ -28,44 +28,51 @@ class MatrixOptimizer:
         for module in modules:
             for name, parameter in module.named_parameters():
                 (matrices if name.endswith("weight") and parameter.dim() == 2 else others).append(parameter)
-        muon = Muon(matrices, lr=learning_rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
-        self._parts = (muon, Adam(others, lr=learning_rate))
+        self._parts: dict[str, Optimizer] = {}
+        if matrices:
+            self._parts["muon"] = Muon(
+                matrices, lr=learning_rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
+            )
+        if others:
+            self._parts["adam"] = Adam(others, lr=learning_rate)
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
         """Groups of both optimizers, with their learning rates `lr`."""
-        return [group for part in self._parts for group in part.param_groups]
+        return [group for part in self._parts.values() for group in part.param_groups]
 
     def restart(self, learning_rate: float, weight_decay: float) -> None:
         """Other rates from here on; momenta are kept."""
         for group in self.param_groups:
             group["lr"] = group["initial_lr"] = learning_rate
-        for group in self._parts[0].param_groups:
-            group["weight_decay"] = weight_decay
+        if "muon" in self._parts:
+            for group in self._parts["muon"].param_groups:
+                group["weight_decay"] = weight_decay
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
-        for part in self._parts:
+        for part in self._parts.values():
             part.zero_grad(set_to_none=True)
 
     def step(self) -> None:
         """Move the parameters by their gradients."""
-        for part in self._parts:
+        for part in self._parts.values():
             part.step()
 
     def state_dict(self) -> dict[str, Tensor]:
         """Momenta by name, for `load_state_dict`."""
-        found: dict[str, Tensor] = {}
-        for k, part in enumerate(self._parts):
-            for index, moments in part.state_dict()["state"].items():
-                found |= {f"{k}.{index}.{name}": value for name, value in moments.items()}
-        return found
+        return {
+            f"{kind}.{index}.{name}": value
+            for kind, part in self._parts.items()
+            for index, moments in part.state_dict()["state"].items()
+            for name, value in moments.items()
+        }
 
     def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
         """Take over the momenta of an optimizer of the same modules."""
-        states = [part.state_dict() for part in self._parts]
+        states = {kind: part.state_dict() for kind, part in self._parts.items()}
         for key, value in tensors.items():
-            k, index, name = key.split(".")
-            states[int(k)]["state"].setdefault(int(index), {})[name] = value
-        for part, state in zip(self._parts, states, strict=True):
-            part.load_state_dict(state)
+            kind, index, name = key.split(".")
+            states[kind]["state"].setdefault(int(index), {})[name] = value
+        for kind, part in self._parts.items():
+            part.load_state_dict(states[kind])

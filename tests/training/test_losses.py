@@ -1,4 +1,4 @@
-"""Objectives against exact values and gradients on densities that quadrature can handle."""
+"""Losses against exact values and gradients on densities that quadrature can handle."""
 
 import copy
 import math
@@ -185,7 +185,7 @@ def least_dispersed(d: Tensor, weight: Tensor) -> float:
     return c
 
 
-def test_log_dispersion_matches_quadrature() -> None:
+def test_log_variance_loss_matches_quadrature() -> None:
     """Of draws of the target: the mean of sqrt(1 + (d - c)^2) - 1 for the c where it is least."""
     flow, target = toy_flow(), ToyTarget()
     grid, _ = plane()
@@ -211,10 +211,10 @@ def test_importance_kl_matches_quadrature() -> None:
     log_z = torch.tensor(-4.0, dtype=torch.float64)
     grid, cell = plane()
     log_q = flow.log_prob(grid).detach()
-    slope, of_q = 1 - torch.exp(-target(grid) - log_z - log_q), log_q.exp() * cell
+    bound, of_q = 1 - torch.exp(-target(grid) - log_z - log_q), log_q.exp() * cell
     assert of_q.sum() == pytest.approx(1.0, abs=1e-6)
-    assert min(of_q[slope < -20].sum(), of_q[slope > 0].sum()) > 1e-3
-    _, exact = by_quadrature(flow, lambda _, log_q, cell: (of_q * slope.clamp(min=-20) * log_q).sum())
+    assert min(of_q[bound < -20].sum(), of_q[bound > 0].sum()) > 1e-3
+    _, exact = by_quadrature(flow, lambda _, log_q, cell: (of_q * bound.clamp(min=-20) * log_q).sum())
     assert exact.abs().min() > 1e-3
     generator = torch.Generator().manual_seed(16)
 
@@ -226,7 +226,7 @@ def test_importance_kl_matches_quadrature() -> None:
 
 
 def test_importance_kl_of_four_draws() -> None:
-    """By hand: q = p; twice too much; a tenth of p; and far too little, whose slope is bounded."""
+    """By hand: q = p; twice too much; a tenth of p; and far too little, whose gradient is bounded."""
     log_q = torch.tensor([-3.0, -1.0, -2.0, -900.0], dtype=torch.float64).requires_grad_()
     u = -log_q.detach() + torch.tensor([0.0, math.log(2), -math.log(10), -886.0], dtype=torch.float64) - 7.0
     each = [
@@ -236,12 +236,12 @@ def test_importance_kl_of_four_draws() -> None:
     assert each == pytest.approx([0.0, -0.5 + math.log(2), 9 - math.log(10), bounded])
     total = importance_kl(log_q, u, torch.tensor(7.0))
     assert float(total.detach()) == pytest.approx(sum(each) / 4)
-    (slopes,) = torch.autograd.grad(total, log_q)
-    assert (4 * slopes).tolist() == pytest.approx([0.0, 0.5, -9.0, -20.0])
+    (gradient,) = torch.autograd.grad(total, log_q)
+    assert (4 * gradient).tolist() == pytest.approx([0.0, 0.5, -9.0, -20.0])
 
 
 def test_clipped_log_z() -> None:
-    """The log of the mean weight where none is heavy; else the one with which the clipped weights have mean
+    """The log of the mean weight where none is large; else the one with which the clipped weights have mean
     one.
     """
     generator = torch.Generator().manual_seed(3)
@@ -259,7 +259,7 @@ def test_clipped_log_z() -> None:
     )
 
 
-def test_log_dispersion() -> None:
+def test_log_variance_loss() -> None:
     """Zero where q = p up to a constant; half the variance where small; the mean deviation from the median
     where large.
     """
@@ -275,7 +275,7 @@ def test_log_dispersion() -> None:
     )
 
 
-def test_log_dispersion_of_five_samples() -> None:
+def test_log_variance_loss_of_five_samples() -> None:
     """By hand, about its own centre and another."""
     d = torch.tensor([-6.0, -1.0, 0.0, 2.0, 9.0], dtype=torch.float64)
     for given, centre in ((None, least_dispersed(d, torch.ones_like(d))), (torch.tensor(1.5), 1.5)):
@@ -283,7 +283,7 @@ def test_log_dispersion_of_five_samples() -> None:
         assert float(log_variance_loss(d, torch.zeros_like(d), given)) == pytest.approx(expected, rel=1e-6)
 
 
-def test_a_clash_leaves_the_other_samples_of_log_dispersion_alone() -> None:
+def test_a_clash_leaves_the_other_samples_of_log_variance_loss_alone() -> None:
     """About the mean of d, one sample far off would put all others on one side of it."""
     generator = torch.Generator().manual_seed(17)
     log_q = torch.randn(1000, generator=generator, dtype=torch.float64).requires_grad_()
@@ -349,7 +349,7 @@ def test_hierarchical_kl_vanishes_at_the_optimum() -> None:
 
 
 def test_hierarchical_kl_where_every_draw_clashes() -> None:
-    """The median is then no measure of a slope: each is as long as so many times the root of the number of
+    """The median is then no measure of a gradient: each is as long as so many times the root of the number of
     its components, here one.
     """
 

@@ -11,7 +11,6 @@ from typing import Any
 import mdtraj
 import pytest
 import torch
-from boltzgen.training.trainer import Trainer, TrainingState, start
 from torch import Tensor, nn
 
 from boltzgen.coordinates.molecular import MolecularCoordinates
@@ -25,12 +24,15 @@ from boltzgen.generator.generator import CHECKPOINT, BoltzmannGenerator
 from boltzgen.molecule.system import System
 from boltzgen.training.checkpoint import STATE
 from boltzgen.training.data import DATA, Data
-from boltzgen.training.objectives import clipped_log_z, importance_kl, log_variance_loss
+from boltzgen.training.losses import clipped_log_z, importance_kl, log_variance_loss
 from boltzgen.training.run import SUMMARY, train
 from boltzgen.training.settings import Settings
+from boltzgen.training.training_run import TrainingRun
 from tests.helpers.runs import StopAt, timeless
 
-TINY = Settings(data_rounds=3, data_steps=3, data_batch=64, rounds=2, steps=3, batch=64, data_rate=1e-4)
+TINY = Settings(
+    data_rounds=3, data_steps=3, data_batch=64, rounds=2, steps=3, batch=64, data_learning_rate=1e-4
+)
 
 
 @pytest.fixture(autouse=True)
@@ -78,8 +80,10 @@ def toy(system: System) -> BoltzmannGenerator:
     return BoltzmannGenerator(system, coordinates, flow, temperature=system.temperature, seed=0, options={})
 
 
-def trainer(system: System, data: Data, settings: Settings) -> Trainer:
-    return Trainer(CountedEnergy(energy_for(system)), system.temperature, settings, seed=1, data=data)
+def started(generator: BoltzmannGenerator, data: Data, settings: Settings) -> TrainingRun:
+    system = generator.system
+    energy = CountedEnergy(energy_for(system))
+    return TrainingRun(generator, energy, system.temperature, settings, seed=1, data=data)
 
 
 def drawn(generator: BoltzmannGenerator, n: int) -> Data:
@@ -88,10 +92,10 @@ def drawn(generator: BoltzmannGenerator, n: int) -> Data:
         return Data(y, generator.coordinates.log_det(y.double()), torch.ones(n, dtype=torch.float64))
 
 
-def run(trainer: Trainer, state: TrainingState) -> list[dict[str, Any]]:
-    while state.stage == "data":
-        trainer.run_round(state)
-    return state.metrics
+def finished(run: TrainingRun) -> list[dict[str, Any]]:
+    while not run.done:
+        run.run_round()
+    return run.metrics
 
 
 def test_maximum_likelihood_reaches_the_entropy(system: System, toy: BoltzmannGenerator) -> None:
@@ -105,11 +109,13 @@ def test_maximum_likelihood_reaches_the_entropy(system: System, toy: BoltzmannGe
         ):
             parameter += 0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(k))
     data = drawn(true, 4000)
-    settings = Settings(data_rounds=4, data_steps=30, data_batch=256, data_rate=2e-2, average_decay=0.9)
+    settings = Settings(
+        data_rounds=4, data_steps=30, data_batch=256, data_learning_rate=2e-2, average_decay=0.9
+    )
     held = data.split()[1]
     with torch.no_grad():
         entropy, before = (float((held.log_det - g.flow.log_prob(held.y)).mean()) for g in (true, generator))
-    metrics = run(trainer(system, data, settings), start(generator, settings, stage="data"))
+    metrics = finished(started(generator, data, settings))
     assert before - entropy > 2
     assert metrics[-1]["held_out_nll"] - entropy < 0.1 * (before - entropy)
     assert metrics[-1]["held_out_nll"] - entropy > -0.05
@@ -125,16 +131,14 @@ def test_few_frames_keep_the_best_round(system: System, toy: BoltzmannGenerator)
         data_rounds=40,
         data_steps=10,
         data_batch=90,
-        data_rate=1e-2,
-        data_decay=0.0,
+        data_learning_rate=1e-2,
+        data_weight_decay=0.0,
         data_patience=2,
         average_decay=0.5,
     )
-    work, state = trainer(system, data, settings), start(generator, settings, stage="data")
-    metrics = run(work, state)
+    metrics = finished(started(generator, data, settings))
     nll = [m["held_out_nll"] for m in metrics]
     best = nll.index(min(nll))
-    assert state.stage == "done"
     assert len(nll) == best + 3 < 40
     assert (
         metrics[-1]["nll"] < metrics[best]["nll"]
@@ -153,8 +157,8 @@ def test_weights_enter_the_likelihood(system: System, toy: BoltzmannGenerator) -
     odd = torch.arange(1000) % 2 == 1
     data.y[odd, generator.coordinates.n_periodic :] *= 3
     data.weight[odd] = 1e-12
-    settings = Settings(data_rounds=1, data_steps=1, data_batch=900, data_rate=0.0)
-    metrics = run(trainer(system, data, settings), start(generator, settings, stage="data"))
+    settings = Settings(data_rounds=1, data_steps=1, data_batch=900, data_learning_rate=0.0)
+    metrics = finished(started(generator, data, settings))
     held = data.split()[1]
     held = held[held.weight > 0.5]
     with torch.no_grad():
@@ -228,7 +232,7 @@ def test_interrupted_and_resumed_is_the_same_run(
     fractions = [p.fraction for p in stop.seen]
     assert fractions == sorted(fractions)
     assert 0 <= fractions[0] < fractions[-1] <= 1
-    with pytest.raises(ValueError, match="leave out --data"):
+    with pytest.raises(ValueError, match="leave out `data`"):
         train(system, folder, resume=True, data=frames)
     summary = train(system, folder, resume=True)
     assert timeless(folder) == timeless(reference)
@@ -244,7 +248,7 @@ def test_draws_and_frames_have_one_log_z(
     centres: list[Tensor | None] = []
     estimates: list[tuple[int, Tensor]] = []
 
-    def dispersion(log_q: Tensor, u: Tensor, centre: Tensor | None = None) -> Tensor:
+    def log_variance(log_q: Tensor, u: Tensor, centre: Tensor | None = None) -> Tensor:
         centres.append(centre)
         return log_variance_loss(log_q, u, centre)
 
@@ -253,12 +257,11 @@ def test_draws_and_frames_have_one_log_z(
         estimates.append((len(u), log_z))
         return importance_kl(log_q, u, log_z)
 
-    monkeypatch.setattr("boltzgen.training.trainer.log_variance_loss", dispersion)
-    monkeypatch.setattr("boltzgen.training.trainer.importance_kl", kl)
+    monkeypatch.setattr("boltzgen.training.energy_objective.log_variance_loss", log_variance)
+    monkeypatch.setattr("boltzgen.training.energy_objective.importance_kl", kl)
     train(system, tmp_path / "mixed", seed=5, settings=TINY, data=frames, mixed=True)
-    assert centres[:9] == [None] * 9
     assert [n for n, _ in estimates] == [32] * 6
-    assert [float(-log_z) for _, log_z in estimates] == [float(c) for c in centres[9:] if c is not None]
+    assert [float(-log_z) for _, log_z in estimates] == [float(c) for c in centres if c is not None]
 
 
 def test_energies_follow_data_only_where_there_are_energies(
@@ -282,7 +285,7 @@ def test_energies_follow_data_only_where_there_are_energies(
 
 def test_options_that_need_data(system: System, tmp_path: Path) -> None:
     for options in ({"mixed": True}, {"topology": "top.pdb"}):
-        with pytest.raises(ValueError, match="add --data FILE"):
+        with pytest.raises(ValueError, match="needs `data`"):
             train(system, tmp_path / "run", **options)  # type: ignore[arg-type]
     with pytest.raises(FileNotFoundError, match="no trajectory"):
         train(system, tmp_path / "run", data="none.xtc")

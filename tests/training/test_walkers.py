@@ -13,7 +13,7 @@ from boltzgen.energy.choose import energy_for
 from boltzgen.geometry import dihedrals
 from boltzgen.molecule.system import System
 from boltzgen.training import walkers as module
-from boltzgen.training.walkers import N_COOLING, N_STEPS, Walkers
+from boltzgen.training.walkers import N_ANNEALING, N_STEPS, Walkers
 
 
 def started(
@@ -27,7 +27,7 @@ def started(
     return walkers, energy
 
 
-def test_cooled_walkers_are_in_rare_basins_and_at_equilibrium_there(
+def test_annealed_walkers_are_in_rare_basins_and_at_equilibrium_there(
     system: System, coordinates: MolecularCoordinates
 ) -> None:
     """phi > 0 has 0.2 % of the Boltzmann distribution. Bonds and angles have the energy of 300 K: half a kT
@@ -70,20 +70,20 @@ def test_some_walkers_move(system: System, coordinates: MolecularCoordinates) ->
     assert torch.allclose(walkers._here.potential, energy.potential(walkers.x), atol=1e-3)
 
 
-def test_attention_goes_where_the_flow_has_too_little_of_what_matters(
+def test_priority_is_high_where_the_flow_has_too_little_of_what_matters(
     system: System, coordinates: MolecularCoordinates
 ) -> None:
     walkers, _ = started(system, coordinates, 8, hot=300.0)
-    assert walkers.score.tolist() == [1.0] * 8
-    # Heavy; as heavy as counts; twice chosen; rarer by e^3 than what the flow draws; without an energy; not a
+    assert walkers.priority.tolist() == [1.0] * 8
+    # Large; as large as counts; twice chosen; rarer by e^3 than what the flow draws; without an energy; not a
     # number.
     which = torch.tensor([1, 2, 3, 3, 4, 5, 6])
     log_w = torch.tensor([math.log(3), 9.0, 0.0, math.log(2), math.log(3), -math.inf, math.nan])
     log_q = torch.tensor([0.0, 0.0, 0.0, 0.0, -3 - math.log(3) - 5, 0.0, 0.0])
-    walkers.learn(which, log_w, log_q, torch.tensor(-5.0))
+    walkers.update_priorities(which, log_w, log_q, torch.tensor(-5.0))
     expected = [1, (1 + 10) / 2, (1 + 401) / 2, (1 + 3.5) / 2, (1 + 10 * math.exp(-3)) / 2, 0.5, 0.5, 1]
-    assert walkers.score.tolist() == pytest.approx(expected)
-    walkers.score[5] = 0.0
+    assert walkers.priority.tolist() == pytest.approx(expected)
+    walkers.priority[5] = 0.0
     stream = torch.Generator().manual_seed(0)
     times = torch.bincount(walkers.choose(400_000, stream), minlength=8)
     share = torch.tensor([*expected[:5], 1e-3, *expected[6:]]) / (sum(expected) - 0.5 + 1e-3)
@@ -91,25 +91,25 @@ def test_attention_goes_where_the_flow_has_too_little_of_what_matters(
     assert times[5] > 0  # none is forgotten
 
 
-def test_draws_take_the_places_of_the_least_score(system: System, coordinates: MolecularCoordinates) -> None:
+def test_draws_replace_those_of_the_least_priority(system: System, coordinates: MolecularCoordinates) -> None:
     walkers, energy = started(system, coordinates, 6, hot=300.0)
-    walkers.score = torch.tensor([3.0, 0.2, 1.0, 0.1, 5.0, 0.3])
+    walkers.priority = torch.tensor([3.0, 0.2, 1.0, 0.1, 5.0, 0.3])
     before, count = walkers.x.clone(), energy.n_evaluations
     new = torch.stack([system.positions, system.positions + 0.1]).float()
     walkers.replace(new)
     assert energy.n_evaluations - count == 2
     assert torch.equal(walkers.x[[0, 2, 4, 5]], before[[0, 2, 4, 5]])
     assert torch.equal(walkers.x[[1, 3]], new) or torch.equal(walkers.x[[3, 1]], new)
-    assert walkers.score.tolist() == pytest.approx([3, 401, 1, 401, 5, 0.3])
+    assert walkers.priority.tolist() == pytest.approx([3, 401, 1, 401, 5, 0.3])
     assert torch.allclose(walkers._here.potential, energy.potential(walkers.x), atol=1e-3)
     walkers.replace(new[:1].expand(20, -1, -1))  # no more than there are
     assert torch.equal(walkers.x, new[:1].expand(6, -1, -1))
 
 
-def test_only_a_training_that_begins_cold_cools_them(
+def test_only_a_training_that_begins_cold_anneals_them(
     system: System, coordinates: MolecularCoordinates
 ) -> None:
-    for temperature, moves in ((1200.0, 0), (300.0, N_COOLING)):
+    for temperature, moves in ((1200.0, 0), (300.0, N_ANNEALING)):
         _, energy = started(system, coordinates, 8, temperature=temperature)
         spent = energy.n_evaluations - 8 * moves * N_STEPS
         assert 8 * 102 <= spent <= 8 * 102 * 4

@@ -1,0 +1,213 @@
+"""Training on energies: whose torsions are trained on, and what a step does to a trained generator."""
+
+import itertools
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor
+
+from boltzgen.energy.base import CountedEnergy
+from boltzgen.energy.choose import energy_for
+from boltzgen.generator.generator import BLOCK, BoltzmannGenerator
+from boltzgen.molecule.system import System
+from boltzgen.training import timing
+from boltzgen.training.energy_objective import EnergyObjective, torsion_loss
+from boltzgen.training.losses import hierarchical_kl
+from boltzgen.training.objectives import OBJECTIVES, objective_named
+from boltzgen.training.settings import Settings
+from boltzgen.training.training_run import TrainingRun
+from boltzgen.training.walkers import Walkers
+from boltzgen.weights import effective_sample_size
+
+#: At the target from the first step on, without moving a parameter.
+STILL = {"rounds": 1, "batch": 64, "learning_rate": 0.0, "annealing": 0.0}
+
+
+@pytest.fixture
+def shipped(system: System) -> BoltzmannGenerator:
+    return BoltzmannGenerator.load(system.folder, system)
+
+
+def started(generator: BoltzmannGenerator, settings: Settings) -> TrainingRun:
+    system = generator.system
+    return TrainingRun(generator, CountedEnergy(energy_for(system)), system.temperature, settings, seed=1)
+
+
+def walkers_of(run: TrainingRun) -> Walkers | None:
+    assert isinstance(run.objective, EnergyObjective)
+    return run.objective.walkers
+
+
+def test_training_a_trained_generator(shipped: BoltzmannGenerator) -> None:
+    """Its loss is -log Z plus a small KL; the average follows the parameters; at a rate of zero they stay."""
+    before = [p.detach().clone() for p in shipped.flow.parameters()]
+    for rate in (0.0, 1e-4):
+        settings = Settings(rounds=1, steps=3, batch=256, learning_rate=rate, annealing=0.0, walkers=32)
+        run = started(shipped, settings)
+        run.run_round()
+        (record,) = run.metrics
+        assert run.done
+        assert record["skipped_steps"] == 0
+        assert record["sampling_efficiency"] > 0.7
+        # The mean of log q(r | t) + u lacks the torsions' entropy, a few nats.
+        assert -1.0 < record["loss"] + record["log_z"] < 8.0
+        moved = [not torch.equal(a, b) for a, b in zip(before, shipped.flow.parameters(), strict=True)]
+        assert any(moved) == (rate > 0)
+        averaged = torch.cat([run.average.state[k].flatten() for k, _ in shipped.flow.named_parameters()])
+        present = torch.cat([p.detach().flatten() for p in shipped.flow.parameters()])
+        # After its last round the flow has the averaged parameters.
+        assert torch.equal(averaged, present)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_every_objective_leaves_the_optimum_alone(shipped: BoltzmannGenerator, name: str) -> None:
+    """A few steps from a generator that is close to it keep its efficiency; metrics are of its draws."""
+    settings = Settings(
+        objective=name, rounds=1, steps=4, batch=512, learning_rate=1e-4, annealing=0.0, walkers=32
+    )
+    run = started(shipped, settings)
+    run.run_round()
+    (record,) = run.metrics
+    assert record["stage"] == "energies" and record["n_samples"] >= 4 * 448
+    assert record["sampling_efficiency"] > 0.9
+    assert record["log_z"] == pytest.approx(-181.98, abs=0.05)
+
+
+def test_an_objective_that_is_none() -> None:
+    with pytest.raises(ValueError, match="no `objective` called 'adversarial'; there are: hierarchical_kl"):
+        objective_named("adversarial")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25])
+def test_a_step_draws_some_torsions_from_walkers(
+    shipped: BoltzmannGenerator, monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    """In every step from where they have moved; log Z and what is recorded are of the flow's own draws."""
+    settings = Settings(**STILL, steps=2, walkers=40, walker_share=share)
+    moved, learned, choices = [], [], []
+    move, choose = Walkers.move, Walkers.choose
+
+    def follow_choice(self: Walkers, n: int, generator: torch.Generator) -> Tensor:
+        choices.append(choose(self, n, generator))
+        return choices[-1]
+
+    def follow(
+        self: Walkers, which: Tensor | slice, temperature: float, generator: torch.Generator
+    ) -> Tensor:
+        found = move(self, which, temperature, generator)
+        moved.append((which, temperature, found))
+        return found
+
+    def learn(log_q: Tensor, u: Tensor, n_own: int) -> tuple[Tensor, Tensor]:
+        learned.append((log_q.detach(), u, n_own))
+        return torsion_loss(log_q, u, n_own)
+
+    monkeypatch.setattr(Walkers, "move", follow)
+    monkeypatch.setattr(Walkers, "choose", follow_choice)
+    monkeypatch.setattr("boltzgen.training.energy_objective.torsion_loss", learn)
+    monkeypatch.setattr("boltzgen.training.walkers.N_ANNEALING", 3)
+    run = started(shipped, settings)
+    run.run_round()
+    n_own = 64 - int(share * 64)
+    assert [(len(log_q), n) for log_q, _, n in learned] == [(64, n_own)] * 2
+    log_w = torch.cat([-(log_q + u)[:n_own] for log_q, u, _ in learned])
+    assert run.metrics[0]["effective_sample_size"] == pytest.approx(float(effective_sample_size(log_w)))
+    walkers = walkers_of(run)
+    if share == 0:
+        assert not moved and walkers is None
+        return
+    assert [t for _, t, _ in moved] == pytest.approx([600 * 2 ** (1 / 3), 300 * 2 ** (2 / 3), 300, 300, 300])
+    for chosen, (which, _, torsions), (log_q, _, _) in zip(choices, moved[-2:], learned, strict=True):
+        assert which.tolist() == sorted(set(chosen.tolist()))  # each moves once, however often it is drawn
+        drawn = torsions[torch.searchsorted(which, chosen)].float()
+        with torch.no_grad():
+            assert torch.allclose(log_q[n_own:], shipped.flow.leading.log_prob(drawn), atol=1e-4)
+    assert walkers is not None
+    y = shipped.coordinates.inverse(walkers.x)[0][:, : shipped.coordinates.n_periodic]
+    assert torch.allclose(torch.cos(y[moved[-1][0]] - moved[-1][2]), torch.ones(()), atol=1e-6)
+    assert walkers.priority.shape == (40,)
+    visited = set(torch.cat([which for which, _, _ in moved[-2:]]).tolist())
+    assert [i for i in range(40) if walkers.priority[i] != 1] == sorted(visited)
+    assert walkers.step > 0
+
+
+def test_walkers_go_on_from_a_state_without_an_energy(shipped: BoltzmannGenerator) -> None:
+    settings = Settings(**STILL, steps=1, walkers=16, start_temperature=300.0)
+    run = started(shipped, settings)
+    run.objective.start_round(torch.Generator().manual_seed(0))
+    before = run.energy.n_evaluations
+    other = EnergyObjective(run.task)
+    other.load_state_dict(run.objective.state_dict())
+    other.start_round(torch.Generator().manual_seed(1))
+    assert run.energy.n_evaluations == before
+    first, second = walkers_of(run), other.walkers
+    assert first is not None and second is not None
+    for name, value in first.state_dict().items():
+        assert torch.equal(value, second.state_dict()[name])
+
+
+def test_fewer_walkers_than_draws_that_come_from_them(shipped: BoltzmannGenerator) -> None:
+    run = started(shipped, Settings(**STILL, steps=1, walkers=2, start_temperature=300.0))
+    run.run_round()
+    walkers = walkers_of(run)
+    assert walkers is not None and len(walkers.x) == 2
+
+
+def test_a_draw_whose_weight_is_too_large_to_learn_from_becomes_a_walker(
+    shipped: BoltzmannGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(**STILL, steps=1, walkers=8, start_temperature=300.0)
+    kept: list[Tensor] = []
+
+    def with_a_large_weight(*arguments: object, **options: object) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        loss, log_q, u, y = hierarchical_kl(*arguments, **options)  # type: ignore[arg-type]
+        u[5] -= 30.0
+        kept.append(y)
+        return loss, log_q, u, y
+
+    for function in (with_a_large_weight, hierarchical_kl):
+        monkeypatch.setattr("boltzgen.training.energy_objective.hierarchical_kl", function)
+        run = started(shipped, settings)
+        run.run_round()
+        walkers = walkers_of(run)
+        assert walkers is not None
+        found = [torch.allclose(x, shipped.coordinates(kept[0][5:6])[0][0], atol=1e-6) for x in walkers.x]
+        assert sum(found) == (function is with_a_large_weight)
+
+
+def test_what_the_torsions_learn_from() -> None:
+    """Own draws by forward KL, others by log-variance about the same log Z; without an energy by nothing."""
+    log_q = torch.tensor([-1.0, -2.0, -3.0, -4.0, -9.0, -5.0]).double().requires_grad_()
+    u = torch.tensor([1.0, 1.5, math.inf, 4.5, 2.0, math.inf]).double()
+    loss, log_z = torsion_loss(log_q, u, 4)
+    w = torch.exp(-(log_q.detach() + u)[:4])
+    assert float(log_z) == pytest.approx(math.log(float(w.mean())))
+    (gradient,) = torch.autograd.grad(loss, log_q)
+    a = float(-9 + 2 + log_z)
+    own = 4 / 3 * (1 - w / w.mean())
+    expected = [*own.tolist()[:2], 0.0, float(own[3]), 2 * a / math.sqrt(1 + a * a), 0.0]
+    assert gradient.tolist() == pytest.approx(expected)
+    alone, _ = torsion_loss(log_q[:4], u[:4], 4)
+    assert torch.autograd.grad(alone, log_q)[0].tolist() == pytest.approx([*expected[:4], 0.0, 0.0])
+
+
+def test_rounds_that_fit_into_a_time(
+    system: System, shipped: BoltzmannGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock on which everything that is timed takes one second: a block of draws, and five steps."""
+    ticks = itertools.count()
+    monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: float(next(ticks))))
+    energy = CountedEnergy(energy_for(system))
+    settings = Settings(steps=50, batch=64, data_rounds=2, data_steps=100, data_batch=64)
+    before = [p.detach().clone() for p in shipped.flow.parameters()]
+    found = timing.rounds_in(1000.0, shipped, energy, settings, validation=100 * BLOCK, data=False)
+    assert found == int((1000 - 100 - 10 * 0.2) / (50 * 0.2))
+    # Eight walkers descend and are evaluated where they are, and up to eight move in three steps in each of
+    # the ten.
+    assert 10 * 3 <= energy.n_evaluations - 2 * BLOCK - 10 * 64 - 8 * 102 < 10 * 8 * 3 + 8 * 100
+    with_data = timing.rounds_in(1000.0, shipped, energy, settings, validation=100 * BLOCK, data=True)
+    assert with_data == int((1000 - 100 - 10 * 0.2 - 0.5 * 200 * 0.2) / (50 * 0.2))
+    assert timing.rounds_in(1.0, shipped, energy, settings, validation=100 * BLOCK, data=False) == 1
+    assert all(torch.equal(a, b) for a, b in zip(before, shipped.flow.parameters(), strict=True))
