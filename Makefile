@@ -50,7 +50,7 @@ $(INSTALLED): pyproject.toml $(SOURCES) | $(BIN)/pip
 	touch $@
 
 $(DEV): pyproject.toml | $(BIN)/pip
-	$(BIN)/pip install --quiet --editable '.[dev]'
+	$(BIN)/pip install --quiet --no-compile --editable '.[dev]'
 	touch $@
 
 clean:

@@ -135,7 +135,7 @@ def cell_masses(distribution: Distribution, axes: str, cells: int, fine: int) ->
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
 def test_integrates_to_one(name: str) -> None:
     build, axes = DISTRIBUTIONS[name]
-    masses = cell_masses(build(), axes, 20, 50)
+    masses = cell_masses(build(), axes, 20, 25)
     assert abs(float(masses.sum()) - 1) < 1e-4
 
 
