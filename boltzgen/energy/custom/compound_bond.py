@@ -6,8 +6,8 @@ import openmm
 import torch
 from torch import Tensor
 
-from boltzgen.energy.custom import measures
-from boltzgen.energy.custom.custom import CustomTerm, Parameters, parameter_names, total
+from boltzgen.energy import measures
+from boltzgen.energy.custom.base import CustomTerm, Parameters, parameter_names, total
 from boltzgen.energy.geometry import Geometry, PairList
 from boltzgen.energy.terms.term import UnsupportedForceError
 

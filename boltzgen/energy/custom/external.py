@@ -4,7 +4,7 @@ import openmm
 import torch
 from torch import Tensor
 
-from boltzgen.energy.custom.custom import CustomTerm, Parameters, parameter_names, total
+from boltzgen.energy.custom.base import CustomTerm, Parameters, parameter_names, total
 from boltzgen.energy.geometry import Geometry, PairList
 
 

@@ -12,10 +12,10 @@ import openmm
 import torch
 from torch import Tensor
 
-from boltzgen.energy.custom.custom import CustomTerm, PairRows, Parameters, cutoff_of, full, parameter_names
+from boltzgen.energy.custom.base import CustomTerm, PairRows, Parameters, cutoff_of, full, parameter_names
 from boltzgen.energy.custom.expression import Expression, gate
 from boltzgen.energy.geometry import Geometry, Masters, PairList
-from boltzgen.energy.terms.gb import OBC
+from boltzgen.energy.terms.obc import OBC
 from boltzgen.energy.terms.term import Term, UnsupportedForceError, row_sum
 
 
@@ -143,7 +143,7 @@ class _Pairs(Masters):
         self.distances = PairRows(pairs.rows(atoms))
 
 
-def from_openmm(force: openmm.CustomGBForce, pairs: PairList) -> Term:
+def born_term(force: openmm.CustomGBForce, pairs: PairList) -> Term:
     """Read an OpenMM `CustomGBForce`: as the faster `OBC` where it is one of those models."""
     try:
         return OBC.from_openmm(force, pairs)

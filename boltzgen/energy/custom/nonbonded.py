@@ -6,7 +6,7 @@ import openmm
 import torch
 from torch import Tensor
 
-from boltzgen.energy.custom.custom import CustomTerm, PairRows, Parameters, cutoff_of, full, parameter_names
+from boltzgen.energy.custom.base import CustomTerm, PairRows, Parameters, cutoff_of, full, parameter_names
 from boltzgen.energy.custom.expression import gate
 from boltzgen.energy.geometry import Geometry, PairList
 from boltzgen.energy.terms.term import row_sum

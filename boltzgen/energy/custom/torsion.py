@@ -4,8 +4,8 @@ import openmm
 import torch
 from torch import Tensor
 
-from boltzgen.energy.custom.custom import CustomTerm, Parameters, parameter_names, total
-from boltzgen.energy.custom.measures import torsion_between
+from boltzgen.energy.custom.base import CustomTerm, Parameters, parameter_names, total
+from boltzgen.energy.measures import torsion_between
 from boltzgen.energy.geometry import Geometry, PairList, differences
 
 
