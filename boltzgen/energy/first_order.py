@@ -9,8 +9,9 @@ from torch import Tensor
 def first_order(by_energy: Tensor, gradient: Tensor, x: Tensor) -> Tensor:
     """What comes back to x: the derivative by the energy (...) times the energy's gradient (..., n_atoms, 3).
 
-    Differentiating it again raises RuntimeError. torch's own `once_differentiable` lets a precomputed gradient
-    pass as a constant where the incoming one has no graph: second derivatives would then be silently zero.
+    Differentiating it again raises RuntimeError. torch's own `once_differentiable` lets a precomputed
+    gradient pass as a constant where the incoming one has no graph: second derivatives would then be
+    silently zero.
     """
     result: Tensor = _FirstOrder.apply(by_energy, gradient, x)
     return result

@@ -26,8 +26,8 @@ class ForceFieldEnergy(Energy):
 
     Every force of the System becomes a batched term with the same parameters. Gradients are computed with the
     energies, chunk by chunk, where x requires them: memory stays bounded and only the forces are kept. They
-    can be used once: a second derivative raises. In float32 on the CPU the usual forces take compiled kernels,
-    where numba can be imported.
+    can be used once: a second derivative raises. In float32 on the CPU the usual forces take compiled
+    kernels, where numba can be imported.
 
     Args:
         system: the molecule; its OpenMM System must have no virtual sites or periodic forces. Constraints are
@@ -142,9 +142,9 @@ class _Potential(torch.autograd.Function):
 def _keep_freed_memory() -> None:
     """Have the C library keep the memory of one chunk for the next.
 
-    glibc returns free memory to the system beyond twice the largest block (of 32 MiB at most) that it has seen
-    mapped and freed, and at first that is little: the pages of every intermediate would be mapped and cleared
-    again for every chunk, at half of the whole cost.
+    glibc returns free memory to the system beyond twice the largest block (of 32 MiB at most) that it has
+    seen mapped and freed, and at first that is little: the pages of every intermediate would be mapped and
+    cleared again for every chunk, at half of the whole cost.
     """
     torch.empty(31 << 20, dtype=torch.uint8)
 

@@ -31,9 +31,10 @@ class WorkerError(RuntimeError):
 class WorkerPool:
     """The same as a `ContextEngine`, in ``workers`` processes of their own.
 
-    They start with the first evaluation. Every exchange with a worker is timed: one that does not answer is killed. Whatever goes wrong, every
-    worker is ended, `WorkerError` raised once, and the pool stays closed. Workers end with `close`, with the
-    pool, with the interpreter, and, if that is killed, when their pipe breaks.
+    They start with the first evaluation. Every exchange with a worker is timed: one that does not answer is
+    killed. Whatever goes wrong, every worker is ended, `WorkerError` raised once, and the pool stays closed.
+    Workers end with `close`, with the pool, with the interpreter, and, if that is killed, when their pipe
+    breaks.
 
     Args:
         system: sent to the workers as XML.

@@ -1,7 +1,8 @@
 """Monotone rational-quadratic splines (Durkan et al. 2019, arXiv:1906.04032), on intervals and of angles.
 
-Of angles they are the circular splines of Rezende et al. 2020, arXiv:2002.02428. In float32 on the CPU compiled
-kernels compute them; what follows here is the same in torch's operations, for every other dtype and device.
+Of angles they are the circular splines of Rezende et al. 2020, arXiv:2002.02428. In float32 on the CPU
+compiled kernels compute them; what follows here is the same in torch's operations, for every other dtype and
+device.
 """
 
 import math
@@ -27,7 +28,8 @@ def rational_quadratic(
             ends are one parameter) or (3K - 1, ...) otherwise (both end derivatives are 1, to meet identity
             tails). Zeros give the identity. Parameters come first so that sums over bins run over whole
             contiguous rows.
-        low, high: ends of the interval.
+        low: lower end of the interval.
+        high: upper end.
         periodic: whether x is periodic, with the period high - low.
         inverse: evaluate the inverse spline.
 

@@ -15,11 +15,11 @@ from boltzgen.kernels.triangular import Entries, triangular
 class TriangularAffine(Transform):
     """x = mean(c) + L(c)^-1 D(c)^-1 z with L unit lower triangular and D diagonal positive.
 
-    All three come from a network of the context c. That is a Gaussian of any mean and covariance for each context: a molecule's normal modes given its
-    torsions. D L is a triangular factor of the *precision*, so that the density direction (maximum
-    likelihood) is a product and only drawing needs a triangular solve. L may be sparse: row i says how x_i
-    depends on the coordinates before it, and in a molecule only near ones matter (Vecchia, J. R. Stat. Soc. B
-    50, 297, 1988).
+    All three come from a network of the context c. That is a Gaussian of any mean and covariance for each
+    context: a molecule's normal modes given its torsions. D L is a triangular factor of the *precision*, so
+    that the density direction (maximum likelihood) is a product and only drawing needs a triangular solve. L
+    may be sparse: row i says how x_i depends on the coordinates before it, and in a molecule only near ones
+    matter (Vecchia, J. R. Stat. Soc. B 50, 297, 1988).
 
     Args:
         columns: for each row i the columns j < i in which L has entries; by default all of them.

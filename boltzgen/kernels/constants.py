@@ -1,4 +1,4 @@
-"""Numbers that compiled kernels share with what calls them and with torch's operations; nothing is imported."""
+"""Numbers that compiled kernels share with what calls them and with the same in torch's operations."""
 
 import math
 

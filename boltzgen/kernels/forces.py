@@ -21,11 +21,12 @@ class Parameters(NamedTuple):
     Attributes:
         bonds: atoms (k, 2), r0 in nm, constants in kJ/(mol nm^2), each (k,).
         angles: atoms (k, 3), theta0 in rad, constants in kJ/(mol rad^2), each (k,).
-        torsions: atoms (k, 4), coefficients of cos(n phi) and sin(n phi) in kJ/mol, (n, 2, k), constant energy.
+        torsions: atoms (k, 4), coefficients of cos(n phi) and sin(n phi) in kJ/mol, (n, 2, k), constant
+            energy.
         pairs: first and second atoms of all pairs.
         nonbonded: qq in kJ nm/mol, c6 in kJ nm^6/mol and c12 in kJ nm^12/mol of leading pairs.
-        born: charge in e, offset radius and scaled radius in nm of atoms, qq in kJ nm/mol of pairs; the numbers
-            of `OBCModel` (8,) from its polynomial to its surface, and whether it is engulfing.
+        born: charge in e, offset radius and scaled radius in nm of atoms, qq in kJ nm/mol of pairs; the
+            numbers of `OBCModel` (8,) from its polynomial to its surface, and whether it is engulfing.
     """
 
     bonds: tuple = (np.empty((0, 2), np.int64), _NONE, _NONE)

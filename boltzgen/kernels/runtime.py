@@ -1,4 +1,4 @@
-"""How torch calls compiled kernels: when there are any, on how many threads, and with first derivatives only."""
+"""How torch calls compiled kernels: when there are any, on how many threads, with first derivatives."""
 
 import logging
 from collections.abc import Callable
@@ -24,7 +24,7 @@ _CHUNK = 1 << 18
 
 @cache
 def available() -> bool:
-    """Whether numba can be imported; where it cannot, one warning says so. First calls compile, in seconds."""
+    """Whether numba can be imported; where it cannot, one warning says so."""
     try:
         import numba  # noqa: F401
     except (ImportError, OSError) as error:

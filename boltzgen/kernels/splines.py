@@ -1,4 +1,4 @@
-"""Monotone rational-quadratic splines and their gradients by compiled kernels, several times faster than torch.
+"""Monotone rational-quadratic splines and their gradients by compiled kernels.
 
 An element of the batch has the same bits wherever it is in a batch, and on any number of threads.
 """
@@ -20,8 +20,8 @@ def spline(x: Tensor, raw: Tensor, *, bound: float, periodic: bool, inverse: boo
         x: values (...), of which the last axis is the batch; `runtime.ready`.
         raw: parameters (n_parameters, ...), as `flow.spline` defines them; `runtime.ready`.
         bound: where the spline ends.
-        periodic: whether x is an angle, turned before the spline (the last parameter, in rad), or else left as
-            it is outside the bounds.
+        periodic: whether x is an angle, turned before the spline (the last parameter, in rad), or else left
+            as it is outside the bounds.
         inverse: evaluate the inverse.
     """
     batch = x.shape[-1] if x.ndim else 1

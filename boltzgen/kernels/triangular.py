@@ -37,7 +37,8 @@ def triangular(x: Tensor, packed: Tensor, entries: Entries, *, solve: bool) -> t
 
     Args:
         x: (batch, n); `runtime.ready`.
-        packed: (n_entries + 2 n, batch), in each column the entries of L, log D and the mean; `runtime.ready`.
+        packed: (n_entries + 2 n, batch), in each column the entries of L, log D and the mean;
+            `runtime.ready`.
         entries: where they are.
         solve: whether to solve instead of to multiply.
     """

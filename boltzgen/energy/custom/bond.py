@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from boltzgen.energy.custom.base import CustomTerm, Parameters, parameter_names, total
-from boltzgen.energy.measures import norm
 from boltzgen.energy.geometry import Geometry, PairList, differences
+from boltzgen.energy.measures import norm
 
 
 class CustomBonds(CustomTerm):

@@ -1,17 +1,18 @@
 """A block of `LANES` configurations as the force kernels hold it, one configuration in each lane.
 
-Each atom has one record, rows of `LANES` float32 numbers one after the other: position, gradient, and what the
-Born radii need. `w` are rows of scratch, of which the first collects energies until `flush` adds them to float64
-totals. So every innermost loop, over lanes, works on at most four records and `w`, which is few enough for the
-compiler to check that they do not overlap and to use vector instructions. This layout is why bonds, angles and
-torsions are computed here once more: the functions below take one lane of two records, without a temporary.
+Each atom has one record, rows of `LANES` float32 numbers one after the other: position, gradient, and what
+the Born radii need. `w` are rows of scratch, of which the first collects energies until `flush` adds them to
+float64 totals. So every innermost loop, over lanes, works on at most four records and `w`, which is few
+enough for the compiler to check that they do not overlap and to use vector instructions. This layout is why
+bonds, angles and torsions are computed here once more: the functions below take one lane of two records,
+without a temporary.
 """
 
 from boltzgen.kernels.compiled.mathematics import F, compiled
 from boltzgen.kernels.constants import LANES
 
-#: First lanes of the rows of an atom's record: position, gradient, the sum of Born integrals (later d ln B / dI),
-#: 1/B, B, and B dU/dB (later dU/dI).
+#: First lanes of the rows of an atom's record: position, gradient, the sum of Born integrals (later d ln B /
+#: dI), 1/B, B, and B dU/dB (later dU/dI).
 X, Y, Z, GX, GY, GZ, SUM, INVERSE, BORN, BY_BORN, RECORD = (row * LANES for row in range(11))
 #: Rows of scratch.
 SCRATCH = 13
@@ -20,7 +21,7 @@ _0 = F(0.0)
 
 @compiled
 def load(x, start, stop, atoms, total, constant):
-    """Positions x (n, n_atoms, 3) of start ... stop - 1 into records with zero gradients, a constant into totals."""
+    """Positions x (n, n_atoms, 3) of start ... stop - 1 into fresh records, a constant into totals."""
     total[:] = constant
     for i in range(len(atoms)):
         for l in range(LANES):

@@ -1,4 +1,4 @@
-"""Bonds, angles and torsions of a block of configurations: energies, and gradients into the atoms' records."""
+"""Bonds, angles and torsions of a block of configurations: energies, and gradients into atoms' records."""
 
 import numpy as np
 

@@ -7,8 +7,8 @@ from boltzgen.kernels.compiled.mathematics import F, compiled, exp, fit, log, po
 from boltzgen.kernels.constants import LANES
 
 _0, _QUARTER, _HALF, _1, _2 = F(0.0), F(0.25), F(0.5), F(1.0), F(2.0)
-#: With t = s / r, the integral is t^3 / 2r times the first of these series in t^2, and its derivative by r, over
-#: r, is -t^3 / 2r^3 times the second; term k falls off as t^2k.
+#: With t = s / r, the integral is t^3 / 2r times the first of these series in t^2, and its derivative by r,
+#: over r, is -t^3 / 2r^3 times the second; term k falls off as t^2k.
 _INTEGRAL = fit(lambda w: sum(2 * k / (2 * k + 1) * w ** (k - 1) for k in range(1, 60)), 0.0, 0.25, 7)
 _DERIVATIVE = fit(
     lambda w: sum(4 * k * (k + 1) / (2 * k + 1) * w ** (k - 1) for k in range(1, 60)), 0.0, 0.25, 8
@@ -31,8 +31,8 @@ def _far(inverse, s):
 def _near(r, inverse, o, s, inside_added, inside_left):
     """The same at any distance.
 
-    Where one sphere is inside the other, o < s - r, either 1/o - 1/L is added to the integral or 1/L^2 is left in
-    its derivative; the other bound is infinite, so that the question is never true.
+    Where one sphere is inside the other, o < s - r, either 1/o - 1/L is added to the integral or 1/L^2 is
+    left in its derivative; the other bound is infinite, so that the question is never true.
     """
     distance = abs(r - s)
     low = distance if distance > o else o
@@ -112,8 +112,8 @@ def add_born_radii(atoms, w, total, radius, charge, model):
 
         d ln B / dI = -B d(1/B)/dI = B (1 - tanh(P)^2) P'(psi) o / full,
 
-    which takes the place of I. The self energy falls off as 1/B and the surface as 1/B^6: B dU/dB is minus the
-    one and minus six times the other.
+    which takes the place of I. The self energy falls off as 1/B and the surface as 1/B^6: B dU/dB is minus
+    the one and minus six times the other.
     """
     a, b, c = F(model[0]), F(model[1]), F(model[2])
     for i in range(len(atoms)):

@@ -1,4 +1,4 @@
-"""The forces of a molecule in one pass: energy and gradient of one block of configurations after the other."""
+"""The forces of a molecule in one pass: energy and gradient, one block of configurations after the other."""
 
 import numpy as np
 
@@ -13,13 +13,20 @@ from boltzgen.kernels.constants import LANES
 @kept
 @compiled
 def evaluate(x, bonds, angles, torsions, pairs, nonbonded, born, energy, gradient, start, stop):
-    """Fill energy (n,) in kJ/mol and gradient (n, n_atoms, 3) in kJ/(mol nm), unless None, of start ... stop - 1.
+    """Fill the energies in kJ/mol and, unless None, gradients in kJ/(mol nm), of start ... stop - 1.
 
     Args:
         x: positions in nm, float32 (n, n_atoms, 3).
-        bonds, angles, torsions, pairs, nonbonded, born: as in `kernels.forces.Parameters`.
-        energy, gradient: what is filled, float32.
-        start, stop: first and last + 1 configuration.
+        bonds: this and the following as in `kernels.forces.Parameters`.
+        angles: see there.
+        torsions: see there.
+        pairs: see there.
+        nonbonded: see there.
+        born: see there.
+        energy: float32 (n,), filled.
+        gradient: float32 (n, n_atoms, 3), filled, or None.
+        start: first configuration.
+        stop: last configuration + 1.
     """
     first, second = pairs
     qq, c6, c12 = nonbonded

@@ -1,4 +1,4 @@
-"""Pairs of atoms of a block of configurations: Coulomb, Lennard-Jones and Born energies, and all their gradients."""
+"""Pairs of atoms of a block of configurations: Coulomb, Lennard-Jones and Born energies, and gradients."""
 
 import numpy as np
 
@@ -19,7 +19,7 @@ def add_pairs(atoms, w, total, first, second, qq, c6, c12, born_qq, by_distance)
 
         dU/df^2 = -U / 2f^2,    df^2/dr = 2r (1 - e/4),    B_i df^2/dB_i = B_i B_j e (1 + r^2 / 4 B_i B_j).
 
-    Coulomb and Lennard-Jones energies q/r, c6/r^6 and c12/r^12 have -1, -6 and -12 times themselves as r dU/dr.
+    For Coulomb and Lennard-Jones energies q/r, c6/r^6 and c12/r^12, r dU/dr is -1, -6 and -12 times each.
     """
     for p in range(max(len(qq), len(born_qq))):
         i, j = first[p], second[p]

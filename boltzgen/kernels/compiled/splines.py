@@ -188,14 +188,15 @@ def _evaluate(w, bound, periodic, inverse):
 def _differentiate(w, n, bound, inverse):
     """Derivatives by the input and by what makes the bin, given those by both results in the rows of these.
 
-    With the slope s = height / width, the place t = (x - left) / width, m = t (1 - t) and b = d0 + d1 - 2s, the
-    height above the bin's lower edge and the log-derivative are
+    With the slope s = height / width, the place t = (x - left) / width, m = t (1 - t) and b = d0 + d1 - 2s,
+    the height above the bin's lower edge and the log-derivative are
 
         v = height (s t^2 + d0 m) / (s + b m),    l = ln [s^2 (d1 t^2 + 2s m + d0 (1 - t)^2) / (s + b m)^2].
 
     Below, `share` is v / height, `below` 1 / (s + b m), and `top` the sum in the numerator of l; so
 
-        dv/dt = height s top below^2,    dl/dt = 2 (d1 t - d0 (1 - t) + s (1 - 2t)) / top - 2 b (1 - 2t) below.
+        dv/dt = height s top below^2,
+        dl/dt = 2 (d1 t - d0 (1 - t) + s (1 - 2t)) / top - 2 b (1 - 2t) below.
 
     The inverse solves v(t) = y: anything that changes v changes t by -1 / (dv/dt) as much. So both directions
     share the derivatives of v and l at fixed t.
@@ -244,8 +245,8 @@ def _differentiate(w, n, bound, inverse):
 def _spread_sizes(p, w, n):
     """Derivatives by the parameters of sizes, in place of their exponentials.
 
-    Size k is min + (1 - n min) e_k / sum(e): by_raw_k = factor e_k (by_size_k - mean of by_size over shares). A
-    size moves the lower corners of all bins above it.
+    Size k is min + (1 - n min) e_k / sum(e): by_raw_k = factor e_k (by_size_k - mean of by_size over shares).
+    A size moves the lower corners of all bins above it.
     """
     for k in range(n):
         number = F(k)
@@ -265,7 +266,7 @@ def _spread_sizes(p, w, n):
 
 @compiled
 def _spread_derivatives(p, w, n, periodic):
-    """Derivatives by the parameters at the knots, in place of these; the last knot of a period is its first."""
+    """Derivatives by the parameters at the knots, in place of these; a period's last knot is its first."""
     for k in range(n + 1):
         number, previous = F(k), F(n - 1 if periodic and k == 0 else k - 1)
         for l in range(LANES):
@@ -281,8 +282,10 @@ def transform(x, raw, y, log_derivative, start, stop, bound, periodic, inverse):
     Args:
         x: values (n_active, batch).
         raw: parameters as in `flow.spline` (n_parameters, n_active, batch).
-        y, log_derivative: what is filled.
-        start, stop: first and last + 1 element of the batch; start is a multiple of `LANES`.
+        y: shaped as x, filled.
+        log_derivative: shaped as x, filled.
+        start: first element of the batch, a multiple of `LANES`.
+        stop: last element + 1.
         bound: where the spline ends; pi if it is periodic.
         periodic: whether x is an angle, and turned by the last parameter before the spline.
         inverse: whether to evaluate the inverse.

@@ -54,12 +54,16 @@ def multiply(x, packed, starts, stops, columns, scale, z, log_det, start, stop):
     """Fill z = D L (x - mean) and log_det = sum of log D, for samples start ... stop - 1.
 
     Args:
-        x, z: (batch, n).
+        x: (batch, n).
         packed: the matrices and means, (rows, batch).
-        starts, stops, columns: where the entries of L are, (n,), (n,) and (packed rows,).
+        starts: first entry of each row of L, (n,).
+        stops: last entry + 1 of each row, (n,).
+        columns: the column of each entry, (rows,).
         scale: D, shape (n, batch).
-        log_det: (batch,).
-        start, stop: first and last + 1 sample.
+        z: (batch, n), filled.
+        log_det: (batch,), filled.
+        start: first sample, a multiple of `LANES`.
+        stop: last sample + 1.
     """
     n = x.shape[1]
     centred, total, logs = np.empty((n, LANES), F), np.empty((n, LANES), F), np.empty(LANES, F)
@@ -91,8 +95,11 @@ def multiply_gradient(
 ):
     """Fill by_x and by_packed, shaped as x and packed, from derivatives by the results of `multiply`.
 
-    With c = x - mean, g = dl/dz and h = D g: dl/dL_ij = h_i c_j, dl/dc = L^T h = -dl/dmean, and dl/dlog D_i =
-    g_i z_i + dl/dlog_det. `pull` is g, then h.
+    With c = x - mean, g = dl/dz and h = D g:
+
+        dl/dL_ij = h_i c_j,    dl/dx = L^T h = -dl/dmean,    dl/dlog D_i = g_i z_i + dl/dlog_det.
+
+    `pull` is g, then h.
     """
     n = x.shape[1]
     centred, pull, result, by_centred = (
@@ -132,13 +139,17 @@ def solve(z, packed, starts, stops, columns, scale, x, log_det, solution, start,
     """Fill x = mean + L^-1 D^-1 z and log_det = -sum of log D, for samples start ... stop - 1.
 
     Args:
-        z, x: (batch, n).
+        z: (batch, n).
         packed: the matrices and means, (rows, batch).
-        starts, stops, columns: where the entries of L are, (n,), (n,) and (packed rows,).
+        starts: first entry of each row of L, (n,).
+        stops: last entry + 1 of each row, (n,).
+        columns: the column of each entry, (rows,).
         scale: 1/D, shape (n, batch).
-        log_det: (batch,).
-        solution: x - mean, shape (n, batch), filled too.
-        start, stop: first and last + 1 sample.
+        x: (batch, n), filled.
+        log_det: (batch,), filled.
+        solution: x - mean, shape (n, batch), filled.
+        start: first sample, a multiple of `LANES`.
+        stop: last sample + 1.
     """
     n = z.shape[1]
     rest, result, logs = np.empty((n, LANES), F), np.empty((n, LANES), F), np.empty(LANES, F)
@@ -169,8 +180,11 @@ def solve_gradient(
 ):
     """Fill by_z and by_packed, shaped as z and packed, from derivatives by x and log_det of `solve`.
 
-    With s = x - mean, g = dl/dx = dl/dmean and L^T h = g, solved from the last row to the first: dl/dL_ij = -h_i
-    s_j, dl/dz_i = h_i / D_i, and dl/dlog D_i = -z_i dl/dz_i - dl/dlog_det. `pull` is g, then row by row h.
+    With s = x - mean, g = dl/dx = dl/dmean and L^T h = g, solved from the last row to the first:
+
+        dl/dL_ij = -h_i s_j,    dl/dz_i = h_i / D_i,    dl/dlog D_i = -z_i dl/dz_i - dl/dlog_det.
+
+    `pull` is g, then row by row h.
     """
     n = z.shape[1]
     latent, pull = np.empty((n, LANES), F), np.empty((n, LANES), F)
