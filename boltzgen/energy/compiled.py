@@ -66,7 +66,7 @@ class CompiledTerms:
             elif isinstance(term, HarmonicAngles):
                 found = found._replace(angles=(term.atoms.numpy(), *_columns(term.theta0, term.k)))
             elif isinstance(term, PeriodicTorsions):
-                series = term.value.squeeze(3).numpy()
+                series = term.series.squeeze(3).numpy()
                 found = found._replace(torsions=(term.atoms.numpy(), series, float(term.constant)))
             elif isinstance(term, Nonbonded):
                 found = found._replace(nonbonded=_columns(term.qq, term.c6, term.c12))

@@ -50,7 +50,7 @@ class Masters(nn.Module):
     """
 
     @override
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:  # noqa: FBT001, FBT002
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         return super()._apply(lambda tensor: tensor.to(fn(tensor).device), recurse)
 
 

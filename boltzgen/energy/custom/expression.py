@@ -9,16 +9,14 @@ Equal parts of an expression are computed once. Of `select`, `min` and `max` onl
 value and gradient: an infinite derivative of the other one does no harm.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from boltzgen.energy.custom.operations import FUNCTIONS, Value, apply
-from boltzgen.energy.custom.parser import ExpressionError, Node, Parser
-
-__all__ = ["FUNCTIONS", "Expression", "ExpressionError", "gate"]
+from boltzgen.energy.custom.operations import Functions, Value, apply
+from boltzgen.energy.custom.parser import Node, Parser
 
 
 class Expression:
@@ -48,7 +46,7 @@ class Expression:
         text: str,
         variables: Any,
         constants: Mapping[str, float] | None = None,
-        functions: Mapping[str, tuple[int, Callable[..., Tensor]]] | None = None,
+        functions: Functions | None = None,
     ) -> None:
         self.text = text
         self.functions = dict(functions or {})

@@ -1,4 +1,4 @@
-"""The parser of OpenMM's expression language: a text becomes a graph of nodes, in which equal parts are one."""
+"""The parser of OpenMM's expression language: a text becomes nodes, of which equal parts share one."""
 
 import re
 from collections.abc import Mapping
