@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from typing import Any, Self
 
 from torch import Tensor, nn
+from typing_extensions import override
 
 from boltzgen import units
 
@@ -32,12 +33,10 @@ class Energy(nn.Module, ABC):
 
     @abstractmethod
     def potential(self, x: Tensor) -> Tensor:
-        """Potential energy U(x) in kJ/mol, shape ``(...)``, of positions x of shape ``(..., n_atoms, 3)`` in
-        nm.
-        """
+        """Potential energy U(x) in kJ/mol, shape ``(...)``, of positions x in nm, ``(..., n_atoms, 3)``."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Reduced energy u(x) in kT, shape ``(...)``, of positions x of shape ``(..., n_atoms, 3)`` in nm."""
+        """Reduced energy u(x) in kT, shape ``(...)``, of positions x in nm, ``(..., n_atoms, 3)``."""
         if x.shape[-2:] != (self.n_atoms, 3):
             raise ValueError(
                 f"expected positions of shape (..., {self.n_atoms}, 3) in nm, got {tuple(x.shape)}; check "
@@ -67,12 +66,14 @@ class CountedEnergy(Energy):
 
     @property
     def n_evaluations(self) -> int:
+        """Configurations whose energy was computed."""
         return self._count[0]
 
     @n_evaluations.setter
     def n_evaluations(self, value: int) -> None:
         self._count[0] = value
 
+    @override
     def potential(self, x: Tensor) -> Tensor:
         self._count[0] += x.shape[:-2].numel()
         return self.energy.potential(x)

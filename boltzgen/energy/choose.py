@@ -12,8 +12,10 @@ _log = logging.getLogger(__name__)
 
 
 def energy_for(system: System, temperature: Any = None) -> ForceFieldEnergy | OpenMMEnergy:
-    """The batched `ForceFieldEnergy` where it computes every force of the system, else `OpenMMEnergy`; which
-    one, and why, goes to the log.
+    """The batched `ForceFieldEnergy` where it computes every force of the system, else `OpenMMEnergy`.
+
+    Which one, and why, goes to the log. For several processes make ``OpenMMEnergy(system, workers=n)``
+    yourself, and close it.
 
     Args:
         system: the molecule.

@@ -26,6 +26,7 @@ class ContextEngine:
 
     @property
     def context(self) -> openmm.Context:
+        """The context, made at the first access."""
         if self._context is None:
             platform = openmm.Platform.getPlatformByName(self._platform)
             self._context = openmm.Context(
@@ -33,11 +34,10 @@ class ContextEngine:
             )
         return self._context
 
-    def evaluate(self, x: np.ndarray, forces: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """Energies in kJ/mol, (batch,), and forces in kJ/(mol nm), (batch, n_atoms, 3), which are zero unless
-        wanted.
+    def evaluate(self, x: np.ndarray, *, forces: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """Energies in kJ/mol, (batch,), and forces in kJ/(mol nm), (batch, n_atoms, 3).
 
-        A configuration for which OpenMM raises has energy +inf and NaN forces.
+        Forces are zero unless wanted. A configuration for which OpenMM raises has energy +inf and NaN forces.
 
         Args:
             x: positions in nm, float64 (batch, n_atoms, 3).

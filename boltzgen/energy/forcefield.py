@@ -1,54 +1,20 @@
 """A molecular-mechanics force field, batched: torch terms built from the parameters of an OpenMM System."""
 
-from collections.abc import Callable
 from typing import Any
 
 import openmm
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from boltzgen.energy.base import Energy
-from boltzgen.energy.custom import gb as custom_gb
-from boltzgen.energy.custom.angle import CustomAngles
-from boltzgen.energy.custom.bond import CustomBonds
-from boltzgen.energy.custom.compound_bond import CustomCompoundBonds
-from boltzgen.energy.custom.external import CustomExternal
-from boltzgen.energy.custom.nonbonded import CustomNonbonded
-from boltzgen.energy.custom.torsion import CustomTorsions
+from boltzgen.energy.compiled import CompiledTerms
 from boltzgen.energy.first_order import first_order
-from boltzgen.energy.fused import Fused
 from boltzgen.energy.geometry import Geometry, PairList, full_precision
-from boltzgen.energy.terms.angles import HarmonicAngles
-from boltzgen.energy.terms.bonds import HarmonicBonds
-from boltzgen.energy.terms.cmap import CMAPTorsions
-from boltzgen.energy.terms.gb import OBC
-from boltzgen.energy.terms.nonbonded import Nonbonded, excluded_pairs
-from boltzgen.energy.terms.rb_torsions import RBTorsions
+from boltzgen.energy.registry import read_term
+from boltzgen.energy.terms.nonbonded import excluded_pairs
 from boltzgen.energy.terms.term import Term, UnsupportedForceError
-from boltzgen.energy.terms.torsions import PeriodicTorsions
-from boltzgen.energy.terms.unsupported import why_unsupported
 from boltzgen.molecule.system import System
-
-#: OpenMM force class -> how its term is read. A new force is one file and one line here.
-TERMS: dict[str, Callable[[Any, PairList], Term]] = {
-    "HarmonicBondForce": HarmonicBonds.from_openmm,
-    "HarmonicAngleForce": HarmonicAngles.from_openmm,
-    "PeriodicTorsionForce": PeriodicTorsions.from_openmm,
-    "RBTorsionForce": RBTorsions.from_openmm,
-    "CMAPTorsionForce": CMAPTorsions.from_openmm,
-    "NonbondedForce": Nonbonded.from_openmm,
-    "GBSAOBCForce": OBC.from_gbsa,
-    "CustomBondForce": CustomBonds.from_openmm,
-    "CustomAngleForce": CustomAngles.from_openmm,
-    "CustomTorsionForce": CustomTorsions.from_openmm,
-    "CustomExternalForce": CustomExternal.from_openmm,
-    "CustomCompoundBondForce": CustomCompoundBonds.from_openmm,
-    "CustomNonbondedForce": CustomNonbonded.from_openmm,
-    "CustomGBForce": custom_gb.from_openmm,
-}
-
-#: Forces without a potential energy.
-IGNORED = frozenset({"CMMotionRemover"})
 
 #: Configurations of 22 atoms per chunk that keep a CPU's intermediates in its cache; scaled by the number of
 #: pairs for other sizes.
@@ -60,8 +26,8 @@ class ForceFieldEnergy(Energy):
 
     Every force of the System becomes a batched term with the same parameters. Gradients are computed with the
     energies, chunk by chunk, where x requires them: memory stays bounded and only the forces are kept. They
-    can be used once: a second derivative raises. In float32 on the CPU the usual forces take the compiled
-    loops of `fused`, where numba can be imported.
+    can be used once: a second derivative raises. In float32 on the CPU the usual forces take compiled
+    kernels, where numba can be imported.
 
     Args:
         system: the molecule; its OpenMM System must have no virtual sites or periodic forces. Constraints are
@@ -80,29 +46,27 @@ class ForceFieldEnergy(Energy):
         self.pairs = PairList(system.n_atoms, last=excluded_pairs(source))
         terms: dict[str, Term] = {}
         for force in source.getForces():
-            kind = type(force).__name__
-            if kind in IGNORED:
+            term = read_term(force, self.pairs)
+            if term is None:
                 continue
-            if kind not in TERMS:
-                raise UnsupportedForceError(kind, why_unsupported(kind, TERMS))
-            if force.usesPeriodicBoundaryConditions():
-                raise UnsupportedForceError(kind, "it uses periodic boundary conditions")
+            kind = type(force).__name__
             count = sum(name.split("_")[0] == kind for name in terms)
-            terms[f"{kind}_{count + 1}" if count else kind] = TERMS[kind](force, self.pairs)
+            terms[f"{kind}_{count + 1}" if count else kind] = term
         self.terms = nn.ModuleDict(terms)
-        self.fused = Fused(terms.values(), self.pairs)
+        self.compiled = CompiledTerms(terms.values(), self.pairs)
         _keep_freed_memory()
 
+    @override
     def potential(self, x: Tensor) -> Tensor:
-        """Potential energy in kJ/mol, shape (...), of positions (..., n_atoms, 3) in nm."""
         # Inside a Function, whether gradients are wanted can no longer be told from x alone.
         flat = (x if torch.is_grad_enabled() else x.detach()).reshape(-1, self.n_atoms, 3)
         energy: Tensor = _Potential.apply(flat, self)
         return energy.reshape(x.shape[:-2])
 
     def potentials(self, x: Tensor) -> dict[str, Tensor]:
-        """Potential energy in kJ/mol, shape (...), of each force by its class name, with a graph; for
-        inspection and tests.
+        """Potential energy in kJ/mol, shape (...), of each force by its class name, with a graph.
+
+        For inspection and tests: `potential` of the whole is faster.
         """
         geometry = self._geometry(x.reshape(-1, self.n_atoms, 3))
         return {name: term(geometry).reshape(x.shape[:-2]) for name, term in self.terms.items()}
@@ -110,23 +74,21 @@ class ForceFieldEnergy(Energy):
     def _geometry(self, x: Tensor, casts: dict[Tensor, Tensor] | None = None) -> Geometry:
         return Geometry(x.permute(2, 1, 0).contiguous(), self.pairs, casts)
 
-    def _evaluate(self, x: Tensor, with_gradient: bool) -> tuple[Tensor, Tensor | None]:
-        """Potential energy (n,) and, if wanted, its gradient (n, n_atoms, 3), of positions x (n, n_atoms, 3),
-        without a graph.
-        """
-        if not self.fused.ready(x):
-            return self._by_terms(x, list(self.terms.values()), with_gradient)
-        energy, gradient = self.fused(x, with_gradient)
-        others = [term for term in self.terms.values() if term not in self.fused.terms]
+    def _evaluate(self, x: Tensor, *, with_gradient: bool) -> tuple[Tensor, Tensor | None]:
+        """Energy (n,) and, if wanted, its gradient, shaped as x (n, n_atoms, 3), without a graph."""
+        if not self.compiled.ready(x):
+            return self._by_terms(x, list(self.terms.values()), with_gradient=with_gradient)
+        energy, gradient = self.compiled(x, with_gradient=with_gradient)
+        others = [term for term in self.terms.values() if term not in self.compiled.terms]
         if others:
-            more, slope = self._by_terms(x, others, with_gradient)
+            more, by_others = self._by_terms(x, others, with_gradient=with_gradient)
             energy += more
-            if gradient is not None and slope is not None:
-                gradient += slope
+            if gradient is not None and by_others is not None:
+                gradient += by_others
         return energy, gradient
 
     def _by_terms(
-        self, x: Tensor, terms: list[nn.Module], with_gradient: bool
+        self, x: Tensor, terms: list[nn.Module], *, with_gradient: bool
     ) -> tuple[Tensor, Tensor | None]:
         with full_precision(x.device.type):
             casts: dict[Tensor, Tensor] = {}
@@ -166,24 +128,23 @@ class ForceFieldEnergy(Energy):
 class _Potential(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, energy: ForceFieldEnergy) -> Tensor:
-        value, slope = energy._evaluate(x.detach(), ctx.needs_input_grad[0])
-        if slope is not None:
-            ctx.save_for_backward(slope, x)
+        value, gradient = energy._evaluate(x.detach(), with_gradient=ctx.needs_input_grad[0])
+        if gradient is not None:
+            ctx.save_for_backward(gradient, x)
         return value
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        slope, x = ctx.saved_tensors
-        return first_order(gradient, slope, x), None
+    def backward(ctx: Any, by_value: Tensor) -> tuple[Tensor, None]:
+        gradient, x = ctx.saved_tensors
+        return first_order(by_value, gradient, x), None
 
 
 def _keep_freed_memory() -> None:
     """Have the C library keep the memory of one chunk for the next.
 
-    glibc returns free memory to the kernel beyond twice the largest block (of 32 MiB at most) that it has
-    seen mapped and freed, and at first that is
-    little: the pages of every intermediate would be mapped and cleared again for every chunk, at half of the
-        whole cost.
+    glibc returns free memory to the system beyond twice the largest block (of 32 MiB at most) that it has
+    seen mapped and freed, and at first that is little: the pages of every intermediate would be mapped and
+    cleared again for every chunk, at half of the whole cost.
     """
     torch.empty(31 << 20, dtype=torch.uint8)
 

@@ -8,6 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from typing_extensions import override
 
 
 class Geometry:
@@ -43,10 +44,12 @@ class Geometry:
 
 
 class Masters(nn.Module):
-    """A module whose buffers move between devices but keep their dtype: `.float()` on a model that holds an
-    energy leaves it exact.
+    """A module whose buffers move between devices but keep their dtype.
+
+    `.float()` on a model that holds an energy leaves the energy exact.
     """
 
+    @override
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         return super()._apply(lambda tensor: tensor.to(fn(tensor).device), recurse)
 
@@ -119,8 +122,9 @@ def differences(first: Tensor, second: Tensor, n_atoms: int) -> Tensor:
 
 
 def cross(a: Tensor, b: Tensor) -> Tensor:
-    """Cross product of vectors (3, ...), without a graph; `torch.linalg.cross` is several times slower when
-    components come first.
+    """Cross product of vectors (3, ...), without a graph.
+
+    `torch.linalg.cross` is several times slower when components come first.
     """
     result = torch.empty_like(a)
     (ax, ay, az), (bx, by, bz), (x, y, z) = a.unbind(), b.unbind(), result.unbind()
@@ -137,8 +141,7 @@ def dot(a: Tensor, b: Tensor) -> Tensor:
 
 @contextmanager
 def full_precision(device_type: str) -> Iterator[None]:
-    """Matrix products as exact as their dtype, whatever autocast or `torch.set_float32_matmul_precision`
-    allow elsewhere.
+    """Matrix products as exact as their dtype, whatever autocast and matmul precision allow elsewhere.
 
     Differences of positions are matrix products here: in TF32 or bfloat16 they would be wrong by 1e-3 nm.
     """
@@ -162,15 +165,16 @@ class _PairDistances(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, by_distance: Tensor) -> tuple[Tensor, None]:
         vectors, distances = ctx.saved_tensors
-        # A gradient of exactly zero stays zero where the atoms coincide (0 / 0 otherwise).
-        scale = (gradient / distances).masked_fill_(gradient == 0, 0.0)
+        # dr/dx_first = (x_first - x_second) / r = -dr/dx_second. A derivative by r of exactly zero stays zero
+        # where the atoms coincide (0 / 0 otherwise).
+        scale = (by_distance / distances).masked_fill_(by_distance == 0, 0.0)
         # One component at a time stays in the cache.
-        forces = scale.new_empty(2, *scale.shape)
-        slope = []
+        of_both = scale.new_empty(2, *scale.shape)
+        gradient = []
         for component in vectors:
-            torch.mul(component, scale, out=forces[0])
-            torch.neg(forces[0], out=forces[1])
-            slope.append(ctx.pairs.sum_by_atom(forces.flatten(0, 1)))
-        return torch.stack(slope), None
+            torch.mul(component, scale, out=of_both[0])
+            torch.neg(of_both[0], out=of_both[1])
+            gradient.append(ctx.pairs.sum_by_atom(of_both.flatten(0, 1)))
+        return torch.stack(gradient), None

@@ -1,5 +1,6 @@
-"""Energies from OpenMM itself, one configuration at a time: the reference, and the way out for forces that
-torch terms lack.
+"""Energies from OpenMM itself, one configuration at a time.
+
+They are the reference, and the way out for forces that have no term in `ForceFieldEnergy`.
 """
 
 import math
@@ -9,6 +10,7 @@ from typing import Any, Self
 import openmm
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from boltzgen.energy.base import Energy
 from boltzgen.energy.contexts import ContextEngine
@@ -82,8 +84,8 @@ class OpenMMEnergy(Energy):
                 system.openmm_system, platform, settings, workers=workers, timeout=timeout
             )
 
+    @override
     def potential(self, x: Tensor) -> Tensor:
-        """Potential energy in kJ/mol, shape (...), of positions (..., n_atoms, 3) in nm."""
         energy: Tensor = _Potential.apply(x if torch.is_grad_enabled() else x.detach(), self)
         return energy
 
@@ -107,6 +109,6 @@ class _Potential(torch.autograd.Function):
         return torch.from_numpy(values).to(x).reshape(x.shape[:-2])
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        slope, x = ctx.saved_tensors
-        return first_order(gradient, slope, x), None
+    def backward(ctx: Any, by_value: Tensor) -> tuple[Tensor, None]:
+        gradient, x = ctx.saved_tensors
+        return first_order(by_value, gradient, x), None

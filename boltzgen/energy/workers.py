@@ -1,6 +1,4 @@
-"""Energies and forces from OpenMM in several processes: started by spawn, with a time limit, closed for
-certain.
-"""
+"""Energies and forces from OpenMM in several processes: started by spawn, timed, closed for certain."""
 
 import multiprocessing
 import signal
@@ -31,12 +29,12 @@ class WorkerError(RuntimeError):
 
 
 class WorkerPool:
-    """The same as a `ContextEngine`, in ``workers`` processes of their own; they start with the first
-    evaluation.
+    """The same as a `ContextEngine`, in ``workers`` processes of their own.
 
-    Every exchange with a worker is timed: one that does not answer is killed. Whatever goes wrong, every
-    worker is ended, `WorkerError` raised once, and the pool stays closed. Workers end with `close`, with the
-    pool, with the interpreter, and, if that is killed, when their pipe breaks.
+    They start with the first evaluation. Every exchange with a worker is timed: one that does not answer is
+    killed. Whatever goes wrong, every worker is ended, `WorkerError` raised once, and the pool stays closed.
+    Workers end with `close`, with the pool, with the interpreter, and, if that is killed, when their pipe
+    breaks.
 
     Args:
         system: sent to the workers as XML.
@@ -66,7 +64,7 @@ class WorkerPool:
         """The running worker processes."""
         return [worker.process for worker in self._workers]
 
-    def evaluate(self, x: np.ndarray, forces: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    def evaluate(self, x: np.ndarray, *, forces: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """As `ContextEngine.evaluate`, with the batch split over the workers.
 
         Raises:
@@ -182,8 +180,9 @@ def _end(workers: list[_Worker]) -> None:
 
 
 def _serve(connection: Connection, xml: str, platform: str, properties: dict[str, str]) -> None:
-    """What a worker does: say that it is ready, then answer until the pipe closes. An answer that is a text
-    tells what went wrong.
+    """What a worker does: say that it is ready, then answer until the pipe closes.
+
+    An answer that is a text tells what went wrong.
     """
     # Ctrl-C reaches the whole process group; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -194,7 +193,7 @@ def _serve(connection: Connection, xml: str, platform: str, properties: dict[str
             connection.send((np.empty(0), np.empty(0)))
             while True:
                 x, forces = connection.recv()
-                energies, values = engine.evaluate(x, forces)
+                energies, values = engine.evaluate(x, forces=forces)
                 connection.send((energies, values if forces else np.empty(0)))
         except openmm.OpenMMException as error:
             connection.send(str(error))

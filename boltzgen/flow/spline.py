@@ -1,5 +1,8 @@
-"""Monotone rational-quadratic splines (Durkan et al. 2019, arXiv:1906.04032; on circles: Rezende et al. 2020,
-arXiv:2002.02428).
+"""Monotone rational-quadratic splines (Durkan et al. 2019, arXiv:1906.04032), on intervals and of angles.
+
+Of angles they are the circular splines of Rezende et al. 2020, arXiv:2002.02428. In float32 on the CPU
+compiled kernels compute them; what follows here is the same in torch's operations, for every other dtype and
+device.
 """
 
 import math
@@ -8,13 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from boltzgen.flow import fused
+from boltzgen.geometry import wrap
+from boltzgen.kernels.constants import MIN_DERIVATIVE, MIN_SIZE, UNIT
 from boltzgen.kernels.runtime import ready
-
-MIN_SIZE = 1e-3
-MIN_DERIVATIVE = 1e-3
-#: softplus(UNIT) + MIN_DERIVATIVE = 1, so that raw zeros give the identity.
-UNIT = math.log(math.expm1(1.0 - MIN_DERIVATIVE))
+from boltzgen.kernels.splines import spline
 
 
 def rational_quadratic(
@@ -28,6 +28,9 @@ def rational_quadratic(
             ends are one parameter) or (3K - 1, ...) otherwise (both end derivatives are 1, to meet identity
             tails). Zeros give the identity. Parameters come first so that sums over bins run over whole
             contiguous rows.
+        low: lower end of the interval.
+        high: upper end.
+        periodic: whether x is periodic, with the period high - low.
         inverse: evaluate the inverse spline.
 
     Returns:
@@ -90,7 +93,7 @@ def _sizes(raw: Tensor) -> Tensor:
 def spline_with_tails(x: Tensor, raw: Tensor, *, bound: float, inverse: bool) -> tuple[Tensor, Tensor]:
     """A spline on [-bound, bound] continued by the identity. `raw` has shape (3K - 1, ...)."""
     if ready(x, raw):
-        return fused.spline(x, raw, bound=bound, circular=False, inverse=inverse)
+        return spline(x, raw, bound=bound, periodic=False, inverse=inverse)
     inside = x.abs() < bound
     # The outside branch must not reach the spline: its gradients there would be NaN even though `where`
     # discards the values.
@@ -100,21 +103,18 @@ def spline_with_tails(x: Tensor, raw: Tensor, *, bound: float, inverse: bool) ->
 
 
 def circular_spline(x: Tensor, raw: Tensor, *, inverse: bool) -> tuple[Tensor, Tensor]:
-    """A rotation followed by a spline, on the circle [-pi, pi). `raw` has shape (3K + 1, ...), its last entry
-    the rotation in radians.
+    """A rotation followed by a spline, of angles in [-pi, pi).
+
+    `raw` has shape (3K + 1, ...), its last entry the rotation in radians.
     """
     if ready(x, raw):
-        return fused.spline(x, raw, bound=math.pi, circular=True, inverse=inverse)
+        return spline(x, raw, bound=math.pi, periodic=True, inverse=inverse)
     shift = raw[-1]
     if not inverse:
         return rational_quadratic(
-            _wrap(x + shift), raw[:-1], low=-math.pi, high=math.pi, periodic=True, inverse=False
+            wrap(x + shift), raw[:-1], low=-math.pi, high=math.pi, periodic=True, inverse=False
         )
     y, log_derivative = rational_quadratic(
         x, raw[:-1], low=-math.pi, high=math.pi, periodic=True, inverse=True
     )
-    return _wrap(y - shift), log_derivative
-
-
-def _wrap(angle: Tensor) -> Tensor:
-    return torch.remainder(angle + math.pi, 2 * math.pi) - math.pi
+    return wrap(y - shift), log_derivative

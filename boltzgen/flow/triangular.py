@@ -4,22 +4,22 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
-from boltzgen.flow import fused
 from boltzgen.flow.networks import LocalMLP, Part
 from boltzgen.flow.transform import Transform
 from boltzgen.kernels.runtime import ready
+from boltzgen.kernels.triangular import Entries, triangular
 
 
 class TriangularAffine(Transform):
-    """x = mean(c) + L(c)^-1 D(c)^-1 z with L unit lower triangular and D diagonal positive, all from a
-    network of the context c.
+    """x = mean(c) + L(c)^-1 D(c)^-1 z with L unit lower triangular and D diagonal positive.
 
-    That is a Gaussian of any mean and covariance for each context: a molecule's normal modes given its
-    torsions. D L is a triangular factor of the *precision*, so that the density direction (maximum
-    likelihood) is a product and only drawing needs a triangular solve. L may be sparse: row i says how x_i
-    depends on the coordinates before it, and in a molecule only near ones matter (Vecchia, J. R. Stat. Soc. B
-    50, 297, 1988).
+    All three come from a network of the context c. That is a Gaussian of any mean and covariance for each
+    context: a molecule's normal modes given its torsions. D L is a triangular factor of the *precision*, so
+    that the density direction (maximum likelihood) is a product and only drawing needs a triangular solve. L
+    may be sparse: row i says how x_i depends on the coordinates before it, and in a molecule only near ones
+    matter (Vecchia, J. R. Stat. Soc. B 50, 297, 1988).
 
     Args:
         columns: for each row i the columns j < i in which L has entries; by default all of them.
@@ -66,9 +66,9 @@ class TriangularAffine(Transform):
         self.net = LocalMLP([part.inputs for part in parts], hidden, sizes)
 
     def initialize(self, precision: Tensor) -> None:
-        """Start from the constant precision matrix (n, n) of x, or the closest that L can have, with zero
-        mean, at every context.
+        """Start from the constant precision matrix (n, n) of x, with zero mean, at every context.
 
+        Where L lacks entries, the precision is the closest that it can have.
         Row i is the regression of x_i on the coordinates of its columns: the least KL divergence from the
         Gaussian of that precision.
         """
@@ -76,9 +76,9 @@ class TriangularAffine(Transform):
         packed = torch.zeros(len(self.columns), dtype=torch.float64)
         for i, (first, last) in enumerate(zip(self.starts.tolist(), self.stops.tolist(), strict=True)):
             before = self.columns[first:last]
-            slope = torch.linalg.solve(covariance[before][:, before], covariance[before, i])
-            packed[first:last] = -slope
-            packed[last] = -0.5 * (covariance[i, i] - covariance[i, before] @ slope).log()
+            weights = torch.linalg.solve(covariance[before][:, before], covariance[before, i])
+            packed[first:last] = -weights
+            packed[last] = -0.5 * (covariance[i, i] - covariance[i, before] @ weights).log()
         self.net.set_default(packed)
 
     def _parts(self, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
@@ -101,8 +101,8 @@ class TriangularAffine(Transform):
         lower = lower.index_copy(-1, flat[entries], packed[..., entries])
         return lower.unflatten(-1, (self.n, self.n)), log_diagonal, mean
 
-    def _fused(self, x: Tensor, context: Tensor | None, solve: bool) -> tuple[Tensor, Tensor] | None:
-        """The result of compiled loops, or None where there are none for these tensors."""
+    def _compiled(self, x: Tensor, context: Tensor | None, *, solve: bool) -> tuple[Tensor, Tensor] | None:
+        """The result of compiled kernels, or None where there are none for these tensors."""
         if (
             context is None
             or x.shape[:-1] != context.shape[:-1]
@@ -111,13 +111,13 @@ class TriangularAffine(Transform):
             return None
         found = self.net.outputs_first(context.reshape(-1, context.shape[-1]))
         packed = found[0] if len(found) == 1 else torch.cat(found)
-        y, log_det = fused.triangular(
-            x.reshape(-1, self.n), packed, fused.Entries(self.starts, self.stops, self.columns), solve=solve
-        )
+        entries = Entries(self.starts, self.stops, self.columns)
+        y, log_det = triangular(x.reshape(-1, self.n), packed, entries, solve=solve)
         return y.reshape(x.shape), log_det.reshape(x.shape[:-1])
 
+    @override
     def forward(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        found = self._fused(z, context, solve=True)
+        found = self._compiled(z, context, solve=True)
         if found is not None:
             return found
         lower, log_diagonal, mean = self._parts(context)
@@ -127,8 +127,9 @@ class TriangularAffine(Transform):
         ).squeeze(-1)
         return mean + x, -log_diagonal.sum(-1)
 
+    @override
     def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        found = self._fused(x, context, solve=False)
+        found = self._compiled(x, context, solve=False)
         if found is not None:
             return found
         lower, log_diagonal, mean = self._parts(context)

@@ -1,22 +1,20 @@
-"""How torch calls compiled loops: when there are any, on how many threads, and with first derivatives
-only.
-"""
+"""How torch calls compiled kernels: when there are any, on how many threads, with first derivatives."""
 
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from types import ModuleType
 from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
+from torch.nn import functional
+
+from boltzgen.kernels.constants import LANES
 
 _log = logging.getLogger(__name__)
 
-#: Elements of the batch that the loops take together: no batch may be smaller.
-LANES = 64
 #: Results of a function, and what else it keeps.
 Results = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
 
@@ -24,13 +22,27 @@ Results = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
 _CHUNK = 1 << 18
 
 
+@cache
+def available() -> bool:
+    """Whether numba can be imported; where it cannot, one warning says so."""
+    try:
+        import numba  # noqa: F401
+    except (ImportError, OSError) as error:
+        _log.warning(
+            "energies and flows are computed without compiled kernels, several times slower: %s", error
+        )
+        return False
+    return True
+
+
 def ready(*tensors: Tensor) -> bool:
-    """Whether there are loops for these tensors: float32 on the CPU, outside of what transforms or recasts
-    operations.
+    """Whether there are differentiable kernels for these tensors.
+
+    They must be float32, on the CPU and not empty, outside of what transforms or recasts operations.
     """
     if (
         any(t.device.type != "cpu" or t.dtype != torch.float32 or t.numel() == 0 for t in tensors)
-        or kernels() is None
+        or not available()
     ):
         return False
     if (
@@ -42,6 +54,12 @@ def ready(*tensors: Tensor) -> bool:
     return all(forward_ad.unpack_dual(t).tangent is None for t in tensors)
 
 
+def filled(values: Tensor) -> Tensor:
+    """Contiguous values, filled up with zeros to the least batch (last axis) that a kernel takes, `LANES`."""
+    missing = LANES - values.shape[-1]
+    return functional.pad(values, (0, missing)) if missing > 0 else values.contiguous()
+
+
 def apply(
     evaluate: Callable[..., Results], gradient: Callable[..., tuple[Tensor, ...]], *inputs: Tensor
 ) -> tuple[Tensor, ...]:
@@ -51,6 +69,7 @@ def apply(
         evaluate: takes the inputs; returns results, and what else is kept for the gradient.
         gradient: takes derivatives by the results, the inputs, and what was kept; returns derivatives by the
             inputs.
+        inputs: tensors that the results may be differentiated by.
     """
     results: tuple[Tensor, ...] = _Apply.apply(evaluate, gradient, *inputs)
     return results
@@ -95,44 +114,29 @@ class _Gradient(torch.autograd.Function):
         )
 
 
-def run(
-    loop: Callable[..., None], tensors: tuple[Tensor, ...], *options: float, batch: int, numbers: int
-) -> None:
-    """Run a loop over a batch in chunks, on torch's number of threads.
+def run(work: Callable[[int, int], object], *, batch: int, numbers: int) -> None:
+    """Call ``work(start, stop)`` for chunks of a batch until all is done, on torch's number of threads.
 
     Args:
-        loop: called with the tensors' arrays, first and last + 1 element of the batch, and the options.
-        numbers: size of the whole work.
+        work: computes elements start ... stop - 1; start is a multiple of `LANES`. It must let other threads
+            run meanwhile, as compiled kernels do.
+        batch: number of elements.
+        numbers: size of the whole work: numbers read or written, about a nanosecond each.
     """
-    arrays = [t.detach().numpy() for t in tensors]
-    size = max(1, _CHUNK * batch // numbers // LANES) * LANES
+    size = max(1, -(-_CHUNK * batch // max(1, numbers) // LANES)) * LANES
     starts = iter(range(0, batch, size))
 
-    def work() -> None:
+    def task() -> None:
         # Whoever is free takes the next chunk: a thread that is held up holds up no other.
         for start in starts:
-            loop(*arrays, start, min(start + size, batch), *options)
+            work(start, min(start + size, batch))
 
     n_threads = min(torch.get_num_threads(), -(-batch // size))
     if n_threads < 2:
-        work()
+        task()
         return
     with ThreadPoolExecutor(n_threads - 1) as pool:
-        others = [pool.submit(work) for _ in range(n_threads - 1)]
-        work()
+        others = [pool.submit(task) for _ in range(n_threads - 1)]
+        task()
     for other in others:
         other.result()
-
-
-@cache
-def kernels() -> tuple[ModuleType, ModuleType] | None:
-    """The loops of splines and of triangular matrices, or None where numba cannot be imported. Their first
-    calls compile them, in seconds.
-    """
-    try:
-        from boltzgen.kernels import splines as spline_kernels
-        from boltzgen.kernels import triangular as triangular_kernels
-    except (ImportError, OSError) as error:
-        _log.warning("flows are computed without compiled loops, several times slower: %s", error)
-        return None
-    return spline_kernels, triangular_kernels

@@ -1,198 +1,83 @@
-"""Compiled loops of `fused`: products with triangular matrices, one for each sample, and solutions with them,
-and the gradients of both.
+"""Affine layers with triangular matrices, one for each sample, and their gradients, by compiled kernels.
 
-The matrices come packed, the batch last: rows starts[i] ... stops[i] - 1 of `packed` have the entries L_ij of
-row i, those in the columns j = columns[...]; row stops[i] has log D_i, and the next the mean of x_i. A block
-has `LANES` samples; its vectors are rows of as many numbers, so that every innermost loop works on few rows,
-which the compiler can check not to overlap before it uses vector instructions. The last block may reach into
-the one before: every sample takes the same way wherever it is. The only liberty given to the compiler is to
-fuse a product and a sum.
+A sample has the same bits wherever it is in a batch, and on any number of threads.
 """
 
-from contextlib import suppress
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import NamedTuple
 
-import numba
-import numpy as np
+import torch
+from torch import Tensor
 
-from boltzgen.kernels.runtime import LANES
-
-_L = LANES
-_F = np.float32
-
-_inlined = numba.njit(nogil=True, fastmath={"contract"}, error_model="numpy", forceinline=True)
+from boltzgen.kernels.runtime import Results, apply, filled, run
 
 
-def _kept(function: Any) -> Any:
-    """The function compiled, and kept on disk where there is a place for it: compiling takes seconds."""
-    compiled = numba.njit(nogil=True, fastmath={"contract"}, error_model="numpy")(function)
-    with suppress(RuntimeError):
-        compiled.enable_caching()
-    return compiled
+class Entries(NamedTuple):
+    """Where packed triangular matrices have what.
+
+    The entries of row i are in starts[i] ... stops[i] - 1; then come log D_i and the mean of x_i.
+
+    Attributes:
+        starts: first entry of each row, int64 (n,).
+        stops: last entry + 1 of each row, int64 (n,).
+        columns: the column of L of each entry, int64 (n_entries + 2 n,); unused where there is none.
+    """
+
+    starts: Tensor
+    stops: Tensor
+    columns: Tensor
 
 
-@_inlined
-def _add_product(factor, row, total):
-    for l in range(_L):
-        total[l] += factor[l] * row[l]
+def triangular(x: Tensor, packed: Tensor, entries: Entries, *, solve: bool) -> tuple[Tensor, Tensor]:
+    """D L (x - mean), or mean + L^-1 D^-1 x, shape (batch, n), and the log-determinant (batch,).
 
-
-@_inlined
-def _subtract_product(factor, row, total):
-    for l in range(_L):
-        total[l] -= factor[l] * row[l]
-
-
-@_inlined
-def _times(a, b, sign, result):
-    for l in range(_L):
-        result[l] = sign * a[l] * b[l]
-
-
-@_inlined
-def _turn_in(values, at, rows):
-    """Rows (n, LANES) of a block of samples (batch, n)."""
-    for l in range(_L):
-        sample = values[at + l]
-        for i in range(len(rows)):
-            rows[i, l] = sample[i]
-
-
-@_inlined
-def _turn_out(rows, values, at):
-    for l in range(_L):
-        sample = values[at + l]
-        for i in range(len(rows)):
-            sample[i] = rows[i, l]
-
-
-@_kept
-def multiply(x, packed, starts, stops, columns, scale, z, log_det, start, stop):
-    """Fill z = D L (x - mean) and log_det = sum of log D, for samples start ... stop - 1.
+    Both are differentiable once.
 
     Args:
-        x, z: (batch, n).
-        starts, stops, columns: where the entries of L are, (n,), (n,) and (packed rows,).
-        scale: D, shape (n, batch).
-        log_det: (batch,).
+        x: (batch, n); `runtime.ready`.
+        packed: (n_entries + 2 n, batch), in each column the entries of L, log D and the mean;
+            `runtime.ready`.
+        entries: where they are.
+        solve: whether to solve instead of to multiply.
     """
-    n = x.shape[1]
-    centred, total, logs = np.empty((n, _L), _F), np.empty((n, _L), _F), np.empty(_L, _F)
-    for block in range(start, stop, _L):
-        at = min(block, len(x) - _L)
-        here = slice(at, at + _L)
-        logs[:] = _F(0.0)
-        _turn_in(x, at, centred)
-        for i in range(n):
-            mean = packed[stops[i] + 1, here]
-            for l in range(_L):
-                centred[i, l] -= mean[l]
-                total[i, l] = centred[i, l]
-        for i in range(n):
-            for k in range(starts[i], stops[i]):
-                _add_product(packed[k, here], centred[columns[k]], total[i])
-            log_d, d = packed[stops[i], here], scale[i, here]
-            for l in range(_L):
-                total[i, l] *= d[l]
-                logs[l] += log_d[l]
-        _turn_out(total, z, at)
-        log_det[here] = logs
+    kernel = _Triangular(entries, solve)
+    y, log_det = apply(kernel.evaluate, kernel.gradient, filled(x.T).T.contiguous(), filled(packed))
+    return y[: len(x)], log_det[: len(x)]
 
 
-@_kept
-def multiply_gradient(
-    x, packed, starts, stops, columns, scale, z, by_z, by_log, by_x, by_packed, start, stop
-):
-    """Fill by_x and by_packed, shaped as x and packed, from derivatives by the results of `multiply`."""
-    n = x.shape[1]
-    centred, pull, result, by_centred = (
-        np.empty((n, _L), _F),
-        np.empty((n, _L), _F),
-        np.empty((n, _L), _F),
-        np.empty((n, _L), _F),
-    )
-    for block in range(start, stop, _L):
-        at = min(block, len(x) - _L)
-        here = slice(at, at + _L)
-        logs = by_log[here]
-        _turn_in(x, at, centred)
-        _turn_in(by_z, at, pull)
-        _turn_in(z, at, result)
-        for i in range(n):
-            mean, d, by_log_d = packed[stops[i] + 1, here], scale[i, here], by_packed[stops[i], here]
-            for l in range(_L):
-                by_log_d[l] = pull[i, l] * result[i, l] + logs[l]
-                centred[i, l] -= mean[l]
-                pull[i, l] *= d[l]
-                by_centred[i, l] = pull[i, l]
-        for i in range(n):
-            for k in range(starts[i], stops[i]):
-                _times(pull[i], centred[columns[k]], _F(1.0), by_packed[k, here])
-                _add_product(packed[k, here], pull[i], by_centred[columns[k]])
-        for i in range(n):
-            by_mean = by_packed[stops[i] + 1, here]
-            for l in range(_L):
-                by_mean[l] = -by_centred[i, l]
-        _turn_out(by_centred, by_x, at)
+def _compiled() -> ModuleType:
+    from boltzgen.kernels.compiled import triangular
+
+    return triangular
 
 
-@_kept
-def solve(z, packed, starts, stops, columns, scale, x, log_det, solution, start, stop):
-    """Fill x = mean + L^-1 D^-1 z, log_det = -sum of log D and solution = x - mean, shape (n, batch), for
-    samples start ... stop - 1.
+@dataclass(frozen=True)
+class _Triangular:
+    """x (batch, n), packed (rows, batch) -> D L (x - mean) or mean + L^-1 D^-1 x, log det."""
 
-    Args:
-        z, x: (batch, n).
-        starts, stops, columns: where the entries of L are, (n,), (n,) and (packed rows,).
-        scale: 1/D, shape (n, batch).
-        log_det: (batch,).
-    """
-    n = z.shape[1]
-    rest, result, logs = np.empty((n, _L), _F), np.empty((n, _L), _F), np.empty(_L, _F)
-    for block in range(start, stop, _L):
-        at = min(block, len(z) - _L)
-        here = slice(at, at + _L)
-        logs[:] = _F(0.0)
-        _turn_in(z, at, rest)
-        for i in range(n):
-            d = scale[i, here]
-            for l in range(_L):
-                rest[i, l] *= d[l]
-            for k in range(starts[i], stops[i]):
-                _subtract_product(packed[k, here], rest[columns[k]], rest[i])
-            log_d, mean, kept = packed[stops[i], here], packed[stops[i] + 1, here], solution[i, here]
-            for l in range(_L):
-                kept[l] = rest[i, l]
-                result[i, l] = mean[l] + rest[i, l]
-                logs[l] -= log_d[l]
-        _turn_out(result, x, at)
-        log_det[here] = logs
+    entries: Entries
+    solve: bool
 
+    def evaluate(self, x: Tensor, packed: Tensor) -> Results:
+        y, log_det, log_d = torch.empty_like(x), x.new_empty(len(x)), packed[self.entries.stops]
+        scale = (log_d.neg() if self.solve else log_d).exp()
+        if not self.solve:
+            self._run(_compiled().multiply, x, packed, scale, y, log_det)
+            return (y, log_det), (scale, y)
+        solution = torch.empty_like(scale)
+        self._run(_compiled().solve, x, packed, scale, y, log_det, solution)
+        return (y, log_det), (scale, solution)
 
-@_kept
-def solve_gradient(
-    z, packed, starts, stops, columns, scale, solution, by_x, by_log, by_z, by_packed, start, stop
-):
-    """Fill by_z and by_packed, shaped as z and packed, from derivatives by x and log_det of `solve`."""
-    n = z.shape[1]
-    latent, pull = np.empty((n, _L), _F), np.empty((n, _L), _F)
-    for block in range(start, stop, _L):
-        at = min(block, len(z) - _L)
-        here = slice(at, at + _L)
-        logs = by_log[here]
-        _turn_in(z, at, latent)
-        _turn_in(by_x, at, pull)
-        for i in range(n):
-            by_mean = by_packed[stops[i] + 1, here]
-            for l in range(_L):
-                by_mean[l] = pull[i, l]
-        for i in range(n - 1, -1, -1):
-            for k in range(starts[i], stops[i]):
-                _times(pull[i], solution[columns[k], here], _F(-1.0), by_packed[k, here])
-                _subtract_product(packed[k, here], pull[i], pull[columns[k]])
-            d, by_log_d = scale[i, here], by_packed[stops[i], here]
-            for l in range(_L):
-                pulled = pull[i, l] * d[l]
-                by_log_d[l] = -pulled * latent[i, l] - logs[l]
-                latent[i, l] = pulled
-        _turn_out(latent, by_z, at)
+    def gradient(
+        self, by_y: Tensor, by_log: Tensor, x: Tensor, packed: Tensor, scale: Tensor, kept: Tensor
+    ) -> tuple[Tensor, ...]:
+        results = torch.empty_like(x), torch.empty_like(packed)
+        kernel = _compiled().solve_gradient if self.solve else _compiled().multiply_gradient
+        self._run(kernel, x, packed, scale, kept, by_y, by_log, *results)
+        return results
+
+    def _run(self, kernel: Callable[..., None], x: Tensor, packed: Tensor, *others: Tensor) -> None:
+        arrays = [t.detach().numpy() for t in (x, packed, *self.entries, *others)]
+        run(lambda start, stop: kernel(*arrays, start, stop), batch=len(x), numbers=packed.numel())

@@ -24,10 +24,10 @@ def test_float32_within_a_thousandth_of_kt(field: str, solvent: str, molecule: s
 
 
 @pytest.mark.parametrize(("field", "solvent"), CASES)
-def test_without_compiled_loops(field: str, solvent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_compiled_kernels(field: str, solvent: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What other devices and other forces take: term by term, sums over pairs in float64."""
     system = make(field, solvent, "trp_cage")
     energy = ForceFieldEnergy(system)
-    monkeypatch.setattr(energy.fused, "ready", lambda x: False)
+    monkeypatch.setattr(energy.compiled, "ready", lambda x: False)
     x = thermal_frames(system, 64).float()
     assert (energy(x).double() - energy(x.double())).abs().max() < 1e-3

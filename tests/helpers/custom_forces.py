@@ -11,7 +11,7 @@ from openmm import app
 from torch import Tensor
 
 from boltzgen.energy import ForceFieldEnergy, OpenMMEnergy
-from boltzgen.energy.custom.expression import FUNCTIONS
+from boltzgen.energy.custom.operations import FUNCTIONS
 from boltzgen.molecule.system import System
 
 NUMBERS = ["1", "2", "3.", ".5", "0.7", "1e-1", "2.5E-1", "15E-1", "0.25e+1"]

@@ -1,21 +1,19 @@
-"""The compiled loops of splines against torch's operations: float32 against float64, of values and
+"""The compiled splines against torch's operations: float32 against float64, of values and
 gradients.
 """
 
-import logging
 import math
-import sys
 from collections.abc import Callable, Iterator
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from boltzgen.flow import spline
-from boltzgen.kernels import runtime as compiled
+from boltzgen.kernels import runtime
+from boltzgen.kernels.constants import MIN_DERIVATIVE, UNIT
 
-kernels = pytest.importorskip("boltzgen.kernels.splines")
+pytest.importorskip("numba")
 BOUND = 2.5
 N_ACTIVE = 3
 #: name -> (whether circular, whether inverse, bins)
@@ -70,7 +68,7 @@ def differentiated(kind: Kind, x: Tensor, raw: Tensor) -> tuple[Tensor, ...]:
 
 
 def by_operations(monkeypatch: pytest.MonkeyPatch, kind: Kind, x: Tensor, raw: Tensor) -> tuple[Tensor, ...]:
-    """The same in float32 without the loops."""
+    """The same in float32 without kernels."""
     with monkeypatch.context() as patch:
         patch.setattr(spline, "ready", lambda *_: False)
         return differentiated(kind, x, raw)
@@ -84,40 +82,15 @@ def errors(kind: Kind, ours: tuple[Tensor, ...], exact: tuple[Tensor, ...]) -> l
     return [error.abs() for error in found]
 
 
-def test_elementary_functions() -> None:
-    """To a few roundings of the result, however small it is."""
-    for x in np.linspace(-80.0, 80.0, 1001, dtype=np.float32):
-        value, slope = kernels._softplus(x)
-        assert value == pytest.approx(np.logaddexp(0.0, np.float64(x)), rel=3e-7)
-        assert slope == pytest.approx(1 / (1 + np.exp(-np.float64(x))), rel=3e-7)
-        assert kernels._log(np.exp(x)) == pytest.approx(np.log(np.float64(np.exp(x))), rel=3e-7, abs=1e-7)
-
-
-def test_wrapped_angles_are_on_the_circle() -> None:
-    pi = np.float32(np.pi)
-    near = [
-        np.nextafter(sign * turn * pi, to, dtype=np.float32)
-        for sign in (-1, 1)
-        for turn in range(12)
-        for to in (-1e9, 0.0, 1e9)
-    ]
-    for x in np.concatenate(
-        (near, -pi - np.float32(10.0) ** np.arange(-12, 4, dtype=np.float32), np.linspace(-50, 50, 999))
-    ).astype(np.float32):
-        wrapped = kernels._wrap(x)
-        assert -pi <= wrapped < pi
-        assert abs(math.remainder(float(wrapped) - float(x), 2 * math.pi)) < 1e-6 + 3e-7 * abs(x)
-
-
 @pytest.mark.parametrize("scale", [0.3, 1.0, 4.0])
 def test_as_accurate_as_operations(kind: Kind, scale: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Against float64, where float32 loses digits in steep bins: as much as torch's operations, ordinarily
     and at worst.
     """
     x, raw = values(kind, 3000, scale)
-    assert compiled.ready(x, raw)
+    assert runtime.ready(x, raw)
     exact = differentiated(kind, x.double(), raw.double())
-    assert not compiled.ready(x.double(), raw.double())
+    assert not runtime.ready(x.double(), raw.double())
     ours, theirs = (
         errors(kind, found, exact)
         for found in (differentiated(kind, x, raw), by_operations(monkeypatch, kind, x, raw))
@@ -202,7 +175,7 @@ def test_values_at_knots(circular: bool, inverse: bool) -> None:
     if circular:
         y = torch.where(y > 3.0, y - 2 * math.pi, y)
     torch.testing.assert_close(y, x, atol=1e-6, rtol=0)
-    derivative = spline.MIN_DERIVATIVE + torch.nn.functional.softplus(raw[16:24] + spline.UNIT)
+    derivative = MIN_DERIVATIVE + torch.nn.functional.softplus(raw[16:24] + UNIT)
     first = 0 if circular else 1
     at_knots = torch.stack([derivative[k - first, :, k] for k in range(first, 8)], dim=1).log()
     torch.testing.assert_close(
@@ -274,7 +247,7 @@ def test_elements_do_not_depend_on_their_place(kind: Kind, batch: int) -> None:
 def test_threads_do_not_matter(
     kind: Kind, threads: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compiled, "_CHUNK", 5000)
+    monkeypatch.setattr(runtime, "_CHUNK", 5000)
     x, raw = values(kind, 1000)
     found = []
     for n in (1, 2, 3):
@@ -314,9 +287,9 @@ def test_second_derivatives_raise(kind: Kind) -> None:
     x, raw = values(kind, 10)
     x.requires_grad_()
     y, log_derivative = move(kind, x, raw)
-    (slope,) = torch.autograd.grad((y + log_derivative).sum(), x, create_graph=True)
+    (gradient,) = torch.autograd.grad((y + log_derivative).sum(), x, create_graph=True)
     with pytest.raises(RuntimeError, match="first derivatives only"):
-        slope.sum().backward()
+        gradient.sum().backward()
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script")
@@ -337,24 +310,5 @@ def test_transformations_take_operations(kind: Kind) -> None:
 def test_recasting_takes_operations(kind: Kind) -> None:
     x, raw = values(kind, 10)
     with torch.autocast("cpu"):
-        assert not compiled.ready(x, raw)
-    assert compiled.ready(x, raw)
-
-
-def test_without_numba(kind: Kind, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    x, raw = values(kind, 100)
-    ours = differentiated(kind, x, raw)
-    exact = by_operations(monkeypatch, kind, x, raw)
-    monkeypatch.setitem(sys.modules, "numba", None)
-    monkeypatch.delitem(sys.modules, "boltzgen.kernels.splines")
-    monkeypatch.delattr("boltzgen.kernels.splines")
-    compiled.kernels.cache_clear()
-    try:
-        with caplog.at_level(logging.WARNING):
-            assert not compiled.ready(x, raw)
-            assert all(torch.equal(a, b) for a, b in zip(differentiated(kind, x, raw), exact, strict=True))
-        assert [record.levelname for record in caplog.records] == ["WARNING"]
-        assert "numba" in caplog.text
-    finally:
-        compiled.kernels.cache_clear()
-    assert not torch.equal(ours[1], exact[1])
+        assert not runtime.ready(x, raw)
+    assert runtime.ready(x, raw)

@@ -1,8 +1,7 @@
-"""The compiled loops of the triangular layer against torch's operations: float32 against float64, of values
+"""The compiled triangular layer against torch's operations: float32 against float64, of values
 and gradients.
 """
 
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from boltzgen.flow import triangular as linear
-from boltzgen.flow.fused import Entries
+from boltzgen.flow import triangular as flow_triangular
 from boltzgen.flow.networks import Part
 from boltzgen.flow.triangular import TriangularAffine
-from boltzgen.kernels import runtime as compiled
+from boltzgen.kernels import runtime
+from boltzgen.kernels.triangular import Entries, triangular
 
-pytest.importorskip("boltzgen.kernels.triangular")
+pytest.importorskip("numba")
 N, CONTEXT = 7, 4
 DIRECTIONS = ["forward", "inverse"]
 
@@ -68,7 +67,7 @@ def differentiated(
 
 def by_operations(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> tuple[Tensor, ...]:
     with monkeypatch.context() as patch:
-        patch.setattr(linear, "ready", lambda *_: False)
+        patch.setattr(flow_triangular, "ready", lambda *_: False)
         return differentiated(*arguments)
 
 
@@ -81,7 +80,7 @@ def test_as_accurate_as_operations(
     direction: str, batch: int, n: int, sparse: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     affine, (x, context) = layer(n, sparse), values(batch, n)
-    assert compiled.ready(x, context)
+    assert runtime.ready(x, context)
     ours, theirs = (
         differentiated(affine, direction, x, context),
         by_operations(monkeypatch, affine, direction, x, context),
@@ -108,7 +107,7 @@ def test_samples_do_not_depend_on_their_place(direction: str, batch: int) -> Non
 
     def found(rows: Tensor) -> tuple[Tensor, ...]:
         a, b = x[rows].clone().requires_grad_(), packed[:, rows].clone().requires_grad_()
-        results = linear.fused.triangular(a, b, entries, solve=direction == "forward")
+        results = triangular(a, b, entries, solve=direction == "forward")
         by_x, by_packed = torch.autograd.grad(results, (a, b), [f[rows] for f in factors])
         return *results, by_x, by_packed.T
 
@@ -120,7 +119,7 @@ def test_samples_do_not_depend_on_their_place(direction: str, batch: int) -> Non
 def test_threads_do_not_matter(
     direction: str, threads: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compiled, "_CHUNK", 5000)
+    monkeypatch.setattr(runtime, "_CHUNK", 5000)
     generator = torch.Generator().manual_seed(2)
     x, packed = (
         torch.randn(1000, N, generator=generator),
@@ -131,7 +130,7 @@ def test_threads_do_not_matter(
     for n in (1, 2, 3):
         threads(n)
         a, b = x.clone().requires_grad_(), packed.clone().requires_grad_()
-        results = linear.fused.triangular(a, b, entries, solve=direction == "forward")
+        results = triangular(a, b, entries, solve=direction == "forward")
         found.append((*results, *torch.autograd.grad(results, (a, b), [r.detach() for r in results])))
     for others in found[1:]:
         assert all(torch.equal(a, b) for a, b in zip(found[0], others, strict=True))
@@ -160,9 +159,9 @@ def test_what_is_not_finite_stays_in_its_sample(direction: str) -> None:
 def test_second_derivatives_raise(direction: str) -> None:
     affine, (x, context) = layer(), values(10)
     x.requires_grad_()
-    (slope,) = torch.autograd.grad(getattr(affine, direction)(x, context)[0].sum(), x, create_graph=True)
+    (gradient,) = torch.autograd.grad(getattr(affine, direction)(x, context)[0].sum(), x, create_graph=True)
     with pytest.raises(RuntimeError, match="first derivatives only"):
-        slope.sum().backward()
+        gradient.sum().backward()
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script")
@@ -189,21 +188,3 @@ def test_any_leading_shape(direction: str) -> None:
     assert spread[0].shape == x.shape
     torch.testing.assert_close(spread[0][0], y[0], atol=1e-5, rtol=1e-5)
     assert getattr(affine, direction)(x[:0], context[:0])[0].shape == (0, N)
-
-
-def test_without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
-    affine, (x, context) = layer(), values(100)
-    expected = by_operations(monkeypatch, affine, "inverse", x, context)
-    monkeypatch.setitem(sys.modules, "numba", None)
-    for name in ("spline_kernels", "triangular_kernels"):
-        monkeypatch.delitem(sys.modules, f"boltzgen.flow.{name}", raising=False)
-        monkeypatch.delattr(f"boltzgen.flow.{name}", raising=False)
-    compiled.kernels.cache_clear()
-    try:
-        assert not compiled.ready(x, context)
-        assert all(
-            torch.equal(a, b)
-            for a, b in zip(differentiated(affine, "inverse", x, context), expected, strict=True)
-        )
-    finally:
-        compiled.kernels.cache_clear()

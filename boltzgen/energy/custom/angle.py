@@ -3,15 +3,17 @@
 import openmm
 import torch
 from torch import Tensor
+from typing_extensions import override
 
-from boltzgen.energy.custom.custom import CustomTerm, Parameters, parameter_names, total
-from boltzgen.energy.custom.measures import angle_between
+from boltzgen.energy.custom.base import CustomTerm, Parameters, parameter_names, total
 from boltzgen.energy.geometry import Geometry, PairList, differences
+from boltzgen.energy.measures import angle_between
 
 
 class CustomAngles(CustomTerm):
-    """An expression of the angle theta [rad] of triples of atoms (n, 3), in kJ/mol; exactly straight angles
-    have no gradient.
+    """An expression of the angle theta [rad] of triples of atoms (n, 3), in kJ/mol.
+
+    Exactly straight angles have no gradient.
     """
 
     arms: Tensor
@@ -31,6 +33,7 @@ class CustomAngles(CustomTerm):
         """Read an OpenMM `CustomAngleForce`."""
         return cls(force, pairs.n_atoms)
 
+    @override
     def forward(self, geometry: Geometry) -> Tensor:
         x = geometry.x
         theta = angle_between(*(self.arms.to(x.dtype) @ x).chunk(2, dim=1))

@@ -3,15 +3,17 @@
 import openmm
 import torch
 from torch import Tensor
+from typing_extensions import override
 
-from boltzgen.energy.custom.custom import CustomTerm, Parameters, parameter_names, total
-from boltzgen.energy.custom.measures import norm
+from boltzgen.energy.custom.base import CustomTerm, Parameters, parameter_names, total
 from boltzgen.energy.geometry import Geometry, PairList, differences
+from boltzgen.energy.measures import norm
 
 
 class CustomBonds(CustomTerm):
-    """An expression of the distance r [nm] of pairs of atoms (n, 2), in kJ/mol; at r = 0, where it has no
-    direction, the gradient is zero.
+    """An expression of the distance r [nm] of pairs of atoms (n, 2), in kJ/mol.
+
+    At r = 0, where it has no direction, the gradient is zero.
     """
 
     arms: Tensor
@@ -29,6 +31,7 @@ class CustomBonds(CustomTerm):
         """Read an OpenMM `CustomBondForce`."""
         return cls(force, pairs.n_atoms)
 
+    @override
     def forward(self, geometry: Geometry) -> Tensor:
         x = geometry.x
         r = norm(self.arms.to(x.dtype) @ x)

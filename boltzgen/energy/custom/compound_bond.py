@@ -5,9 +5,10 @@ from typing import Any
 import openmm
 import torch
 from torch import Tensor
+from typing_extensions import override
 
-from boltzgen.energy.custom import measures
-from boltzgen.energy.custom.custom import CustomTerm, Parameters, parameter_names, total
+from boltzgen.energy import measures
+from boltzgen.energy.custom.base import CustomTerm, Parameters, parameter_names, total
 from boltzgen.energy.geometry import Geometry, PairList
 from boltzgen.energy.terms.term import UnsupportedForceError
 
@@ -62,6 +63,7 @@ class CustomCompoundBonds(CustomTerm):
         """Read an OpenMM `CustomCompoundBondForce`."""
         return cls(force)
 
+    @override
     def forward(self, geometry: Geometry) -> Tensor:
         x = geometry.x
         values = self.parameters_of.columns(x.dtype)

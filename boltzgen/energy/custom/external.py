@@ -3,8 +3,9 @@
 import openmm
 import torch
 from torch import Tensor
+from typing_extensions import override
 
-from boltzgen.energy.custom.custom import CustomTerm, Parameters, parameter_names, total
+from boltzgen.energy.custom.base import CustomTerm, Parameters, parameter_names, total
 from boltzgen.energy.geometry import Geometry, PairList
 
 
@@ -29,6 +30,7 @@ class CustomExternal(CustomTerm):
         """Read an OpenMM `CustomExternalForce`."""
         return cls(force)
 
+    @override
     def forward(self, geometry: Geometry) -> Tensor:
         x, y, z = geometry.x.index_select(1, self.particles)
         return total(

@@ -1,7 +1,8 @@
 """Custom Generalized Born forces: values computed for each particle, then energies of them.
 
-v_i = f(particle i, earlier values of i)    or    v_i = sum_{j != i} f(r_ij, particle i, particle j, earlier
-values of both) U = sum_i g(particle i, its values) + sum_{i<j} h(r_ij, particles i and j, their values)
+v_i = f(particle i, earlier values of i),    or
+v_i = sum_{j != i} f(r_ij, particles i and j, earlier values of both);
+U = sum_i g(particle i, its values) + sum_{i<j} h(r_ij, particles i and j, their values).
 """
 
 from collections.abc import Mapping
@@ -11,18 +12,23 @@ from typing import Any
 import openmm
 import torch
 from torch import Tensor
+from typing_extensions import override
 
-from boltzgen.energy.custom.custom import CustomTerm, PairRows, Parameters, cutoff_of, full, parameter_names
+from boltzgen.energy.custom.base import CustomTerm, PairRows, Parameters, cutoff_of, full, parameter_names
 from boltzgen.energy.custom.expression import Expression, gate
 from boltzgen.energy.geometry import Geometry, Masters, PairList
-from boltzgen.energy.terms.gb import OBC
+from boltzgen.energy.terms.obc import OBC
 from boltzgen.energy.terms.term import Term, UnsupportedForceError, row_sum
 
 
 @dataclass
 class Stage:
-    """One computed value (with its name) or energy term: `pairs` is "all", "included" (without the
-    exclusions), or None for single particles.
+    """One computed value or energy term.
+
+    Attributes:
+        name: that of a value; empty for an energy term.
+        expression: its expression.
+        pairs: "all", "included" (without the exclusions), or None for single particles.
     """
 
     name: str
@@ -33,9 +39,9 @@ class Stage:
 class CustomGB(CustomTerm):
     """Any `CustomGBForce`, in kJ/mol, without a cutoff or with one.
 
-    An expression of a pair sees the parameters and values of the particle it is for as 1 and the other's as
-    2. A computed value sums over both orders of each pair; an energy counts each pair once, the lower atom
-       first (OpenMM expects it to be symmetric).
+    An expression of a pair sees the parameters and values of the particle it is for with the suffix 1, and
+    the other's with 2. A computed value sums over both orders of each pair; an energy counts each pair once,
+    the lower atom first (OpenMM expects it to be symmetric).
     """
 
     def __init__(self, force: openmm.CustomGBForce, pairs: PairList) -> None:
@@ -68,6 +74,7 @@ class CustomGB(CustomTerm):
         without = kind == openmm.CustomGBForce.ParticlePair and "included" in self.pairs_of
         return Stage(name, expression, "included" if without else "all")
 
+    @override
     def forward(self, geometry: Geometry) -> Tensor:
         x = geometry.x
         known = dict(zip("xyz", x, strict=True)) | self.parameters_of.columns(x.dtype)
@@ -143,7 +150,7 @@ class _Pairs(Masters):
         self.distances = PairRows(pairs.rows(atoms))
 
 
-def from_openmm(force: openmm.CustomGBForce, pairs: PairList) -> Term:
+def born_term(force: openmm.CustomGBForce, pairs: PairList) -> Term:
     """Read an OpenMM `CustomGBForce`: as the faster `OBC` where it is one of those models."""
     try:
         return OBC.from_openmm(force, pairs)

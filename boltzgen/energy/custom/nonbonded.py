@@ -5,20 +5,21 @@ from typing import Any
 import openmm
 import torch
 from torch import Tensor
+from typing_extensions import override
 
-from boltzgen.energy.custom.custom import CustomTerm, PairRows, Parameters, cutoff_of, full, parameter_names
+from boltzgen.energy.custom.base import CustomTerm, PairRows, Parameters, cutoff_of, full, parameter_names
 from boltzgen.energy.custom.expression import gate
 from boltzgen.energy.geometry import Geometry, PairList
 from boltzgen.energy.terms.term import row_sum
 
 
 class CustomNonbonded(CustomTerm):
-    """An expression of the distance r [nm] of pairs of atoms and the parameters of both (with suffixes 1 and
-    2), in kJ/mol.
+    """An expression of the distance r [nm] of pairs of atoms and the parameters of both, in kJ/mol.
 
-    All pairs but the exclusions, or those of the interaction groups, without a cutoff or with one: zero
-    beyond it, and times S(t) = 1 - 10 t^3 + 15 t^4 - 6 t^5, t = (r - switch)/(cutoff - switch), where there
-    is a switching distance. A long-range correction exists for periodic systems only.
+    The parameters have the suffixes 1 and 2. All pairs but the exclusions, or those of the interaction
+    groups, without a cutoff or with one: zero beyond it, and times S(t) = 1 - 10 t^3 + 15 t^4 - 6 t^5, t = (r
+    - switch)/(cutoff - switch), where there is a switching distance. A long-range correction exists for
+    periodic systems only.
     """
 
     first: Tensor
@@ -59,6 +60,7 @@ class CustomNonbonded(CustomTerm):
             names, torch.cat(columns, 1).tolist() if columns else [[]] * force.getNumParticles()
         )
 
+    @override
     def forward(self, geometry: Geometry) -> Tensor:
         r = self.distances(geometry)
         within = None if self.cutoff is None else ~(r >= self.cutoff)
@@ -73,8 +75,9 @@ class CustomNonbonded(CustomTerm):
 
 
 def _interacting(force: Any, pairs: PairList) -> list[tuple[int, int]]:
-    """The pairs of atoms that interact, in OpenMM's order; a pair of several interaction groups comes several
-    times.
+    """The pairs of atoms that interact, in OpenMM's order.
+
+    A pair of several interaction groups comes several times.
     """
     excluded = {frozenset(force.getExclusionParticles(n)) for n in range(force.getNumExclusions())}
     if not force.getNumInteractionGroups():

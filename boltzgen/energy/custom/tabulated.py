@@ -8,6 +8,7 @@ import openmm
 import torch
 from scipy.interpolate import CubicSpline
 from torch import Tensor
+from typing_extensions import override
 
 from boltzgen.energy.geometry import Masters
 from boltzgen.energy.terms.term import UnsupportedForceError
@@ -36,6 +37,7 @@ class Discrete(Tabulated):
         self.register_buffer("table", torch.as_tensor(table, dtype=torch.float64))
         self.n_arguments = self.table.ndim
 
+    @override
     def forward(self, *arguments: Any) -> Tensor:
         like = next(a for a in arguments if isinstance(a, Tensor))
         indices = [
@@ -55,13 +57,14 @@ class Continuous1D(Tabulated):
 
     Args:
         values: f at evenly spaced points from start to stop, (n,).
-        start, stop: first and last point.
+        start: first point.
+        stop: last point.
         periodic: whether f repeats with the period stop - start.
     """
 
     coefficients: Tensor
 
-    def __init__(self, values: Any, start: float, stop: float, periodic: bool) -> None:
+    def __init__(self, values: Any, start: float, stop: float, *, periodic: bool) -> None:
         super().__init__()
         values = np.asarray(values, dtype=float)
         spline = CubicSpline(
@@ -70,6 +73,7 @@ class Continuous1D(Tabulated):
         self.register_buffer("coefficients", torch.from_numpy(np.ascontiguousarray(spline.c)))
         self.start, self.stop, self.periodic = start, stop, periodic
 
+    @override
     def forward(self, argument: Any) -> Tensor:
         x = torch.as_tensor(argument)
         c = self.coefficients.to(x)
@@ -102,7 +106,7 @@ def read(force: Any) -> dict[str, Tabulated]:
             functions[name] = Discrete(np.reshape(values, (rows, columns)).T.copy())
         elif isinstance(function, openmm.Continuous1DFunction):
             values, start, stop = function.getFunctionParameters()
-            functions[name] = Continuous1D(values, start, stop, function.getPeriodic())
+            functions[name] = Continuous1D(values, start, stop, periodic=function.getPeriodic())
         else:
             known = "Discrete1DFunction, Discrete2DFunction and Continuous1DFunction"
             raise UnsupportedForceError(

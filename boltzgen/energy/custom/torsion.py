@@ -3,10 +3,11 @@
 import openmm
 import torch
 from torch import Tensor
+from typing_extensions import override
 
-from boltzgen.energy.custom.custom import CustomTerm, Parameters, parameter_names, total
-from boltzgen.energy.custom.measures import torsion_between
+from boltzgen.energy.custom.base import CustomTerm, Parameters, parameter_names, total
 from boltzgen.energy.geometry import Geometry, PairList, differences
+from boltzgen.energy.measures import torsion_between
 
 
 class CustomTorsions(CustomTerm):
@@ -37,6 +38,7 @@ class CustomTorsions(CustomTerm):
         """Read an OpenMM `CustomTorsionForce`."""
         return cls(force, pairs.n_atoms)
 
+    @override
     def forward(self, geometry: Geometry) -> Tensor:
         x = geometry.x
         theta = torsion_between(*(self.arms.to(x.dtype) @ x).chunk(3, dim=1))

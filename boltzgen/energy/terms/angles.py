@@ -4,6 +4,7 @@ import openmm
 import torch
 from openmm import unit
 from torch import Tensor
+from typing_extensions import override
 
 from boltzgen.energy.geometry import Geometry, PairList, cross, differences, dot
 from boltzgen.energy.terms.term import Term, with_gradient
@@ -12,8 +13,12 @@ from boltzgen.energy.terms.term import Term, with_gradient
 class HarmonicAngles(Term):
     """Harmonic angles; atoms (n, 3) with the vertex in the middle, theta0 in rad, k in kJ/(mol rad^2).
 
-    The angle comes from the arctangent of cross and dot product, accurate near 0 and pi too. At an exactly
-    straight angle, where its gradient has no direction, the gradient is zero.
+    The angle comes from the arctangent of cross and dot product, accurate near 0 and pi too. With the arms a
+    and b from the vertex,
+
+        d theta / da = a x (a x b) / (|a|^2 |a x b|),    d theta / db = -b x (a x b) / (|b|^2 |a x b|).
+
+    At an exactly straight angle, where it has no direction, the gradient is zero.
     """
 
     atoms: Tensor
@@ -42,6 +47,7 @@ class HarmonicAngles(Term):
             k.append(constant.value_in_unit(unit.kilojoule_per_mole / unit.radian**2))
         return cls(atoms, theta0, k, pairs.n_atoms)
 
+    @override
     def forward(self, geometry: Geometry) -> Tensor:
         x, arms, k = geometry.x, geometry.cast(self.arms), geometry.cast(self.k)
         with torch.no_grad():
@@ -50,14 +56,14 @@ class HarmonicAngles(Term):
             normal = cross(a, b)
             sine = dot(normal, normal).sqrt_()
             bend = torch.atan2(sine, dot(a, b)).sub_(geometry.cast(self.theta0))
-            pull = k * bend
-            energy = 0.5 * (pull * bend).sum(0)
+            by_angle = k * bend
+            energy = 0.5 * (by_angle * bend).sum(0)
             if not x.requires_grad:
                 return energy
-            # d theta / da = a x (a x b) / (|a|^2 |a x b|), and the same for b with the other sign.
-            pull.div_(sine).masked_fill_(sine == 0, 0.0)
-            by_arm = torch.empty_like(vectors)
-            for arm, force, scale in zip((a, b), by_arm.chunk(2, dim=1), (pull, -pull), strict=True):
-                torch.mul(cross(arm, normal), scale / dot(arm, arm), out=force)
-            slope = arms.T @ by_arm
-        return with_gradient(energy, x, slope)
+            # dU/dtheta / |a x b|, then dU/da and dU/db, then by atoms: an arm is x[end] - x[vertex].
+            scale = by_angle.div_(sine).masked_fill_(sine == 0, 0.0)
+            by_arms = torch.empty_like(vectors)
+            for arm, by_arm, signed in zip((a, b), by_arms.chunk(2, dim=1), (scale, -scale), strict=True):
+                torch.mul(cross(arm, normal), signed / dot(arm, arm), out=by_arm)
+            gradient = arms.T @ by_arms
+        return with_gradient(energy, x, gradient)

@@ -4,6 +4,7 @@ import openmm
 import torch
 from openmm import unit
 from torch import Tensor
+from typing_extensions import override
 
 from boltzgen.energy.geometry import Geometry, PairList, differences, dot
 from boltzgen.energy.terms.term import Term, with_gradient
@@ -36,17 +37,19 @@ class HarmonicBonds(Term):
             k.append(constant.value_in_unit(unit.kilojoule_per_mole / unit.nanometer**2))
         return cls(atoms, r0, k, pairs.n_atoms)
 
+    @override
     def forward(self, geometry: Geometry) -> Tensor:
         x, arms, k = geometry.x, geometry.cast(self.arms), geometry.cast(self.k)
         with torch.no_grad():
             vectors = arms @ x
             r = dot(vectors, vectors).sqrt_()
             stretch = r - geometry.cast(self.r0)
-            pull = k * stretch
-            energy = 0.5 * (pull * stretch).sum(0)
+            by_distance = k * stretch
+            energy = 0.5 * (by_distance * stretch).sum(0)
             if not x.requires_grad:
                 return energy
-            # Two atoms in one place have no direction: no gradient.
-            scale = pull.div_(r).masked_fill_(r == 0, 0.0)
-            slope = arms.T @ vectors.mul_(scale)
-        return with_gradient(energy, x, slope)
+            # dU/dv = k (r - r0) v / r for v = x[i] - x[j]. Two atoms in one place have no direction: no
+            # gradient.
+            scale = by_distance.div_(r).masked_fill_(r == 0, 0.0)
+            gradient = arms.T @ vectors.mul_(scale)
+        return with_gradient(energy, x, gradient)

@@ -1,5 +1,6 @@
-"""Correction maps: an energy of two torsions, interpolated on a periodic grid (MacKerell, Feig and Brooks, J.
-Comput. Chem. 25, 1400, 2004).
+"""Correction maps (CMAP): an energy of two torsions, interpolated on a periodic grid.
+
+MacKerell, Feig and Brooks, J. Comput. Chem. 25, 1400, 2004.
 """
 
 from math import pi
@@ -10,21 +11,24 @@ import torch
 from openmm import unit
 from scipy.interpolate import CubicSpline
 from torch import Tensor
+from typing_extensions import override
 
 from boltzgen.energy.geometry import Geometry, PairList
 from boltzgen.energy.terms.term import Term
 from boltzgen.energy.terms.torsions import Quadruple, bond_vectors, cosine_and_sine
 
-#: Value and slope at both ends of [0, 1] -> coefficients of 1, t, t^2, t^3.
+#: Values and derivatives at both ends of [0, 1] -> coefficients of 1, t, t^2, t^3.
 _HERMITE = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [-3, 3, -2, -1], [2, -2, 1, 1]])
 
 
 class CMAPTorsions(Term):
-    """Correction maps for pairs of torsions (phi, psi), each in the cell of its map's grid: U = sum_kl c_kl
-    s^k t^l, with s and t in [0, 1).
+    """Correction maps for pairs of torsions (phi, psi): U = sum_kl c_kl s^k t^l.
+
+    s and t in [0, 1) are the places of phi and psi in a cell of their map's grid.
 
     Args:
-        first, second: atoms of phi and of psi.
+        first: atoms of phi.
+        second: atoms of psi.
         which: the map of each pair.
         maps: square grids of energies in kJ/mol at phi, psi = 0, 2 pi/n, ...; phi varies along the first
             axis.
@@ -75,6 +79,7 @@ class CMAPTorsions(Term):
             second.append((e, f, g, h))
         return cls(first, second, which, maps, pairs.n_atoms)
 
+    @override
     def forward(self, geometry: Geometry) -> Tensor:
         x = geometry.x
         c, s = cosine_and_sine(self.arms.to(x.dtype), x)
@@ -97,17 +102,17 @@ class CMAPTorsions(Term):
 def bicubic_patches(grid: np.ndarray) -> np.ndarray:
     """Coefficients c, (n, n, 4, 4), of s^k t^l in every cell of a periodic (n, n) grid.
 
-    Slopes and cross derivatives at the grid's points are those of periodic cubic splines, as in OpenMM: the
-    surface is the product spline.
+    Derivatives and cross derivatives at the grid's points are those of periodic cubic splines, as in OpenMM:
+    the surface is the product spline.
     """
     n = len(grid)
 
-    def slope(values: np.ndarray, axis: int) -> np.ndarray:
+    def derivative_along(values: np.ndarray, axis: int) -> np.ndarray:
         closed = np.concatenate([values, values.take([0], axis)], axis)
         return CubicSpline(np.arange(n + 1), closed, axis=axis, bc_type="periodic")(np.arange(n), 1)
 
-    by_s, by_t = slope(grid, 0), slope(grid, 1)
-    cross = slope(by_t, 0)
+    by_s, by_t = derivative_along(grid, 0), derivative_along(grid, 1)
+    cross = derivative_along(by_t, 0)
     corners = np.empty((n, n, 4, 4))
     for along_s, (value, derivative) in enumerate(((grid, by_t), (by_s, cross))):
         for row in (0, 1):

@@ -1,5 +1,6 @@
-"""Coulomb and Lennard-Jones interactions: U = qq / (4 pi eps0 r) + 4 eps ((sigma/r)^12 - (sigma/r)^6), with
-or without a cutoff.
+"""Coulomb and Lennard-Jones interactions, with or without a cutoff.
+
+U = qq / (4 pi eps0 r) + 4 eps ((sigma/r)^12 - (sigma/r)^6)
 """
 
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ import openmm
 import torch
 from openmm import unit
 from torch import Tensor
+from typing_extensions import override
 
 from boltzgen.energy.geometry import Geometry, PairList
 from boltzgen.energy.terms.term import Term, UnsupportedForceError, row_sum, with_gradient
@@ -20,8 +22,14 @@ COULOMB = (1.602176634e-19**2 * 6.02214076e23) / (4 * pi * 8.8541878128e-12) * 1
 
 
 class Nonbonded(Term):
-    """Pair interactions of the leading rows of the pair list: qq in kJ nm/mol, c6 in kJ nm^6/mol, c12 in kJ
-    nm^12/mol.
+    """Pair interactions of the leading rows of the pair list: U = qq/r + c12/r^12 - c6/r^6.
+
+    qq in kJ nm/mol, c6 in kJ nm^6/mol, c12 in kJ nm^12/mol. With the three energies C = qq/r, R = c12/r^12
+    and A = c6/r^6, in this order of the code's products,
+
+        r6 = (1/r)^6,    R = (c12 r6) r6,    A = c6 r6,    dU/dr = (-12 R + 6 A - C) / r,
+
+    which is zero for the pairs at the end of the list that have no row here.
     """
 
     qq: Tensor
@@ -63,6 +71,7 @@ class Nonbonded(Term):
         bare = [pair in exceptions for pair in pairs.atoms()[:n]]
         return CutoffNonbonded(qq[:n], c6[:n], c12[:n], bare, Cutoff.from_openmm(force))
 
+    @override
     def forward(self, geometry: Geometry) -> Tensor:
         distances = geometry.distances
         with torch.no_grad():
@@ -76,11 +85,10 @@ class Nonbonded(Term):
             energy = row_sum((coulomb + repulsion).sub_(attraction))
             if not distances.requires_grad:
                 return energy
-            slope = torch.zeros_like(distances)
-            torch.mul(
-                repulsion.mul_(-12.0).add_(attraction, alpha=6.0).sub_(coulomb), inverse, out=slope[: len(qq)]
-            )
-        return with_gradient(energy, distances, slope)
+            by_distance = torch.zeros_like(distances)
+            r_times = repulsion.mul_(-12.0).add_(attraction, alpha=6.0).sub_(coulomb)
+            torch.mul(r_times, inverse, out=by_distance[: len(qq)])
+        return with_gradient(energy, distances, by_distance)
 
 
 @dataclass(frozen=True)
@@ -89,7 +97,8 @@ class Cutoff:
 
     Attributes:
         distance: cutoff r_c in nm.
-        k, c: reaction field: qq (1/r + k r^2 - c), in 1/nm^3 and 1/nm.
+        k: factor of r^2 in the reaction field qq (1/r + k r^2 - c), in 1/nm^3.
+        c: constant of the reaction field, in 1/nm.
         switch: distance in nm at which the switching function of the Lennard-Jones energy begins, or None.
     """
 
@@ -100,8 +109,9 @@ class Cutoff:
 
     @classmethod
     def from_openmm(cls, force: openmm.NonbondedForce) -> "Cutoff":
-        """k = r_c^-3 (eps - 1)/(2 eps + 1), c = r_c^-1 3 eps/(2 eps + 1), eps the dielectric constant beyond
-        the cutoff.
+        """k = r_c^-3 (eps - 1)/(2 eps + 1) and c = r_c^-1 3 eps/(2 eps + 1) of a force.
+
+        eps is the dielectric constant beyond the cutoff r_c.
         """
         distance = force.getCutoffDistance().value_in_unit(unit.nanometer)
         dielectric = force.getReactionFieldDielectric()
@@ -118,8 +128,8 @@ class Cutoff:
 class CutoffNonbonded(Nonbonded):
     """Pair interactions up to a cutoff, U = qq (1/r + k r^2 - c) + S(r) U_LJ.
 
-    Pairs with ``bare`` true (exceptions) keep U = qq/r + U_LJ at any distance. S(r) = 1 - 10 t^3 + 15 t^4 - 6
-    t^5 with t = (r - switch)/(r_c - switch), between the two.
+    Pairs with ``bare`` true (exceptions) keep U = qq/r + U_LJ at any distance. Between switch and r_c,
+    S(r) = 1 - 10 t^3 + 15 t^4 - 6 t^5 with t = (r - switch)/(r_c - switch).
     """
 
     bare: Tensor
@@ -134,6 +144,7 @@ class CutoffNonbonded(Nonbonded):
         # qq where there is a reaction field.
         self.parameter_column("field", self.qq.where(~self.bare, 0.0))
 
+    @override
     def forward(self, geometry: Geometry) -> Tensor:
         r = geometry.distances[: len(self.qq)]
         qq, c6, c12, field = (p.to(r.dtype) for p in (self.qq, self.c6, self.c12, self.field))
@@ -152,10 +163,10 @@ Values = tuple[float, float, float]
 
 
 def parameters(force: openmm.NonbondedForce) -> tuple[list[Values], dict[tuple[int, int], Values]]:
-    """Charge in e, sigma in nm and epsilon in kJ/mol of every particle; charge product, sigma and epsilon of
-    every exception (i < j).
+    """Charge in e, sigma in nm and epsilon in kJ/mol of every particle and every exception (i < j).
 
-    Offsets are added at the default values of their global parameters.
+    An exception has the product of two charges. Offsets are added at the default values of their global
+    parameters.
     """
     default = {
         force.getGlobalParameterName(n): force.getGlobalParameterDefaultValue(n)

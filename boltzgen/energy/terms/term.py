@@ -33,35 +33,38 @@ class Term(Masters, ABC):
         """Potential energy in kJ/mol, shape (batch,)."""
 
     def parameter_column(self, name: str, values: Any) -> None:
-        """Register `values` as a float64 buffer of shape (n, 1), ready to broadcast against rows of shape (n,
-        batch).
-        """
+        """Register `values` as a float64 buffer (n, 1), which broadcasts against rows (n, batch)."""
         self.register_buffer(name, torch.as_tensor(values, dtype=torch.float64).reshape(-1, 1))
 
 
 def row_sum(values: Tensor) -> Tensor:
-    """Sum over rows (n, batch), shape (batch,), added up in float64: tens of thousands of pairs in float32
-    would lose 1e-3 kT.
+    """Sum over rows (n, batch), shape (batch,), added up in float64.
+
+    Tens of thousands of pairs in float32 would lose 1e-3 kT.
     """
     return values.sum(0, dtype=torch.float64).to(values.dtype)
 
 
-def with_gradient(value: Tensor, variable: Tensor, slope: Tensor) -> Tensor:
-    """`value` (batch,), computed without a graph, given the gradient `slope` with respect to `variable`, both
-    (n, batch).
+def with_gradient(value: Tensor, variable: Tensor, gradient: Tensor) -> Tensor:
+    """A value that was computed without a graph, with its gradient.
+
+    Args:
+        value: (batch,).
+        variable: what it is a function of, (..., batch).
+        gradient: its gradient, shaped as the variable.
     """
-    result: Tensor = _WithGradient.apply(value, variable, slope)
+    result: Tensor = _WithGradient.apply(value, variable, gradient)
     return result
 
 
 class _WithGradient(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, value: Tensor, variable: Tensor, slope: Tensor) -> Tensor:
-        ctx.save_for_backward(slope)
+    def forward(ctx: Any, value: Tensor, variable: Tensor, gradient: Tensor) -> Tensor:
+        ctx.save_for_backward(gradient)
         return value.clone()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, None]:
-        (slope,) = ctx.saved_tensors
-        return None, gradient * slope, None
+    def backward(ctx: Any, by_value: Tensor) -> tuple[None, Tensor, None]:
+        (gradient,) = ctx.saved_tensors
+        return None, by_value * gradient, None

@@ -8,6 +8,7 @@ import openmm
 import torch
 from openmm import unit
 from torch import Tensor
+from typing_extensions import override
 
 from boltzgen.energy.geometry import Geometry, PairList, cross, differences, dot
 from boltzgen.energy.terms.term import Term, UnsupportedForceError, with_gradient
@@ -19,10 +20,19 @@ class PeriodicTorsions(Term):
     """Fourier series in torsions, one series for each distinct quadruple of atoms.
 
     U = sum_t [ c_t0 + sum_n c_tn cos(n phi_t) + s_tn sin(n phi_t) ], with cos(n phi) and sin(n phi) from
-    cos(phi) and sin(phi) by Chebyshev's
-    recurrence: no inverse trigonometric function, so that planar torsions are ordinary points. Where three
-        atoms in a row are exactly
-    collinear the torsion is undefined: it counts as zero there, without gradient.
+    cos(phi) and sin(phi) by Chebyshev's recurrence,
+
+        cos(n phi) = 2 cos(phi) cos((n - 1) phi) - cos((n - 2) phi),    and the same for the sine:
+
+    no inverse trigonometric function, so that planar torsions are ordinary points. With the bond vectors b1,
+    b2 and b3, m = b1 x b2 and n = b2 x b3,
+
+        cos(phi) = m.n / |m||n|,    sin(phi) = |b2| b1.n / |m||n|,
+        d phi / db1 = |b2| m / m^2,    d phi / db3 = |b2| n / n^2,
+        d phi / db2 = -[(b1.b2) d phi / db1 + (b3.b2) d phi / db3] / b2^2.
+
+    Where three atoms in a row are exactly collinear the torsion is undefined: it counts as zero there,
+    without gradient.
 
     Args:
         series: coefficients (c, s) in kJ/mol by multiplicity, for each quadruple.
@@ -30,8 +40,8 @@ class PeriodicTorsions(Term):
 
     atoms: Tensor
     arms: Tensor
-    value: Tensor
-    slope: Tensor
+    series: Tensor
+    derivative: Tensor
     constant: Tensor
 
     def __init__(self, series: dict[Quadruple, dict[int, tuple[float, float]]], n_atoms: int) -> None:
@@ -47,13 +57,14 @@ class PeriodicTorsions(Term):
         cosine, sine = table[:, 1:]
         multiplicity = torch.arange(1, highest + 1, dtype=torch.float64).reshape(-1, 1, 1)
         # Coefficients of cos(n phi) and sin(n phi) in U and in dU/dphi, (n, 2, quadruples, 1).
-        self.register_buffer("value", torch.stack([cosine, sine], 1))
-        self.register_buffer("slope", torch.stack([multiplicity * sine, -multiplicity * cosine], 1))
+        self.register_buffer("series", torch.stack([cosine, sine], 1))
+        self.register_buffer("derivative", torch.stack([multiplicity * sine, -multiplicity * cosine], 1))
 
     @classmethod
     def from_openmm(cls, force: openmm.PeriodicTorsionForce, pairs: PairList) -> "PeriodicTorsions":
-        """Read an OpenMM `PeriodicTorsionForce`: k cos(n phi - phase) = k cos(phase) cos(n phi) + k
-        sin(phase) sin(n phi).
+        """Read an OpenMM `PeriodicTorsionForce`.
+
+        k cos(n phi - phase) = k cos(phase) cos(n phi) + k sin(phase) sin(n phi).
         """
         series: dict[Quadruple, dict[int, tuple[float, float]]] = defaultdict(
             lambda: defaultdict(lambda: (0.0, 0.0))
@@ -70,9 +81,10 @@ class PeriodicTorsions(Term):
             terms[n] = (terms[n][0] + height * cos(delta), terms[n][1] + height * sin(delta))
         return cls(series, pairs.n_atoms)
 
+    @override
     def forward(self, geometry: Geometry) -> Tensor:
         x, arms = geometry.x, geometry.cast(self.arms)
-        value, slope = geometry.cast(self.value), geometry.cast(self.slope)
+        series, derivative = geometry.cast(self.series), geometry.cast(self.derivative)
         with torch.no_grad():
             b1, b2, b3 = (arms @ x).chunk(3, dim=1)
             m, n = cross(b1, b2), cross(b2, b3)
@@ -90,38 +102,37 @@ class PeriodicTorsions(Term):
             )
             twice = 2.0 * wave[0]
             before = torch.stack([torch.ones_like(twice), torch.zeros_like(twice)])
-            energies, pull = torch.zeros_like(wave), torch.zeros_like(wave)
-            for row in range(len(value)):
+            energies, by_phi = torch.zeros_like(wave), torch.zeros_like(wave)
+            for row in range(len(series)):
                 if row:
                     before, wave = wave, before.neg_().addcmul_(twice, wave)
-                energies.addcmul_(value[row], wave)
+                energies.addcmul_(series[row], wave)
                 if x.requires_grad:
-                    pull.addcmul_(slope[row], wave)
+                    by_phi.addcmul_(derivative[row], wave)
             energy = energies.sum((0, 1)).add_(geometry.cast(self.constant))
             if not x.requires_grad:
                 return energy
-            # d phi / db1 = |b2| m / m^2,  d phi / db3 = |b2| n / n^2,  d phi / db2 = -[(b1.b2) d phi / db1 +
-            # (b3.b2) d phi / db3] / b2^2.
-            pull_length = pull.sum(0).mul_(length).masked_fill_(undefined, 0.0)
-            m.mul_(pull_length / m2.masked_fill_(undefined, 1.0))
-            n.mul_(pull_length / n2.masked_fill_(undefined, 1.0))
+            # From here on m and n are dU/db1 and dU/db3, and `middle` is dU/db2.
+            by_phi_length = by_phi.sum(0).mul_(length).masked_fill_(undefined, 0.0)
+            m.mul_(by_phi_length / m2.masked_fill_(undefined, 1.0))
+            n.mul_(by_phi_length / n2.masked_fill_(undefined, 1.0))
             length2.masked_fill_(undefined, 1.0)
             middle = (m * (dot(b1, b2) / length2)).addcmul_(n, dot(b3, b2) / length2).neg_()
-            by_position = arms.T @ torch.cat([m, middle, n], dim=1)
-        return with_gradient(energy, x, by_position)
+            gradient = arms.T @ torch.cat([m, middle, n], dim=1)
+        return with_gradient(energy, x, gradient)
 
 
 def bond_vectors(quadruples: Sequence[Quadruple], n_atoms: int) -> Tensor:
-    """The matrix, float64 (3 n, n_atoms), whose product with positions gives the vectors i->j of every
-    quadruple, then j->k, then k->l.
+    """The matrix, float64 (3 n, n_atoms), from positions to the bond vectors of quadruples i, j, k, l.
+
+    First come the vectors i->j of every quadruple, then j->k, then k->l.
     """
     i, j, k, l = torch.tensor(quadruples, dtype=torch.long).reshape(-1, 4).unbind(1)
     return differences(torch.cat([j, k, l]), torch.cat([i, j, k]), n_atoms)
 
 
 def cosine_and_sine(arms: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-    """cos(phi) and sin(phi), each (n, batch), of the torsions whose `bond_vectors` are ``arms``, at positions
-    x (3, n_atoms, batch) in nm.
+    """cos(phi) and sin(phi), each (n, batch), of the torsions whose `bond_vectors` are ``arms``.
 
     cos(phi) = m.n / |m||n| and sin(phi) = |b2| b1.n / |m||n| with m = b1 x b2, n = b2 x b3. Where the torsion
     is undefined they are 1 and 0, without gradient.

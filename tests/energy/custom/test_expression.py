@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from boltzgen.energy.custom.expression import FUNCTIONS, Expression, ExpressionError
+from boltzgen.energy.custom.expression import Expression
+from boltzgen.energy.custom.operations import FUNCTIONS
+from boltzgen.energy.custom.parser import ExpressionError
 from tests.helpers.custom_forces import assert_equals_openmm, definitions
 
 #: Values of x, y, z: around every kink of the functions below, and at them.

@@ -14,7 +14,7 @@ from openmm import app, unit
 from boltzgen import units
 from boltzgen.energy import ForceFieldEnergy, UnsupportedForceError
 from boltzgen.energy.custom.gb import CustomGB
-from boltzgen.energy.terms.gb import OBC
+from boltzgen.energy.terms.obc import OBC
 from boltzgen.molecule.system import System
 from tests.helpers.custom_forces import (
     assert_equals_openmm,

@@ -8,14 +8,16 @@ from openmm import unit
 from torch import Tensor, nn
 
 from boltzgen.energy.custom import tabulated
-from boltzgen.energy.custom.expression import Expression, ExpressionError
+from boltzgen.energy.custom.expression import Expression
+from boltzgen.energy.custom.parser import ExpressionError
 from boltzgen.energy.geometry import Geometry, Masters
 from boltzgen.energy.terms.term import Term, UnsupportedForceError, row_sum
 
 
 class CustomTerm(Term):
-    """A term whose energy is an expression. Global parameters have their default values; derivatives with
-    respect to them are not computed.
+    """A term whose energy is an expression.
+
+    Global parameters have their default values; derivatives with respect to them are not computed.
 
     Args:
         force: the OpenMM force, for its name, global parameters and tabulated functions.
@@ -75,6 +77,7 @@ class PairRows(Masters):
         self.leading = torch.equal(rows, torch.arange(len(rows)))
 
     def forward(self, geometry: Geometry) -> Tensor:
+        """Distances in nm, (n_rows, batch)."""
         return (
             geometry.distances[: len(self.rows)]
             if self.leading
@@ -96,9 +99,7 @@ def cutoff_of(force: Any) -> tuple[float | None, float | None]:
 
 
 def parameter_names(force: Any, of: str) -> list[str]:
-    """Names of the parameters that a force has per bond, per particle, ...: `of` is "Bond", "Particle",
-    ...
-    """
+    """Names of the parameters that a force has per bond, particle, ...: `of` is "Bond", "Particle", ..."""
     get = getattr(force, f"getPer{of}ParameterName")
     return [get(i) for i in range(getattr(force, f"getNumPer{of}Parameters")())]
 

@@ -1,9 +1,7 @@
-"""The compiled loops against the same forces term by term: float32 against float64, at the same rounded
+"""The compiled forces against the same forces term by term: float32 against float64, at the same rounded
 positions.
 """
 
-import logging
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,10 +12,12 @@ import torch
 from openmm import app, unit
 from torch import Tensor
 
-from boltzgen.energy import ForceFieldEnergy, fused
+from boltzgen.energy import ForceFieldEnergy
+from boltzgen.energy.compiled import CompiledTerms
+from boltzgen.kernels import runtime
 from boltzgen.molecule.system import System
 
-kernels = pytest.importorskip("boltzgen.kernels.forces")
+pytest.importorskip("numba")
 N_ATOMS = 22
 Values = tuple[Tensor, Tensor]
 
@@ -79,7 +79,7 @@ def nonbonded() -> openmm.NonbondedForce:
 
 
 def with_others(alanine: System) -> System:
-    """Forces that the loops do not compute, and a second one of a kind that they do."""
+    """Forces that the kernels do not compute, and a second one of a kind that they do."""
     system = openmm.XmlSerializer.clone(alanine.openmm_system)
     bonds = openmm.HarmonicBondForce()
     bonds.addBond(0, 9, 0.5, 100.0)
@@ -124,13 +124,13 @@ def evaluated(energy: ForceFieldEnergy, x: Tensor) -> Values:
 
 
 def by_terms(energy: ForceFieldEnergy, x: Tensor) -> Values:
-    """The same without the loops, in the dtype of x."""
-    whole = energy.fused
-    energy.fused = fused.Fused([], energy.pairs)
+    """The same term by term, in the dtype of x."""
+    whole = energy.compiled
+    energy.compiled = CompiledTerms([], energy.pairs)
     try:
         return evaluated(energy, x)
     finally:
-        energy.fused = whole
+        energy.compiled = whole
 
 
 def assert_close(ours: Values, exact: Values) -> None:
@@ -152,7 +152,7 @@ def test_thermal_frames(
     energy: ForceFieldEnergy, thermal_frames: dict[float, Tensor], temperature: float
 ) -> None:
     x = thermal_frames[temperature].float()
-    assert energy.fused.ready(x)
+    assert energy.compiled.ready(x)
     assert_close(evaluated(energy, x), by_terms(energy, x.double()))
 
 
@@ -265,7 +265,7 @@ def test_every_configuration_is_the_same_wherever_it_is(
         part = evaluated(shipped, x[rows])
         assert torch.equal(part[0], u[rows])
         assert torch.equal(part[1], gradient[rows])
-    monkeypatch.setattr(fused, "_CHUNK_PAIRS", 1)
+    monkeypatch.setattr(runtime, "_CHUNK", 1)
     for threads in (1, 2, 3):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
         again = evaluated(shipped, x.transpose(1, 2).contiguous().transpose(1, 2))
@@ -279,15 +279,15 @@ def test_taken_for_float32_and_the_usual_forces_only(
     shipped: ForceFieldEnergy, alanine: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     x = alanine.positions.float()
-    assert len(shipped.fused.terms) == 5
-    assert not shipped.fused.ready(x.double())
-    assert not shipped.fused.ready(x.to("meta"))
-    assert len(ForceFieldEnergy(with_others(alanine)).fused.terms) == 5
+    assert len(shipped.compiled.terms) == 5
+    assert not shipped.compiled.ready(x.double())
+    assert not shipped.compiled.ready(x.to("meta"))
+    assert len(ForceFieldEnergy(with_others(alanine)).compiled.terms) == 5
 
     cut, born = nonbonded(), generalized_born()
     cut.setNonbondedMethod(openmm.NonbondedForce.CutoffNonPeriodic)
     born.setNonbondedMethod(openmm.GBSAOBCForce.CutoffNonPeriodic)
-    assert not ForceFieldEnergy(built(alanine, cut, born)).fused.ready(x)
+    assert not ForceFieldEnergy(built(alanine, cut, born)).compiled.ready(x)
 
     monkeypatch.setattr(ForceFieldEnergy, "_by_terms", None)
     evaluated(shipped, x[None])
@@ -302,54 +302,3 @@ def test_parameters_are_read_at_every_call(alanine: System) -> None:
     whole = energy.potential(x)
     energy.terms["HarmonicBondForce"].k *= 3.0
     torch.testing.assert_close(energy.potential(x), whole + 2 * before)
-
-
-def test_without_numba_the_terms_are_computed_one_by_one(
-    shipped: ForceFieldEnergy,
-    alanine: System,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    monkeypatch.setitem(sys.modules, "numba", None)
-    monkeypatch.delitem(sys.modules, "boltzgen.kernels.forces")
-    monkeypatch.delattr("boltzgen.kernels.forces")
-    fused._kernels.cache_clear()
-    x = alanine.positions.float()[None]
-    try:
-        with caplog.at_level(logging.WARNING):
-            assert not shipped.fused.ready(x)
-            assert torch.equal(evaluated(shipped, x)[0], by_terms(shipped, x)[0])
-        assert [record.levelname for record in caplog.records] == ["WARNING"]
-        assert "numba" in caplog.text
-    finally:
-        fused._kernels.cache_clear()
-
-
-def test_without_a_place_for_the_cache_loops_are_compiled_all_the_same(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    caching = pytest.importorskip("numba.core.caching")
-    monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
-    assert kernels._kept(kernels.numba.njit(lambda x: x + 1))(2) == 3
-
-
-def test_functions() -> None:
-    one = kernels.numba.vectorize
-    x = np.concatenate([-np.logspace(-6, 1.9, 2000), np.logspace(-6, 1.9, 2000)]).astype(np.float32)
-    exponential = one(lambda x: kernels._exp(x))
-    np.testing.assert_allclose(exponential(x), np.exp(x.astype(np.float64)), rtol=2e-7)
-    assert 0 <= exponential(np.float32(-np.inf)) < 1e-37
-    assert np.isnan(exponential(np.float32(np.nan)))
-    y = np.concatenate([np.logspace(-30, 30, 3000), 1 + np.linspace(-1e-3, 1e-3, 100)]).astype(np.float32)
-    np.testing.assert_allclose(
-        one(lambda x: kernels._log(x))(y), np.log(y.astype(np.float64)), rtol=2e-7, atol=1e-10
-    )
-    angle = np.concatenate(
-        [np.linspace(0, np.pi, 3000), np.logspace(-6, -2, 50), np.pi - np.logspace(-6, -2, 50)]
-    )
-    sine, cosine = (3 * np.sin(angle)).astype(np.float32), (3 * np.cos(angle)).astype(np.float32)
-    exact = np.arctan2(np.abs(sine).astype(np.float64), cosine.astype(np.float64))
-    np.testing.assert_allclose(
-        one(lambda s, c: kernels._angle(s, c))(np.abs(sine), cosine), exact, rtol=2e-7, atol=0
-    )
-    assert kernels._angle(np.float32(0), np.float32(0)) == 0
