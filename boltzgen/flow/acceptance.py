@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from boltzgen.flow.networks import MLP, circular_features
+from boltzgen.flow.networks import MLP, periodic_features
 
 
 class Acceptance(nn.Module):
@@ -61,8 +61,8 @@ class Acceptance(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         circles, others = z[..., self.angles], z[..., self.others]
-        features = [circular_features(circles, self.harmonics)] if self.angles.numel() else []
+        features = [periodic_features(circles, self.harmonics)] if self.angles.numel() else []
         if self.others.numel():
-            features += [others, circular_features(others, self.waves)] if self.waves else [others]
+            features += [others, periodic_features(others, self.waves)] if self.waves else [others]
         log_a = functional.logsigmoid(self.net(torch.cat(features, dim=-1)))
         return log_a if self.several else log_a.squeeze(-1)

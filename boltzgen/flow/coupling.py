@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from boltzgen.flow.networks import MLP, LocalMLP, circular_features
-from boltzgen.flow.spline import circular_spline, spline_with_tails
+from boltzgen.flow.networks import MLP, LocalMLP, periodic_features
+from boltzgen.flow.spline import periodic_spline, spline_with_tails
 from boltzgen.flow.transform import Chain, Transform
 
 
@@ -75,7 +75,7 @@ class _Coupling(Transform):
         return self._apply_coupling(x, context, inverse=True)
 
 
-class CircularCoupling(_Coupling):
+class PeriodicCoupling(_Coupling):
     """Coupling of coordinates on circles [-pi, pi): rotations and periodic splines."""
 
     def __init__(
@@ -92,10 +92,10 @@ class CircularCoupling(_Coupling):
         self.net = MLP(2 * harmonics * len(self.passive), hidden, len(self.active) * (3 * bins + 1))
 
     def features(self, fixed: Tensor) -> Tensor:
-        return circular_features(fixed, self.harmonics)
+        return periodic_features(fixed, self.harmonics)
 
     def move(self, moving: Tensor, raw: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
-        return circular_spline(moving, raw, inverse=inverse)
+        return periodic_spline(moving, raw, inverse=inverse)
 
 
 class Neighbourhood(NamedTuple):

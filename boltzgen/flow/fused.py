@@ -32,7 +32,7 @@ class Entries(NamedTuple):
 
 
 def spline(x: Tensor, raw: Tensor, *, bound: float, circular: bool, inverse: bool) -> tuple[Tensor, Tensor]:
-    """(y, log|dy/dx|), shaped as x, of a `circular_spline` or a `spline_with_tails`; differentiable once.
+    """(y, log|dy/dx|), shaped as x, of a `periodic_spline` or a `spline_with_tails`; differentiable once.
 
     Args:
         x: values (...), of which the last axis is the batch.

@@ -92,7 +92,7 @@ class LocalMLP(nn.Module):
                 net.last.bias.copy_(bias)  # type: ignore[union-attr, operator]
 
 
-def circular_features(angle: Tensor, harmonics: int = 2) -> Tensor:
+def periodic_features(angle: Tensor, harmonics: int = 2) -> Tensor:
     """cos(k a), sin(k a) for k = 1 ... harmonics of angles (..., n): shape (..., 2 n harmonics)."""
     multiples = torch.cat([k * angle for k in range(1, harmonics + 1)], dim=-1)
     return torch.cat((torch.cos(multiples), torch.sin(multiples)), dim=-1)

@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.flow.acceptance import Acceptance
-from boltzgen.flow.coupling import CircularCoupling, SplineCoupling
+from boltzgen.flow.coupling import PeriodicCoupling, SplineCoupling
 from boltzgen.flow.distribution import Distribution
 from boltzgen.flow.elementary import Product, StandardNormal, UniformTorus
 from boltzgen.flow.flow import Flow, HierarchicalFlow
-from boltzgen.flow.networks import circular_features
+from boltzgen.flow.networks import periodic_features
 from boltzgen.flow.resampled import Resampled
 from boltzgen.flow.transform import Chain, Transform
 from boltzgen.flow.triangular import TriangularAffine
@@ -56,12 +56,12 @@ class TorsionFeatures(nn.Module):
         first, second = full[..., self.first], full[..., self.second]
         orders = range(1, self.PAIR_HARMONICS + 1)
         features = [
-            circular_features(full, self.HARMONICS),
-            circular_features(rotors, 1),
-            circular_features(rotors / self.fold.to(t), 1),
+            periodic_features(full, self.HARMONICS),
+            periodic_features(rotors, 1),
+            periodic_features(rotors / self.fold.to(t), 1),
         ]
         features += [
-            circular_features(j * first + sign * k * second, 1)
+            periodic_features(j * first + sign * k * second, 1)
             for j in orders
             for k in orders
             for sign in (1, -1)
@@ -125,7 +125,7 @@ def molecular_flow(
     width = 64 if n_periodic <= 8 else 128
     masks = [alternating(n_periodic, k) for k in range(torsion_layers if n_periodic > 1 else 0)]
     circles: list[Transform] = [
-        CircularCoupling(n_periodic, active, hidden=(width, width)) for active in masks
+        PeriodicCoupling(n_periodic, active, hidden=(width, width)) for active in masks
     ]
     features = TorsionFeatures(
         n_full, [rotor.fold for rotor in coordinates.rotors], torsion_pairs(coordinates)

@@ -347,7 +347,7 @@ def transform(x, raw, y, log_derivative, start, stop, bound, circular, inverse):
 
     Args:
         x: values (n_active, batch).
-        raw: parameters as in `circular_spline` or `spline_with_tails` (n_parameters, n_active, batch).
+        raw: parameters as in `periodic_spline` or `spline_with_tails` (n_parameters, n_active, batch).
     """
     p, w = np.empty((len(raw) + 2, _L), _F), np.empty(_ROWS * _L, _F)
     for a in range(len(x)):

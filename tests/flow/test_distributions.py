@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from boltzgen.flow.acceptance import Acceptance
 from boltzgen.flow.acceptance_rate import Quadrature
-from boltzgen.flow.coupling import CircularCoupling, SplineCoupling
+from boltzgen.flow.coupling import PeriodicCoupling, SplineCoupling
 from boltzgen.flow.distribution import Distribution
 from boltzgen.flow.elementary import Product, StandardNormal, UniformTorus
 from boltzgen.flow.flow import Flow, HierarchicalFlow
@@ -58,7 +58,7 @@ def over(proposal: Distribution, truncation: int = 20, *, circles: Sequence[int]
 
 
 def hierarchical() -> HierarchicalFlow:
-    leading = Flow(UniformTorus(2), CircularCoupling(2, [0], bins=5, hidden=(8,)))
+    leading = Flow(UniformTorus(2), PeriodicCoupling(2, [0], bins=5, hidden=(8,)))
     conditional = Flow(
         StandardNormal(2),
         Chain(
@@ -101,7 +101,7 @@ DISTRIBUTIONS: dict[str, tuple[Callable[[], Distribution], str]] = {
     "circular flow": (
         lambda: sharp(
             Flow(
-                resampled(2, 10), Chain([CircularCoupling(2, [0], bins=5), CircularCoupling(2, [1], bins=5)])
+                resampled(2, 10), Chain([PeriodicCoupling(2, [0], bins=5), PeriodicCoupling(2, [1], bins=5)])
             )
         ),
         "tt",
