@@ -118,7 +118,9 @@ def molecular_flow(
     # A single circle has no other to be coupled to: its base learns its density, also where it is a rotor.
     n_learned = 0 if not resampled else 1 if n_periodic == 1 else n_full
     sizes = [min(2, n_learned - k) for k in range(0, n_learned, 2)]
-    factors: list[Distribution] = [Resampled(UniformTorus(m), Acceptance(m, periodic=range(m))) for m in sizes]
+    factors: list[Distribution] = [
+        Resampled(UniformTorus(m), Acceptance(m, periodic=range(m))) for m in sizes
+    ]
     if n_periodic > n_learned or n_periodic == 0:
         factors.append(UniformTorus(n_periodic - n_learned))
     torsion_base = Product(factors)

@@ -100,8 +100,7 @@ class BoltzmannGenerator(nn.Module):
         """log q(x), shape (...), with respect to dx / (8 pi^2 V), of positions (..., n_atoms, 3) in nm; -inf
         outside the domain, and where a constrained bond has not its length to 1e-4 nm.
         """
-        y, log_det = self.coordinates.inverse(x)
-        inside = self.coordinates.in_domain(y) & self.coordinates.on_constraints(x)
+        y, log_det, inside = self.coordinates.inverse_in_domain(x)
         # The flow computes in its own precision, the coordinates in that of x.
         safe = torch.where(inside.unsqueeze(-1), y, torch.zeros_like(y)).to(
             next(self.flow.parameters()).dtype
@@ -126,16 +125,20 @@ class BoltzmannGenerator(nn.Module):
             raise ValueError(f"expected a positive number of samples, got {n}")
         per_chunk = max(1, chunk_size // BLOCK)
         n_blocks = math.ceil(n / BLOCK)
+        flow = self.flow.frozen()
         for start in range(0, n_blocks, per_chunk):
-            parts = [self._block(energy, seed, b) for b in range(start, min(start + per_chunk, n_blocks))]
+            blocks = range(start, min(start + per_chunk, n_blocks))
+            parts = [self._block(flow, energy, seed, block) for block in blocks]
             x, u, log_q = (torch.cat(p)[: n - start * BLOCK].cpu() for p in zip(*parts, strict=True))
             yield WeightedSamples.from_energies(x, u, log_q, self.system)
 
-    def _block(self, energy: Energy, seed: int, block: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _block(
+        self, flow: HierarchicalFlow, energy: Energy, seed: int, block: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
         stream = random_stream(self.device, seed, block)
-        y, log_prob = self.flow.sample_and_log_prob((BLOCK,), generator=stream)
-        x, log_det = self.coordinates(y)
-        u = torch.where(self.coordinates.in_domain(y), energy(x), math.inf)
+        y, log_prob = flow.sample_and_log_prob((BLOCK,), generator=stream)
+        x, log_det, inside = self.coordinates.forward_in_domain(y)
+        u = torch.where(inside, energy(x), math.inf)
         return x, u, log_prob.double() - log_det.double()
 
     def save(self, path: str | os.PathLike[str]) -> None:
