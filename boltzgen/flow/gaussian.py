@@ -17,9 +17,9 @@ _CUTOFF = 7.0
 class GaussianMixture(Distribution):
     """A mixture of diagonal normals, event shape (n,).
 
-    Its weights are softmax(`logits`), its means `loc`, and its standard deviations exp(`log_scale`). The choice
-    of a component has no pathwise gradient, so that all parameters learn by the score function. The baseline
-    of Stimper et al. 2022 (arXiv:2110.15828).
+    Its weights are softmax(`logits`), its means `loc`, and its standard deviations exp(`log_scale`). The
+    choice of a component has no pathwise gradient, so that all parameters learn by the score function. The
+    baseline of Stimper et al. 2022 (arXiv:2110.15828).
 
     Args:
         n: number of coordinates.

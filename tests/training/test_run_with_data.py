@@ -20,7 +20,8 @@ from boltzgen.flow.coupling import PeriodicCoupling
 from boltzgen.flow.elementary import StandardNormal, UniformTorus
 from boltzgen.flow.flow import Flow, HierarchicalFlow
 from boltzgen.flow.transform import Transform
-from boltzgen.generator.generator import CHECKPOINT, BoltzmannGenerator
+from boltzgen.generator.checkpoint import CHECKPOINT
+from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.molecule.system import System
 from boltzgen.training.checkpoint import STATE
 from boltzgen.training.data import DATA, Data
