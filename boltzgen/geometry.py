@@ -1,4 +1,4 @@
-"""Bonds, angles and torsions of points, and their inverse: placing a point by its bond, angle and torsion.
+"""Bonds, angles and torsions of points, and their inverse: placing a point by all three.
 
 Points are (..., 3), the layout of positions everywhere outside of energies and kernels. Torsions of collinear
 points have NaN gradients here, which costs nothing; `boltzgen.energy.measures` has them safe.
@@ -33,8 +33,9 @@ def dihedral(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> Tensor:
 
 
 def place(bonded: Tensor, second: Tensor, third: Tensor, bond: Tensor, theta: Tensor, phi: Tensor) -> Tensor:
-    """The point p with |p - bonded| = bond, angle p-bonded-second theta, torsion p-bonded-second-third phi.
+    """The point p of given bond, angle and torsion (lengths in nm, angles in radians).
 
+    |p - bonded| = bond, the angle p-bonded-second is theta, and the torsion p-bonded-second-third is phi.
     Points are (3, ...), scalars (...): coordinates first, so that each is contiguous over the batch.
     """
     axis = second - bonded
@@ -53,6 +54,6 @@ def place(bonded: Tensor, second: Tensor, third: Tensor, bond: Tensor, theta: Te
 
 
 def dihedrals(x: Tensor, atoms: tuple[int, int, int, int]) -> Tensor:
-    """The torsion of four atoms, shape (...) in (-pi, pi], of positions x (..., n_atoms, 3)."""
+    """The torsion of four atoms, (...) in (-pi, pi] radians, at positions x (..., n_atoms, 3)."""
     a, b, c, d = atoms
     return dihedral(x[..., a, :], x[..., b, :], x[..., c, :], x[..., d, :])

@@ -16,8 +16,10 @@ def tensors_under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Metadata and tensors of a file that this package wrote; raises ValueError if it is anything else or
-    truncated.
+    """Metadata and tensors of a file that this package wrote.
+
+    Raises:
+        ValueError: it is anything else, or truncated.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -31,8 +33,10 @@ def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name and rename it, so that a crash or a full disk leaves the old one
-    whole.
+    """Write a file under a temporary name and rename it: a crash or a full disk leaves the old one whole.
+
+    Raises:
+        OSError: it could not be written.
     """
     temporary = path.with_name(path.name + ".partial")
     try:
@@ -49,9 +53,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def finite_or_none(value: Any) -> Any:
-    """The same nested lists and dictionaries with every float that JSON cannot hold (inf, NaN) replaced by
-    None.
-    """
+    """The same nested lists and dictionaries, with None for every float that JSON cannot hold (inf, NaN)."""
     if isinstance(value, dict):
         return {key: finite_or_none(v) for key, v in value.items()}
     if isinstance(value, list | tuple):

@@ -1,6 +1,5 @@
 """What the commands share: options, finding a system or a run, and printing."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,47 +21,10 @@ SystemName = Annotated[str, typer.Argument(help="Name of a shipped system, or a 
 
 
 def find(source: str) -> "tuple[System, Path]":
-    """The system that a name, a system's folder or a run's folder stands for, and the folder with its
-    checkpoint.
-    """
-    from boltzgen.generator.generator import CHECKPOINT
-    from boltzgen.molecule.system import System
+    """The system that a name, a system's folder or a run's folder stands for, and its checkpoint's folder."""
+    from boltzgen.generator.locate import locate
 
-    folder = Path(source)
-    summary = folder / "summary.json"
-    if summary.is_file():
-        try:
-            read = json.loads(summary.read_text())
-            name, moved = str(read["system"]), folder.resolve() / str(read.get("system_from_run", ""))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(
-                f"{summary} does not say which system the run is of; train it again with `boltzgen train`"
-            ) from error
-        if Path(name).is_absolute() and not (Path(name) / "system.toml").is_file():
-            if not (moved / "system.toml").is_file():
-                raise FileNotFoundError(
-                    f"the system that {folder} is of lies neither at {name} nor at {moved}; move its folder "
-                    "back to either place"
-                )
-            return System.load(moved), folder
-        return System.load(name), folder
-    if (folder / CHECKPOINT).is_file() and not (folder / "system.toml").is_file():
-        raise ValueError(
-            f"{folder} has no summary.json: the run has not ended; finish it with `boltzgen train SYSTEM -o "
-            f"{folder} --resume`"
-        )
-    if folder.is_dir() and not (folder / "system.toml").is_file():
-        raise FileNotFoundError(
-            f"{folder} is neither a run folder (summary.json) nor a system folder (system.toml); see "
-            "`boltzgen systems`"
-        )
-    system = System.load(source)
-    if system.folder is None or not (system.folder / CHECKPOINT).is_file():
-        raise FileNotFoundError(
-            f"{source} has no trained checkpoint; run `boltzgen train {source} -o RUN` first, then "
-            "`boltzgen sample RUN -n N`"
-        )
-    return system, system.folder
+    return locate(source)
 
 
 def check_device(device: str) -> None:

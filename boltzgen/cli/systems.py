@@ -8,7 +8,7 @@ from rich.table import Table
 
 def systems() -> None:
     """List the molecules that come with the package."""
-    from boltzgen.generator.generator import CHECKPOINT
+    from boltzgen.generator.checkpoint import CHECKPOINT
     from boltzgen.molecule.system import shipped_systems
     from boltzgen.molecule.system_file import SystemFile
 

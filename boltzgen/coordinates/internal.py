@@ -4,6 +4,7 @@ import math
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from boltzgen.coordinates.zmatrix import TorsionKind, ZMatrix
 from boltzgen.flow.transform import Transform
@@ -63,9 +64,7 @@ class InternalCoordinates(Transform):
         self._slot_of_atom = [slot[i] for i in range(self.n_atoms)]
 
     def angles(self, r: Tensor) -> Tensor:
-        """Angles (..., n - 2) in radians of internal coordinates r (..., 3n - 6), those of LINEAR rows
-        included.
-        """
+        """Angles (..., n - 2) in radians of r (..., 3n - 6), those of LINEAR rows included."""
         n = self.n_atoms
         found = r[..., n - 1 : 2 * n - 3]
         if not self._bends:
@@ -103,6 +102,7 @@ class InternalCoordinates(Transform):
             r[..., k], r[..., l] = rho * torch.cos(phi), rho * torch.sin(phi)
         return r
 
+    @override
     def forward(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         n = self.n_atoms
         if z.shape[-1] != 3 * n - 6:
@@ -134,6 +134,7 @@ class InternalCoordinates(Transform):
         x = placed[:, self._slot_of_atom].permute(2, 1, 0)
         return x.reshape(*batch, n, 3), self.log_det(z)
 
+    @override
     def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         if x.shape[-2:] != (self.n_atoms, 3):
             raise ValueError(

@@ -1,11 +1,10 @@
-"""Flow coordinates of a molecule: torsions on circles and everything else scaled to order one, on a stated
-domain.
-"""
+"""Flow coordinates of a molecule: periodic torsions, and stiff coordinates of order one, on a domain."""
 
 import math
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from boltzgen.coordinates.internal import InternalCoordinates
 from boltzgen.coordinates.rotor import RotorTorsions
@@ -14,15 +13,17 @@ from boltzgen.flow.transform import Transform
 from boltzgen.geometry import wrap
 from boltzgen.molecule.system import System
 
-#: Scales used before a Hessian is known: bonds [nm], angles and narrow torsions [radians].
+#: Scales used before a Hessian is known: bonds [nm], angles and stiff torsions [radians].
 DEFAULT_SCALES = (0.003, 0.06, 0.1)
+#: Constrained bonds of given positions may differ from their lengths by this much [nm].
+CONSTRAINT_TOLERANCE = 1e-4
 
 
 class MolecularCoordinates(Transform):
     """The map from flow coordinates y (..., n_periodic + n_stiff) to positions x (..., n, 3) in nm.
 
     There are 3n - 6 of them, less one for each constrained bond, whose length is that of the constraint. y
-    holds first the circles, in [-pi, pi), then the narrow coordinates, of order one:
+    holds first the periodic torsions, in [-pi, pi), then the stiff coordinates, of order one:
 
     * full torsions (phi, psi, chi, ...), as they are, modulo 2 pi;
     * symmetric rotors (CH3, NH3+, COO-, phenyl): fold (tau - tau_ref) with tau the mean torsion of the 2 or 3
@@ -34,21 +35,24 @@ class MolecularCoordinates(Transform):
     `forward` never wraps or clamps: `in_domain(y)` says where y lies in the domain of `System.domain`;
     elsewhere the density is zero (u = +inf). `inverse` maps any positions; those outside the domain give a y
     for which `in_domain` is false. It says nothing about the lengths of constrained bonds, see
-    `on_constraints`.
+    `on_constraints`. `forward_in_domain` and `inverse_in_domain` map and test at once.
 
     Attributes:
         n_full, n_rotors, n_periodic, n_stiff: how many coordinates of each kind.
         graph: elements and bonds.
-        rotors: the symmetric rotors, in the order of their circles.
+        rotors: the symmetric rotors, in the order of their torsions in y.
         order: the internal coordinate that each flow coordinate stands for; a rotor's mean torsion takes the
             place of its first end's torsion.
-        stiff_index: the narrow ones' part of it.
+        stiff_index: the stiff coordinates' part of it.
         fixed: constrained bonds' internal coordinates.
         reference, scale: buffers (3n - 6,), in the internal coordinates' own units and order.
     """
 
     reference: Tensor
     scale: Tensor
+    _place: Tensor
+    _stiff: Tensor
+    _twists: Tensor
 
     def __init__(self, system: System, reference: Tensor | None = None, scale: Tensor | None = None) -> None:
         super().__init__()
@@ -87,7 +91,7 @@ class MolecularCoordinates(Transform):
                 else:
                     full.append(k)
         # Where an angle is cut: pi away from this. Two equivalent ends have offsets in (0, 2 pi), other
-        # narrow torsions lie about the reference.
+        # stiff torsions lie about the reference.
         centre = {
             k: float(reference[k])
             for k in [position[r.atom] for r in rows if r.kind in (TorsionKind.OFFSET, TorsionKind.RING)]
@@ -100,22 +104,29 @@ class MolecularCoordinates(Transform):
         # Torsions that follow each other along the backbone, then along a side chain, are neighbours.
         walk = {atom: k for k, atom in enumerate(self.zmatrix.along_branches(main_chain_first=True))}
         full.sort(key=lambda k: walk[rows[k - (2 * n - 3)].atom])
-        circles = full + sorted(rotors)
-        self.stiff_index = narrow = [
-            k for k in range(3 * n - 6) if k not in set(circles) and k not in lengths
+        periodic = full + sorted(rotors)
+        self.stiff_index = stiff = [
+            k for k in range(3 * n - 6) if k not in set(periodic) and k not in lengths
         ]
         self.n_full, self.n_rotors = len(full), len(rotors)
-        self.n_periodic, self.n_stiff = len(circles), len(narrow)
+        self.n_periodic, self.n_stiff = len(periodic), len(stiff)
         self._full = full
-        self.order = circles + narrow
+        self.order = periodic + stiff
         place = {k: i for i, k in enumerate([*self.order, *self.fixed])}
-        self._place = [place[k] for k in range(3 * n - 6)]  # (y, constrained) order -> r order
-        self._twists, self._centres = list(centre), torch.tensor(list(centre.values()), dtype=torch.float64)
+        # Tensors, as indexing with lists takes several times as long.
+        self._hold("_place", [place[k] for k in range(3 * n - 6)])  # (y, constrained) order -> r order
+        self._hold("_stiff", stiff)
+        self._hold("_twists", list(centre))
+        self._centres = torch.tensor(list(centre.values()), dtype=torch.float64)
+        self._place_of_stiff = {k: i for i, k in enumerate(stiff)}
 
         self.register_buffer("reference", reference)
         self.register_buffer("scale", scale.to(torch.float64).clone())
         self.rotors = [rotors[k].oriented(reference) for k in sorted(rotors)]
         self._handed = self._handedness(system, position)
+
+    def _hold(self, name: str, index: list[int]) -> None:
+        self.register_buffer(name, torch.tensor(index, dtype=torch.long), persistent=False)
 
     def _constrained(self, system: System) -> dict[int, float]:
         """Internal coordinate and length in nm of each constrained bond."""
@@ -132,8 +143,9 @@ class MolecularCoordinates(Transform):
         return lengths
 
     def _handedness(self, system: System, position: dict[int, int]) -> list[tuple[int, float, bool]]:
-        """Offset, its sign in the input structure, and whether a stereocentre's, for each centre with four
-        neighbours: what keeps its handedness.
+        """What keeps the handedness of each centre with four neighbours.
+
+        An offset, its sign in the input structure, and whether the centre is a stereocentre.
         """
         r = self.internal.inverse(system.positions)[0]
         handed, seen = [], {rotor.rotor.centre for rotor in self.rotors}
@@ -149,65 +161,60 @@ class MolecularCoordinates(Transform):
     def to_internal(self, y: Tensor) -> Tensor:
         """Internal coordinates r (..., 3n - 6), in radians and nm, of flow coordinates y."""
         reference, scale = self.reference.to(y.dtype), self.scale.to(y.dtype)
-        full = y[..., : self.n_full]
-        narrow = reference[self.stiff_index] + scale[self.stiff_index] * y[..., self.n_periodic :]
-        lookup = {k: i for i, k in enumerate(self.stiff_index)}
-        columns = [full]
+        stiff = reference[self._stiff] + scale[self._stiff] * y[..., self.n_periodic :]
+        place, columns = self._place_of_stiff, [y[..., : self.n_full]]
         for m, rotor in enumerate(self.rotors):
             mean = rotor.mean(reference) + y[..., self.n_full + m] / rotor.fold
-            columns.append(
-                (mean - sum(narrow[..., lookup[k]] for k in rotor.offsets) / rotor.fold).unsqueeze(-1)
-            )
+            leader = mean - sum(stiff[..., place[k]] for k in rotor.offsets) / rotor.fold
+            columns.append(leader.unsqueeze(-1))
         fixed = reference[self.fixed].expand(*y.shape[:-1], len(self.fixed))
-        return torch.cat((*columns, narrow, fixed), dim=-1)[..., self._place]
+        return torch.cat((*columns, stiff, fixed), dim=-1).index_select(-1, self._place)
 
     def from_internal(self, r: Tensor) -> Tensor:
-        """Flow coordinates y of internal coordinates r; narrow torsions are taken within pi of their
-        centre.
-        """
+        """Flow coordinates y of internal coordinates r, stiff torsions taken within pi of their centre."""
+        return self._from_centred(self._centred(r))
+
+    def _centred(self, r: Tensor) -> Tensor:
+        """Internal coordinates r with stiff torsions within pi of their centre."""
+        centres, centred = self._centres.to(r), r.clone()
+        centred[..., self._twists] = centres + wrap(r[..., self._twists] - centres)
+        return centred
+
+    def _from_centred(self, r: Tensor) -> Tensor:
         reference, scale = self.reference.to(r.dtype), self.scale.to(r.dtype)
-        absolute = r.clone()
-        centres = self._centres.to(r)
-        absolute[..., self._twists] = centres + wrap(r[..., self._twists] - centres)
+        # Of a rotor's torsion y has 1/fold of the circle: what lies beyond is another labelling, outside the
+        # domain.
         rotors = [
-            rotor.fold * wrap(rotor.mean(absolute) - rotor.mean(reference)).unsqueeze(-1)
-            for rotor in self.rotors
+            rotor.fold * wrap(rotor.mean(r) - rotor.mean(reference)).unsqueeze(-1) for rotor in self.rotors
         ]
-        # A rotor's circle is 1/fold of the whole: what lies beyond is another labelling, outside the domain.
-        narrow = (absolute - reference)[..., self.stiff_index] / scale[self.stiff_index]
-        return torch.cat((wrap(r[..., self._full]), *rotors, narrow), dim=-1)
+        stiff = (r - reference)[..., self._stiff] / scale[self._stiff]
+        return torch.cat((wrap(r[..., self._full]), *rotors, stiff), dim=-1)
 
     def in_domain(self, y: Tensor) -> Tensor:
-        """Whether flow coordinates y (..., n_periodic + n_stiff) lie in the domain, bool (...). NaN is
-        outside.
-        """
-        inside, *others = self.domain_conditions(y).values()
-        for condition in others:
-            inside = inside & condition
-        return inside
+        """Whether flow coordinates y lie in the domain, bool (...). NaN is outside."""
+        return _all(self.domain_conditions(y))
 
+    @torch.no_grad()
     def domain_conditions(self, y: Tensor) -> dict[str, Tensor]:
-        """Each condition of the domain by the name of what breaks it, bool (...): whether y meets it; see
-        `in_domain`.
-        """
+        """Whether y meets each condition of the domain, bool (...), by the name of what breaks it."""
+        return self._conditions(y, self.to_internal(y))
+
+    def _conditions(self, y: Tensor, r: Tensor) -> dict[str, Tensor]:
         n = self.n_atoms
-        r = self.to_internal(y)
         bonds, bends = r[..., : n - 1], self.internal.angles(r)
         twists = r[..., self._twists] - self._centres.to(r)
         everywhere = torch.ones(y.shape[:-1], dtype=torch.bool, device=y.device)
-        geometry = (
-            (bonds > 0).all(-1) & ((bends > 0) & (bends < math.pi)).all(-1) & (twists.abs() < math.pi).all(-1)
-        )
         conditions = {
-            "geometry": geometry,
+            "geometry": (bonds > 0).all(-1)
+            & ((bends > 0) & (bends < math.pi)).all(-1)
+            & (twists.abs() < math.pi).all(-1),
             "other enantiomer": everywhere,
             "cis peptide bond": everywhere,
             "exchanged hydrogens": everywhere,
         }
         for k, sign in zip(self._omegas, self._cis_signs, strict=True):
-            conditions["cis peptide bond"] = conditions["cis peptide bond"] & (
-                sign * torch.cos(r[..., k]) < 0
-            )
+            trans = sign * torch.cos(r[..., k]) < 0
+            conditions["cis peptide bond"] = conditions["cis peptide bond"] & trans
         for k, sign, stereocentre in self._handed:
             name = "other enantiomer" if stereocentre else "exchanged hydrogens"
             conditions[name] = conditions[name] & (sign * torch.sin(r[..., k]) > 0)
@@ -217,26 +224,24 @@ class MolecularCoordinates(Transform):
             labelled = labelled & rotor.spread(r)
         return conditions | {"equivalent atoms": labelled}
 
-    def on_constraints(self, x: Tensor, tolerance: float = 1e-4) -> Tensor:
-        """Whether every constrained bond of x (..., n_atoms, 3) has its length to `tolerance` nm, bool
-        (...).
-        """
-        if not self.fixed:
-            return torch.ones(x.shape[:-2], dtype=torch.bool, device=x.device)
-        bonds = self.internal.inverse(x)[0][..., self.fixed]
-        return ((bonds - self.reference[self.fixed].to(x)).abs() <= tolerance).all(-1)
+    def on_constraints(self, x: Tensor, tolerance: float = CONSTRAINT_TOLERANCE) -> Tensor:
+        """Whether every constrained bond of x (..., n, 3) has its length to `tolerance` nm, bool (...)."""
+        return self._on_constraints(self.internal.inverse(x)[0], tolerance)
+
+    def _on_constraints(self, r: Tensor, tolerance: float) -> Tensor:
+        off = (r[..., self.fixed] - self.reference[self.fixed].to(r)).abs()
+        return (off <= tolerance).all(-1)
 
     @torch.no_grad()
     def canonical(self, x: Tensor) -> Tensor:
-        """The same conformations x (..., n_atoms, 3) in nm with equivalent atoms labelled as the domain has
-        them, rotor by rotor from the outside.
+        """The same conformations x (..., n_atoms, 3) in nm, equivalent atoms labelled as in the domain.
 
-        Only equivalent atoms exchange places; a labelling inside the domain is kept. Conformations outside it
-        for another reason (a cis peptide bond, the other enantiomer, three hydrogens on one side) remain
-        outside. x is unchanged, its dtype kept; torsions are compared in float64. Energies stay as they are,
-        but for the improper torsions of Amber force fields about planar groups, which depend on the order of
-        atoms: those of the same conformation differ by up to a few tenths of a kJ/mol when branches of a
-            *twofold* rotor exchange labels.
+        Rotors are relabelled one by one from the outside. Only equivalent atoms exchange places; a labelling
+        inside the domain is kept. Conformations outside it for another reason (a cis peptide bond, the other
+        enantiomer, three hydrogens on one side) remain outside. x is unchanged, its dtype kept; torsions are
+        compared in float64. Energies stay as they are, but for the improper torsions of Amber force fields
+        about planar groups, which depend on the order of atoms: those of the same conformation differ by up
+        to a few tenths of a kJ/mol when branches of a *twofold* rotor exchange labels.
         """
         for rotor in sorted(self.rotors, key=lambda rotor: self._outer.index(rotor.rotor)):
             x = rotor.canonical(x, rotor.mean(self.reference))
@@ -244,16 +249,45 @@ class MolecularCoordinates(Transform):
 
     def _log_scale(self, like: Tensor) -> Tensor:
         folds = sum(math.log(rotor.fold) for rotor in self.rotors)
-        return (self.scale[self.stiff_index].log().sum() - folds).to(like.dtype)
+        return (self.scale[self._stiff].log().sum() - folds).to(like.dtype)
 
+    @override
     def forward(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         x, log_det = self.internal(self.to_internal(z))
         return x, log_det + self._log_scale(z)
+
+    def forward_in_domain(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(x, log|det dx/dy|, inside): `forward(y)` and `in_domain(y)` at once."""
+        r = self.to_internal(y)
+        x, log_det = self.internal(r)
+        with torch.no_grad():
+            inside = _all(self._conditions(y, r))
+        return x, log_det + self._log_scale(y), inside
 
     def log_det(self, y: Tensor) -> Tensor:
         """log|det dx/dy|, shape (...), without computing positions."""
         return self.internal.log_det(self.to_internal(y)) + self._log_scale(y)
 
+    @override
     def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         r, log_det = self.internal.inverse(x)
         return self.from_internal(r), log_det - self._log_scale(x)
+
+    def inverse_in_domain(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(y, log|det dy/dx|, inside): `inverse(x)`, and whether the conformation has a density.
+
+        Inside are those in the domain whose constrained bonds have their lengths, see `on_constraints`.
+        """
+        r, log_det = self.internal.inverse(x)
+        centred = self._centred(r)
+        y = self._from_centred(centred)
+        with torch.no_grad():
+            inside = _all(self._conditions(y, centred)) & self._on_constraints(r, CONSTRAINT_TOLERANCE)
+        return y, log_det - self._log_scale(x), inside
+
+
+def _all(conditions: dict[str, Tensor]) -> Tensor:
+    inside, *others = conditions.values()
+    for condition in others:
+        inside = inside & condition
+    return inside

@@ -19,13 +19,12 @@ def coordinate_names(
     elements: tuple[str, ...],
     torsions: Mapping[str, Quadruple] | None = None,
 ) -> list[str]:
-    """Name of each flow coordinate, in their order: kind and atoms, each an element with its number from 1,
-    as in ``"bond C5-N7"``.
+    """Name of each flow coordinate, in their order: kind and atoms, as in ``"bond C5-N7"``.
 
-    A symmetric rotor's mean torsion is ``"methyl C2"``, ``"ammonium N30"`` or ``"rotor C14"``, the bends of a
-    straight group ``"bend C2-C1-H5"``. Improper offsets are ``"offset H3-C2-C5-H1"``: the torsion of the
-    first atom less that of the last. Torsions among the named ones (`System.torsions`) take their names:
-    ``"phi C15-C9-N7-C5"``.
+    Atoms are elements with their numbers from 1. A symmetric rotor's mean torsion is ``"methyl C2"``,
+    ``"ammonium N30"`` or ``"rotor C14"``, the bends of a straight group ``"bend C2-C1-H5"``. Improper offsets
+    are ``"offset H3-C2-C5-H1"``: the torsion of the first atom less that of the last. Torsions among the named
+    ones (`System.torsions`) take their names: ``"phi C15-C9-N7-C5"``.
     """
     # A free torsion's own name has its atoms in it.
     known = {frozenset((atoms, atoms[::-1])): name.split()[0] for name, atoms in (torsions or {}).items()}
@@ -56,18 +55,18 @@ def coordinate_units(coordinates: MolecularCoordinates) -> list[str]:
 
 @torch.no_grad()
 def coordinate_values(coordinates: MolecularCoordinates, x: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Values (n, n_periodic + n_stiff) in nm and radians of conformations x (n, n_atoms, 3) in any labelling
-    of equivalent atoms, and whether each lies in the domain, bool (n,).
+    """Values of conformations x (n, n_atoms, 3) in nm and radians, and whether each is in the domain.
 
-    Circles come first: torsions in [-pi, pi), and for a symmetric rotor fold (tau - tau_ref), its mean
-    torsion within 1/fold of the circle, times the fold. Then bonds, angles, offsets, ring torsions and omegas
-    within pi of the reference.
+    The first is (n, n_periodic + n_stiff), the second bool (n,). Any labelling of equivalent atoms will do.
+    Periodic torsions come first: full ones in [-pi, pi), and for a symmetric rotor fold (tau - tau_ref), its
+    mean torsion within 1/fold of the circle, times the fold. Then bonds, angles, offsets, ring torsions and
+    omegas within pi of the reference.
     """
     y, _ = coordinates.inverse(coordinates.canonical(x.double()))
     inside = coordinates.in_domain(y)
-    narrow = coordinates.stiff_index
+    stiff = coordinates.stiff_index
     values = y.clone()
     values[:, coordinates.n_periodic :] = (
-        coordinates.reference[narrow] + coordinates.scale[narrow] * y[:, coordinates.n_periodic :]
+        coordinates.reference[stiff] + coordinates.scale[stiff] * y[:, coordinates.n_periodic :]
     )
     return values.numpy(force=True), inside.numpy(force=True)

@@ -1,6 +1,4 @@
-"""Symmetric rotors in internal coordinates: the mean torsion, and the one labelling of their equivalent atoms
-that the domain has.
-"""
+"""Symmetric rotors in internal coordinates: mean torsions, and the labelling of equivalent atoms."""
 
 import math
 from dataclasses import dataclass, replace
@@ -65,6 +63,7 @@ class RotorTorsions:
 
     @property
     def fold(self) -> int:
+        """Number of equivalent ends, 2 or 3."""
         return self.rotor.fold
 
     def oriented(self, reference: Tensor) -> "RotorTorsions":
@@ -94,8 +93,9 @@ class RotorTorsions:
         return r[..., self.leader] + sum(r[..., k] for k in self.offsets) / self.fold
 
     def spread(self, r: Tensor) -> Tensor:
-        """Whether the offsets are those of a labelling in the domain, bool (...); says nothing of the mean
-        torsion.
+        """Whether the offsets of r (..., 3n - 6) are those of a labelling in the domain, bool (...).
+
+        It says nothing of the mean torsion.
         """
         if self.fold == 2:
             delta = r[..., self.offsets[0]]
@@ -106,8 +106,9 @@ class RotorTorsions:
         return (first > 0) & (first < math.pi) & (last > 0) & (last < math.pi) & (first + last > math.pi)
 
     def canonical(self, x: Tensor, reference: Tensor) -> Tensor:
-        """Conformations x (..., n_atoms, 3) with this rotor's atoms labelled as the domain has them, given
-        its mean torsion in the reference.
+        """Conformations x (..., n_atoms, 3) with this rotor's atoms labelled as the domain has them.
+
+        `reference` is its mean torsion in the reference, a scalar in radians.
         """
         torsions = torch.stack(
             [dihedral(*(x[..., i, :].double() for i in (end, *self.frame))) for end in self.ends], dim=-1
@@ -131,11 +132,10 @@ class RotorTorsions:
 
 
 def _threefold(torsions: Tensor, reference: Tensor) -> Tensor:
-    """Which of three ends takes each label, int64 (..., 3), from their torsions (..., 3); as they are if no
-    labelling is inside.
+    """Which of three ends takes each label, int64 (..., 3), from their torsions (..., 3).
 
-    The torsions, sorted, fix the handed order of the labels up to a cyclic shift, and each shift moves the
-    mean torsion by 120 degrees.
+    Labels stay as they are if no labelling is inside. The torsions, sorted, fix the handed order of the labels
+    up to a cyclic shift, and each shift moves the mean torsion by 120 degrees.
     """
     third = 2 * math.pi / 3
     torsions = torch.nan_to_num(torsions)

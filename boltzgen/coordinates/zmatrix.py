@@ -12,7 +12,7 @@ class TorsionKind(Enum):
 
     PROPER rotates the whole branch about a bond; there is one for each rotated bond. RING is the same about a
     bond of a small ring, which cannot turn.
-    OFFSET is the improper torsion that places a further atom on a bond relative to the first one: narrow,
+    OFFSET is the improper torsion that places a further atom on a bond relative to the first one: stiff,
     since it only bends. LINEAR rows continue a straight group: in the places of angle and torsion they have
     two bends, see `InternalCoordinates`.
     """
@@ -25,8 +25,9 @@ class TorsionKind(Enum):
 
 @dataclass(frozen=True)
 class Row:
-    """One atom's entry: `atom` is placed by its bond to `bonded`, angle over `second`, torsion over `third`
-    (-1 where there is none).
+    """One atom's entry: `atom` is placed by its bond to `bonded`, angle over `second`, torsion over `third`.
+
+    They are -1 where there are none.
     """
 
     atom: int
@@ -47,8 +48,7 @@ class ZMatrix:
 
     @classmethod
     def from_graph(cls, graph: MolecularGraph) -> "ZMatrix":
-        """Find a z-matrix by walking outwards from one end of the backbone, or else of the longest chain of
-        heavy atoms.
+        """Find a z-matrix by walking outwards from one end of the backbone, or else of the longest chain.
 
         Each bond that rotates gets one proper torsion, along the backbone and then the longest branch on both
         sides, so that backbone and side-chain torsions (phi, psi, omega, chi) are coordinates themselves;
@@ -116,11 +116,13 @@ class ZMatrix:
 
     @property
     def torsion_rows(self) -> tuple[Row, ...]:
+        """The rows that have a torsion: all but the first three."""
         return self.rows[3:]
 
     def along_branches(self, *, main_chain_first: bool = False) -> list[int]:
-        """Atoms in the order of a walk that follows each branch to its end: side branches before the chain
-        goes on, or the chain first.
+        """Atoms in the order of a walk that follows each branch to its end.
+
+        Side branches come before the chain goes on, or the chain first.
         """
         children: dict[int, list[int]] = {row.atom: [] for row in self.rows}
         for row in self.rows[1:]:
@@ -134,9 +136,7 @@ class ZMatrix:
         return found
 
     def levels(self) -> list[list[int]]:
-        """Positions of the rows after the third, grouped so that each group only refers to atoms placed by
-        earlier ones.
-        """
+        """Positions of the rows after the third, in groups that refer to atoms of earlier groups only."""
         depth = {row.atom: 0 for row in self.rows[:3]}
         groups: list[list[int]] = []
         for position, row in enumerate(self.rows[3:], start=3):
@@ -148,10 +148,10 @@ class ZMatrix:
 
 
 def _root(graph: MolecularGraph) -> int:
-    """Where to begin: an end of the backbone or chain that has an angle that is not straight, and is none of
-    several equivalent branches.
-    """
+    """Where to begin: an end of the backbone or of the longest chain of heavy atoms.
 
+    It has an angle that is not straight, and is none of several equivalent branches.
+    """
     heavy = {i for i, e in enumerate(graph.elements) if e != "H"}
 
     def spans(i: int) -> bool:
@@ -176,8 +176,9 @@ def _importance(graph: MolecularGraph) -> list[int]:
 
 
 def _chain_end(graph: MolecularGraph) -> int:
-    """An end of the most important shortest path between heavy atoms (among ties that with most bonds, an
-    acetyl's CH3 and not its O, then the lowest index).
+    """An end of the most important shortest path between heavy atoms.
+
+    Among equals that with most bonds (an acetyl's CH3 and not its O), then that of the lowest index.
     """
     heavy = [i for i, e in enumerate(graph.elements) if e != "H"] or list(range(len(graph.elements)))
     counts = _importance(graph)
@@ -215,8 +216,9 @@ def _parents(graph: MolecularGraph, root: int) -> dict[int, int]:
 
 
 def _branch_weights(graph: MolecularGraph, root: int, parent: dict[int, int]) -> list[tuple[int, int, int]]:
-    """(backbone atoms, heavy-atom depth, heavy atoms) of the branch behind each atom; the greatest is the
-    main chain.
+    """(backbone atoms, heavy-atom depth, heavy atoms) of the branch behind each atom.
+
+    The branch of the greatest is the main chain.
     """
     backbone = graph.backbone()
     order = list(_distances(graph, root, [1] * len(graph.elements)))

@@ -1,6 +1,4 @@
-"""Acceptance rates Z = E_pi[a] of resampled distributions, each a way to compute log Z inside the graph of
-the log-density.
-"""
+"""Acceptance rates Z = E_pi[a] of resampled distributions, and ways to compute them."""
 
 import math
 from abc import ABC, abstractmethod
@@ -8,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from boltzgen.flow.distribution import Distribution
 from boltzgen.flow.nodes import HasQuadrature, HasQuantiles, Nodes
@@ -18,8 +17,9 @@ _EDGE = 1e-7
 
 
 class AcceptanceRate(nn.Module, ABC):
-    """How log Z = log E_pi[a] is found. Calling it never changes it: only `update` does, where there is
-    something to update.
+    """A way to compute log Z = log E_pi[a] inside the graph of the log-density.
+
+    Calling it never changes it: only `update` does, where there is something to update.
     """
 
     def check(self, proposal: Distribution) -> None:
@@ -27,8 +27,9 @@ class AcceptanceRate(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, proposal: Distribution, acceptance: nn.Module) -> Tensor:
-        """log Z, shape () or (k,) as the acceptance's last axis, with gradients of the proposal's and the
-        acceptance's parameters.
+        """log Z, shape () or (k,) as the acceptance's last axis.
+
+        It is differentiable in the proposal's and the acceptance's parameters.
         """
 
     def update(
@@ -39,8 +40,9 @@ class AcceptanceRate(nn.Module, ABC):
         n: int | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
-        """Take fresh proposals into account, once a training step. Nothing to do where there is no
-        randomness.
+        """Take fresh proposals into account, once a training step.
+
+        Nothing to do where there is no randomness.
         """
 
     @abstractmethod
@@ -49,7 +51,7 @@ class AcceptanceRate(nn.Module, ABC):
 
 
 class Quadrature(AcceptanceRate):
-    """A product rule with `points` points to an axis: a grid on circles, the trapezoidal rule on lines.
+    """A product rule: a grid on periodic axes, the trapezoidal rule on others.
 
     Both converge faster than any power for a smooth acceptance. For few dimensions: the acceptance is
     evaluated at all nodes in every call.
@@ -57,6 +59,9 @@ class Quadrature(AcceptanceRate):
     Training can make the acceptance rough between fixed nodes, where nothing sees it, and log Z then comes
     out too low: maximum likelihood even seeks this. Each `update` shifts the lattice by random parts of its
     spacing, so that nothing is gained by it.
+
+    Args:
+        points: number of points to an axis.
     """
 
     def __init__(self, points: int = 64) -> None:
@@ -66,6 +71,7 @@ class Quadrature(AcceptanceRate):
             raise ValueError(f"a quadrature needs at least 2 points to an axis, got {points}")
         self.points = points
 
+    @override
     def check(self, proposal: Distribution) -> None:
         if not isinstance(proposal, HasQuadrature):
             raise TypeError(
@@ -74,6 +80,7 @@ class Quadrature(AcceptanceRate):
             )
         self._with(2, proposal, _everything)
 
+    @override
     def forward(self, proposal: Distribution, acceptance: nn.Module) -> Tensor:
         return self._with(self.points, proposal, acceptance)
 
@@ -102,8 +109,9 @@ class Quadrature(AcceptanceRate):
 
 
 class QuasiMonteCarlo(AcceptanceRate):
-    """A fixed set of 2^m scrambled Sobol points, mapped to the proposal: for three to some ten dimensions
-    (Owen 1998, J. Complexity 14, 466).
+    """A fixed set of 2^m scrambled Sobol points, mapped to the proposal: for three to some ten dimensions.
+
+    Owen 1998, J. Complexity 14, 466.
 
     Args:
         log2_points: m.
@@ -114,6 +122,7 @@ class QuasiMonteCarlo(AcceptanceRate):
         super().__init__()
         self.log2_points, self.seed = log2_points, seed
 
+    @override
     def check(self, proposal: Distribution) -> None:
         if not isinstance(proposal, HasQuantiles):
             raise TypeError(
@@ -122,6 +131,7 @@ class QuasiMonteCarlo(AcceptanceRate):
             )
         proposal.from_uniform(torch.full((1, proposal.event_shape[0]), 0.5).to(_dtype_and_device(proposal)))
 
+    @override
     def forward(self, proposal: Distribution, acceptance: nn.Module) -> Tensor:
         return self._with(self.seed, proposal, acceptance)
 
@@ -169,6 +179,7 @@ class MonteCarlo(AcceptanceRate):
         self.register_buffer("relative_error", torch.full(shape, math.nan))
         self.register_buffer("seed", torch.zeros((), dtype=torch.int64))
 
+    @override
     def forward(self, proposal: Distribution, acceptance: nn.Module) -> Tensor:
         if self.log_rate.isnan().any():
             raise RuntimeError(
@@ -193,9 +204,7 @@ class MonteCarlo(AcceptanceRate):
         n: int | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
-        """Draw proposals: `n` of them take the place of the average; without it, the module's `n` are
-        averaged in.
-        """
+        """Draw proposals: `n` of them replace the average; where n is None, the module's `n` join it."""
         count = left = n or self.n
         total = square = torch.zeros((), dtype=torch.float64, device=self.log_rate.device)
         while left:
@@ -213,10 +222,41 @@ class MonteCarlo(AcceptanceRate):
         self.seed += 1
 
     def error(self, proposal: Distribution, acceptance: nn.Module) -> Tensor:
-        """Standard error of the proposals drawn so far; that the parameters have changed in the meantime is
-        not in it.
-        """
+        """Standard error of the proposals drawn so far, as if the parameters had not changed since."""
         return self.relative_error.clone()
+
+
+class FixedRate(AcceptanceRate):
+    """log Z as it was when a distribution was frozen, without gradients; see `Distribution.frozen`.
+
+    Args:
+        log_z: log Z, shape () or (k,).
+    """
+
+    log_z: Tensor
+
+    def __init__(self, log_z: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("log_z", log_z.detach(), persistent=False)
+
+    @override
+    def forward(self, proposal: Distribution, acceptance: nn.Module) -> Tensor:
+        return self.log_z
+
+    def update(
+        self,
+        proposal: Distribution,
+        acceptance: nn.Module,
+        *,
+        n: int | None = None,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        """Raise TypeError: the distribution that this was frozen from can be updated."""
+        raise TypeError("the acceptance rate is frozen; update that of the distribution it was frozen from")
+
+    def error(self, proposal: Distribution, acceptance: nn.Module) -> Tensor:
+        """Raise TypeError: the distribution that this was frozen from knows its error."""
+        raise TypeError("the acceptance rate is frozen; the distribution it was frozen from has its error")
 
 
 def log_mean(acceptance: Callable[[Tensor], Tensor], nodes: Nodes) -> Tensor:
@@ -227,8 +267,9 @@ def log_mean(acceptance: Callable[[Tensor], Tensor], nodes: Nodes) -> Tensor:
 
 
 def default_rate(proposal: Distribution) -> AcceptanceRate:
-    """Quadrature up to two dimensions, Sobol points up to eight, both where the proposal has them; else Monte
-    Carlo.
+    """Quadrature up to two dimensions, Sobol points up to eight, else Monte Carlo.
+
+    The first two only where the proposal has what they need.
     """
     n = proposal.event_shape.numel()
     for rate, most in ((Quadrature(), 2), (QuasiMonteCarlo(), 8)):

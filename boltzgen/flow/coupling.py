@@ -1,15 +1,14 @@
-"""Coupling layers: part of the coordinates is transformed by a map whose parameters depend on the rest and on
-a context.
-"""
+"""Coupling layers: some coordinates move by a map whose parameters depend on the others and on a context."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
-from boltzgen.flow.networks import MLP, LocalMLP, circular_features
-from boltzgen.flow.spline import circular_spline, spline_with_tails
+from boltzgen.flow.networks import MLP, LocalMLP, periodic_features
+from boltzgen.flow.spline import periodic_spline, spline_with_tails
 from boltzgen.flow.transform import Chain, Transform
 
 
@@ -36,21 +35,19 @@ class _Coupling(Transform):
         self.register_buffer("stays", torch.tensor(self.passive), persistent=False)
         self.register_buffer("restore", torch.tensor(order).argsort(), persistent=False)
 
-    def _apply_coupling(self, x: Tensor, context: Tensor | None, inverse: bool) -> tuple[Tensor, Tensor]:
+    def _apply_coupling(self, x: Tensor, context: Tensor | None, *, inverse: bool) -> tuple[Tensor, Tensor]:
         batch = x.shape[:-1]
         rows = x.reshape(-1, x.shape[-1])
         moving, fixed = rows.index_select(1, self.moves), rows.index_select(1, self.stays)
         features = self.features(fixed)
         if context is not None:
             features = torch.cat((features, context.reshape(len(rows), -1)), dim=-1)
-        moved, log_derivative = self.move(moving.T, self._raw(features), inverse)
+        moved, log_derivative = self.move(moving.T, self._raw(features), inverse=inverse)
         joined = torch.cat((moved.T, fixed), dim=-1).index_select(1, self.restore)
         return joined.reshape(x.shape), log_derivative.sum(0).reshape(batch)
 
     def _raw(self, features: Tensor) -> Tensor:
-        """(n_parameters, n_active, batch): parameters first, batch last, straight out of the last layers'
-        products.
-        """
+        """Parameters (n_parameters, n_active, batch), straight out of the last layers' products."""
         found = self.net.outputs_first(features)
         if isinstance(found, Tensor):
             return found.view(-1, len(self.active), len(features))
@@ -62,21 +59,32 @@ class _Coupling(Transform):
         """What the network sees of the passive coordinates (batch, n_passive)."""
         return fixed
 
-    def move(self, moving: Tensor, raw: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
-        """Move the active coordinates (n_active, batch) with parameters raw (n_parameters, n_active,
-        batch).
+    def move(self, moving: Tensor, raw: Tensor, *, inverse: bool) -> tuple[Tensor, Tensor]:
+        """Move the active coordinates (n_active, batch), given raw (n_parameters, n_active, batch).
+
+        Returns the moved coordinates and the logs of their derivatives, each (n_active, batch).
         """
         raise NotImplementedError
 
+    @override
     def forward(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return self._apply_coupling(z, context, inverse=False)
 
+    @override
     def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return self._apply_coupling(x, context, inverse=True)
 
 
-class CircularCoupling(_Coupling):
-    """Coupling of coordinates on circles [-pi, pi): rotations and periodic splines."""
+class PeriodicCoupling(_Coupling):
+    """Coupling of periodic coordinates in [-pi, pi) radians: rotations and periodic splines.
+
+    Args:
+        n: number of coordinates.
+        active: indices of those that move.
+        bins: number of bins of each spline.
+        hidden: widths of the network's hidden layers.
+        harmonics: number of harmonics of each passive coordinate that the network sees.
+    """
 
     def __init__(
         self,
@@ -91,11 +99,13 @@ class CircularCoupling(_Coupling):
         self.harmonics = harmonics
         self.net = MLP(2 * harmonics * len(self.passive), hidden, len(self.active) * (3 * bins + 1))
 
+    @override
     def features(self, fixed: Tensor) -> Tensor:
-        return circular_features(fixed, self.harmonics)
+        return periodic_features(fixed, self.harmonics)
 
-    def move(self, moving: Tensor, raw: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
-        return circular_spline(moving, raw, inverse=inverse)
+    @override
+    def move(self, moving: Tensor, raw: Tensor, *, inverse: bool) -> tuple[Tensor, Tensor]:
+        return periodic_spline(moving, raw, inverse=inverse)
 
 
 class Neighbourhood(NamedTuple):
@@ -107,10 +117,17 @@ class Neighbourhood(NamedTuple):
 
 
 class SplineCoupling(_Coupling):
-    """Coupling of coordinates on the line: splines on [-bound, bound] with identity tails, given a context
-    (..., n_context).
+    """Coupling of coordinates on the line, given a context (..., n_context).
+
+    Splines on [-bound, bound], continued by the identity.
 
     Args:
+        n: number of coordinates.
+        active: indices of those that move.
+        n_context: size of the context.
+        bins: number of bins of each spline.
+        hidden: widths of the hidden layers of each network.
+        bound: half the width of the splines' interval.
         neighbourhoods: parts of the active coordinates with networks of their own; by default one network
             sees everything.
     """
@@ -146,15 +163,15 @@ class SplineCoupling(_Coupling):
         ]
         self.net = LocalMLP(inputs, hidden, [len(part.active) * (3 * bins - 1) for part in parts])
 
-    def move(self, moving: Tensor, raw: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
+    @override
+    def move(self, moving: Tensor, raw: Tensor, *, inverse: bool) -> tuple[Tensor, Tensor]:
         return spline_with_tails(moving, raw, bound=self.bound, inverse=inverse)
 
 
 class AffineCoupling(_Coupling):
-    """Coupling of coordinates on the line: x = s z + m, given a context (..., n_context); |log s| stays below
-    3.
+    """Coupling of coordinates on the line: x = s z + m, given a context (..., n_context).
 
-    The layer of RealNVP (Dinh et al. 2017, arXiv:1605.08803).
+    |log s| stays below 3. The layer of RealNVP (Dinh et al. 2017, arXiv:1605.08803).
     """
 
     _MOST = 3.0
@@ -165,7 +182,8 @@ class AffineCoupling(_Coupling):
         super().__init__(n, active)
         self.net = MLP(len(self.passive) + n_context, hidden, 2 * len(self.active))
 
-    def move(self, moving: Tensor, raw: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
+    @override
+    def move(self, moving: Tensor, raw: Tensor, *, inverse: bool) -> tuple[Tensor, Tensor]:
         shift, log_scale = raw[0], self._MOST * torch.tanh(raw[1] / self._MOST)
         if inverse:
             return (moving - shift) * torch.exp(-log_scale), -log_scale

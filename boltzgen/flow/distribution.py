@@ -10,12 +10,12 @@ from torch import Tensor, nn
 class Distribution(nn.Module, ABC):
     """A normalised density p(z) with a sampler.
 
+    Random numbers come from `generator`, or torch's default one. `log_prob` never changes any state.
+
     Attributes:
         event_shape: shape of one draw.
         has_rsample: whether draws are differentiable functions of the parameters (pathwise,
             "reparametrised").
-
-    Random numbers come from `generator`, or torch's default one.
     """
 
     event_shape: torch.Size
@@ -29,16 +29,25 @@ class Distribution(nn.Module, ABC):
     def draw(
         self, shape: Sequence[int] = (), *, generator: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Draw z of shape ``(*shape, *event_shape)`` and return ``(z, log_prob, score)``, the last two of
-        shape ``shape``.
+        """Draw z and return ``(z, log_prob, surrogate)``.
 
-        Where `has_rsample` is true, z and log_prob are differentiable functions of the parameters and `score`
-        is zero. Where it is false (in a
-        product: in the factors where it is false), z and log_prob carry no gradient of those factors'
-            parameters, and `score` is the
-        log-density of those factors at fixed z, whose gradient a score-function estimator needs (see
-        `boltzgen.training.objectives.reverse_kl`).
+        z has shape ``(*shape, *event_shape)``, the other two have shape ``shape``. `surrogate` is the
+        score-function surrogate: a log-density at fixed z whose gradient a score-function estimator needs
+        (`boltzgen.training.objectives.reverse_kl` is one).
+
+        Where `has_rsample` is true, z and log_prob are differentiable functions of the parameters, and the
+        surrogate is zero. Where it is false (in a product: in the factors where it is false), z and log_prob
+        carry no gradient of those factors' parameters, and the surrogate is the log-density of those factors.
         """
+
+    def frozen(self) -> "Distribution":
+        """The same density, for many draws with the same parameters and no gradients.
+
+        What depends on the parameters alone, as the acceptance rate of a resampled base does, is computed
+        once, here. Parameters are shared: where they change, freeze again. By default the distribution
+        itself, of which nothing can be computed beforehand.
+        """
+        return self
 
     def sample_and_log_prob(
         self, shape: Sequence[int] = (), *, generator: torch.Generator | None = None
@@ -56,6 +65,7 @@ class Distribution(nn.Module, ABC):
         """Draw z with pathwise gradients; raises TypeError where there are none."""
         if not self.has_rsample:
             raise TypeError(
-                f"{type(self).__name__} has no pathwise (reparametrised) draws; use draw() and its score"
+                f"{type(self).__name__} has no pathwise (reparametrised) draws; use draw() and its "
+                "score-function surrogate"
             )
         return self.sample_and_log_prob(shape, generator=generator)[0]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from boltzgen.flow.distribution import Distribution
 from boltzgen.flow.transform import Transform
@@ -17,10 +18,12 @@ class Flow(Distribution):
         self.base, self.transform = base, transform
         self.event_shape, self.has_rsample = base.event_shape, base.has_rsample
 
+    @override
     def log_prob(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         latent, log_det = self.transform.inverse(z, context)
         return self.base.log_prob(latent) + log_det
 
+    @override
     def draw(
         self,
         shape: Sequence[int] = (),
@@ -28,14 +31,17 @@ class Flow(Distribution):
         generator: torch.Generator | None = None,
         context: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        latent, log_prob, score = self.base.draw(shape, generator=generator)
+        latent, log_prob, surrogate = self.base.draw(shape, generator=generator)
         x, log_det = self.transform(latent, context)
-        return x, log_prob - log_det, score
+        return x, log_prob - log_det, surrogate
+
+    @override
+    def frozen(self) -> "Flow":
+        return Flow(self.base.frozen(), self.transform)
 
 
 class HierarchicalFlow(Distribution):
-    """q(t, r) = q(t) q(r | t): a flow for the leading coordinates t and another, conditional on features of
-    t, for the rest.
+    """q(t, r) = q(t) q(r | t): a flow for the leading coordinates t and a conditional one for the rest.
 
     Args:
         leading: flow of t, event shape (n_t,).
@@ -50,13 +56,21 @@ class HierarchicalFlow(Distribution):
         self.event_shape = torch.Size((self.n_leading + conditional.event_shape[0],))
         self.has_rsample = leading.has_rsample and conditional.has_rsample
 
+    @override
     def log_prob(self, z: Tensor) -> Tensor:
         t, r = z[..., : self.n_leading], z[..., self.n_leading :]
         return self.leading.log_prob(t) + self.conditional.log_prob(r, self.features(t))
 
+    @override
     def draw(
         self, shape: Sequence[int] = (), *, generator: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        t, log_prob_t, score_t = self.leading.draw(shape, generator=generator)
-        r, log_prob_r, score_r = self.conditional.draw(shape, generator=generator, context=self.features(t))
-        return torch.cat((t, r), dim=-1), log_prob_t + log_prob_r, score_t + score_r
+        t, log_prob_t, surrogate_t = self.leading.draw(shape, generator=generator)
+        r, log_prob_r, surrogate_r = self.conditional.draw(
+            shape, generator=generator, context=self.features(t)
+        )
+        return torch.cat((t, r), dim=-1), log_prob_t + log_prob_r, surrogate_t + surrogate_r
+
+    @override
+    def frozen(self) -> "HierarchicalFlow":
+        return HierarchicalFlow(self.leading.frozen(), self.conditional.frozen(), self.features)

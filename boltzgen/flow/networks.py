@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 
 class MLP(nn.Module):
-    """A SiLU network, (..., n_in) -> (..., n_out), in two parts: the hidden layers `trunk` and the linear
-    layer `last`.
+    """A SiLU network, (..., n_in) -> (..., n_out): the hidden layers `trunk` and the linear layer `last`.
 
     The last layer starts with zero bias and weights scaled by `last_scale`, so that what it conditions starts
     at its default.
@@ -20,9 +19,8 @@ class MLP(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", "Initializing zero-element tensors"
-            )  # of a molecule in which nothing turns, a network sees nothing
+            # Of a molecule without torsions that turn, a network sees nothing.
+            warnings.filterwarnings("ignore", "Initializing zero-element tensors")
             for width in hidden:
                 layers += [nn.Linear(n_in, width), nn.SiLU()]
                 n_in = width
@@ -33,11 +31,13 @@ class MLP(nn.Module):
             self.last.bias.zero_()
 
     def forward(self, x: Tensor) -> Tensor:
+        """Outputs (..., n_out) of inputs x (..., n_in)."""
         return self.last(self.trunk(x))  # type: ignore[no-any-return]
 
     def outputs_first(self, x: Tensor) -> Tensor:
-        """The outputs (n_out, batch) of inputs (batch, n_in): in this order straight from the last layer's
-        product.
+        """Outputs (n_out, batch) of inputs (batch, n_in): the order in which kernels read them.
+
+        So they come straight from the last layer's product, without a transposition.
         """
         return torch.addmm(self.last.bias.unsqueeze(1), self.last.weight, self.trunk(x).T)
 
@@ -50,8 +50,7 @@ class Part(NamedTuple):
 
 
 class LocalMLP(nn.Module):
-    """Networks side by side, (..., n_in) -> (..., n_out): each sees some of the inputs, and their outputs
-    follow each other.
+    """Networks side by side, (..., n_in) -> (..., n_out): each sees some inputs; outputs follow each other.
 
     With one network for each piece of a molecule, which sees what is near, cost and parameters grow linearly
     with the number of pieces.
@@ -79,6 +78,7 @@ class LocalMLP(nn.Module):
             yield net, x if len(seen) == x.shape[-1] else x.index_select(-1, seen)  # type: ignore[misc]
 
     def forward(self, x: Tensor) -> Tensor:
+        """Outputs (..., n_out) of inputs x (..., n_in)."""
         return torch.cat([net(part) for net, part in self._pairs(x)], dim=-1)
 
     def outputs_first(self, x: Tensor) -> list[Tensor]:
@@ -92,7 +92,7 @@ class LocalMLP(nn.Module):
                 net.last.bias.copy_(bias)  # type: ignore[union-attr, operator]
 
 
-def circular_features(angle: Tensor, harmonics: int = 2) -> Tensor:
+def periodic_features(angle: Tensor, harmonics: int = 2) -> Tensor:
     """cos(k a), sin(k a) for k = 1 ... harmonics of angles (..., n): shape (..., 2 n harmonics)."""
     multiples = torch.cat([k * angle for k in range(1, harmonics + 1)], dim=-1)
     return torch.cat((torch.cos(multiples), torch.sin(multiples)), dim=-1)

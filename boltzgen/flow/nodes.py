@@ -16,8 +16,9 @@ class HasQuadrature(Protocol):
     """A distribution with a quadrature rule."""
 
     def quadrature(self, points: int, shift: Tensor) -> Nodes:
-        """Nodes of a product rule with `points` points to each axis, moved along each by the shift (n,), in
-        units of their distance.
+        """Nodes of a product rule with `points` points to each axis.
+
+        They are moved along each axis by the shift (n,), in units of their distance.
         """
         ...
 
@@ -27,8 +28,9 @@ class HasQuantiles(Protocol):
     """A distribution that is the image of the uniform one on the unit cube."""
 
     def from_uniform(self, u: Tensor) -> Tensor:
-        """Map points u (..., n) of the open unit cube to z (..., n), differentiable in the distribution's
-        parameters.
+        """Map points u (..., n) of the open unit cube to z (..., n).
+
+        It is differentiable in the distribution's parameters.
         """
         ...
 

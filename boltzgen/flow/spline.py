@@ -102,7 +102,7 @@ def spline_with_tails(x: Tensor, raw: Tensor, *, bound: float, inverse: bool) ->
     return torch.where(inside, y, x), torch.where(inside, log_derivative, torch.zeros_like(x))
 
 
-def circular_spline(x: Tensor, raw: Tensor, *, inverse: bool) -> tuple[Tensor, Tensor]:
+def periodic_spline(x: Tensor, raw: Tensor, *, inverse: bool) -> tuple[Tensor, Tensor]:
     """A rotation followed by a spline, of angles in [-pi, pi).
 
     `raw` has shape (3K + 1, ...), its last entry the rotation in radians.

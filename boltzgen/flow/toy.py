@@ -1,5 +1,6 @@
-"""Densities in the plane whose topology a bijection of a Gaussian cannot have (Stimper et al. 2022,
-arXiv:2110.15828).
+"""Densities in the plane whose topology a bijection of a Gaussian cannot have.
+
+Stimper et al. 2022, arXiv:2110.15828.
 """
 
 import math
@@ -8,6 +9,7 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 
 class PlaneDensity(ABC):
@@ -44,9 +46,7 @@ class PlaneDensity(ABC):
         return -self(x) - self.log_z
 
     def grid(self, points: int) -> tuple[Tensor, float]:
-        """points^2 points (points^2, 2) at the centres of equal cells of the square, float64, and a cell's
-        area.
-        """
+        """Centres (points^2, 2) of equal cells of the square, float64, and the area of a cell."""
         width = 2 * self.reach / points
         axis = -self.reach + width * (torch.arange(points, dtype=torch.float64) + 0.5)
         return torch.cartesian_prod(axis, axis), width**2
@@ -61,12 +61,14 @@ class PlaneDensity(ABC):
 
 
 class TwoMoons(PlaneDensity):
-    """Two crescents: u = ((|x| - 2) / 0.2)^2 / 2 - log[exp(-((x_1 - 2) / 0.3)^2 / 2) + exp(-((x_1 + 2) /
-    0.3)^2 / 2)].
+    """Two crescents.
+
+    u = ((|x| - 2) / 0.2)^2 / 2 - log[exp(-((x_1 - 2) / 0.3)^2 / 2) + exp(-((x_1 + 2) / 0.3)^2 / 2)].
     """
 
     lowest = -math.log(2)
 
+    @override
     def __call__(self, x: Tensor) -> Tensor:
         side = torch.stack((x[..., 0] - 2, x[..., 0] + 2), dim=-1)
         return 0.5 * ((x.norm(dim=-1) - 2) / 0.2).square() - torch.logsumexp(
@@ -84,19 +86,19 @@ class CircleOfGaussians(PlaneDensity):
         self.lowest = -math.log(modes)
         self.reach = 2 + 8 * self.scale
 
+    @override
     def __call__(self, x: Tensor) -> Tensor:
         square = (x.unsqueeze(-2) - self.centres.to(x)).square().sum(-1)
         return -torch.logsumexp(-0.5 * square / self.scale**2, dim=-1)
 
 
 class TwoRings(PlaneDensity):
-    """Two concentric rings of radius 1 and 2 and Gaussian profiles of standard deviation 1/8, of equal
-    height.
-    """
+    """Two concentric rings of radius 1 and 2, of equal height: Gaussian profiles of width 1/8."""
 
     radii, scale = (1.0, 2.0), 0.125
     lowest = -math.log(2)
 
+    @override
     def __call__(self, x: Tensor) -> Tensor:
         distance = x.norm(dim=-1, keepdim=True) - torch.tensor(self.radii).to(x)
         return -torch.logsumexp(-0.5 * (distance / self.scale).square(), dim=-1)

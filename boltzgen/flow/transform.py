@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
 from torch import Tensor, nn
+from typing_extensions import override
 
 
 class Transform(nn.Module, ABC):
@@ -24,39 +25,18 @@ class Transform(nn.Module, ABC):
     def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map configuration x to (z, log|det dz/dx|)."""
 
-    @property
-    def inv(self) -> "Transform":
-        """This map with its two directions exchanged (parameters are shared)."""
-        return Inverse(self)
-
-
-class Inverse(Transform):
-    """The inverse of a transform, as a transform."""
-
-    def __init__(self, transform: Transform) -> None:
-        super().__init__()
-        self.transform = transform
-
-    def forward(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return self.transform.inverse(z, context)
-
-    def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return self.transform.forward(x, context)
-
-    @property
-    def inv(self) -> Transform:
-        return self.transform
-
 
 class Chain(Transform):
-    """Composition of transforms: `forward` applies them in the order given, each with the same context; of
-    none, the identity.
+    """Composition of transforms; of none, the identity.
+
+    `forward` applies them in the order given, each with the same context.
     """
 
     def __init__(self, transforms: Iterable[Transform]) -> None:
         super().__init__()
         self.transforms = nn.ModuleList(transforms)
 
+    @override
     def forward(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         total = z.new_zeros(z.shape[:-1])
         for transform in self.transforms:
@@ -64,6 +44,7 @@ class Chain(Transform):
             total = total + log_det
         return z, total
 
+    @override
     def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         total = x.new_zeros(x.shape[:-1])
         for transform in reversed(self.transforms):

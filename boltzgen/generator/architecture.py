@@ -1,17 +1,19 @@
 """The flow of a molecule: which layers go where, given its coordinates."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.flow.acceptance import Acceptance
-from boltzgen.flow.coupling import CircularCoupling, SplineCoupling
+from boltzgen.flow.coupling import PeriodicCoupling, SplineCoupling
 from boltzgen.flow.distribution import Distribution
 from boltzgen.flow.elementary import Product, StandardNormal, UniformTorus
 from boltzgen.flow.flow import Flow, HierarchicalFlow
-from boltzgen.flow.networks import circular_features
+from boltzgen.flow.masks import coupling_layers, coupling_masks
+from boltzgen.flow.networks import periodic_features
 from boltzgen.flow.resampled import Resampled
 from boltzgen.flow.transform import Chain, Transform
 from boltzgen.flow.triangular import TriangularAffine
@@ -19,21 +21,21 @@ from boltzgen.generator.locality import Locality
 
 
 class TorsionFeatures(nn.Module):
-    """What the narrow coordinates see of the circles t (..., n_periodic): shape (..., n_out).
+    """What the stiff coordinates see of the periodic torsions t (..., n_periodic): shape (..., n_out).
 
     Full torsions show their first four harmonics, and each pair of neighbours (phi and psi, psi and the next
     phi) the harmonics of j phi +- k psi up to j, k = 2, so that the networks need not build products of sines
-    first. A symmetric rotor's circle coordinate is fold (tau - tau_ref): cos and sin of it are blind to which
+    first. A symmetric rotor's coordinate is fold (tau - tau_ref): cos and sin of it are blind to which
     atom is which; cos and sin of tau - tau_ref are not, which that rotor's own bonds, angles and offsets
     need.
 
     Args:
-        n_full: number of full torsions, the first circles.
-        folds: fold of each rotor, the remaining circles.
+        n_full: number of full torsions, the first coordinates.
+        folds: fold of each rotor, the remaining coordinates.
         pairs: neighbouring full torsions.
 
     Attributes:
-        owners: the circles that each feature is of.
+        owners: the coordinates that each feature is of.
     """
 
     HARMONICS, PAIR_HARMONICS = 4, 2
@@ -52,16 +54,17 @@ class TorsionFeatures(nn.Module):
         self.n_out = len(self.owners)
 
     def forward(self, t: Tensor) -> Tensor:
+        """Features (..., n_out) of periodic torsions t (..., n_periodic) in radians."""
         full, rotors = t[..., : self.n_full], t[..., self.n_full :]
         first, second = full[..., self.first], full[..., self.second]
         orders = range(1, self.PAIR_HARMONICS + 1)
         features = [
-            circular_features(full, self.HARMONICS),
-            circular_features(rotors, 1),
-            circular_features(rotors / self.fold.to(t), 1),
+            periodic_features(full, self.HARMONICS),
+            periodic_features(rotors, 1),
+            periodic_features(rotors / self.fold.to(t), 1),
         ]
         features += [
-            circular_features(j * first + sign * k * second, 1)
+            periodic_features(j * first + sign * k * second, 1)
             for j in orders
             for k in orders
             for sign in (1, -1)
@@ -70,23 +73,12 @@ class TorsionFeatures(nn.Module):
 
 
 def torsion_pairs(coordinates: MolecularCoordinates) -> list[tuple[int, int]]:
-    """Full torsions, by their place among the circles, whose axes share an atom or are joined by a bond."""
+    """Full torsions, by their place in y, whose axes share an atom or are joined by a bond."""
     first = 2 * coordinates.n_atoms - 3
     rows = [coordinates.zmatrix.torsion_rows[k - first] for k in coordinates.order[: coordinates.n_full]]
     axes = [(row.bonded, row.second) for row in rows]
     near = [set(axis).union(*(coordinates.graph.neighbours[i] for i in axis)) for axis in axes]
     return [(i, j) for j in range(coordinates.n_full) for i in range(j) if near[i] & set(axes[j])]
-
-
-def alternating(n: int, layer: int) -> list[int]:
-    """Half of the coordinates 0 ... n - 1: those whose index has bit `layer // 2` (mod 3) equal to `layer %
-    2`.
-
-    Consecutive layers take complementary halves, and later pairs split the coordinates another way.
-    """
-    bit = 1 << (layer // 2 % 3)
-    chosen = [i for i in range(n) if bool(i & bit) == bool(layer % 2)]
-    return chosen if 0 < len(chosen) < n else [i for i in range(n) if i % 2 == layer % 2]
 
 
 def molecular_flow(
@@ -96,57 +88,77 @@ def molecular_flow(
     resampled: bool = True,
     torsion_layers: int = 6,
     stiff_layers: int = 6,
-    reach: int | None = None,
+    masks: Literal["separating", "three bits"] = "separating",
 ) -> HierarchicalFlow:
     """The untrained flow of a molecule in its flow coordinates y (..., n_periodic + n_stiff).
 
-    Torsions live on circles: a resampled base on the full torsions, two by two (a uniform one on rotors),
-    then circular couplings, of wider networks for more than eight circles. Everything else is a standard
-    normal moved by spline couplings and a triangular affine layer, both conditional on the torsions and
-    local, see `Locality`: a network for each piece of the molecule of about the size of alanine dipeptide,
-    which sees the torsions nearby.
+    Periodic torsions have a resampled base, two full torsions by two (a uniform one on rotors), then periodic
+    couplings, of wider networks for more than eight torsions. Stiff coordinates are a standard normal moved
+    by spline couplings and a triangular affine layer, all conditional on the torsions. They are local, see
+    `Locality`: a network for each piece of the molecule of about the size of alanine dipeptide, which sees
+    the torsions nearby.
 
     Args:
-        precision: (n_stiff, n_stiff) precision of the narrow coordinates at the reference (its Hessian in
+        coordinates: the molecule's coordinates.
+        precision: (n_stiff, n_stiff) precision of the stiff coordinates at the reference (its Hessian in
             kT), where the triangular layer starts.
         resampled: whether the base of the full torsions (of a single rotor, where nothing else turns) has
             learned acceptances, one for each two, so that each Z is a quadrature.
-        reach: bonds between the centres of coordinates that the triangular layer couples directly; None: all
-            of them.
+        torsion_layers: number of periodic couplings, or more where that many cannot separate every pair of
+            torsions, see `coupling_masks`.
+        stiff_layers: number of spline couplings, or more in the same way.
+        masks: which coordinates the couplings move: "separating" for `coupling_masks`, "three bits" for the
+            rule of checkpoints of format 3.
     """
     n_periodic, n_stiff, n_full = coordinates.n_periodic, coordinates.n_stiff, coordinates.n_full
-    # A single circle has no other to be coupled to: its base learns its density, also where it is a rotor.
+    # A single torsion has no other to be coupled to: its base learns its density, also where it is a rotor.
     n_learned = 0 if not resampled else 1 if n_periodic == 1 else n_full
     sizes = [min(2, n_learned - k) for k in range(0, n_learned, 2)]
-    factors: list[Distribution] = [Resampled(UniformTorus(m), Acceptance(m, circles=range(m))) for m in sizes]
+    factors: list[Distribution] = [
+        Resampled(UniformTorus(m), Acceptance(m, periodic=range(m))) for m in sizes
+    ]
     if n_periodic > n_learned or n_periodic == 0:
         factors.append(UniformTorus(n_periodic - n_learned))
-    torsion_base = Product(factors)
     width = 64 if n_periodic <= 8 else 128
-    masks = [alternating(n_periodic, k) for k in range(torsion_layers if n_periodic > 1 else 0)]
-    circles: list[Transform] = [
-        CircularCoupling(n_periodic, active, hidden=(width, width)) for active in masks
+    moved_in = MASKS[masks]
+    periodic: list[Transform] = [
+        PeriodicCoupling(n_periodic, active, hidden=(width, width))
+        for active in (moved_in(n_periodic, torsion_layers) if n_periodic > 1 else [])
     ]
     features = TorsionFeatures(
         n_full, [rotor.fold for rotor in coordinates.rotors], torsion_pairs(coordinates)
     )
     locality = Locality.of(coordinates)
-    affine = TriangularAffine(
-        n_stiff, features.n_out, columns=locality.columns(reach), parts=locality.parts(features.owners)
-    )
+    affine = TriangularAffine(n_stiff, features.n_out, parts=locality.parts(features.owners))
     if precision is not None:
         affine.initialize(precision)
-    narrow: list[Transform] = []
-    for k in range(stiff_layers):
-        active = alternating(n_stiff, k)
-        narrow.append(
-            SplineCoupling(
-                n_stiff,
-                active,
-                features.n_out,
-                neighbourhoods=locality.neighbourhoods(active, features.owners),
-            )
-        )
+    stiff: list[Transform] = []
+    for active in moved_in(n_stiff, stiff_layers):
+        near = locality.neighbourhoods(active, features.owners)
+        stiff.append(SplineCoupling(n_stiff, active, features.n_out, neighbourhoods=near))
     return HierarchicalFlow(
-        Flow(torsion_base, Chain(circles)), Flow(StandardNormal(n_stiff), Chain([*narrow, affine])), features
+        Flow(Product(factors), Chain(periodic)),
+        Flow(StandardNormal(n_stiff), Chain([*stiff, affine])),
+        features,
     )
+
+
+def _separating(n: int, layers: int) -> list[list[int]]:
+    return coupling_masks(n, coupling_layers(n, layers))
+
+
+def _three_bits(n: int, layers: int) -> list[list[int]]:
+    """In layer k the coordinates whose index has bit k // 2 (mod 3) equal to k % 2.
+
+    Where those are none or all, the ones of even or of odd index. Coordinates i and i + 8 are not separated.
+    """
+    found = []
+    for layer in range(layers):
+        bit = 1 << (layer // 2 % 3)
+        chosen = [i for i in range(n) if bool(i & bit) == bool(layer % 2)]
+        found.append(chosen if 0 < len(chosen) < n else [i for i in range(n) if i % 2 == layer % 2])
+    return found
+
+
+#: Rules by which couplings are given the coordinates that they move.
+MASKS = {"separating": _separating, "three bits": _three_bits}

@@ -15,16 +15,17 @@ from torch import Tensor, nn
 from boltzgen import __version__, units
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.energy.base import Energy
+from boltzgen.energy.choose import energy_for
 from boltzgen.flow.flow import HierarchicalFlow
 from boltzgen.generator.architecture import molecular_flow
+from boltzgen.generator.checkpoint import CHECKPOINT, FORMAT, read_checkpoint
 from boltzgen.generator.harmonic import harmonic_reference
+from boltzgen.generator.locate import locate
 from boltzgen.molecule.system import System
 from boltzgen.samples.weighted_samples import WeightedSamples
 from boltzgen.seeding import random_stream
-from boltzgen.storage import read_tensors, tensors_under, write_atomically
+from boltzgen.storage import tensors_under, write_atomically
 
-CHECKPOINT = "checkpoint.safetensors"
-FORMAT = 3
 #: Draws are made in blocks of this many, each from its own seed, so that the samples do not depend on how
 #: they are chunked.
 BLOCK = 2048
@@ -39,6 +40,7 @@ class BoltzmannGenerator(nn.Module):
         flow: distribution of y.
         temperature: T in K at which the flow was last trained.
         seed: seed of its initial parameters and training.
+        options: what `molecular_flow` was given.
     """
 
     def __init__(
@@ -65,14 +67,15 @@ class BoltzmannGenerator(nn.Module):
         temperature: float | None = None,
         **options: Any,
     ) -> Self:
-        """An untrained generator: the harmonic approximation at an energy minimum, with every free torsion
-        uniform.
+        """An untrained generator: the harmonic approximation at an energy minimum, free torsions uniform.
 
         Args:
-            energy: any energy of the system; its temperature sets the scale of the narrow coordinates.
-            temperature: where training is to start, in K; the initial narrow distribution is that of this
-                temperature (default: the energy's).
-            options: passed to `molecular_flow` (resampled, torsion_layers, stiff_layers).
+            system: the molecule.
+            energy: any energy of the system; its temperature sets the scale of the stiff coordinates.
+            seed: of the networks' initial parameters.
+            temperature: where training is to start, in K; the initial distribution of the stiff coordinates
+                is that of this temperature (default: the energy's).
+            **options: passed to `molecular_flow` (resampled, torsion_layers, stiff_layers).
         """
         reference = harmonic_reference(system, energy)
         start = energy.temperature if temperature is None else float(units.strip_units(temperature, "kelvin"))
@@ -85,57 +88,73 @@ class BoltzmannGenerator(nn.Module):
 
     @property
     def device(self) -> torch.device:
+        """Where the flow's parameters are."""
         return next(self.flow.parameters()).device
 
     @property
     def fingerprint(self) -> str:
-        """Identifies the molecule, its force field, its domain and its z-matrix: what a checkpoint belongs
-        to.
-        """
+        """Identifies the molecule, its force field, domain and z-matrix: what a checkpoint belongs to."""
         return hashlib.sha256(
             repr((self.system.fingerprint, self.coordinates.zmatrix.rows)).encode()
         ).hexdigest()
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """log q(x), shape (...), with respect to dx / (8 pi^2 V), of positions (..., n_atoms, 3) in nm; -inf
-        outside the domain, and where a constrained bond has not its length to 1e-4 nm.
+        """log q(x), shape (...), with respect to dx / (8 pi^2 V), of positions (..., n_atoms, 3) in nm.
+
+        It is -inf outside the domain, and where a constrained bond has not its length to 1e-4 nm.
         """
-        y, log_det = self.coordinates.inverse(x)
-        inside = self.coordinates.in_domain(y) & self.coordinates.on_constraints(x)
+        y, log_det, inside = self.coordinates.inverse_in_domain(x)
         # The flow computes in its own precision, the coordinates in that of x.
         safe = torch.where(inside.unsqueeze(-1), y, torch.zeros_like(y)).to(
             next(self.flow.parameters()).dtype
         )
         return torch.where(inside, self.flow.log_prob(safe).to(x.dtype) + log_det, -math.inf)
 
-    def sample(self, n: int, energy: Energy, *, seed: int = 0) -> WeightedSamples:
+    def sample(self, n: int, energy: Energy | None = None, *, seed: int = 0) -> WeightedSamples:
         """n conformations with weights to the Boltzmann distribution of `energy`; see `sample_chunks`."""
         return WeightedSamples.concatenate(self.sample_chunks(n, energy, seed=seed))
 
     @torch.no_grad()
     def sample_chunks(
-        self, n: int, energy: Energy, *, seed: int = 0, chunk_size: int = 16384
+        self, n: int, energy: Energy | None = None, *, seed: int = 0, chunk_size: int = 16384
     ) -> Iterator[WeightedSamples]:
         """Yield n weighted conformations in chunks, with memory bounded by `chunk_size`.
 
         Each block of 2048 draws has a random stream of its own, derived from (seed, block), and is computed
         whole: the samples are the same whatever the chunk size, and the first m of them whatever n. Energies
-            of the last block are computed for all of its draws.
+        of the last block are computed for all of its draws. The flow must not be trained before the last
+        chunk is drawn.
+
+        Args:
+            n: number of conformations.
+            energy: energy of the system at the temperature of the target; None: `energy_for` this system, at
+                `temperature`.
+            seed: of the random streams.
+            chunk_size: number of conformations in a chunk, rounded down to whole blocks.
+
+        Raises:
+            ValueError: n is not positive.
         """
         if n < 1:
             raise ValueError(f"expected a positive number of samples, got {n}")
         per_chunk = max(1, chunk_size // BLOCK)
         n_blocks = math.ceil(n / BLOCK)
+        flow = self.flow.frozen()
+        if energy is None:
+            energy = energy_for(self.system, self.temperature).to(self.device)
         for start in range(0, n_blocks, per_chunk):
-            parts = [self._block(energy, seed, b) for b in range(start, min(start + per_chunk, n_blocks))]
+            blocks = range(start, min(start + per_chunk, n_blocks))
+            parts = [self._block(flow, energy, seed, block) for block in blocks]
             x, u, log_q = (torch.cat(p)[: n - start * BLOCK].cpu() for p in zip(*parts, strict=True))
             yield WeightedSamples.from_energies(x, u, log_q, self.system)
 
-    def _block(self, energy: Energy, seed: int, block: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _block(
+        self, flow: HierarchicalFlow, energy: Energy, seed: int, block: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
         stream = random_stream(self.device, seed, block)
-        y, log_prob = self.flow.sample_and_log_prob((BLOCK,), generator=stream)
-        x, log_det = self.coordinates(y)
-        u = torch.where(self.coordinates.in_domain(y), energy(x), math.inf)
+        y, log_prob = flow.sample_and_log_prob((BLOCK,), generator=stream)
+        x, log_det, inside = self.coordinates.forward_in_domain(y)
+        u = torch.where(inside, energy(x), math.inf)
         return x, u, log_prob.double() - log_det.double()
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -156,30 +175,36 @@ class BoltzmannGenerator(nn.Module):
 
     @classmethod
     def load(
-        cls, path: str | os.PathLike[str] | None, system: System, *, device: str | torch.device = "cpu"
+        cls,
+        source: str | os.PathLike[str] | None,
+        system: System | None = None,
+        *,
+        device: str | torch.device = "cpu",
     ) -> Self:
-        """Read a checkpoint file, or the one in a run's or a system's folder (`system.folder`, for a shipped
-        generator).
+        """Read a trained generator.
+
+        Args:
+            source: name of a shipped system, folder of a system or of a run, or, with `system`, a checkpoint
+                file or any folder that holds one.
+            system: the molecule; None where the source says which.
+            device: where the generator is to compute.
 
         Raises:
-            FileNotFoundError: there is none; or `path` is None, the folder of a system that was not loaded
-                from one.
-            ValueError: the file is broken, or belongs to another system, force field, domain or z-matrix.
+            FileNotFoundError: there is none; or the source is None, the folder of a system that was not
+                loaded from one.
+            ValueError: the file is broken, or belongs to another system, force field, domain or z-matrix; or
+                the source does not say which system it is of.
         """
-        if path is None:
-            raise FileNotFoundError(
-                f"the system {system.name!r} has no folder; give a run's folder or a checkpoint file"
-            )
-        file = Path(path) / CHECKPOINT if Path(path).is_dir() else Path(path)
+        if source is None:
+            of = "" if system is None else f" {system.name!r}"
+            raise FileNotFoundError(f"the system{of} has no folder; give a run's folder or a checkpoint file")
+        if system is None:
+            system, source = locate(source)
+        file = Path(source) / CHECKPOINT if Path(source).is_dir() else Path(source)
         if not file.is_file():
-            raise FileNotFoundError(f"no checkpoint at {file}; train one with: boltzgen train {system.name}")
-        metadata, tensors = read_tensors(file)
+            raise FileNotFoundError(f"no checkpoint at {file}; train a generator of {system.name!r} first")
         try:
-            if metadata["format"] != FORMAT:
-                raise ValueError(
-                    f"{file} has checkpoint format {metadata['format']}, this version reads {FORMAT}; "
-                    f"train again, or use the version that wrote it, {metadata['boltzgen_version']}"
-                )
+            metadata, tensors = read_checkpoint(file)
             coordinates = MolecularCoordinates(
                 system, tensors["coordinates.reference"], tensors["coordinates.scale"]
             )
@@ -195,8 +220,8 @@ class BoltzmannGenerator(nn.Module):
             if metadata["system_fingerprint"] != generator.fingerprint:
                 raise ValueError(
                     f"{file} was trained for another system than {system.name!r} (it says "
-                    f"{metadata['system']!r}); "
-                    "force field, domain or z-matrix differ: give the system that it was trained for"
+                    f"{metadata['system']!r}); force field, domain or z-matrix differ: give the system that "
+                    "it was trained for"
                 )
             flow.load_state_dict(tensors_under(tensors, "flow."))
         except (KeyError, TypeError, RuntimeError, IndexError) as error:

@@ -20,7 +20,7 @@ class HarmonicReference(NamedTuple):
     """Flow coordinates about an energy minimum, and the harmonic approximation there.
 
     Attributes:
-        coordinates: narrow coordinates scaled by their standard deviations at fixed torsions.
+        coordinates: stiff coordinates scaled by their standard deviations at fixed torsions.
         precision: (n_stiff, n_stiff) Hessian of u_y in those coordinates, in kT: a correlation matrix's
             inverse.
     """
@@ -30,8 +30,9 @@ class HarmonicReference(NamedTuple):
 
 
 class _Unrestricted(PullbackEnergy):
-    """Without the domain's edges: a minimiser may turn a symmetric rotor past its part of the circle, which
-    only renames atoms.
+    """Without the domain's edges.
+
+    A minimiser may turn a symmetric rotor past its part of the circle, which only renames atoms.
     """
 
     def evaluate(self, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -40,11 +41,10 @@ class _Unrestricted(PullbackEnergy):
 
 
 def harmonic_reference(system: System, energy: Energy, *, step: float = 1e-3) -> HarmonicReference:
-    """Minimise u_y from the system's positions, then scale the narrow coordinates by the Hessian at the
-    minimum.
+    """Minimise u_y from the system's positions, then scale the stiff coordinates by the Hessian there.
 
-    Everything is computed in float64 at the energy's temperature; the Hessian over the narrow coordinates is
-    a central difference of exact gradients with `step` in scaled coordinates. Directions with no positive
+    Everything is computed in float64 at the energy's temperature; the Hessian over the stiff coordinates is a
+    central difference of exact gradients with `step` in scaled coordinates. Directions with no positive
     curvature are given that of the softest positive one.
 
     Raises:
@@ -81,7 +81,7 @@ def harmonic_reference(system: System, energy: Energy, *, step: float = 1e-3) ->
 
 
 def _stiff_hessian(target: PullbackEnergy, coordinates: MolecularCoordinates, step: float) -> Tensor:
-    """Positive definite Hessian (n_stiff, n_stiff) of u_y at the reference, over the narrow coordinates."""
+    """Positive definite Hessian (n_stiff, n_stiff) of u_y at the reference, over the stiff coordinates."""
     y = coordinates.from_internal(coordinates.reference)
     n, m = coordinates.n_stiff, coordinates.n_periodic
     moves = torch.zeros(n, y.shape[-1], dtype=y.dtype)
@@ -98,6 +98,6 @@ def _stiff_hessian(target: PullbackEnergy, coordinates: MolecularCoordinates, st
         )
     if len(positive) < n:
         logger.warning(
-            "%d of %d narrow directions have no positive curvature at the minimum", n - len(positive), n
+            "%d of %d stiff directions have no positive curvature at the minimum", n - len(positive), n
         )
     return vectors @ torch.diag(values.clamp(min=positive.min())) @ vectors.T

@@ -1,5 +1,6 @@
-"""Which coordinates of a molecule are near which, so that layers can be local: their cost then grows linearly
-with the molecule.
+"""Which coordinates of a molecule are near which: what makes layers local.
+
+The cost of local layers grows linearly with the molecule.
 """
 
 from collections import deque
@@ -12,30 +13,34 @@ from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.flow.coupling import Neighbourhood
 from boltzgen.flow.networks import Part
 
-#: About how many narrow coordinates share a network.
+#: About how many stiff coordinates share a network.
 PIECE = 64
-#: Bonds from a coordinate's centre to those on which its distribution depends directly, and to the torsions
-#: that it sees.
-REACH, VIEW = 3, 4
+#: Bonds from a piece's centres to those of the stiff coordinates that a coupling's network sees.
+COUPLING_CUTOFF = 3
+#: Bonds from a piece's centres to the axes of the periodic torsions that its networks see.
+RECEPTIVE_FIELD = 4
 
 
 @dataclass(frozen=True)
 class Locality:
-    """Neighbourhoods in the bond graph. A coordinate's centre is the atom that the atom it places is bonded
-    to.
+    """Neighbourhoods in the bond graph.
+
+    A coordinate's centre is the atom that the atom it places is bonded to.
 
     Attributes:
         distance: int64 (n_stiff, n_stiff), bonds between centres.
-        pieces: narrow coordinates, in groups that follow the chain.
-        views: for each piece the circles whose axis is within `VIEW` bonds of a centre in it.
+        pieces: stiff coordinates, in groups that follow the chain.
+        torsions: for each piece the periodic torsions whose axis is within `RECEPTIVE_FIELD` bonds of a
+            centre in it; all of them where there is one piece.
     """
 
     distance: Tensor
     pieces: list[list[int]]
-    views: list[list[int]]
+    torsions: list[list[int]]
 
     @classmethod
     def of(cls, coordinates: MolecularCoordinates) -> "Locality":
+        """The neighbourhoods of a molecule's stiff coordinates."""
         n, rows = coordinates.n_atoms, coordinates.zmatrix.rows
         bonds = _bond_distances(coordinates.graph.neighbours)
 
@@ -44,54 +49,51 @@ class Locality:
             return k + 1 if k < n - 1 else (k - (n - 1) + 2 if k < 2 * n - 3 else k - (2 * n - 3) + 3)
 
         placed = [rows[row(k)] for k in coordinates.order]
-        circles, narrow = placed[: coordinates.n_periodic], placed[coordinates.n_periodic :]
-        centres = torch.tensor([r.bonded for r in narrow])
+        periodic, stiff = placed[: coordinates.n_periodic], placed[coordinates.n_periodic :]
+        centres = torch.tensor([r.bonded for r in stiff])
         place = {atom: k for k, atom in enumerate(coordinates.zmatrix.along_branches())}
-        along = sorted(range(len(narrow)), key=lambda i: (place[narrow[i].bonded], i))
+        along = sorted(range(len(stiff)), key=lambda i: (place[stiff[i].bonded], i))
         n_pieces = max(1, round(len(along) / PIECE))
         pieces = [
             sorted(along[len(along) * p // n_pieces : len(along) * (p + 1) // n_pieces])
             for p in range(n_pieces)
         ]
-        axes = [[r.bonded, r.second] for r in circles]
-        views = []
+        axes = [[r.bonded, r.second] for r in periodic]
+        torsions = []
         for piece in pieces:
-            near = [int(bonds[centres[piece]][:, axis].min()) <= VIEW for axis in axes]
-            views.append([k for k in range(len(circles)) if near[k] or n_pieces == 1])
-        return cls(bonds[centres][:, centres], pieces, views)
-
-    def columns(self, reach: int | None) -> list[list[int]]:
-        """For each narrow coordinate those before it whose centres are within `reach` bonds (None: all)."""
-        if reach is None:
-            return [list(range(i)) for i in range(len(self.distance))]
-        return [
-            torch.nonzero(self.distance[i, :i] <= reach).flatten().tolist() for i in range(len(self.distance))
-        ]
+            near = [int(bonds[centres[piece]][:, axis].min()) <= RECEPTIVE_FIELD for axis in axes]
+            torsions.append([k for k in range(len(periodic)) if near[k] or n_pieces == 1])
+        return cls(bonds[centres][:, centres], pieces, torsions)
 
     def parts(self, owners: list[tuple[int, ...]]) -> list[Part]:
-        """A network for each piece, which sees the features all of whose owners (circles) are in its view."""
-        return [Part(_seen(owners, view), piece) for piece, view in zip(self.pieces, self.views, strict=True)]
+        """A network for each piece, which sees the features all of whose owners are torsions near it."""
+        return [
+            Part(_seen(owners, torsions), piece)
+            for piece, torsions in zip(self.pieces, self.torsions, strict=True)
+        ]
 
     def neighbourhoods(self, active: list[int], owners: list[tuple[int, ...]]) -> list[Neighbourhood]:
-        """A coupling's networks: each moves the active coordinates of a piece and sees the passive ones
-        within `REACH` and the features in view.
+        """A coupling's networks: each moves the active coordinates of a piece.
+
+        It sees the passive coordinates within `COUPLING_CUTOFF` and the features of the torsions near it.
         """
         passive = [i for i in range(len(self.distance)) if i not in set(active)]
         found = []
-        for piece, view in zip(self.pieces, self.views, strict=True):
+        for piece, torsions in zip(self.pieces, self.torsions, strict=True):
             moved = [i for i in active if i in set(piece)]
             if moved:
                 near = (
                     passive
                     if len(self.pieces) == 1
-                    else [i for i in passive if int(self.distance[i, piece].min()) <= REACH]
+                    else [i for i in passive if int(self.distance[i, piece].min()) <= COUPLING_CUTOFF]
                 )
-                found.append(Neighbourhood(moved, near, _seen(owners, view)))
+                found.append(Neighbourhood(moved, near, _seen(owners, torsions)))
         return found
 
 
-def _seen(owners: list[tuple[int, ...]], view: list[int]) -> list[int]:
-    return [k for k, circles in enumerate(owners) if set(circles) <= set(view)]
+def _seen(owners: list[tuple[int, ...]], torsions: list[int]) -> list[int]:
+    """Features all of whose owners are among the torsions."""
+    return [k for k, own in enumerate(owners) if set(own) <= set(torsions)]
 
 
 def _bond_distances(neighbours: tuple[tuple[int, ...], ...]) -> Tensor:

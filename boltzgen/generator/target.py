@@ -11,10 +11,9 @@ from boltzgen.energy.base import Energy
 
 
 class PullbackEnergy(nn.Module):
-    """The reduced energy of flow coordinates, u_y(y) = u(x(y)) - log|det dx/dy|: exp(-u_y) is the
-    unnormalised target density in y.
+    """The reduced energy of flow coordinates, u_y(y) = u(x(y)) - log|det dx/dy|, in kT.
 
-    Outside the domain of `coordinates` it is +inf.
+    exp(-u_y) is the unnormalised target density in y. Outside the domain of `coordinates` u_y is +inf.
     """
 
     def __init__(self, energy: Energy, coordinates: MolecularCoordinates) -> None:
@@ -27,16 +26,14 @@ class PullbackEnergy(nn.Module):
         return potential / units.kt(self.energy.temperature) - log_det
 
     def evaluate(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Potential energy [kJ/mol] and log|det dx/dy|, each (...): all that the target at any temperature
-        needs.
-        """
-        x, log_det = self.coordinates(y)
-        potential = self.energy.potential(x)
-        return torch.where(self.coordinates.in_domain(y), potential, math.inf), log_det
+        """Potential energy [kJ/mol] and log|det dx/dy|, each (...), for the target at any temperature."""
+        x, log_det, inside = self.coordinates.forward_in_domain(y)
+        return torch.where(inside, self.energy.potential(x), math.inf), log_det
 
     def value_and_gradient(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """u_y (...) and its gradient (..., 3n - 6), both detached; rows that are not finite have gradient
-        zero.
+        """u_y (...) and its gradient (..., 3n - 6), both detached.
+
+        Where one of them is not finite, the gradient is zero.
         """
         with torch.enable_grad():
             leaf = y.detach().requires_grad_()

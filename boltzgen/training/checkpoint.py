@@ -8,7 +8,8 @@ from typing import Any
 from safetensors.torch import save
 
 from boltzgen.energy.base import CountedEnergy
-from boltzgen.generator.generator import CHECKPOINT, BoltzmannGenerator
+from boltzgen.generator.checkpoint import CHECKPOINT
+from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.molecule.system import System
 from boltzgen.storage import read_tensors, tensors_under, write_atomically
 from boltzgen.training.data import DATA, Data

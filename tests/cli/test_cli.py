@@ -386,7 +386,7 @@ def test_a_run_a_folder_and_a_name_are_found(
         (folder / file).write_bytes((source / file).read_bytes())
     code, _, err = call(capfd, "sample", folder, "-n", 5)
     assert code == 2
-    assert "no trained checkpoint; run `boltzgen train" in err
+    assert "no trained checkpoint; train a generator first" in err
     (folder / "checkpoint.safetensors").touch()
     assert call(capfd, "sample", folder, "-n", 5)[0] == 0
     assert FakeGenerator.loaded == folder

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from boltzgen.flow.acceptance import Acceptance
 from boltzgen.flow.acceptance_rate import Quadrature
-from boltzgen.flow.coupling import CircularCoupling, SplineCoupling
+from boltzgen.flow.coupling import PeriodicCoupling, SplineCoupling
 from boltzgen.flow.distribution import Distribution
 from boltzgen.flow.elementary import Product, StandardNormal, UniformTorus
 from boltzgen.flow.flow import Flow, HierarchicalFlow
@@ -42,7 +42,7 @@ class Narrow(nn.Module):
 
 def resampled(n: int, truncation: int) -> Distribution:
     return sharp(
-        Resampled(UniformTorus(n), Acceptance(n, circles=range(n), hidden=(8, 8)), truncation=truncation), 1.5
+        Resampled(UniformTorus(n), Acceptance(n, periodic=range(n), hidden=(8, 8)), truncation=truncation), 1.5
     )
 
 
@@ -50,15 +50,15 @@ def mixture() -> GaussianMixture:
     return GaussianMixture(2, 3, generator=torch.Generator().manual_seed(2))
 
 
-def over(proposal: Distribution, truncation: int = 20, *, circles: Sequence[int] = ()) -> Distribution:
+def over(proposal: Distribution, truncation: int = 20, *, periodic: Sequence[int] = ()) -> Distribution:
     """A proposal in two dimensions, resampled; its own parameters are moved as well."""
     return Resampled(
-        sharp(proposal, 0.3), sharp(Acceptance(2, circles=circles, hidden=(8, 8)), 1.0), truncation=truncation
+        sharp(proposal, 0.3), sharp(Acceptance(2, periodic=periodic, hidden=(8, 8)), 1.0), truncation=truncation
     )  # type: ignore[arg-type]
 
 
 def hierarchical() -> HierarchicalFlow:
-    leading = Flow(UniformTorus(2), CircularCoupling(2, [0], bins=5, hidden=(8,)))
+    leading = Flow(UniformTorus(2), PeriodicCoupling(2, [0], bins=5, hidden=(8,)))
     conditional = Flow(
         StandardNormal(2),
         Chain(
@@ -84,7 +84,7 @@ DISTRIBUTIONS: dict[str, tuple[Callable[[], Distribution], str]] = {
     "resampled normal": (lambda: over(DiagonalNormal(2)), "rr"),
     "resampled normal, T = 3": (lambda: over(DiagonalNormal(2), 3), "rr"),
     "resampled mixture": (lambda: over(mixture()), "rr"),
-    "resampled product": (lambda: over(Product([DiagonalNormal(1), UniformTorus(1)]), circles=[1]), "rt"),
+    "resampled product": (lambda: over(Product([DiagonalNormal(1), UniformTorus(1)]), periodic=[1]), "rt"),
     "factorized": (
         lambda: FactorizedResampled(
             DiagonalNormal(1).double(), sharp(Acceptance(1, hidden=(8,), n_out=2), 1.5), 2, truncation=6
@@ -93,7 +93,7 @@ DISTRIBUTIONS: dict[str, tuple[Callable[[], Distribution], str]] = {
     ),
     "factorized torus": (
         lambda: sharp(
-            FactorizedResampled(UniformTorus(1), Acceptance(1, circles=[0], hidden=(8,), n_out=2), 2), 1.5
+            FactorizedResampled(UniformTorus(1), Acceptance(1, periodic=[0], hidden=(8,), n_out=2), 2), 1.5
         ),
         "tt",
     ),
@@ -101,7 +101,7 @@ DISTRIBUTIONS: dict[str, tuple[Callable[[], Distribution], str]] = {
     "circular flow": (
         lambda: sharp(
             Flow(
-                resampled(2, 10), Chain([CircularCoupling(2, [0], bins=5), CircularCoupling(2, [1], bins=5)])
+                resampled(2, 10), Chain([PeriodicCoupling(2, [0], bins=5), PeriodicCoupling(2, [1], bins=5)])
             )
         ),
         "tt",

@@ -41,7 +41,7 @@ def test_sampler_of_a_discrete_proposal(truncation: int, block: int) -> None:
     """
     generator = torch.Generator().manual_seed(3)
     n = 4000 if block == 1 else 60_000
-    z, used = accept_reject(
+    z, log_a, used = accept_reject(
         lambda m: torch.multinomial(WEIGHT, m, replacement=True, generator=generator).double(),
         lambda z: CHANCE[z.long()].log(),
         n,
@@ -50,6 +50,7 @@ def test_sampler_of_a_discrete_proposal(truncation: int, block: int) -> None:
         block=block,
     )
     assert z.shape == (n,)
+    assert torch.equal(log_a, CHANCE[z.long()].log())
     density = discrete_density(truncation)
     counts = torch.bincount(z.long(), minlength=5).double()
     seen = density > 0
@@ -394,9 +395,9 @@ def test_acceptance_starts_where_it_is_told() -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
         Acceptance(3, start=1.0)
     with pytest.raises(ValueError, match="indices of the 3 coordinates"):
-        Acceptance(3, circles=[3])
+        Acceptance(3, periodic=[3])
     turn = torch.tensor([2 * math.pi, 0.0, 0.0])
-    partly = Acceptance(3, circles=[0])
+    partly = Acceptance(3, periodic=[0])
     torch.testing.assert_close(partly(z), partly(z + turn), atol=1e-5, rtol=0)
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from boltzgen.flow.coupling import AffineCoupling, CircularCoupling, Neighbourhood, SplineCoupling, real_nvp
+from boltzgen.flow.coupling import AffineCoupling, Neighbourhood, PeriodicCoupling, SplineCoupling, real_nvp
 from boltzgen.flow.networks import Part
 from boltzgen.flow.transform import Chain, Transform
 from boltzgen.flow.triangular import TriangularAffine
@@ -31,7 +31,7 @@ def disturbed(transform: Transform, size: float = 1.0) -> Transform:
 
 #: name -> (transform of 5 coordinates, whether they are angles)
 TRANSFORMS: dict[str, tuple[Callable[[], Transform], bool]] = {
-    "circular coupling": (lambda: disturbed(CircularCoupling(5, [0, 2], bins=6, hidden=(8,))), True),
+    "circular coupling": (lambda: disturbed(PeriodicCoupling(5, [0, 2], bins=6, hidden=(8,))), True),
     "spline coupling": (
         lambda: disturbed(SplineCoupling(5, [1, 2, 4], CONTEXT, bins=5, hidden=(8,), bound=2.0)),
         False,
@@ -160,7 +160,7 @@ def test_any_leading_shape(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in TRANSFORMS if name != "inverse"])
 def test_starts_near_the_identity_or_its_default(name: str) -> None:
     fresh = {
-        "circular coupling": CircularCoupling(5, [0, 2]),
+        "circular coupling": PeriodicCoupling(5, [0, 2]),
         "chain": Chain([SplineCoupling(5, [1, 3], CONTEXT)]),
         "triangular affine": TriangularAffine(5, CONTEXT),
     }.get(name, SplineCoupling(5, [1], CONTEXT if "no context" not in name else 0))

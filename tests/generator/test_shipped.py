@@ -15,7 +15,8 @@ from boltzgen.cli import main
 from boltzgen.evaluation.reference import REFERENCE
 from boltzgen.flow.elementary import Product
 from boltzgen.flow.resampled import Resampled
-from boltzgen.generator.generator import CHECKPOINT, BoltzmannGenerator
+from boltzgen.generator.checkpoint import CHECKPOINT
+from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.molecule.system import System, shipped_systems
 from boltzgen.storage import read_tensors
 

@@ -49,7 +49,7 @@ sys.modules["numba"] = None
 
 import torch
 from boltzgen.energy import ForceFieldEnergy
-from boltzgen.flow.spline import circular_spline, spline_with_tails
+from boltzgen.flow.spline import periodic_spline, spline_with_tails
 from boltzgen.flow.triangular import TriangularAffine
 from boltzgen.geometry import wrap
 from boltzgen.kernels import forces, splines, triangular
@@ -70,8 +70,8 @@ torch.testing.assert_close(u.double(), energy(x.double()), rtol=0, atol=1e-2)
 
 generator = torch.Generator().manual_seed(0)
 angles, raw = torch.randn(3, 100, generator=generator), torch.randn(25, 3, 100, generator=generator)
-y, _ = circular_spline(angles, raw, inverse=False)
-back, _ = circular_spline(y, raw, inverse=True)
+y, _ = periodic_spline(angles, raw, inverse=False)
+back, _ = periodic_spline(y, raw, inverse=True)
 assert wrap(back - angles).abs().max() < 1e-3
 y, _ = spline_with_tails(angles, raw[:23], bound=2.0, inverse=False)
 back, _ = spline_with_tails(y, raw[:23], bound=2.0, inverse=True)

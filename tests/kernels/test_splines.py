@@ -43,7 +43,7 @@ def threads() -> Iterator[Callable[[int], None]]:
 def move(kind: Kind, x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
     circular, inverse, _ = kind
     if circular:
-        return spline.circular_spline(x, raw, inverse=inverse)
+        return spline.periodic_spline(x, raw, inverse=inverse)
     return spline.spline_with_tails(x, raw, bound=BOUND, inverse=inverse)
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from boltzgen.generator.generator import CHECKPOINT, BoltzmannGenerator
+from boltzgen.generator.checkpoint import CHECKPOINT
+from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.molecule.system import System
 from boltzgen.training import checkpoint
 from boltzgen.training.checkpoint import METRICS, STATE

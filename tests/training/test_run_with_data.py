@@ -16,11 +16,12 @@ from torch import Tensor, nn
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.energy.base import CountedEnergy
 from boltzgen.energy.choose import energy_for
-from boltzgen.flow.coupling import CircularCoupling
+from boltzgen.flow.coupling import PeriodicCoupling
 from boltzgen.flow.elementary import StandardNormal, UniformTorus
 from boltzgen.flow.flow import Flow, HierarchicalFlow
 from boltzgen.flow.transform import Transform
-from boltzgen.generator.generator import CHECKPOINT, BoltzmannGenerator
+from boltzgen.generator.checkpoint import CHECKPOINT
+from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.molecule.system import System
 from boltzgen.training.checkpoint import STATE
 from boltzgen.training.data import DATA, Data
@@ -75,7 +76,7 @@ def toy(system: System) -> BoltzmannGenerator:
     n_periodic, n_stiff = coordinates.n_periodic, coordinates.n_stiff
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        leading = Flow(UniformTorus(n_periodic), CircularCoupling(n_periodic, [0, 2, 4], hidden=(16,)))
+        leading = Flow(UniformTorus(n_periodic), PeriodicCoupling(n_periodic, [0, 2, 4], hidden=(16,)))
     flow = HierarchicalFlow(leading, Flow(StandardNormal(n_stiff), Affine(n_stiff)), torch.cos)
     return BoltzmannGenerator(system, coordinates, flow, temperature=system.temperature, seed=0, options={})
 
