@@ -9,9 +9,6 @@ from typing import Any
 #: Molar gas constant in kJ/(mol K) (CODATA 2018, exact).
 MOLAR_GAS_CONSTANT = 0.00831446261815324
 
-#: kJ in one kcal (thermochemical calorie).
-KJ_PER_KCAL = 4.184
-
 
 def kt(temperature: float) -> float:
     """Thermal energy RT at `temperature` [K], in kJ/mol."""

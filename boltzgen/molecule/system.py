@@ -93,6 +93,11 @@ class System:
         return int(self.topology.getNumAtoms())
 
     @cached_property
+    def mdtraj_topology(self) -> mdtraj.Topology:
+        """The same atoms and bonds as MDTraj has them."""
+        return mdtraj.Topology.from_openmm(self.topology)
+
+    @cached_property
     def graph(self) -> MolecularGraph:
         """Elements and bonds; raises ValueError unless the molecule is connected."""
         elements = [a.element.symbol if a.element is not None else "X" for a in self.topology.atoms()]
@@ -150,7 +155,7 @@ class System:
 
         Those of the third of several amino acids are phi3, psi3, omega3, chi1_3; see `named_torsions`.
         """
-        return named_torsions(mdtraj.Topology.from_openmm(self.topology), self.graph)
+        return named_torsions(self.mdtraj_topology, self.graph)
 
     @cached_property
     def rotamers(self) -> dict[str, Rotamer]:
