@@ -21,8 +21,7 @@ class Basin(Strict):
     Attributes:
         name: of the basin.
         phi, psi: half-open periodic intervals [low, high) in degrees, so that ``(120, -30)`` passes through
-        180;
-            None means any.
+            180; None means any.
     """
 
     name: str
