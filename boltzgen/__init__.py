@@ -1,3 +1,79 @@
-"""Molecular Boltzmann generators: exactly weighted conformations from a force field."""
+"""Molecular Boltzmann generators: exactly weighted conformations from a force field.
+
+What a script needs is here, loaded when it is first used::
+
+    from boltzgen import BoltzmannGenerator, ForceFieldEnergy, System
+
+The functions are named after the commands of the command line.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from boltzgen.analysis.plots import plot_ramachandran
+    from boltzgen.analysis.report import analyze
+    from boltzgen.energy.choose import energy_for
+    from boltzgen.energy.forcefield import ForceFieldEnergy
+    from boltzgen.energy.openmm import OpenMMEnergy
+    from boltzgen.evaluation.evaluate import evaluate
+    from boltzgen.evaluation.reference import Reference
+    from boltzgen.generator.generator import BoltzmannGenerator
+    from boltzgen.molecule.system import System
+    from boltzgen.preparation.run import prepare
+    from boltzgen.samples.sizes import radius_of_gyration
+    from boltzgen.samples.weighted_samples import WeightedSamples
+    from boltzgen.simulation.run import simulate
+    from boltzgen.training.run import train
 
 __version__ = "0.1.0"
+
+#: Where each name is defined. The modules are heavy (PyTorch, OpenMM), so none is imported before it is
+#: needed.
+_HOMES = {
+    "BoltzmannGenerator": "boltzgen.generator.generator",
+    "ForceFieldEnergy": "boltzgen.energy.forcefield",
+    "OpenMMEnergy": "boltzgen.energy.openmm",
+    "Reference": "boltzgen.evaluation.reference",
+    "System": "boltzgen.molecule.system",
+    "WeightedSamples": "boltzgen.samples.weighted_samples",
+    "analyze": "boltzgen.analysis.report",
+    "energy_for": "boltzgen.energy.choose",
+    "evaluate": "boltzgen.evaluation.evaluate",
+    "plot_ramachandran": "boltzgen.analysis.plots",
+    "prepare": "boltzgen.preparation.run",
+    "radius_of_gyration": "boltzgen.samples.sizes",
+    "simulate": "boltzgen.simulation.run",
+    "train": "boltzgen.training.run",
+}
+
+__all__ = [
+    "BoltzmannGenerator",
+    "ForceFieldEnergy",
+    "OpenMMEnergy",
+    "Reference",
+    "System",
+    "WeightedSamples",
+    "__version__",
+    "analyze",
+    "energy_for",
+    "evaluate",
+    "plot_ramachandran",
+    "prepare",
+    "radius_of_gyration",
+    "simulate",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, imported from its module at its first use (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

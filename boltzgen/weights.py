@@ -1,20 +1,47 @@
-"""Importance weights: their diagnostics and the partition function.
+"""Importance weights: their diagnostics, the partition function and weighted means.
 
 Everything here works on log-weights ``log_w = -u - log_q`` of draws from q, computes in float64 and in log
 space, and accepts -inf for a draw of weight zero (one outside the target's domain).
 """
 
 import math
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+Number = TypeVar("Number", bound=float | np.ndarray)
+
+
+class Estimate(NamedTuple, Generic[Number]):
+    """An estimate and its standard error, in one unit; unpacks to the two, prints as ``value ± error``.
+
+    >>> print(Estimate(0.26134, 0.0021))
+    0.2613 ± 0.0021
+    """
+
+    value: Number
+    standard_error: Number
+
+    def __str__(self) -> str:
+        return ", ".join(map(_with_error, np.ravel(self.value), np.ravel(self.standard_error)))
+
+
+def _with_error(value: float, error: float) -> str:
+    """The value to the second significant digit of its error."""
+    if not (math.isfinite(error) and error > 0):
+        return f"{value:.6g} ± {error:g}"
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    return f"{value:.{digits}f} ± {error:.{digits}f}"
+
 
 def log_weights(u: Tensor, log_q: Tensor) -> Tensor:
-    """``log_w = -u - log_q``, float64 (...), of reduced energies u [kT] and log-densities log_q; -inf where u
-    is not finite.
+    """``log_w = -u - log_q``, float64 (...): weight zero, -inf, where u is not finite.
+
+    Args:
+        u: reduced energies (...) in kT.
+        log_q: log-densities (...) of the draws.
 
     Raises:
         ValueError: log_q is NaN or -inf where u is finite: such a draw has no weight, finite or zero.
@@ -53,17 +80,17 @@ def sampling_efficiency(log_w: Tensor) -> float:
 
 
 def largest_weight_share(log_w: Tensor) -> float:
-    """The share of the total weight that the heaviest draw holds."""
+    """The largest weight's share of the whole, between 0 and 1."""
     return float(normalized_weights(log_w).max())
 
 
 def clip_log_weights(log_w: Tensor, fraction: float = 1e-4) -> Tensor:
-    """Log-weights (n,) float64 with the top `fraction` of them set to the smallest among that top; order is
-    kept.
+    """Log-weights (n,), float64, with the top `fraction` of them set to the smallest among that top.
 
-    floor(n * fraction) weights are touched, so none below n = 1 / fraction, and with one nothing changes.
-    This biases every estimate made from them: it is a diagnostic of how much of a low efficiency is due to
-    single outliers (the convention of TA-BG, Schopmans & Friederich 2025, arXiv:2501.19077).
+    Their order is kept. floor(n * fraction) weights are touched, so none below n = 1 / fraction, and with one
+    nothing changes. This biases every estimate made from them: it is a diagnostic of how much of a low
+    efficiency is due to single outliers (the convention of TA-BG, Schopmans & Friederich 2025,
+    arXiv:2501.19077).
     """
     if not 0 <= fraction < 1:
         raise ValueError(f"expected a fraction of weights to clip in [0, 1), got {fraction}")
@@ -74,8 +101,8 @@ def clip_log_weights(log_w: Tensor, fraction: float = 1e-4) -> Tensor:
     return values.clamp(max=torch.topk(values, n_clipped).values[-1])
 
 
-def log_z(log_w: Tensor) -> tuple[float, float]:
-    """log Z of the target on its domain, and its standard error: the log of the mean weight, Z = E_q[w].
+def log_z(log_w: Tensor) -> Estimate[float]:
+    """log Z of the target on its domain, with its standard error: the log of the mean weight, Z = E_q[w].
 
     The error is the delta method's, std(w) / (sqrt(n) mean(w)) = sqrt((n / ESS - 1) / (n - 1)); inf for one
     draw. It is as reliable as the largest weights are well sampled: read it together with
@@ -85,8 +112,8 @@ def log_z(log_w: Tensor) -> tuple[float, float]:
     n = values.numel()
     estimate = float(torch.logsumexp(values, dim=0)) - math.log(n)
     if n == 1:
-        return estimate, math.inf
-    return estimate, math.sqrt(max(n / effective_sample_size(values) - 1.0, 0.0) / (n - 1))
+        return Estimate(estimate, math.inf)
+    return Estimate(estimate, math.sqrt(max(n / effective_sample_size(values) - 1.0, 0.0) / (n - 1)))
 
 
 def resampled_indices(log_w: Tensor, n: int, seed: int = 0) -> Tensor:
@@ -117,18 +144,19 @@ def weight_summary(log_w: Tensor) -> dict[str, Any]:
     }
 
 
-def weighted_mean(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
-    """Mean of values (n,) under weights (n,) that sum to one, and its standard error; values of weight zero
-    do not matter.
+def weighted_mean(values: np.ndarray, weights: np.ndarray) -> Estimate[float]:
+    """Mean of values (n,) under weights (n,) that sum to one, with its standard error, in the values' unit.
 
-    The error is the delta method's of a ratio, sqrt(n / (n - 1) sum w^2 (f - mean)^2) (Owen, Monte Carlo
-    theory, methods and examples, 2013, chapter 9); inf for one draw.
+    Values of weight zero do not count, whatever they are (NaN included). The error is the delta method's of a
+    ratio, sqrt(n / (n - 1) sum w^2 (f - mean)^2) (Owen, Monte Carlo theory, methods and examples, 2013,
+    chapter 9); inf for one draw.
     """
     used = weights > 0
     f, w = values[used].astype(np.float64), weights[used]
     mean = float(w @ f)
     n = len(weights)
-    return mean, math.sqrt(n / (n - 1) * float(np.square(w * (f - mean)).sum())) if n > 1 else math.inf
+    error = math.sqrt(n / (n - 1) * float(np.square(w * (f - mean)).sum())) if n > 1 else math.inf
+    return Estimate(mean, error)
 
 
 def _checked(log_w: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ python examples/01_alanine_dipeptide.py [--n 20000] [--out ramachandran.png]
 import argparse
 
 from boltzgen import units
-from boltzgen.analysis.plots import plot_ramachandran
+from boltzgen import plot_ramachandran
 from boltzgen.energy import ForceFieldEnergy
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.molecule.system import System
@@ -43,7 +43,7 @@ def main() -> None:
         f"F(C7ax) - F(C7eq) = {difference.delta_f:.2f} kJ/mol, 95 % interval [{difference.low:.2f}, "
         f"{difference.high:.2f}]"
     )
-    plot_ramachandran(samples, arguments.out)
+    plot_ramachandran(samples).figure.savefig(arguments.out)
 
 
 if __name__ == "__main__":

@@ -1,44 +1,56 @@
-"""Pictures. Matplotlib's object-oriented interface on the Agg canvas: nothing global is touched and no
-display is needed.
+"""Pictures of weighted samples.
+
+They are drawn on the axes that are given, or on new figures of Matplotlib's Agg canvas: nothing global is
+touched, and no display is needed.
 """
 
-import os
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import LineCollection
+from matplotlib.collections import LineCollection, QuadMesh
+from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from scipy import ndimage
 
-from boltzgen.analysis.marginals import TorsionDensity, torsion_density
-from boltzgen.analysis.ramachandran import Ramachandran, ramachandran, suitable_bins
+from boltzgen.analysis.profiles import Profile
+from boltzgen.analysis.ramachandran import (
+    Ramachandran,
+    TorsionDensity,
+    ramachandran,
+    suitable_bins,
+    torsion_density,
+)
 from boltzgen.molecule.basins import Basin, assign_basins
 from boltzgen.molecule.graph import backbone_pairs
 from boltzgen.samples.weighted_samples import WeightedSamples
 from boltzgen.weights import effective_sample_size, normalized_weights
 
 TARGET, INK = "#31688e", "#333333"
-_SIZE = (6.6, 5.9)
+_SIZE, _DPI = (6.6, 5.9), 180
 _TICKS = np.arange(-180, 181, 60)
 
 
 def plot_ramachandran(
-    samples: WeightedSamples,
-    path: str | os.PathLike[str] | None = None,
-    *,
-    pair: tuple[str, str] | None = None,
-) -> Figure:
-    """The weighted free-energy surface over (phi, psi) with its marginals; saved to `path` if one is given.
+    samples: WeightedSamples, *, pair: tuple[str, str] | None = None, ax: Axes | None = None
+) -> Axes:
+    """Plot the weighted free-energy surface over (phi, psi) in kT, and return its axes.
+
+    Basins are outlined and labelled with their populations where the pair is ``("phi", "psi")``. Save with
+    ``ax.figure.savefig("ramachandran.png")``.
 
     Args:
         samples: with a `system` that names the torsions.
-        path: of a PNG, PDF or SVG.
-        pair: names of the two torsions; by default the first backbone pair. Basins are drawn for ``("phi",
-            "psi")`` alone.
+        pair: names of the two torsions; by default the first backbone pair.
+        ax: axes to draw on, which give some of their room to a colour bar. By default those of a new figure,
+            with the densities of phi and psi at their sides.
+
+    Raises:
+        ValueError: the molecule has no such torsions, or all weights are zero.
     """
     molecule = samples.system
     pairs = backbone_pairs(molecule.torsions) if molecule is not None else []
@@ -50,10 +62,14 @@ def plot_ramachandran(
     phi, psi = (samples.torsion(name).numpy(force=True) for name in names)
     basins = molecule.basins if molecule is not None and names == ("phi", "psi") else ()
     weights = normalized_weights(samples.log_w).numpy(force=True)
-    figure = ramachandran_figure(phi, psi, weights, effective_sample_size(samples.log_w), basins, names=names)
-    if path is not None:
-        figure.savefig(path, dpi=180)
-    return figure
+    n_effective = effective_sample_size(samples.log_w)
+    if ax is None:
+        return ramachandran_figure(phi, psi, weights, n_effective, basins, names=names).axes[0]
+    surface = ramachandran(phi, psi, weights, suitable_bins(n_effective))
+    mesh = draw_surface(ax, surface, names=names)
+    _draw_basins(ax, basins, _shares(phi, psi, weights, basins), surface)
+    _label_bar(ax.figure.colorbar(mesh, ax=ax, extend="max"))
+    return ax
 
 
 def ramachandran_figure(
@@ -66,22 +82,28 @@ def ramachandran_figure(
     names: tuple[str, str] = ("phi", "psi"),
     title: str = "",
 ) -> Figure:
-    """Figure of the surface of phi, psi (n,) in radians under weights (n,) that sum to one."""
+    """Figure of the surface of two torsions with their densities at its sides; the surface's axes come first.
+
+    Args:
+        phi: first torsion (n,) in radians.
+        psi: second torsion (n,) in radians.
+        weights: (n,), which sum to one.
+        n_effective: number of effective draws, from which the width of the bins follows.
+        basins: to be outlined and labelled.
+        names: of the two torsions.
+        title: of the figure.
+    """
     n_bins = suitable_bins(n_effective)
     surface = ramachandran(phi, psi, weights, n_bins)
-    figure = Figure(figsize=_SIZE)
+    figure = Figure(figsize=_SIZE, dpi=_DPI)
     FigureCanvasAgg(figure)
     main = _add_axes(figure, 0.75, 0.6, 4.0, 4.0)
     top = _add_axes(figure, 0.75, 4.68, 4.0, 0.8, sharex=main)
     right = _add_axes(figure, 4.83, 0.6, 0.8, 4.0, sharey=main)
-    mesh = draw_surface(main, surface)
-    if basins:
-        _draw_basins(main, basins, _shares(phi, psi, weights, basins), surface)
+    mesh = draw_surface(main, surface, names=names)
+    _draw_basins(main, basins, _shares(phi, psi, weights, basins), surface)
     handles = _draw_marginal(top, torsion_density(phi, weights, n_bins), vertical=False)
     _draw_marginal(right, torsion_density(psi, weights, n_bins), vertical=True)
-    labels = [symbol(name) for name in names]
-    main.set_xlabel(f"{labels[0]} / degrees", color=INK)
-    main.set_ylabel(f"{labels[1]} / degrees", color=INK, labelpad=2)
     top.legend(
         handles=handles,
         loc="upper left",
@@ -91,13 +113,35 @@ def ramachandran_figure(
         labelcolor=INK,
         borderpad=0,
     )
-    bar = figure.colorbar(mesh, cax=_add_axes(figure, 5.8, 0.6, 0.14, 4.0), extend="max")
-    bar.set_label("free energy / kT", color=INK)
-    bar.ax.tick_params(colors=INK, labelsize=9, length=3)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    _label_bar(figure.colorbar(mesh, cax=_add_axes(figure, 5.8, 0.6, 0.14, 4.0), extend="max"))
     if title:
         figure.text(0.75 / _SIZE[0], 5.62 / _SIZE[1], title, fontsize=9.5, color=INK)
     return figure
+
+
+def plot_profile(profile: Profile, name: str, *, ax: Axes | None = None) -> Axes:
+    """Plot a free-energy profile in kT with a band of two standard errors, and return its axes.
+
+    Args:
+        profile: along a length.
+        name: of the length, for the label: ``"radius_of_gyration"``.
+        ax: axes to draw on; by default those of a new figure.
+    """
+    if ax is None:
+        figure = Figure(figsize=(3.8, 3.0), dpi=_DPI, layout="constrained")
+        FigureCanvasAgg(figure)
+        ax = figure.subplots()
+    # A bin may hold draws whose weights are all but nothing.
+    seen = np.isfinite(profile.free_energy) & np.isfinite(profile.free_energy_error)
+    free_energy, error = (np.where(seen, v, np.nan) for v in (profile.free_energy, profile.free_energy_error))
+    low, high = free_energy - 2 * error, free_energy + 2 * error
+    ax.stairs(high, profile.edges, baseline=low, fill=True, color=TARGET, alpha=0.3, lw=0)
+    ax.stairs(free_energy, profile.edges, baseline=None, color=TARGET, lw=1.2)
+    ax.set_ylim(-0.2, float(np.nanmax(free_energy, initial=0.0)) + 1.0)
+    ax.set_xlabel(f"{name.replace('_', ' ')} / nm", color=INK)
+    ax.set_ylabel("free energy / kT", color=INK)
+    light_frame(ax)
+    return ax
 
 
 def _add_axes(figure: Figure, left: float, bottom: float, width: float, height: float, **shared: Any) -> Axes:
@@ -106,8 +150,10 @@ def _add_axes(figure: Figure, left: float, bottom: float, width: float, height: 
     return figure.add_axes((left / across, bottom / up, width / across, height / up), **shared)
 
 
-def draw_surface(axes: Axes, surface: Ramachandran, top: float | None = None):  # type: ignore[no-untyped-def]
-    """The surface as coloured cells up to `top` [kT], white where no draw fell; returns matplotlib's mesh."""
+def draw_surface(
+    axes: Axes, surface: Ramachandran, *, names: tuple[str, str], top: float | None = None
+) -> QuadMesh:
+    """The surface of two named torsions as coloured cells up to `top` [kT], white where no draw fell."""
     free_energy = surface.free_energy
     cells = np.ma.masked_where(~np.isfinite(free_energy), free_energy).T
     edges = np.linspace(-180.0, 180.0, len(free_energy) + 1)
@@ -116,8 +162,16 @@ def draw_surface(axes: Axes, surface: Ramachandran, top: float | None = None):  
     )
     axes.set(xlim=(-180, 180), ylim=(-180, 180), xticks=_TICKS, yticks=_TICKS)
     axes.set_aspect("equal")
+    axes.set_xlabel(f"{symbol(names[0])} / degrees", color=INK)
+    axes.set_ylabel(f"{symbol(names[1])} / degrees", color=INK, labelpad=2)
     light_frame(axes)
     return mesh
+
+
+def _label_bar(bar: Colorbar) -> None:
+    bar.set_label("free energy / kT", color=INK)
+    bar.ax.tick_params(colors=INK, labelsize=9, length=3)
+    bar.outline.set_visible(False)  # type: ignore[operator]
 
 
 def scale_top(free_energy: np.ndarray) -> float:
@@ -126,9 +180,9 @@ def scale_top(free_energy: np.ndarray) -> float:
 
 
 def _draw_basins(axes: Axes, basins: Sequence[Basin], shares: np.ndarray, surface: Ramachandran) -> None:
-    """Boundaries of the basins, found on a 1-degree grid, and each one's name and population where there is
-    room.
-    """
+    """Boundaries of the basins, from a 1-degree grid; names and populations where there is room."""
+    if not basins:
+        return
     centres = np.arange(-179.5, 180.0)
     phi, psi = np.meshgrid(np.radians(centres), np.radians(centres), indexing="ij")
     labels = assign_basins(phi, psi, basins)
@@ -167,8 +221,9 @@ def _main_patch(region: np.ndarray, probability: np.ndarray) -> np.ndarray:
 
 
 def _roomiest(region: np.ndarray, empty: np.ndarray, needed: int = 17) -> tuple[int, int] | None:
-    """The cell of a region farthest from its edges, `needed` cells or more from any draw if there is such a
-    place; None if it is empty.
+    """The cell of a region farthest from its edges; None if the region is empty.
+
+    It is `needed` cells or more from any draw, if there is such a place.
     """
     for allowed in (region & empty, region):
         room = ndimage.distance_transform_edt(np.pad(allowed, 1))[1:-1, 1:-1]
@@ -190,10 +245,8 @@ def _boundaries(labels: np.ndarray) -> list[tuple[tuple[float, float], tuple[flo
     return upright + level
 
 
-def _draw_marginal(axes: Axes, density: TorsionDensity, *, vertical: bool):  # type: ignore[no-untyped-def]
-    """Densities on a logarithmic scale, where the rare basins show: the target filled, the generator's as a
-    line.
-    """
+def _draw_marginal(axes: Axes, density: TorsionDensity, *, vertical: bool) -> list[Artist]:
+    """Densities on a logarithmic scale, to show rare basins: the target filled, the generator's as a line."""
     edges = np.linspace(-180.0, 180.0, len(density.centres) + 1)
     orientation: Literal["vertical", "horizontal"] = "horizontal" if vertical else "vertical"
     floor = 1e-6

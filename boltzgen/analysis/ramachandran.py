@@ -1,10 +1,9 @@
-"""The Ramachandran free-energy surface of weighted samples."""
+"""Weighted histograms of torsions: densities of one, and the Ramachandran free-energy surface of two."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from boltzgen.analysis.marginals import bin_centres
 from boltzgen.free_energy.histograms import angle_bins
 
 
@@ -33,7 +32,11 @@ class Ramachandran:
 
 
 def ramachandran(phi: np.ndarray, psi: np.ndarray, weights: np.ndarray, n_bins: int = 72) -> Ramachandran:
-    """Histogram of phi and psi (n,) in radians under weights (n,), on the circle in both."""
+    """Histogram of phi and psi (n,) in radians under weights (n,), periodic in both.
+
+    Raises:
+        ValueError: no weight is positive.
+    """
     if not weights.sum() > 0:
         raise ValueError(
             "expected weights with a positive sum, got only zeros: no draw lies where the target's energy "
@@ -45,8 +48,42 @@ def ramachandran(phi: np.ndarray, psi: np.ndarray, weights: np.ndarray, n_bins: 
     return Ramachandran(probability.reshape(n_bins, n_bins), counts.reshape(n_bins, n_bins))
 
 
+@dataclass(frozen=True)
+class TorsionDensity:
+    """Histogram density of a torsion over -180..180 degrees.
+
+    Attributes:
+        centres: of the bins, (n_bins,) in degrees.
+        weighted: density of the target, (n_bins,) per degree: the sum over bins times the bin width is one.
+        unweighted: density of the draws that have any weight, as the generator made them, (n_bins,) per
+            degree.
+    """
+
+    centres: np.ndarray
+    weighted: np.ndarray
+    unweighted: np.ndarray
+
+
+def torsion_density(angle: np.ndarray, weights: np.ndarray, n_bins: int = 90) -> TorsionDensity:
+    """Density of a torsion (n,) in radians under weights (n,) and without them."""
+    index = angle_bins(angle, n_bins)
+    width = 360.0 / n_bins
+    drawn = weights > 0
+    weighted = np.bincount(index, weights, minlength=n_bins)
+    unweighted = np.bincount(index[drawn], minlength=n_bins)
+    return TorsionDensity(
+        bin_centres(n_bins), weighted / weighted.sum() / width, unweighted / unweighted.sum() / width
+    )
+
+
+def bin_centres(n_bins: int) -> np.ndarray:
+    """Centres of n_bins equal bins over -180..180, in degrees."""
+    return -180.0 + (np.arange(n_bins) + 0.5) * 360.0 / n_bins
+
+
 def suitable_bins(n_effective: float) -> int:
-    """Bins along each axis that `n_effective` draws can fill: 6 degrees wide up to 3e4, 4 up to 3e5, 3
-    beyond.
+    """Bins along each axis that `n_effective` draws can fill.
+
+    They are 6 degrees wide up to 3e4 draws, 4 up to 3e5, and 3 beyond.
     """
     return 60 if n_effective < 3e4 else 90 if n_effective < 3e5 else 120

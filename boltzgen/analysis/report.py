@@ -1,11 +1,9 @@
-"""The analysis of a samples file: weights, basins and rotamers with intervals, surfaces, sizes and pictures,
-in one folder.
-"""
+"""The analysis of a samples file, in one folder: weights, populations, surfaces, sizes and pictures."""
 
 import csv
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,14 +15,16 @@ import torch
 
 from boltzgen.analysis.panels import profile_figure, ramachandran_grid
 from boltzgen.analysis.plots import ramachandran_figure
+from boltzgen.analysis.profiles import profile, save_profile
 from boltzgen.analysis.ramachandran import Ramachandran, ramachandran, suitable_bins
-from boltzgen.analysis.sizes import profile, save_profile, size_values
-from boltzgen.analysis.torsions import torsion_values
 from boltzgen.free_energy.populations import basin_populations
 from boltzgen.molecule.basins import assign_basins
 from boltzgen.molecule.graph import backbone_pairs
 from boltzgen.molecule.rotamers import DIVISIONS, rotamer_labels
+from boltzgen.molecule.torsions import alpha_carbons
 from boltzgen.samples.file import SamplesHeader, iter_samples, read_header, read_topology
+from boltzgen.samples.sizes import end_to_end_distance, radius_of_gyration
+from boltzgen.samples.weighted_samples import WeightedSamples
 from boltzgen.storage import finite_or_none
 from boltzgen.weights import normalized_weights, weight_summary, weighted_mean
 
@@ -51,7 +51,7 @@ def analyze(
     memory.
 
     Args:
-        path: file made by `boltzgen sample`.
+        path: a samples file, see `SamplesWriter`.
         output: folder, made if it is missing.
         n_replicates: of the bootstrap behind the intervals.
         seed: of the bootstrap.
@@ -63,7 +63,7 @@ def analyze(
     """
     header = read_header(path)
     if header.n_samples == 0:
-        raise ValueError(f"{path} holds no samples; draw some with `boltzgen sample`")
+        raise ValueError(f"{path} holds no samples; expected at least one")
     topology = read_topology(path)
     values = _read(path, header, topology)
     report = {"file": str(path), **_summary(header), **weight_summary(values.log_w)}
@@ -101,8 +101,13 @@ def analyze(
 
 @dataclass(frozen=True, eq=False)
 class _Values:
-    """What is kept of n samples: log-weights float64, and by name torsions float32 in radians, states of
-    rotamers int8, sizes float32 in nm.
+    """What is kept of n samples.
+
+    Attributes:
+        log_w: log-weights, float64 (n,).
+        torsions: float32 (n,) in radians, by name.
+        states: of rotamers, int8 (n,), by the torsion's name.
+        sizes: float32 (n,) in nm, by name.
     """
 
     log_w: torch.Tensor
@@ -117,12 +122,17 @@ class _Values:
 
 def _read(path: str | os.PathLike[str], header: SamplesHeader, topology: mdtraj.Topology) -> _Values:
     names = tuple(name for pair in backbone_pairs(header.torsions) for name in pair)
+    measures: dict[str, Callable[[WeightedSamples], torch.Tensor]] = {
+        "radius_of_gyration": radius_of_gyration
+    }
+    if len(alpha_carbons(topology)) >= 2:
+        measures["end_to_end"] = end_to_end_distance
     log_w, torsions, states, sizes = [], [], [], []
     for chunk in iter_samples(path):
         log_w.append(chunk.log_w)
-        torsions.append(dict(zip(names, torsion_values(chunk, names).T, strict=True)) if names else {})
+        torsions.append({name: chunk.torsion(name).numpy() for name in names})
         states.append({name: rotamer_labels(chunk.x, rotamer) for name, rotamer in header.rotamers.items()})
-        sizes.append(size_values(chunk.x.numpy(), topology))
+        sizes.append({name: measure(chunk).numpy() for name, measure in measures.items()})
     return _Values(torch.cat(log_w), *map(_joined, (torsions, states, sizes)))
 
 
@@ -154,22 +164,20 @@ def _save_surfaces(
     folder: Path,
     title: str,
 ) -> list[str]:
-    """Write picture and tables of each residue's surface, and one picture of all where there are several;
-    return the files' names.
-    """
+    """Write each residue's surface and, of several, one picture of all; return the files' names."""
     files, surfaces = [], []
     for names in backbone_pairs(header.torsions):
         phi, psi = (values.torsions[name] for name in names)
         stem = "ramachandran" + names[0].removeprefix("phi")
         basins = header.basins if names == ("phi", "psi") else ()
         figure = ramachandran_figure(phi, psi, values.weights, n_effective, basins, names=names, title=title)
-        figure.savefig(folder / f"{stem}.png", dpi=180)
+        figure.savefig(folder / f"{stem}.png")
         surface = ramachandran(phi, psi, values.weights, suitable_bins(n_effective))
         _save_surface(surface, names, folder / stem)
         files += [f"{stem}{suffix}" for suffix in (".png", ".npz", ".csv")]
         surfaces.append((topology.atom(header.torsions[names[0]][2]).residue.name, names, surface))
     if len(surfaces) > 1:
-        ramachandran_grid(surfaces, title).savefig(folder / "ramachandran.png", dpi=150)
+        ramachandran_grid(surfaces, title).savefig(folder / "ramachandran.png")
         files.append("ramachandran.png")
     return files
 
@@ -179,7 +187,7 @@ def _save_profiles(values: _Values, folder: Path, title: str) -> list[str]:
     profiles = {name: profile(lengths, values.weights) for name, lengths in values.sizes.items()}
     for name, found in profiles.items():
         save_profile(found, name, folder / f"{name}.csv")
-    profile_figure(profiles, title).savefig(folder / "sizes.png", dpi=150)
+    profile_figure(profiles, title).savefig(folder / "sizes.png")
     return [*(f"{name}.csv" for name in profiles), "sizes.png"]
 
 

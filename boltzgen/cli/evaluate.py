@@ -34,9 +34,9 @@ def evaluate(
     """
     from boltzgen.energy.choose import energy_for
     from boltzgen.evaluation.draws import draw
-    from boltzgen.evaluation.evaluate import summarize
     from boltzgen.evaluation.page import aligned, save_evaluation, text_tables
     from boltzgen.evaluation.reference import Reference, reference_path
+    from boltzgen.evaluation.summary import summarize
     from boltzgen.generator.generator import BoltzmannGenerator
     from boltzgen.storage import finite_or_none
 

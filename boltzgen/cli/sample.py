@@ -46,7 +46,7 @@ def sample(
     from boltzgen.energy.base import CountedEnergy
     from boltzgen.energy.choose import energy_for
     from boltzgen.generator.generator import BoltzmannGenerator
-    from boltzgen.samples.file import SamplesWriter
+    from boltzgen.samples.writer import SamplesWriter
     from boltzgen.storage import finite_or_none
     from boltzgen.weights import weight_summary
 

@@ -1,6 +1,4 @@
-"""A generator's draws, binned as a reference is, and its density at the reference's configurations: what an
-evaluation starts from.
-"""
+"""What an evaluation starts from: draws in the reference's bins, and the density at its configurations."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -14,7 +12,8 @@ from torch import Tensor
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.energy.base import Energy
 from boltzgen.evaluation.modes import Drawn
-from boltzgen.evaluation.reference import Reference, table_bins
+from boltzgen.evaluation.reference import Reference
+from boltzgen.evaluation.tally import table_bins
 from boltzgen.molecule.system import System
 from boltzgen.samples.weighted_samples import WeightedSamples
 
@@ -25,14 +24,18 @@ class Sampler(Protocol):
     """What is evaluated: a `BoltzmannGenerator`, or anything with its densities and draws."""
 
     @property
-    def system(self) -> System: ...
+    def system(self) -> System:
+        """The molecule."""
 
     @property
-    def coordinates(self) -> MolecularCoordinates: ...
+    def coordinates(self) -> MolecularCoordinates:
+        """Its flow coordinates, on the generator's device."""
 
-    def log_prob(self, x: Tensor) -> Tensor: ...
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log q(x), shape (...), of positions (..., n_atoms, 3) in nm."""
 
-    def sample_chunks(self, n: int, energy: Energy, *, seed: int = 0) -> Iterator[WeightedSamples]: ...
+    def sample_chunks(self, n: int, energy: Energy, *, seed: int = 0) -> Iterator[WeightedSamples]:
+        """Yield n conformations, weighted to the Boltzmann distribution of `energy`, in chunks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,15 +55,18 @@ class Draws:
     log_w_reference: np.ndarray
 
     def table(self, name: str) -> Drawn:
+        """The draws in one of the reference's tables."""
         return Drawn.build(self.bins[name][0], self.weights, self.bins[name][1])
 
     @property
     def weights(self) -> np.ndarray:
+        """Weights that sum to one, (n,)."""
         w = np.exp(self.log_w - self.log_w.max())
         return np.asarray(w / w.sum())
 
     @property
     def n_effective(self) -> float:
+        """Kish's effective number of draws."""
         return float(1.0 / np.square(self.weights).sum())
 
 
@@ -116,8 +122,9 @@ def draw(
 
 @torch.no_grad()
 def reference_log_weights(generator: Sampler, reference: Reference) -> np.ndarray:
-    """-u - log q of the reference's configurations, float64 (n,), in the labelling of the generator's own
-    domain; inf where log q is -inf.
+    """-u - log q of the reference's configurations, float64 (n,); inf where log q is -inf.
+
+    The configurations are put into the labelling of the generator's own domain.
     """
     parts = []
     device = generator.coordinates.reference.device

@@ -1,290 +1,54 @@
-"""A generator against a reference: every metric, before and after reweighting, with noise floors, and the
-modes that are missing.
-"""
+"""The evaluation of a generator in one call."""
 
+import os
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-import torch
-
 from boltzgen.energy.base import Energy
-from boltzgen.evaluation import metrics, modes
-from boltzgen.evaluation.draws import Draws, Sampler, draw
-from boltzgen.evaluation.modes import Drawn
-from boltzgen.evaluation.reference import Reference, Surface, surface_name
-from boltzgen.free_energy.histograms import Axis, Histogram, walker_groups
-from boltzgen.free_energy.populations import basin_populations
-from boltzgen.weights import weight_summary
-
-CONVENTIONS = (
-    "log_w = -u - log q, u in kT, densities with respect to dx / (8 pi^2 V) on the domain; draws outside "
-    "it count with weight zero",
-    "ESS: Kish's (sum w)^2 / sum w^2 over the number of draws, unclipped; clipped: the top 1e-4 of "
-    "log-weights set to the smallest of them",
-    "forward ESS = 1 / (E_p[w] E_p[1/w]), EUBO = E_p[-u - log q] >= log Z, NLL = -E_p[log q]: over the "
-    "reference's configurations",
-    "KL = sum p ln((p + 1e-10) / (q + 1e-10)) in nats with p the reference; TV = sum |p - q| / 2; bins "
-    "over (-180, 180] degrees",
-    "noise floor: the mean distance of two finite samples of the pooled table, with the effective sizes of "
-    "reference and weights",
-    "z: largest difference of the cumulative shares over their combined error; reference errors are a "
-    "jackknife over walkers",
-    "before: the draws as made; after: reweighted",
-)
-#: Largest |z| of a marginal or a basin that still counts as agreement: hundreds of edges are compared.
-AGREEMENT = 5.0
-_TAIL = 0.002
+from boltzgen.energy.choose import energy_for
+from boltzgen.evaluation.draws import Sampler, draw
+from boltzgen.evaluation.page import save_evaluation
+from boltzgen.evaluation.reference import Reference, reference_path
+from boltzgen.evaluation.summary import summarize
 
 
 def evaluate(
     generator: Sampler,
-    energy: Energy,
-    reference: Reference,
+    reference: Reference | None = None,
     *,
+    energy: Energy | None = None,
     n: int = 100_000,
     seed: int = 0,
+    output: str | os.PathLike[str] | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> dict[str, Any]:
-    """Draw from a generator and compare it with a reference of its system: `summarize` of `draw`."""
-    return summarize(draw(generator, energy, reference, n=n, seed=seed, progress=progress), reference)
+    """Compare a generator with a reference ensemble of its system, before and after reweighting.
 
+    Args:
+        generator: a `BoltzmannGenerator`, or anything with its draws and densities.
+        reference: by default the system's own, `reference.h5` in its folder.
+        energy: of the system at the reference's temperature; by default `energy_for`'s, on the generator's
+            device.
+        n: number of draws.
+        seed: of the draws.
+        output: folder for `evaluation.json`, `.md`, `.png` and `.pdf`, made if it is missing; by default
+            nothing is written.
+        progress: called with the number of draws of each chunk.
 
-def summarize(draws: Draws, reference: Reference) -> dict[str, Any]:
-    """Every metric as plain numbers, lists and dictionaries; docs/validation.md says what they mean.
+    Returns:
+        Every metric as plain numbers, lists and dictionaries, see `summary.summarize`; `seed`; and `files`,
+        the names of what was written.
 
     Raises:
-        ValueError: the draws were binned for another reference.
+        FileNotFoundError: no `reference` given, and the system has none of its own.
+        ValueError: the reference is of another system or temperature, or all weights are zero.
     """
-    if len(draws.log_w_reference) != len(reference) or not draws.bins.keys() >= reference.marginals.keys():
-        raise ValueError("these draws were made for another reference; draw again with this one")
-    weights = _weights(draws)
-    density = _density(draws, reference, weights)
-    result: dict[str, Any] = {
-        "system": reference.system,
-        "temperature": reference.temperature,
-        "domain": reference.domain,
-        "conventions": list(CONVENTIONS),
-        "reference": _origin(reference),
-        **weights,
-        **density,
-        "ramachandran": [_surface(draws, reference, surface) for surface in reference.surfaces],
-        "marginals": sorted(
-            (_marginal(draws, *pair) for pair in reference.marginals.values()), key=lambda m: -abs(m["z"])
-        ),
-        "energy": _energy(draws, reference),
-        "basins": _basins(draws, reference),
-    }
-    result["missing_modes"] = missing_modes(draws, reference)
-    result["flagged"] = bool(result["missing_modes"])
-    result["warnings"] = _warnings(draws, reference, result)
-    return result
-
-
-def _origin(reference: Reference) -> dict[str, Any]:
-    energy = reference.energy[1]
-    # Slow exchange between basins shows in their populations first.
-    sizes = [*(s.n_effective for s in reference.surfaces), energy.n_effective]
-    sizes += [] if reference.populations is None else [reference.populations.n_effective]
-    return {
-        "n_frames": reference.n_frames,
-        "n_configurations": len(reference),
-        "n_walker_groups": energy.degrees_of_freedom + 1,
-        "n_effective": min(sizes),
-        "fraction_outside": reference.fraction_outside,
-        "metadata": reference.metadata,
-    }
-
-
-def _weights(draws: Draws) -> dict[str, Any]:
-    finite = draws.log_w[np.isfinite(draws.log_w)]
-    summary = weight_summary(torch.from_numpy(draws.log_w))
-    elbo = float(finite.mean())
-    return summary | {
-        "psis_k_hat": metrics.psis_k_hat(draws.log_w),
-        "elbo": elbo,
-        "reverse_kl": summary["log_z"] - elbo,
-    }
-
-
-def _density(draws: Draws, reference: Reference, weights: dict[str, Any]) -> dict[str, Any]:
-    log_w, group = draws.log_w_reference, walker_groups(reference.walker.numpy())
-    bound, error = metrics.eubo(log_w, group)
-    nll, nll_error = metrics.grouped_mean(log_w + reference.u.numpy(), group)
-    return {
-        "forward_ess": metrics.forward_ess(log_w),
-        "eubo": bound,
-        "eubo_error": error,
-        "forward_kl": bound - weights["log_z"],
-        "nll": nll,
-        "nll_error": nll_error,
-    }
-
-
-def _surface(draws: Draws, reference: Reference, surface: Surface) -> dict[str, Any]:
-    drawn = draws.table(surface_name(surface.pair, len(surface.probability)))
-    return {
-        "pair": list(surface.pair),
-        "n_bins": len(surface.probability),
-        "before": _distances(surface.probability, drawn.raw, surface.n_effective, float(drawn.count.sum())),
-        "after": _distances(surface.probability, drawn.weight, surface.n_effective, draws.n_effective),
-        "halves": {
-            "kl": metrics.kl_divergence(*surface.halves),
-            "tv": metrics.total_variation(*surface.halves),
-        },
-        "n_effective_reference": surface.n_effective,
-    }
-
-
-def _distances(p: np.ndarray, q: np.ndarray, n_p: float, n_q: float) -> dict[str, float]:
-    floor = metrics.noise_floor(p, q, n_p, n_q)
-    values = {"kl": metrics.kl_divergence(p, q), "tv": metrics.total_variation(p, q)}
-    return (
-        values
-        | {f"{name}_floor": floor[name].mean for name in values}
-        | {f"{name}_floor_high": floor[name].high for name in values}
-    )
-
-
-def _marginal(draws: Draws, axis: Axis, histogram: Histogram) -> dict[str, Any]:
-    drawn, p = draws.table(axis.name), histogram.probability
-    floor = metrics.noise_floor(p, drawn.weight, histogram.n_effective, draws.n_effective)["tv"]
-    unweighted = Drawn.build(
-        draws.bins[axis.name][0], np.isfinite(draws.log_w) / np.isfinite(draws.log_w).sum(), axis.n_bins
-    )
-    return {
-        "name": axis.name,
-        "z_before": cumulative_z(histogram, unweighted),
-        "z": cumulative_z(histogram, drawn),
-        "tv_before": metrics.total_variation(p, drawn.raw),
-        "tv": metrics.total_variation(p, drawn.weight),
-        "tv_floor": floor.mean,
-        "tv_floor_high": floor.high,
-        "tv_halves": metrics.total_variation(*histogram.halves),
-        "n_effective_reference": histogram.n_effective,
-    }
-
-
-def cumulative_z(histogram: Histogram, drawn: Drawn) -> float:
-    """The largest difference of the cumulative shares over its combined error, signed (positive: the
-    generator has more below), in normal deviates.
-
-    Kolmogorov's statistic with errors of its own at every edge, over those with at least 0.2 % of the pooled
-    shares on either side.
-    """
-    p, q = np.cumsum(histogram.probability), np.cumsum(drawn.weight)
-    error = histogram.combined_error(np.tri(len(p)))
-    z = metrics.z_score(q - p, error, histogram.degrees_of_freedom, drawn.cumulative_error())
-    pooled = (p + q) / 2
-    inner = z[(pooled > _TAIL) & (pooled < 1 - _TAIL)]
-    return float(inner[np.abs(inner).argmax()]) if len(inner) else 0.0
-
-
-def _energy(draws: Draws, reference: Reference) -> dict[str, Any]:
-    axis, histogram = reference.energy
-    drawn, p = draws.table("energy"), histogram.probability
-    floor = metrics.noise_floor(p, drawn.weight, histogram.n_effective, draws.n_effective, edges=axis.edges)
-    return {
-        "overlap_before": 1 - metrics.total_variation(p, drawn.raw),
-        "overlap": 1 - metrics.total_variation(p, drawn.weight),
-        "overlap_floor": 1 - floor["tv"].mean,
-        "wasserstein_before": metrics.wasserstein_1(p, drawn.raw, axis.edges),
-        "wasserstein": metrics.wasserstein_1(p, drawn.weight, axis.edges),
-        "wasserstein_floor": floor["wasserstein"].mean,
-        "wasserstein_floor_high": floor["wasserstein"].high,
-        "wasserstein_halves": metrics.wasserstein_1(histogram.halves[0], histogram.halves[1], axis.edges),
-        "z": cumulative_z(histogram, drawn),
-    }
-
-
-def _basins(draws: Draws, reference: Reference) -> list[dict[str, Any]]:
-    if reference.populations is None:
-        return []
-    names = [basin.name for basin in reference.basins]
-    labels = draws.bins["basins"][0].astype(np.int64)
-    labels = np.where(labels == len(names), -1, labels)
-    rows = basin_populations(labels, draws.log_w, names)
-    drawn = draws.table("basins")
-    share, error = reference.populations.probability, reference.populations.standard_error
-    spread = np.sqrt(
-        np.maximum(drawn.square * (1 - 2 * drawn.weight) + drawn.square.sum() * drawn.weight**2, 0.0)
-    )
-    # A basin that no draw or no walker visited has an error too: that of one draw.
-    spread, error = (
-        np.maximum(spread, drawn.largest),
-        np.maximum(error, 1.0 / max(reference.populations.n_effective, 1.0)),
-    )
-    z = metrics.z_score(drawn.weight - share, error, reference.populations.degrees_of_freedom, spread)
-    return [
-        {
-            "name": row.name,
-            "reference": float(share[k]),
-            "reference_error": float(reference.populations.standard_error[k]),
-            "drawn": float(drawn.raw[k]),
-            "population": row.population,
-            "low": row.low,
-            "high": row.high,
-            "is_upper_bound": row.is_upper_bound,
-            "n_raw": row.n_raw,
-            "n_effective": row.n_effective,
-            "z": float(z[k]),
-        }
-        for k, row in enumerate(rows)
-    ]
-
-
-def missing_modes(draws: Draws, reference: Reference) -> list[dict[str, Any]]:
-    """What is missing, or populated by the generator alone: the kind of test, a sentence and, for a region,
-    its numbers. Empty if nothing is.
-    """
-    found: list[tuple[str, modes.Finding]] = []
-    if reference.populations is not None:
-        names = [basin.name for basin in reference.basins]
-        found += [
-            ("basin", f) for f in modes.missing_basins(reference.populations, draws.table("basins"), names)
-        ]
-    circles = [(axis, histogram) for axis, histogram in reference.marginals.values() if axis.kind == "circle"]
-    for axis, histogram in circles:
-        found += [
-            ("arc", f) for f in modes.missing_arcs(axis.name, histogram, draws.table(axis.name), len(circles))
-        ]
-    group = walker_groups(reference.walker.numpy())
-    found += [("weights", f) for f in modes.missing_weights(draws.log_w, draws.log_w_reference, group)]
-    listed = [{"kind": kind, "text": str(f), **asdict(f)} for kind, f in found]
-    sentences = {
-        "outliers": modes.outliers(draws.log_w, draws.log_w_reference),
-        "forward ESS": modes.collapsed(
-            metrics.forward_ess(draws.log_w_reference), draws.n_effective / len(draws.log_w)
-        ),
-    }
-    return listed + [{"kind": kind, "text": text} for kind, text in sentences.items() if text]
-
-
-def _warnings(draws: Draws, reference: Reference, result: dict[str, Any]) -> list[str]:
-    warnings = [f"missing mode? {mode['text']}" for mode in result["missing_modes"]]
-    if result["psis_k_hat"] > 0.7:
-        warnings.append(
-            f"PSIS k-hat is {result['psis_k_hat']:.2f} > 0.7: reweighted averages are unreliable at any "
-            "practical number of draws"
-        )
-    far = [m for m in result["marginals"] if abs(m["z"]) > AGREEMENT]
-    if far:
-        warnings.append(
-            f"{len(far)} of {len(result['marginals'])} marginals differ beyond the combined errors (|z| > "
-            f"{AGREEMENT:g}): {far[0]['name']} most"
-        )
-    warnings += [
-        f"basin {b['name']}: {100 * b['population']:.3g} % against {100 * b['reference']:.3g} % of the "
-        f"reference, z = {b['z']:+.1f}"
-        for b in result["basins"]
-        if abs(b["z"]) > AGREEMENT
-    ]
-    n_reference = result["reference"]["n_effective"]
-    if n_reference < draws.n_effective / 2:
-        warnings.append(
-            f"the reference's own error dominates: {n_reference:.3g} effective configurations against "
-            f"{draws.n_effective:.3g} of the generator; "
-            "differences within the noise floors cannot be resolved with this reference"
-        )
-    return warnings
+    system = generator.system
+    if reference is None:
+        reference = Reference.load(reference_path(system), system)
+    if energy is None:
+        energy = energy_for(system, reference.temperature).to(generator.coordinates.reference.device)
+    draws = draw(generator, energy, reference, n=n, seed=seed, progress=progress)
+    result = summarize(draws, reference) | {"seed": seed}
+    files = [] if output is None else save_evaluation(result, draws, reference, output)
+    return result | {"files": files}

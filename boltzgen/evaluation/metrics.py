@@ -18,11 +18,11 @@ EPSILON = 1e-10
 
 
 def psis_k_hat(log_w: np.ndarray) -> float:
-    """Pareto shape k of the largest weights: above 0.7 estimates from them are unreliable at any practical
-    number of draws.
+    """Pareto shape k of the largest importance weights.
 
-    The generalised Pareto distribution fitted to the min(n / 5, 3 sqrt(n)) largest weights' excess over the
-    next one (Vehtari, Simpson, Gelman, Yao and Gabry, JMLR 25, 2024, arXiv:1507.02646). NaN for fewer than 5
+    Above 0.7, estimates from them are unreliable at any practical number of draws. k is that of the
+    generalised Pareto distribution fitted to the min(n / 5, 3 sqrt(n)) largest weights' excess over the next
+    one (Vehtari, Simpson, Gelman, Yao and Gabry, JMLR 25, 2024, arXiv:1507.02646). NaN for fewer than 5
     weights in the tail, -inf if those are equal.
     """
     log_w = np.asarray(log_w, dtype=np.float64)
@@ -37,12 +37,11 @@ def psis_k_hat(log_w: np.ndarray) -> float:
 
 
 def pareto_shape(x: np.ndarray) -> float:
-    """Shape k of the generalised Pareto distribution from which positive x (n,) were drawn; k > 0 has a heavy
-    tail of index 1 / k.
+    """Shape k of the generalised Pareto distribution from which positive x (n,) were drawn.
 
-    The quasi-Bayesian estimator of Zhang and Stephens (Technometrics 51, 316, 2009): an average over
-    candidates b = -k / sigma, weighted by their profile likelihood; then shrunk towards 0.5 by the weight of
-    ten observations, as Vehtari et al. do.
+    k > 0 has a power-law tail of index 1 / k. The quasi-Bayesian estimator of Zhang and Stephens
+    (Technometrics 51, 316, 2009): an average over candidates b = -k / sigma, weighted by their profile
+    likelihood; then shrunk towards 0.5 by the weight of ten observations, as Vehtari et al. do.
     """
     x = np.sort(np.asarray(x, dtype=np.float64))
     n = len(x)
@@ -58,12 +57,11 @@ def pareto_shape(x: np.ndarray) -> float:
 
 
 def forward_ess(log_w_reference: np.ndarray) -> float:
-    """Forward effective sample size 1 / (E_p[w] E_p[1 / w]), a fraction in [0, 1], from the log-weights (n,)
-    of samples of the target p.
+    """Forward effective sample size 1 / (E_p[w] E_p[1 / w]), a fraction in [0, 1].
 
-    Where q covers p it estimates the same number as the reverse efficiency E_q[w]^2 / E_q[w^2], but it sees
-    the modes of p that q never draws (Blessing et al., ICML 2024, arXiv:2406.07423). Zero if q has no density
-    at one of the samples.
+    From the log-weights (n,) of samples of the target p. Where q covers p it estimates the same number as the
+    reverse efficiency E_q[w]^2 / E_q[w^2], but it sees the modes of p that q never draws (Blessing et al.,
+    ICML 2024, arXiv:2406.07423). Zero if q has no density at one of the samples.
     """
     log_w = np.asarray(log_w_reference, dtype=np.float64)
     if np.isposinf(log_w).any():
@@ -81,8 +79,9 @@ def eubo(log_w_reference: np.ndarray, group: np.ndarray) -> tuple[float, float]:
 
 
 def grouped_mean(values: np.ndarray, group: np.ndarray) -> tuple[float, float]:
-    """Mean of values (n,) and its jackknife error over independent groups (n,); NaN for the error of a single
-    group.
+    """Mean of values (n,) and its jackknife error over independent groups (n,).
+
+    The error of a single group, or of a mean that is not finite, is NaN.
     """
     values = np.asarray(values, dtype=np.float64)
     mean = float(values.mean())
@@ -108,11 +107,10 @@ def total_variation(p: np.ndarray, q: np.ndarray) -> float:
 
 
 def wasserstein_1(p: np.ndarray, q: np.ndarray, edges: np.ndarray) -> float:
-    """W1 = integral of |F - G| over the line, in the units of the edges (n_bins + 1,), of shares p and q
-    (n_bins,) spread evenly in their bins.
+    """W1 = integral of |F - G|, in the unit of the edges, of shares p and q spread evenly in their bins.
 
-    Open bins at the ends (an infinite edge) are taken to be as wide as their neighbours. Where F - G changes
-    sign the straight line between edges is integrated exactly.
+    Shares are (n_bins,), edges (n_bins + 1,). Open bins at the ends (an infinite edge) are taken to be as
+    wide as their neighbours. Where F - G changes sign the straight line between edges is integrated exactly.
     """
     width = np.diff(edges)
     width = np.where(np.isfinite(width), width, width[np.isfinite(width)].mean())
@@ -126,9 +124,7 @@ def wasserstein_1(p: np.ndarray, q: np.ndarray, edges: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class Floor:
-    """What a distance comes to between two finite samples of the same distribution: mean and 95th
-    percentile.
-    """
+    """What a distance comes to between two finite samples of one distribution: mean and 95th percentile."""
 
     mean: float
     high: float
@@ -144,14 +140,13 @@ def noise_floor(
     seed: int = 0,
     edges: np.ndarray | None = None,
 ) -> dict[str, Floor]:
-    """Noise floor of `kl_divergence` and `total_variation` (and `wasserstein_1` if `edges` are given) by
-    parametric bootstrap.
+    """Noise floors of `kl_divergence`, `total_variation` and, if `edges` are given, `wasserstein_1`.
 
-    Both samples are drawn again from the pooled shares (n_p p + n_q q) / (n_p + n_q) as n_p and n_q
-    independent draws, Poisson counts normalised. n_p and n_q are effective numbers of draws: from the
-    walkers' scatter, and from the weights. The pooled table lacks the bins that no draw fell into, so that
-    its floor is too low: by how much is read off a second round, in which the table is drawn again first.
-    What remains is a few percent of the KL.
+    By a parametric bootstrap. Both samples are drawn again from the pooled shares (n_p p + n_q q) / (n_p +
+    n_q) as n_p and n_q independent draws, Poisson counts normalised. n_p and n_q are effective numbers of
+    draws: from the walkers' scatter, and from the weights. The pooled table lacks the bins that no draw fell
+    into, so that its floor is too low: by how much is read off a second round, in which the table is drawn
+    again first. What remains is a few percent of the KL.
     """
     n_p, n_q = max(1.0, min(n_p, 1e12)), max(1.0, min(n_q, 1e12))
     pooled = (n_p * np.ravel(p) + n_q * np.ravel(q)) / (n_p + n_q)
@@ -202,9 +197,7 @@ def z_score(difference: np.ndarray, error_p: np.ndarray, dof_p: float, error_q: 
 
 
 def normal_deviate(score: np.ndarray, dof: np.ndarray) -> np.ndarray:
-    """The normal deviate (...) that is exceeded as rarely as `score` >= 0 is by Student's t with `dof`
-    degrees of freedom.
-    """
+    """The normal deviate (...) whose tail is that of Student's t beyond `score` >= 0, with `dof` degrees."""
     log_tail = np.where(np.asarray(dof) < 1e6, t.logsf(score, np.minimum(dof, 1e6)), norm.logsf(score))
     # Beyond 1e-300 the deviate is not needed: anything there is far from agreement.
     return np.where(score > 0, np.maximum(norm.isf(np.exp(np.maximum(log_tail, -690.0))), 0.0), 0.0)

@@ -1,7 +1,6 @@
-"""Missing modes: regions whose share under the reference and under the generator's weights exclude each
-other.
+"""Missing modes: regions whose shares under the reference and under the weighted draws exclude each other.
 
-A region is a basin, an arc of a torsion's circle, or the set of configurations whose log-weight exceeds all
+A region is a basin, an arc of a periodic torsion, or the set of configurations whose log-weight exceeds all
 but a few of the generator's draws: a mode without generator mass lies there, as its weight -u - log q is
 large. Bounds on either side are one-sided, at a probability that leaves all regions of a kind together a
 chance of about 1e-3 to be flagged although the two agree.
@@ -62,8 +61,9 @@ class Drawn:
         return Drawn(bins @ self.weight, bins @ self.square, bins @ self.count, self.largest)
 
     def cumulative_error(self) -> np.ndarray:
-        """Standard error of the cumulative share at each bin's upper edge, (n_bins,): sum w^2 (1[below] -
-        F)^2.
+        """Standard error of the cumulative share F at each bin's upper edge, (n_bins,).
+
+        Its square is sum w^2 (1[below] - F)^2.
         """
         f, below = np.cumsum(self.weight), np.cumsum(self.square)
         return np.sqrt(below * (1 - f) ** 2 + np.maximum(below[-1] - below, 0.0) * f**2)
@@ -110,10 +110,9 @@ def missing_basins(populations: Histogram, drawn: Drawn, names: list[str]) -> li
 
 
 def missing_arcs(name: str, histogram: Histogram, drawn: Drawn, n_periodic: int) -> list[Finding]:
-    """The arc of a circle, 30, 60, 120 or 180 degrees wide, about whose share the two sides disagree most, if
-    they do.
+    """The arc of a periodic torsion about whose share the two sides disagree most, if they do.
 
-    `n_periodic` is how many circles are scanned in all.
+    Arcs are 30, 60, 120 or 180 degrees wide; `n_periodic` is how many torsions are scanned in all.
     """
     n_bins = histogram.groups.shape[1]
     labels, regions = [], []
@@ -131,8 +130,9 @@ def missing_arcs(name: str, histogram: Histogram, drawn: Drawn, n_periodic: int)
 
 
 def missing_weights(log_w: np.ndarray, log_w_reference: np.ndarray, group: np.ndarray) -> list[Finding]:
-    """Regions of large log-weight: above the generator's largest, 10th and 100th largest. `group` are the
-    reference's groups of walkers.
+    """Regions of large log-weight: above the generator's largest, 10th and 100th largest.
+
+    `group` are the reference's groups of walkers.
     """
     log_w = log_w[np.isfinite(log_w)]
     weights = np.exp(log_w - log_w.max())
@@ -156,8 +156,9 @@ def missing_weights(log_w: np.ndarray, log_w_reference: np.ndarray, group: np.nd
 
 
 def outliers(log_w: np.ndarray, log_w_reference: np.ndarray) -> str:
-    """A sentence on reference configurations where the generator's density is far too low; empty if there are
-    fewer than three and none has zero.
+    """A sentence on reference configurations where the generator's density is far too low, or nothing.
+
+    Empty if there are fewer than three and the generator has some density at each.
     """
     limit = float(log_w[np.isfinite(log_w)].max()) + _MARGIN
     above, without = int((log_w_reference > limit).sum()), int(np.isposinf(log_w_reference).sum())
@@ -171,9 +172,7 @@ def outliers(log_w: np.ndarray, log_w_reference: np.ndarray) -> str:
 
 
 def collapsed(forward_ess: float, reverse_ess: float) -> str:
-    """A sentence if the forward effective sample size is far below the reverse one (fractions); empty
-    otherwise.
-    """
+    """A sentence if the forward effective sample size (a fraction) is far below the reverse one."""
     if forward_ess >= _FORWARD_FACTOR * reverse_ess:
         return ""
     return (
@@ -185,8 +184,9 @@ def collapsed(forward_ess: float, reverse_ess: float) -> str:
 def compare(
     labels: list[str], histogram: Histogram, drawn: Drawn, regions: np.ndarray, *, n_tests: int | None = None
 ) -> list[Finding]:
-    """Findings among regions (m, n_bins), each a sum of bins with coefficients 0 or 1; `n_tests` regions in
-    all share the false alarms.
+    """Findings among regions (m, n_bins), each a sum of bins with coefficients 0 or 1.
+
+    `n_tests` regions in all share the false alarms.
     """
     alpha = FALSE_ALARMS / (2 * (n_tests or len(labels)))
     p = regions @ histogram.probability
@@ -211,10 +211,10 @@ def compare(
 def weighted_bounds(
     weight: np.ndarray, square: np.ndarray, largest: float, alpha: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Lower and upper bounds, each missed with probability alpha, on expected sums of weights: gamma
-    quantiles as in `free_energy.upper_bound`.
+    """Lower and upper bounds, each missed with probability alpha, on expected sums of weights.
 
-    From sums of weights and of their squares (m,), and a weight that no draw exceeds.
+    Gamma quantiles as in `free_energy.populations.upper_bound`, from sums of weights and of their squares
+    (m,), and a weight that no draw exceeds.
     """
     mean, variance = weight + largest, square + largest**2
     high = variance / mean * gammainccinv(mean**2 / variance, alpha)

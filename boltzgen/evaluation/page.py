@@ -12,7 +12,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from boltzgen.evaluation.draws import Draws
-from boltzgen.evaluation.reference import Reference, Surface, surface_name
+from boltzgen.evaluation.reference import Reference
+from boltzgen.evaluation.tally import Surface, surface_name
 from boltzgen.free_energy.histograms import Axis
 from boltzgen.storage import finite_or_none
 
@@ -28,9 +29,7 @@ _TOP = 12.0
 def save_evaluation(
     result: dict[str, Any], draws: Draws, reference: Reference, output: str | os.PathLike[str]
 ) -> list[str]:
-    """Write evaluation.json, .md, .png and .pdf into a folder, made if it is missing, and return their
-    names.
-    """
+    """Write evaluation.json, .md, .png and .pdf into a folder, made if it is missing; return their names."""
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "evaluation.json").write_text(
@@ -158,9 +157,7 @@ def _energy(e: dict[str, Any]) -> TextTable:
 
 
 def evaluation_figure(result: dict[str, Any], draws: Draws, reference: Reference) -> Figure:
-    """One page: both Ramachandran surfaces and their difference, weights, energies, the worst marginals, and
-    the numbers.
-    """
+    """One page: Ramachandran surfaces and their difference, weights, energies, marginals, and the numbers."""
     figure = Figure(figsize=(13.0, 11.5), layout="constrained")
     FigureCanvasAgg(figure)
     parts: Any = figure.subfigures(3, 1, height_ratios=(4.2, 3.2, 4.0))
@@ -213,9 +210,7 @@ def _draw_surfaces(figure: Any, surface: Surface, draws: Draws) -> None:
 
 
 def _draw_weights(axes: Axes, draws: Draws) -> None:
-    """Log-weights relative to log Z under the target: the generator's draws reweighted, and the reference's
-    configurations.
-    """
+    """Log-weights relative to log Z under the target: the draws reweighted, and the reference."""
     finite = np.isfinite(draws.log_w)
     log_z = float(np.log(np.exp(draws.log_w - draws.log_w.max()).mean()) + draws.log_w.max())
     ours = draws.log_w[finite] - log_z
@@ -242,12 +237,10 @@ def _draw_weights(axes: Axes, draws: Draws) -> None:
 
 
 def _draw_histogram(axes: Axes, axis: Axis, p: np.ndarray, draws: Draws) -> None:
-    """One coordinate's density: the reference filled, the draws reweighted and as made; the open end bins are
-    left out.
-    """
+    """One coordinate's density: the reference filled, the draws reweighted and as made; without open bins."""
     drawn = draws.table(axis.name)
-    inner = slice(None) if axis.kind == "circle" else slice(1, -1)
-    edges = axis.edges if axis.kind == "circle" else axis.edges[1:-1]
+    inner = slice(None) if axis.is_periodic else slice(1, -1)
+    edges = axis.edges if axis.is_periodic else axis.edges[1:-1]
     scale = 180.0 / np.pi if axis.unit == "radians" else 1.0
     axes.stairs(p[inner], edges * scale, fill=True, color=_REFERENCE, alpha=0.45, label="reference")
     axes.stairs(drawn.weight[inner], edges * scale, color=_GENERATOR, lw=1.1, label="after")

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -12,10 +11,10 @@ MAX_GROUPS = 32
 
 
 def angle_bins(angle: np.ndarray, n_bins: int) -> np.ndarray:
-    """Bin of each angle [radians] on the circle, int64 of the same shape: -180 and 180 degrees fall into the
-    same, first, bin.
+    """Bin of each angle [radians] among equal ones from -180 to 180 degrees, int64 of the same shape.
 
-    An angle that is not a number (a draw without weight) is put into bin 0.
+    -180 and 180 degrees are one angle, in the first bin. An angle that is not a number (a draw without
+    weight) is put into bin 0.
     """
     turns = np.nan_to_num(np.asarray(angle, dtype=np.float64) / (2 * np.pi) + 0.5)
     return np.floor(np.mod(turns, 1.0) * n_bins).astype(np.int64) % n_bins
@@ -28,10 +27,10 @@ class Axis:
     Attributes:
         name: what it is, for instance ``"bond C5-N7"``.
         unit: ``"nm"``, ``"radians"`` or ``"kT"``.
-        low, high: of the equal inner bins; on a circle -pi and pi. Elsewhere one open bin lies on either side
-            of them.
+        low, high: of the equal inner bins; -pi and pi of a periodic coordinate. Of any other, one open bin
+            lies on either side of them.
         n_bins: in all, the open ones included.
-        kind: ``"circle"`` or ``"line"``.
+        is_periodic: whether the last bin is next to the first.
     """
 
     name: str
@@ -39,33 +38,35 @@ class Axis:
     low: float
     high: float
     n_bins: int
-    kind: Literal["circle", "line"]
+    is_periodic: bool
 
     @classmethod
-    def circle(cls, name: str, n_bins: int) -> "Axis":
-        return cls(name, "radians", -math.pi, math.pi, n_bins, "circle")
+    def periodic(cls, name: str, n_bins: int) -> "Axis":
+        """Equal bins over -pi to pi, for a torsion."""
+        return cls(name, "radians", -math.pi, math.pi, n_bins, is_periodic=True)
 
     @classmethod
-    def line(
+    def spanning(
         cls, name: str, unit: str, values: np.ndarray, weights: np.ndarray, n_bins: int, *, width: float = 5.0
     ) -> "Axis":
-        """Bins over the mean +- `width` standard deviations of values (n,) under weights (n,), and an open
-        one on either side.
+        """Equal bins over the mean +- `width` standard deviations, and an open one on either side.
+
+        Mean and deviation are those of values (n,) under weights (n,).
         """
         mean = float(np.average(values, weights=weights))
         spread = math.sqrt(max(float(np.average((values - mean) ** 2, weights=weights)), 1e-20))
-        return cls(name, unit, mean - width * spread, mean + width * spread, n_bins, "line")
+        return cls(name, unit, mean - width * spread, mean + width * spread, n_bins, is_periodic=False)
 
     @property
     def edges(self) -> np.ndarray:
-        """Edges of the bins, (n_bins + 1,): -inf and inf at the open ends of a line."""
-        if self.kind == "circle":
+        """Edges of the bins, (n_bins + 1,): -inf and inf at the open ends."""
+        if self.is_periodic:
             return np.linspace(self.low, self.high, self.n_bins + 1)
         return np.concatenate(([-np.inf], np.linspace(self.low, self.high, self.n_bins - 1), [np.inf]))
 
     def bins(self, values: np.ndarray) -> np.ndarray:
         """Bin of each value, int64 of the same shape; NaN (a draw without weight) is put into bin 0."""
-        if self.kind == "circle":
+        if self.is_periodic:
             return angle_bins(values, self.n_bins)
         scaled = (
             (np.asarray(values, dtype=np.float64) - self.low) / (self.high - self.low) * (self.n_bins - 2)
@@ -116,8 +117,9 @@ class Histogram:
         return self.combined_error(np.eye(self.groups.shape[1]))
 
     def combined_error(self, bins: np.ndarray) -> np.ndarray:
-        """Standard errors (m,) of sums of shares, with coefficients `bins` (m, n_bins): jackknife over groups
-        of walkers.
+        """Standard errors (m,) of sums of shares, with coefficients `bins` (m, n_bins).
+
+        By the jackknife over groups of walkers, see `jackknife_error`.
         """
         return jackknife_error(self.groups @ bins.T, self.groups.sum(axis=1))
 
@@ -128,9 +130,7 @@ class Histogram:
 
     @property
     def n_effective(self) -> float:
-        """Number of independent draws whose shares would scatter as much: (1 - sum p^2) / sum var(p); inf
-        without any scatter.
-        """
+        """Number of independent draws whose shares would scatter as much; see `effective_count`."""
         return effective_count(self.groups)
 
 
@@ -139,7 +139,7 @@ def effective_count(groups: np.ndarray) -> float:
 
     The shares p of N independent draws have variances p (1 - p) / N, which add up to (1 - sum p^2) / N over
     the bins; here the variances are the jackknife's, so that correlation in time, unequal weights and slow
-    exchange between modes all count.
+    exchange between modes all count. inf without any scatter.
     """
     p = groups.sum(axis=0) / groups.sum()
     variance = float(np.square(jackknife_error(groups, groups.sum(axis=1))).sum())
@@ -147,11 +147,10 @@ def effective_count(groups: np.ndarray) -> float:
 
 
 def jackknife_error(sums: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Standard errors (m,) of ratios sum_g sums[g] / sum_g weights[g], with sums (n_groups, m) of independent
-    groups of weights (n_groups,).
+    """Standard errors (m,) of the ratios sum_g sums[g] / sum_g weights[g] of independent groups g.
 
-    The delete-one-group jackknife, (G - 1) / G times the sum of squared deviations of the G leave-one-out
-    ratios (Efron, 1982).
+    Sums are (n_groups, m), weights (n_groups,). The delete-one-group jackknife, (G - 1) / G times the sum of
+    squared deviations of the G leave-one-out ratios (Efron, 1982).
     """
     n_groups = len(weights)
     left_out = (sums.sum(axis=0) - sums) / (weights.sum() - weights)[:, None]

@@ -1,17 +1,11 @@
-"""Populations of basins and free-energy differences between them from weighted samples, with 95 %
-intervals.
-"""
+"""Populations of basins and free-energy differences between them, from log-weights, with 95 % intervals."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import gammaincinv
-
-if TYPE_CHECKING:
-    pass
 
 #: Below this many effective samples a basin gets a bound instead of an interval.
 MIN_EFFECTIVE = 10.0
@@ -51,8 +45,9 @@ class BasinPopulation:
 
 @dataclass(frozen=True)
 class FreeEnergyDifference:
-    """F(end) - F(start) in kT with its 95 % interval; an end without enough draws leaves that side of the
-    interval infinite.
+    """F(end) - F(start) in kT with its 95 % interval.
+
+    A basin with too few draws for an interval leaves one side of it infinite.
     """
 
     delta_f: float
@@ -123,8 +118,12 @@ def free_energy_difference(
     n_replicates: int = 1000,
     seed: int = 0,
 ) -> FreeEnergyDifference:
-    """F(end) - F(start) = -ln(p_end / p_start) in kT with its 95 % bootstrap interval; arguments as
-    `basin_populations`.
+    """F(end) - F(start) = -ln(p_end / p_start) in kT, with its 95 % bootstrap interval.
+
+    Arguments are those of `basin_populations`.
+
+    Raises:
+        ValueError: no basin of that name.
     """
     for name in (start, end):
         if name not in names:
@@ -149,8 +148,9 @@ def upper_bound(weights: np.ndarray, largest: float, confidence: float = 0.95) -
 
 @dataclass(frozen=True)
 class _Table:
-    """Populations, their bootstrap replicates (n_replicates, n_basins) and upper bounds, of basins that may
-    not cover everything.
+    """Populations, bootstrap replicates (n_replicates, n_basins) and upper bounds of basins.
+
+    The basins need not cover everything.
     """
 
     population: np.ndarray
@@ -202,12 +202,11 @@ class _Table:
 
 
 def bootstrap_sums(weights: np.ndarray, n_replicates: int, rng: np.random.Generator) -> np.ndarray:
-    """Replicates (n_replicates,) of sum_i k_i w_i with k_i independent Poisson(1): the Poisson bootstrap of a
-    sum of weights (n,).
+    """Replicates (n_replicates,) of a sum of weights (n,): the Poisson bootstrap.
 
-    The counts of draws that share a weight add up to one Poisson count, so that few random numbers do: beyond
-    2,000 draws, weights within 1 % of each other are given their mean. The sum stays exact, and the variance
-    loses 1e-5 of itself.
+    Each is sum_i k_i w_i with k_i independent Poisson(1). The counts of draws that share a weight add up to
+    one Poisson count, so that few random numbers do: beyond 2,000 draws, weights within 1 % of each other are
+    given their mean. The sum stays exact, and the variance loses 1e-5 of itself.
     """
     values, counts = weights, np.ones(len(weights))
     if len(weights) > _MAX_DISTINCT:
@@ -234,7 +233,7 @@ def _check(labels: np.ndarray, log_w: np.ndarray, n_basins: int) -> None:
             f"expected labels and log-weights of one shape (n,), got {labels.shape} and {log_w.shape}"
         )
     if n_basins == 0:
-        raise ValueError("expected at least one basin, got none; add [[basins]] to system.toml")
+        raise ValueError("expected at least one basin, got none; give the `System` its `basins`")
     if len(labels) and not (-1 <= labels.min() and labels.max() < n_basins):
         raise ValueError(f"expected labels from -1 to {n_basins - 1}, got {labels.min()} to {labels.max()}")
     if np.isnan(log_w).any() or np.isposinf(log_w).any():

@@ -10,15 +10,18 @@ Interval = Annotated[tuple[float, float], Field(strict=False)]
 
 
 class Strict(BaseModel):
+    """A model that refuses unknown fields and does not change."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Basin(Strict):
-    """A named region of torsion space: a conformation belongs when every torsion named here lies in its
-    interval.
+    """A named region of torsion space: where every torsion named here lies in its interval.
 
-    `phi` and `psi` are half-open intervals [low, high) in degrees on the circle, so ``(120, -30)`` passes
-    through 180; None means any.
+    Attributes:
+        name: of the basin.
+        phi, psi: half-open periodic intervals [low, high) in degrees, so that ``(120, -30)`` passes through
+            180; None means any.
     """
 
     name: str
@@ -37,8 +40,9 @@ class Basin(Strict):
 
 
 def assign_basins(phi: np.ndarray, psi: np.ndarray, basins: Sequence[Basin]) -> np.ndarray:
-    """Index of the first basin that holds each conformation, int64 (n,), -1 for none; phi and psi are (n,) in
-    radians.
+    """Index of the first basin that holds each conformation, int64 (n,), -1 for none.
+
+    phi and psi are (n,) in radians.
     """
     labels = np.full(np.shape(phi), -1, dtype=np.int64)
     for k in reversed(range(len(basins))):

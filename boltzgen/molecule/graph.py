@@ -11,16 +11,19 @@ from functools import cache
 import networkx
 
 Quadruple = tuple[int, int, int, int]
-#: Rings of up to so many atoms cannot turn their bonds.
+#: The bonds of rings of up to so many atoms are not rotatable.
 LARGEST_RIGID_RING = 7
 
 
 @dataclass(frozen=True)
 class Rotor:
-    """Two or three equivalent branches that turn about the bond between `axis` and `centre`: CH3, NH3+, COO-,
-    a phenyl ring, an NH2.
+    """Two or three equivalent branches about the rotatable bond between `axis` and `centre`.
+
+    For instance CH3, NH3+, COO-, a phenyl ring, an NH2.
 
     Attributes:
+        centre: the atom that carries the branches.
+        axis: its neighbour on the bond.
         ends: the atoms on `centre` with which the branches begin; three of them are terminal atoms.
         exchange: of two, pairs of atoms whose exchange is the same molecule: corresponding atoms of the
             branches. Empty for three.
@@ -33,7 +36,7 @@ class Rotor:
 
     @property
     def fold(self) -> int:
-        """Turns by 360 degrees / fold give the same molecule with other labels."""
+        """Rotation by 360 degrees / fold gives the same molecule with other labels."""
         return len(self.ends)
 
     @property
@@ -83,8 +86,9 @@ class MolecularGraph:
         return seen
 
     def equivalence_classes(self) -> list[int]:
-        """Class of each atom under repeated refinement by neighbours (Morgan/Weisfeiler-Lehman): equal means
-        topologically alike.
+        """Class of each atom under repeated refinement by neighbours; equal means topologically alike.
+
+        Morgan (1965), Weisfeiler and Lehman (1968).
         """
         classes: list[int] = [0] * len(self.elements)
         keys: list[tuple[object, ...]] = [
@@ -137,8 +141,9 @@ class MolecularGraph:
         return self.elements[i] == "O" and len(self.neighbours[i]) == 1
 
     def backbone(self) -> frozenset[int]:
-        """Atoms N, C-alpha and C of every amino acid: N-C-C(=O), the middle carbon with four neighbours;
-        empty for other molecules.
+        """Atoms N, C-alpha and C of every amino acid; empty for other molecules.
+
+        They are N-C-C(=O), the middle carbon with four neighbours.
         """
         found: set[int] = set()
         for alpha, near in enumerate(self.neighbours):
@@ -186,14 +191,14 @@ class MolecularGraph:
         return before, c, n, after
 
     def free_torsions(self) -> list[Quadruple]:
-        """One torsion a-b-c-d about each bond b-c that turns, b < c; a and d are the lowest heavy neighbours,
-        or hydrogens where there are none.
+        """One torsion a-b-c-d about each rotatable bond b-c, b < c.
 
-        Bonds of small rings and secondary amides do not turn. Left out, too, are the bonds of CH3 and other
-        groups of three equivalent terminal atoms, and those of straight groups.
+        a and d are the lowest neighbours that are no hydrogens, or hydrogens where there are no others. Bonds
+        of small rings and of secondary amides are not rotatable. Left out, too, are the bonds of CH3 and
+        other groups of three equivalent terminal atoms, and those of straight groups.
         """
-        still = self.ring_bonds() | {frozenset(bond) for bond in self.peptide_bonds()}
-        still |= {frozenset((rotor.axis, rotor.centre)) for rotor in self.rotors() if rotor.fold == 3}
+        fixed = self.ring_bonds() | {frozenset(bond) for bond in self.peptide_bonds()}
+        fixed |= {frozenset((rotor.axis, rotor.centre)) for rotor in self.rotors() if rotor.fold == 3}
 
         def far(i: int, other: int) -> int | None:
             return min(
@@ -206,13 +211,13 @@ class MolecularGraph:
         for b, near in enumerate(self.neighbours):
             for c in near:
                 a, d = far(b, c), far(c, b)
-                turns = (
+                is_rotatable = (
                     b < c
-                    and frozenset((b, c)) not in still
+                    and frozenset((b, c)) not in fixed
                     and not self.is_linear(b)
                     and not self.is_linear(c)
                 )
-                if turns and a is not None and d is not None:
+                if is_rotatable and a is not None and d is not None:
                     found.append((a, b, c, d))
         return found
 
@@ -253,8 +258,9 @@ def _rotors(graph: MolecularGraph) -> list[Rotor]:
 def _exchange(
     graph: MolecularGraph, centre: int, axis: int, ends: tuple[int, int]
 ) -> tuple[tuple[int, int], ...]:
-    """Pairs of atoms behind the bond axis-centre that an automorphism exchanges which maps one end to the
-    other; empty if there is none.
+    """Pairs of atoms behind the bond axis-centre that an automorphism exchanges; empty if there is none.
+
+    The automorphism maps one end to the other.
     """
     branch = graph.reachable(centre, blocked=axis)
 
@@ -285,8 +291,9 @@ def _exchange(
 
 
 def backbone_pairs(torsions: Mapping[str, Quadruple]) -> list[tuple[str, str]]:
-    """Names of the (phi, psi) of each residue that has both: the phi C-N-CA-C and the psi N-CA-C-N that share
-    N-CA-C.
+    """Names of the (phi, psi) of each residue that has both.
+
+    They are the phi C-N-CA-C and the psi N-CA-C-N that share N-CA-C.
 
     >>> backbone_pairs({"phi": (4, 6, 8, 14), "psi": (6, 8, 14, 16)})
     [('phi', 'psi')]

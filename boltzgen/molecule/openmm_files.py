@@ -1,5 +1,6 @@
-"""The files that a system is made of: structures, force fields, serialized OpenMM Systems. Nothing in them is
-executed.
+"""The files that a system is made of: structures, force fields, serialized OpenMM Systems.
+
+Nothing in them is executed.
 """
 
 from collections.abc import Sequence
@@ -111,19 +112,21 @@ def load_forcefield(files: Sequence[str], *, trust: bool = False) -> app.ForceFi
 
 
 def own_files(file: str, *, trust: bool = False) -> dict[str, Path]:
-    """A force-field file and all that it includes, but for OpenMM's own: each path by what it is called next
-    to the first one.
+    """A force-field file and all that it includes, but for OpenMM's own.
+
+    Returns:
+        Each path, by what it is called next to the first one.
 
     Raises:
         FileNotFoundError: a file is missing.
         ValueError: a file is not XML, or holds Python code (which OpenMM would run) and is not trusted.
     """
     found: dict[str, Path] = {}
-    _collect(file, Path(file).name, found, trust)
+    _collect(file, Path(file).name, found, trust=trust)
     return found
 
 
-def _collect(file: str, name: str, found: dict[str, Path], trust: bool) -> None:
+def _collect(file: str, name: str, found: dict[str, Path], *, trust: bool) -> None:
     path = Path(file)
     if not path.is_file():
         if not (OPENMM_DATA / file).is_file():
@@ -145,19 +148,18 @@ def _collect(file: str, name: str, found: dict[str, Path], trust: bool) -> None:
         if element.tag == "Include":
             include = element.get("file", "")
             beside = path.parent / include
-            _collect(
-                str(beside) if beside.is_file() else include, str(Path(name).parent / include), found, trust
-            )
+            source = str(beside) if beside.is_file() else include
+            _collect(source, str(Path(name).parent / include), found, trust=trust)
 
 
 def forcefield_system(
     topology: app.Topology, forcefield: app.ForceField, constraints: Any = None
 ) -> openmm.System:
-    """The molecule's OpenMM System without a cutoff; whatever OpenMM raises where the force field does not
-    fit passes through.
+    """The molecule's OpenMM System without a cutoff.
 
-    The same System in every process: OpenMM numbers the atom types of a <LennardJonesForce> (CHARMM) by a set
-    of strings, whose order changes.
+    Whatever OpenMM raises where the force field does not fit passes through. The same System in every
+    process: OpenMM numbers the atom types of a <LennardJonesForce> (CHARMM) by a set of strings, whose order
+    changes.
     """
     system = forcefield.createSystem(
         topology, nonbondedMethod=app.NoCutoff, constraints=constraints, removeCMMotion=False
@@ -169,8 +171,9 @@ def forcefield_system(
 
 
 def _number_types(force: openmm.CustomNonbondedForce) -> None:
-    """Number the types of the only per-particle parameter, which index the rows and columns of the force's
-    tables, as they come among the atoms.
+    """Number the atom types as they come among the atoms.
+
+    They are the only per-particle parameter, and index rows and columns of the force's tables.
     """
     types = [int(force.getParticleParameters(k)[0]) for k in range(force.getNumParticles())]
     order = list(dict.fromkeys(types))

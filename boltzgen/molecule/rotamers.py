@@ -12,8 +12,12 @@ from boltzgen.molecule.torsions import Rotamer
 
 @dataclass(frozen=True)
 class Division:
-    """A circle of `period` degrees cut into equal arcs, half-open [low, high), from the angle `start` on;
-    `states` names them in ascending order.
+    """Equal half-open arcs [low, high) of a torsion, each a state.
+
+    Attributes:
+        states: names of the arcs, in ascending order.
+        period: of the torsion, in degrees.
+        start: where the first arc begins, in degrees.
     """
 
     states: tuple[str, ...]
@@ -23,7 +27,7 @@ class Division:
 
 DIVISIONS = {
     "threefold": Division(("g+", "t", "g-")),
-    # Two equivalent ends (PHE, TYR chi2; ASP chi2; GLU chi3; ARG chi5): turned by 180 degrees it is the same
+    # Two equivalent ends (PHE, TYR chi2; ASP chi2; GLU chi3; ARG chi5): rotated by 180 degrees it is the same
     # molecule.
     "twofold": Division(("planar", "perpendicular"), 180.0, -45.0),
     # The sign of a ring's torsion says which way it is puckered.
@@ -33,12 +37,11 @@ DIVISIONS = {
 
 
 def rotamer_labels(x: Tensor, rotamer: Rotamer) -> np.ndarray:
-    """State of the torsion in each conformation x (n, n_atoms, 3): index into
-    ``DIVISIONS[rotamer.division].states``, int8 (n,).
+    """State of the torsion in each conformation x (n, n_atoms, 3), int8 (n,).
 
-    A twofold torsion is the mean of those to each equivalent end, modulo 180 degrees: half the argument of
-    sum exp(2 i tau). Exchanging their labels changes nothing. A conformation that is not a number (a draw
-    without weight) is put into the first state.
+    It is the index into ``DIVISIONS[rotamer.division].states``. A twofold torsion is the mean of those to
+    each equivalent end, modulo 180 degrees: half the argument of sum exp(2 i tau). Exchanging their labels
+    changes nothing. A conformation that is not a number (a draw without weight) is put into the first state.
     """
     tau = torch.stack([dihedrals(x.double(), atoms) for atoms in rotamer.torsions])
     if rotamer.division == "twofold":

@@ -43,6 +43,7 @@ class System:
         openmm_system: `openmm.System`; not to be changed afterwards.
         positions: reference positions, float64 tensor (n_atoms, 3) in nm.
         name: short name.
+        description: one line on what it is.
         temperature: default temperature in K.
         domain: where the density is defined.
         basins: named regions of (phi, psi), first match wins.
@@ -90,7 +91,13 @@ class System:
 
     @property
     def n_atoms(self) -> int:
+        """Number of atoms."""
         return int(self.topology.getNumAtoms())
+
+    @cached_property
+    def mdtraj_topology(self) -> mdtraj.Topology:
+        """The same atoms and bonds as MDTraj has them."""
+        return mdtraj.Topology.from_openmm(self.topology)
 
     @cached_property
     def graph(self) -> MolecularGraph:
@@ -111,12 +118,12 @@ class System:
 
     @cached_property
     def rotors(self) -> list[Rotor]:
-        """Symmetric rotors whose branches the force field does not tell apart either, an outer one before
-        those inside its branches.
+        """Symmetric rotors whose branches the force field does not tell apart either.
 
-        Exchanging the labels of a perturbed structure may change its energy by `ROTOR_TOLERANCE`: Amber force
-        fields define improper torsions about planar groups by the order of atoms, so that even a phenyl
-        ring's two sides are equivalent to a few tenths of a kJ/mol only.
+        An outer one stands before those inside its branches. Exchanging the labels of a perturbed structure
+        may change its energy by `ROTOR_TOLERANCE`: Amber force fields define improper torsions about planar
+        groups by the order of atoms, so that even a phenyl ring's two sides are equivalent to a few tenths of
+        a kJ/mol only.
         """
         found = self.graph.rotors()
         if not found:
@@ -145,12 +152,12 @@ class System:
 
     @cached_property
     def torsions(self) -> dict[str, Quadruple]:
-        """Named torsions as atom quadruples: phi, psi, omega and chi of a peptide, phi first, or the free
-        torsions of another molecule.
+        """Named torsions as quadruples of atoms.
 
-        Those of the third of several amino acids are phi3, psi3, omega3, chi1_3; see `named_torsions`.
+        A peptide's are phi, psi, omega and chi, phi first; another molecule's are its free torsions. Those of
+        the third of several amino acids are phi3, psi3, omega3, chi1_3; see `named_torsions`.
         """
-        return named_torsions(mdtraj.Topology.from_openmm(self.topology), self.graph)
+        return named_torsions(self.mdtraj_topology, self.graph)
 
     @cached_property
     def rotamers(self) -> dict[str, Rotamer]:
@@ -159,9 +166,7 @@ class System:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of elements, bonds and every force-field parameter: equal for systems that define the same
-        density.
-        """
+        """SHA-256 of elements, bonds, domain and every force-field parameter: equal for equal densities."""
         xml = openmm.XmlSerializer.serialize(self.openmm_system)
         digest = hashlib.sha256(re.sub(r'openmmVersion="[^"]*"', "", xml).encode())
         digest.update(repr((self.graph.elements, self.graph.neighbours, self.domain.model_dump())).encode())
@@ -220,8 +225,7 @@ class System:
         name: str | None = None,
         **keywords: Any,
     ) -> Self:
-        """Build a system from a PDB file and OpenMM force-field XML files (no cutoff, implicit solvent or
-        vacuum).
+        """Build a system from a PDB file and OpenMM force-field files, in vacuum or implicit solvent.
 
         Args:
             pdb: a PDB file (or PDBx/mmCIF, .cif) with every hydrogen present.
@@ -229,7 +233,8 @@ class System:
                 of your own.
             constraints: None, or OpenMM's ``app.HBonds`` etc.; passed to `ForceField.createSystem`.
             trust_forcefield: let OpenMM run the Python code that your own force-field files may hold.
-            name: defaults to the file's stem. Other keywords go to `System`.
+            name: defaults to the file's stem.
+            **keywords: passed to `System`.
 
         Raises:
             FileNotFoundError: a file is missing.
@@ -243,16 +248,14 @@ class System:
         except Exception as error:
             raise ValueError(
                 f"force field {list(forcefield)} does not fit {pdb}: {first_line(error)} "
-                "(every residue needs a template and all its hydrogens; `boltzgen prepare` says what is "
-                "missing and can add hydrogens)"
+                "(every residue needs a template and all its hydrogens; the command `boltzgen prepare` says "
+                "what is missing and can add hydrogens)"
             ) from error
         return cls(topology, system, positions, name=name or Path(pdb).stem, **keywords)
 
 
 def shipped_systems() -> dict[str, Path]:
-    """Names and folders of the systems that come with the package: the installed wheel's, then a
-    checkout's.
-    """
+    """Names and folders of the shipped systems: those of the installed wheel, then those of a checkout."""
     found: dict[str, Path] = {}
     package = Path(str(resources.files("boltzgen")))
     for root in (package / "_systems", package.parent / "systems"):

@@ -12,13 +12,14 @@ CONSTRAINTS = {"none": None, "HBonds": app.HBonds}
 
 
 class Domain(Strict):
-    """The part of configuration space on which the density lives; outside it u = +inf. Only one domain is
-    supported so far.
+    """The part of configuration space on which the density lives; outside it u = +inf.
+
+    Only one domain is supported so far.
 
     Attributes:
         enantiomer: every stereocentre keeps the handedness of the reference positions.
         equivalent_atoms: one labelling of the equivalent branches of each symmetric rotor (CH3, NH3+, COO-,
-            phenyl, NH2): its mean torsion lies in a third or a half of the circle, and the handed order of
+            phenyl, NH2): its mean torsion lies in a third or a half of its period, and the handed order of
             three ends is fixed.
         peptide_bonds: secondary amides stay trans, |omega| > 90 degrees.
     """

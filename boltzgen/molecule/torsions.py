@@ -1,8 +1,7 @@
-"""Named torsions of a molecule: phi, psi, omega and chi of a peptide, the free torsions of any other; and
-those whose states are counted.
+"""Named torsions of a molecule, and those of them whose states are counted.
 
-A peptide's torsions are found by the names of atoms, as MDTraj knows them. Amino acids are numbered from 1,
-caps not counted:
+A peptide's are phi, psi, omega and chi, any other molecule's its free torsions. A peptide's torsions are
+found by the names of atoms, as MDTraj knows them. Amino acids are numbered from 1, caps not counted:
 
 * `phi`, `psi`, `omega`, `chi1` ... `chi5` where there is one amino acid; `phi3`, `psi3`, `omega3`, `chi1_3`
   of the third of several;
@@ -38,7 +37,7 @@ class Rotamer:
     """A torsion whose states are counted.
 
     Attributes:
-        division: how the circle is divided into states, a key of `rotamers.DIVISIONS`.
+        division: how the torsion is divided into states, a key of `rotamers.DIVISIONS`.
         torsions: atoms of the torsion; of a twofold one, those to each of the equivalent ends.
     """
 
@@ -47,9 +46,7 @@ class Rotamer:
 
 
 def named_torsions(topology: mdtraj.Topology, graph: MolecularGraph) -> dict[str, Quadruple]:
-    """Atoms of each named torsion: every phi, then psi, omega, chi1 and so on, each in the order of the
-    residues.
-    """
+    """Atoms of each named torsion: every phi, then psi, omega, chi1 and so on, each by residue."""
     number = {residue: k for k, residue in enumerate(alpha_carbons(topology), start=1)}
     if not number:
         return {
@@ -64,8 +61,9 @@ def named_torsions(topology: mdtraj.Topology, graph: MolecularGraph) -> dict[str
 
 
 def alpha_carbons(topology: mdtraj.Topology) -> dict[int, int]:
-    """Atom CA of each amino acid by the index of its residue: those with atoms N, CA and C, so that caps are
-    none.
+    """Atom CA of each amino acid, by the index of its residue.
+
+    Amino acids are the residues with atoms N, CA and C, so that caps are none.
     """
     named = {
         residue.index: {atom.name: atom.index for atom in residue.atoms} for residue in topology.residues
@@ -76,11 +74,11 @@ def alpha_carbons(topology: mdtraj.Topology) -> dict[int, int]:
 def rotamers(
     torsions: Mapping[str, Quadruple], graph: MolecularGraph, rotors: Sequence[Rotor]
 ) -> dict[str, Rotamer]:
-    """Torsions whose states are counted, by name: side chains, amides that may be cis (X-PRO), and free
-    torsions of molecules that are no peptides.
+    """Torsions whose states are counted, by name.
 
-    phi and psi have basins, and secondary amides are trans. About the bond of a twofold rotor states do not
-    depend on the labels of its ends.
+    They are those of side chains, of amides that may be cis (X-PRO), and the free torsions of molecules that
+    are no peptides. phi and psi have basins, and secondary amides are trans. About the bond of a twofold
+    rotor states do not depend on the labels of its ends.
     """
     twofold = {(rotor.axis, rotor.centre): rotor.ends for rotor in rotors if rotor.fold == 2}
     rings, amides, trans = graph.ring_bonds(), _bonds(graph.amide_bonds()), _bonds(graph.peptide_bonds())
@@ -109,8 +107,9 @@ def _by_atom_names(
     graph: MolecularGraph,
     number: Mapping[int, int],
 ) -> dict[str, Quadruple]:
-    """Torsions of some kinds as MDTraj finds them, less those whose atoms are not bonded: it goes by the
-    order of residues alone.
+    """Torsions of some kinds as MDTraj finds them, less those whose atoms are not bonded.
+
+    MDTraj goes by the order of residues alone.
     """
     found: dict[str, Quadruple] = {}
     for kind, indices in kinds.items():
@@ -127,8 +126,9 @@ def _by_atom_names(
 def _omegas(
     topology: mdtraj.Topology, graph: MolecularGraph, number: Mapping[int, int]
 ) -> dict[str, Quadruple]:
-    """Omega of each amide bond C-N of the chain, those to caps included, which MDTraj leaves out; in the
-    order of the carbons.
+    """Omega of each amide bond C-N of the chain, in the order of the carbons.
+
+    Bonds to caps are included, which MDTraj leaves out.
     """
 
     def beyond(i: int, other: int) -> list[int]:

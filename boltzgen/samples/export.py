@@ -1,20 +1,26 @@
-"""Samples as trajectories that other programs read."""
+"""Conformations as trajectories that other programs read, written whole or not at all."""
 
-import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import mdtraj
 import numpy as np
-from mdtraj.formats import DCDTrajectoryFile, PDBTrajectoryFile, XTCTrajectoryFile
+from mdtraj.formats import DCDTrajectoryFile, HDF5TrajectoryFile, PDBTrajectoryFile, XTCTrajectoryFile
 
-from boltzgen.samples.file import check_target, iter_samples, read_log_weights, read_topology
+from boltzgen.samples.file import check_target, iter_samples, read_header, read_log_weights, read_topology
 from boltzgen.weights import resampled_indices
 
+#: Formats that samples are exported to: they come from HDF5 files.
 FORMATS = (".dcd", ".xtc", ".pdb")
+_KINDS = {
+    ".dcd": DCDTrajectoryFile,
+    ".h5": HDF5TrajectoryFile,
+    ".pdb": PDBTrajectoryFile,
+    ".xtc": XTCTrajectoryFile,
+}
 _ANGSTROM_PER_NM = 10.0
 
 
@@ -25,12 +31,11 @@ def export(
     resample: int | None = None,
     seed: int = 0,
 ) -> int:
-    """Write a samples file as a DCD, XTC or PDB trajectory in constant memory, and return the number of
-    frames.
+    """Write a samples file as a DCD, XTC or PDB trajectory, and return the number of frames.
 
     Without `resample`, frames are the samples in order, one for one: they do *not* have equal weight. With
     it, so many frames of equal weight are drawn with replacement, in the order of the file. XTC keeps 0.001
-    nm and PDB 0.0001 nm.
+    nm and PDB 0.0001 nm. Memory does not grow with the number of samples.
 
     Raises:
         FileNotFoundError: no such samples file, or no folder for the target.
@@ -38,34 +43,47 @@ def export(
     """
     target = Path(target)
     check_target(target, FORMATS)
+    if read_header(path).n_samples == 0:
+        raise ValueError(f"{path} holds no samples; expected at least one")
     chosen = (
         None
         if resample is None
         else np.sort(resampled_indices(read_log_weights(path), resample, seed).numpy())
     )
-    frames = _frames(path, chosen)
-    first = next(frames, None)
-    if first is None:
-        raise ValueError(f"{path} holds no samples; draw some with `boltzgen sample`")
-    topology = read_topology(path)
-    partial = target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix.lower()}")
+    return write_frames(target, read_topology(path), _frames(path, chosen))
+
+
+def write_frames(path: Path, topology: mdtraj.Topology, frames: Iterable[np.ndarray]) -> int:
+    """Write positions as a trajectory and return the number of frames.
+
+    The file appears under its name when all is written; an exception leaves what was there.
+
+    Args:
+        path: the suffix gives the format: .h5 (MDTraj's), .xtc, .dcd or .pdb.
+        topology: of the molecule; XTC and DCD do not hold it.
+        frames: parts (m, n_atoms, 3) in nm, in order, one in memory at a time.
+
+    Raises:
+        FileNotFoundError: the folder does not exist.
+        ValueError: an unknown format.
+    """
+    check_target(path, tuple(_KINDS))
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix.lower()}")
     n_frames = 0
     try:
-        with closing(_open(partial)) as trajectory:
+        with closing(_KINDS[partial.suffix](str(partial), mode="w")) as trajectory:
             write = _writer(trajectory, topology)
-            for x in itertools.chain([first], frames):
+            for x in frames:
                 write(x, n_frames)
                 n_frames += len(x)
-        os.replace(partial, target)
+        os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
     return n_frames
 
 
 def _frames(path: str | os.PathLike[str], chosen: np.ndarray | None) -> Iterator[np.ndarray]:
-    """Positions (n, n_atoms, 3) in nm, chunk by chunk: all of them, or those of sorted indices, repeats
-    included.
-    """
+    """Positions (m, n_atoms, 3) in nm, chunk by chunk: all, or those of sorted indices, repeats included."""
     start = 0
     for chunk in iter_samples(path):
         x = chunk.x.numpy()
@@ -77,15 +95,11 @@ def _frames(path: str | os.PathLike[str], chosen: np.ndarray | None) -> Iterator
             yield x
 
 
-def _open(path: Path) -> Any:
-    kinds = {".dcd": DCDTrajectoryFile, ".xtc": XTCTrajectoryFile, ".pdb": PDBTrajectoryFile}
-    return kinds[path.suffix](str(path), mode="w")
-
-
 def _writer(trajectory: Any, topology: mdtraj.Topology) -> Callable[[np.ndarray, int], None]:
-    """A function of positions (n, n_atoms, 3) in nm and the index of the first, in the units of the open
-    file.
-    """
+    """A function of positions (m, n_atoms, 3) in nm and the index of the first, for an open file's format."""
+
+    def write_h5(x: np.ndarray, start: int) -> None:
+        trajectory.write(x)
 
     def write_dcd(x: np.ndarray, start: int) -> None:
         trajectory.write(_ANGSTROM_PER_NM * x)
@@ -98,10 +112,9 @@ def _writer(trajectory: Any, topology: mdtraj.Topology) -> Callable[[np.ndarray,
         for i, frame in enumerate(x):
             trajectory.write(_ANGSTROM_PER_NM * frame, topology, modelIndex=start + i)
 
-    return (
-        write_dcd
-        if isinstance(trajectory, DCDTrajectoryFile)
-        else write_xtc
-        if isinstance(trajectory, XTCTrajectoryFile)
-        else write_pdb
-    )
+    if isinstance(trajectory, HDF5TrajectoryFile):
+        trajectory.topology = topology
+        return write_h5
+    if isinstance(trajectory, DCDTrajectoryFile):
+        return write_dcd
+    return write_xtc if isinstance(trajectory, XTCTrajectoryFile) else write_pdb

@@ -1,5 +1,6 @@
-"""Trajectories of other programs, read in chunks and checked against a molecule: every format that MDTraj
-reads, and samples files.
+"""Trajectories of other programs, read in chunks and checked against a molecule.
+
+Every format that MDTraj reads, and samples files.
 """
 
 import math
@@ -46,7 +47,7 @@ def iter_frames(
 
     Atoms and bonds are checked against the trajectory's own topology, or that of the file `topology` where
     its format holds none; without either, the atoms' order shows in the bond lengths alone, which are checked
-    in every frame. A file made by `boltzgen sample` brings its weights.
+    in every frame. A samples file brings its weights.
 
     Raises:
         FileNotFoundError: no such file.
@@ -80,11 +81,7 @@ def _chunks(path: Path, system: System, topology: str | os.PathLike[str] | None,
         if path.suffix.lower() in _SELF_CONTAINED:
             yield from mdtraj.iterload(str(path), chunk=chunk)
             return
-        top = (
-            mdtraj.Topology.from_openmm(system.topology)
-            if topology is None
-            else mdtraj.load_topology(str(topology))
-        )
+        top = system.mdtraj_topology if topology is None else mdtraj.load_topology(str(topology))
         yield from mdtraj.iterload(str(path), chunk=chunk, top=top)
     except (
         OSError,
@@ -100,7 +97,7 @@ def _chunks(path: Path, system: System, topology: str | os.PathLike[str] | None,
         hint = (
             ""
             if topology or path.suffix.lower() in _SELF_CONTAINED
-            else "; if it is not of this molecule, give its own --topology"
+            else "; if its atoms are not this molecule's, give a file of them as `topology`"
         )
         raise ValueError(
             f"{path} cannot be read as a trajectory of the {system.n_atoms} atoms of {system.name}: "
@@ -119,14 +116,13 @@ def _weights(path: Path, system: System) -> Tensor | None:
     if header.fingerprint != system.fingerprint:
         raise ValueError(
             f"the weights in {path} are for another target ({header.system}, another force field or domain) "
-            f"than {system.name}; "
-            "export it with `boltzgen export --resample` if its frames shall count as they are"
+            f"than {system.name}; if its frames shall count as they are, export them with equal weights "
+            "(`samples.export.export`, the command `boltzgen export`)"
         )
     if not math.isclose(header.temperature, system.temperature, rel_tol=1e-6):
         raise ValueError(
             f"the weights in {path} are for {header.temperature:g} K, but {system.name} is at "
-            f"{system.temperature:g} K; "
-            f"draw them again with `boltzgen sample --temperature {system.temperature:g}`"
+            f"{system.temperature:g} K; draw samples at that temperature"
         )
     return read_log_weights(path)
 
@@ -183,9 +179,7 @@ class _Bonds:
         return (x[..., first, :] - x[..., second, :]).norm(dim=-1)
 
     def check(self, x: Tensor, start: int, path: Path, *, periodic: bool) -> None:
-        """Raise if a frame of x (n, n_atoms, 3), whose first is frame number `start`, is not a molecule with
-        these bonds in nm.
-        """
+        """Raise if a frame of x (n, n_atoms, 3) lacks these bonds in nm; its first is frame `start`."""
         bad = ~x.isfinite().flatten(1).all(1)
         if bad.any():
             raise ValueError(

@@ -1,9 +1,11 @@
 """Conformations with their importance weights, and the estimates that these give."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
+import mdtraj
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,22 +20,36 @@ from boltzgen.molecule.basins import Basin, assign_basins
 from boltzgen.molecule.graph import Quadruple
 from boltzgen.molecule.rotamers import DIVISIONS, rotamer_labels
 from boltzgen.molecule.torsions import Rotamer
-from boltzgen.weights import effective_sample_size, log_weights, log_z, resampled_indices, sampling_efficiency
+from boltzgen.weights import (
+    Estimate,
+    effective_sample_size,
+    log_weights,
+    log_z,
+    normalized_weights,
+    resampled_indices,
+    sampling_efficiency,
+    weighted_mean,
+)
 
 
 class Molecule(Protocol):
-    """What samples need to know of their molecule to name regions: a `System`, or the header of a samples
-    file.
-    """
+    """What samples need to know of their molecule: a `System`, or the header of a samples file."""
 
     @property
-    def torsions(self) -> Mapping[str, Quadruple]: ...
+    def torsions(self) -> Mapping[str, Quadruple]:
+        """Named torsions as quadruples of atoms."""
 
     @property
-    def rotamers(self) -> Mapping[str, Rotamer]: ...
+    def rotamers(self) -> Mapping[str, Rotamer]:
+        """Torsions whose states are counted, by name."""
 
     @property
-    def basins(self) -> Sequence[Basin]: ...
+    def basins(self) -> Sequence[Basin]:
+        """Named regions of (phi, psi)."""
+
+    @property
+    def mdtraj_topology(self) -> mdtraj.Topology | None:
+        """Atoms and bonds, if they are known."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +61,7 @@ class WeightedSamples:
         u: reduced energies of the target, float64 (n,) in kT; non-finite outside the domain.
         log_q: log-density of each draw, float64 (n,).
         log_w: ``-u - log_q``, float64 (n,); -inf where u is not finite. `from_energies` computes it.
-        system: the molecule, for torsions and basins; optional.
+        system: the molecule, for torsions, basins and the topology; optional.
 
     Raises:
         ValueError: shapes do not agree.
@@ -113,19 +129,77 @@ class WeightedSamples:
         return sampling_efficiency(self.log_w)
 
     @property
-    def log_z(self) -> tuple[float, float]:
-        """log Z of the target on its domain and its standard error."""
+    def log_z(self) -> Estimate[float]:
+        """log Z of the target on its domain, with its standard error."""
         return log_z(self.log_w)
 
-    def resample(self, n: int, seed: int = 0) -> "WeightedSamples":
-        """n conformations of equal weight (log_w = 0), drawn with replacement in proportion to the weights; u
-        and log_q go along.
+    def expectation(self, f: "Callable[[WeightedSamples], Any] | Tensor | np.ndarray") -> Estimate[Any]:
+        """The target's mean of an observable, with its standard error, in the observable's unit.
+
+        The mean is that of the self-normalised weights, sum w f / sum w; its error the delta method's, see
+        `weights.weighted_mean`. Values of conformations of weight zero do not count and may be NaN.
+
+        Args:
+            f: values (n,) or (n, k) of the conformations, or a function of the samples that returns them, for
+                instance ``lambda s: s.torsion("phi").cos()`` or ``radius_of_gyration``. Booleans count as 0
+                and 1, so that a condition gives a probability.
+
+        Returns:
+            Value and error: floats for values (n,), arrays (k,) for values (n, k).
+
+        Raises:
+            ValueError: values of another shape, or NaN where the weight is not zero.
         """
-        return _with_equal_weights(self[resampled_indices(self.log_w, n, seed)])
+        found = f(self) if callable(f) else f
+        values = torch.as_tensor(found).detach().cpu().double().numpy()
+        if values.ndim not in (1, 2) or len(values) != len(self):
+            raise ValueError(
+                f"expected one value, or k, for each of the {len(self)} conformations, got an array of shape "
+                f"{values.shape}"
+            )
+        weights = normalized_weights(self.log_w).numpy(force=True)
+        n_bad = int(np.isnan(values[weights > 0]).sum())
+        if n_bad:
+            raise ValueError(f"{n_bad} values are NaN although their conformations have weight")
+        if values.ndim == 1:
+            return weighted_mean(values, weights)
+        means = [weighted_mean(column, weights) for column in values.T]
+        return Estimate(*(np.array(part) for part in zip(*means, strict=True)))
+
+    def resample(self, n: int, seed: int = 0) -> "WeightedSamples":
+        """n conformations of equal weight (log_w = 0), drawn with replacement in proportion to the weights.
+
+        u and log_q go along.
+        """
+        drawn = self[resampled_indices(self.log_w, n, seed)]
+        return WeightedSamples(drawn.x, drawn.u, drawn.log_q, torch.zeros_like(drawn.log_w), drawn.system)
+
+    @property
+    def mdtraj_topology(self) -> mdtraj.Topology:
+        """The molecule's atoms and bonds, as MDTraj has them.
+
+        Raises:
+            ValueError: the samples carry no molecule, or were read from a file without topology.
+        """
+        topology = self._molecule().mdtraj_topology
+        if topology is None:
+            raise ValueError(
+                "these samples were read from a file without a topology; set `system` to a `System`"
+            )
+        return topology
+
+    def to_mdtraj(self) -> mdtraj.Trajectory:
+        """The conformations as an MDTraj trajectory (a copy); they do not have equal weight, see `resample`.
+
+        Raises:
+            ValueError: no topology, see `mdtraj_topology`.
+        """
+        return mdtraj.Trajectory(self.x.numpy(force=True).copy(), self.mdtraj_topology)
 
     def torsion(self, name: str) -> Tensor:
-        """The named torsion (``"phi"``, ``"chi1_3"``, ...; see `System.torsions`) of every conformation,
-        float32 (n,) in (-pi, pi].
+        """The named torsion of every conformation, float32 (n,) in (-pi, pi] radians.
+
+        Names are those of `System.torsions`: ``"phi"``, ``"chi1_3"``, ...
         """
         torsions = self._molecule().torsions
         if name not in torsions:
@@ -135,18 +209,18 @@ class WeightedSamples:
         return dihedrals(self.x, torsions[name])
 
     def populations(self, **options: Any) -> list[BasinPopulation]:
-        """Weighted populations of the molecule's basins with intervals; options are
-        `free_energy.basin_populations`'s.
-        """
+        """Weighted populations of the molecule's basins, with 95 % intervals.
 
+        Options are those of `free_energy.populations.basin_populations`.
+        """
         labels, names = self._labels()
         return basin_populations(labels, self.log_w.numpy(force=True), names, **options)
 
     def rotamer_populations(self, **options: Any) -> dict[str, list[BasinPopulation]]:
-        """Weighted populations of the states of each torsion of `System.rotamers`, with intervals; options
-        are `free_energy.basin_populations`'s.
-        """
+        """Weighted populations of the states of each torsion of `System.rotamers`, with 95 % intervals.
 
+        Options are those of `free_energy.populations.basin_populations`.
+        """
         log_w = self.log_w.numpy(force=True)
         return {
             name: basin_populations(
@@ -156,15 +230,15 @@ class WeightedSamples:
         }
 
     def free_energy_difference(self, start: str, end: str, **options: Any) -> FreeEnergyDifference:
-        """F(end) - F(start) between two basins in kT, with its 95 % interval; options are
-        `free_energy.free_energy_difference`'s.
-        """
+        """F(end) - F(start) between two basins in kT, with its 95 % interval.
 
+        Options are those of `free_energy.populations.free_energy_difference`.
+        """
         labels, names = self._labels()
         return free_energy_difference(labels, self.log_w.numpy(force=True), names, start, end, **options)
 
     def _labels(self) -> tuple[Any, list[str]]:
-
+        """Basin of each conformation, and the basins' names."""
         basins = self._molecule().basins
         labels = assign_basins(
             self.torsion("phi").numpy(force=True), self.torsion("psi").numpy(force=True), basins
@@ -174,13 +248,7 @@ class WeightedSamples:
     def _molecule(self) -> Molecule:
         if self.system is None:
             raise ValueError(
-                "these samples carry no molecule, so torsions and basins are unknown; set `system` when "
-                "making WeightedSamples"
+                "these samples carry no molecule, so torsions, basins and topology are unknown; set `system` "
+                "when making WeightedSamples"
             )
         return self.system
-
-
-def _with_equal_weights(samples: WeightedSamples) -> WeightedSamples:
-    return WeightedSamples(
-        samples.x, samples.u, samples.log_q, torch.zeros_like(samples.log_w), samples.system
-    )

@@ -8,8 +8,8 @@ from matplotlib.collections import QuadMesh
 from matplotlib.patches import StepPatch
 
 from boltzgen.analysis.panels import profile_figure, ramachandran_grid
+from boltzgen.analysis.profiles import profile
 from boltzgen.analysis.ramachandran import Ramachandran, ramachandran
-from boltzgen.analysis.sizes import profile
 
 
 def surface(spread: float) -> Ramachandran:

@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.collections import LineCollection, QuadMesh
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from boltzgen.analysis.plots import plot_ramachandran
+from boltzgen.analysis.plots import plot_profile, plot_ramachandran
+from boltzgen.analysis.profiles import profile
 from boltzgen.analysis.ramachandran import ramachandran, suitable_bins
 from boltzgen.molecule.system import System
 from boltzgen.samples.weighted_samples import WeightedSamples
@@ -20,8 +22,8 @@ def samples() -> WeightedSamples:
 
 
 def test_the_picture_holds_the_weighted_surface(samples: WeightedSamples, tmp_path: Path) -> None:
-    figure = plot_ramachandran(samples, tmp_path / "r.png")
-    axes = figure.axes[0]
+    axes = plot_ramachandran(samples)
+    axes.figure.savefig(tmp_path / "r.png")
     (mesh,) = (c for c in axes.collections if isinstance(c, QuadMesh))
     expected = ramachandran(
         samples.torsion("phi").numpy(),
@@ -42,7 +44,7 @@ def test_the_picture_holds_the_weighted_surface(samples: WeightedSamples, tmp_pa
 
 
 def test_basins_are_outlined_and_labelled_with_their_populations(samples: WeightedSamples) -> None:
-    axes = plot_ramachandran(samples).axes[0]
+    axes = plot_ramachandran(samples)
     (lines,) = (c for c in axes.collections if isinstance(c, LineCollection))
     segments = np.array(lines.get_segments())
     upright = {float(s[0, 0]) for s in segments if s[0, 0] == s[1, 0]}
@@ -56,7 +58,9 @@ def test_basins_are_outlined_and_labelled_with_their_populations(samples: Weight
 
 
 def test_marginals_lie_along_their_axes(samples: WeightedSamples) -> None:
-    main, top, right = plot_ramachandran(samples).axes[:3]
+    main = plot_ramachandran(samples)
+    assert main is main.figure.axes[0]
+    _, top, right = main.figure.axes[:3]
     assert top.get_xlim() == main.get_xlim()
     assert right.get_ylim() == main.get_ylim()
     assert top.get_yscale() == right.get_xscale() == "log"
@@ -64,6 +68,29 @@ def test_marginals_lie_along_their_axes(samples: WeightedSamples) -> None:
         "target (weighted)",
         "generator (as drawn)",
     ]
+
+
+def test_given_axes_get_the_same_surface_basins_and_a_colour_bar(samples: WeightedSamples) -> None:
+    alone = plot_ramachandran(samples)
+    first, second = Figure().subplots(1, 2)
+    assert plot_ramachandran(samples, ax=second) is second
+    assert not first.has_data()
+    assert len(second.figure.axes) == 3
+    assert second.figure.axes[2].get_ylabel() == "free energy / kT"
+    meshes = [next(c for c in ax.collections if isinstance(c, QuadMesh)) for ax in (alone, second)]
+    np.testing.assert_array_equal(*(np.ma.filled(mesh.get_array(), np.inf) for mesh in meshes))
+    assert [t.get_text() for t in second.texts] == [t.get_text() for t in alone.texts]
+    assert second.get_xlabel() == alone.get_xlabel() == "φ / degrees"
+
+
+def test_a_profile_on_given_axes_and_on_its_own() -> None:
+    found = profile(np.random.default_rng(0).normal(0.5, 0.02, 1000), np.full(1000, 1e-3))
+    ax = Figure().subplots()
+    assert plot_profile(found, "end_to_end", ax=ax) is ax
+    alone = plot_profile(found, "end_to_end")
+    assert alone is not ax
+    assert alone.get_xlabel() == ax.get_xlabel() == "end to end / nm"
+    assert alone.figure.axes == [alone]
 
 
 def test_samples_without_torsions_are_refused(samples: WeightedSamples) -> None:

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from boltzgen.analysis.marginals import bin_centres, torsion_density
-from boltzgen.analysis.ramachandran import ramachandran, suitable_bins
+from boltzgen.analysis.ramachandran import bin_centres, ramachandran, suitable_bins, torsion_density
 from boltzgen.free_energy.histograms import angle_bins
 
 

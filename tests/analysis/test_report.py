@@ -5,7 +5,6 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-import mdtraj
 import numpy as np
 import pytest
 import torch
@@ -13,13 +12,12 @@ from matplotlib.image import imread
 
 from boltzgen import weights as reweighting
 from boltzgen.analysis.report import analyze
-from boltzgen.analysis.sizes import size_values
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.molecule.system import System
-from boltzgen.samples.file import SamplesWriter
+from boltzgen.samples.sizes import radius_of_gyration
 from boltzgen.samples.weighted_samples import WeightedSamples
+from boltzgen.samples.writer import SamplesWriter
 from boltzgen.storage import finite_or_none
-from boltzgen.weights import weighted_mean
 from tests.helpers.molecules import peptide, random_y
 from tests.helpers.posing import made_up_samples
 
@@ -110,9 +108,8 @@ def test_one_amino_acid_has_a_size_but_no_ends(
 ) -> None:
     report = json.loads((folder / "new" / "out" / "report.json").read_text())
     assert report["rotamers"] == {}
-    values = size_values(samples.x.numpy(), mdtraj.Topology.from_openmm(system.topology))
-    assert list(report["sizes"]) == list(values) == ["radius_of_gyration"]
-    mean, error = weighted_mean(values["radius_of_gyration"], samples.log_w.softmax(0).numpy())
+    assert list(report["sizes"]) == ["radius_of_gyration"]
+    mean, error = samples.expectation(radius_of_gyration)
     assert report["sizes"]["radius_of_gyration"] == {
         "mean": pytest.approx(mean),
         "standard_error": pytest.approx(error),
@@ -189,11 +186,11 @@ def test_only_a_chunk_of_positions_is_held(
     seen = []
     from boltzgen.analysis import report
 
-    def watch(samples: WeightedSamples, names: tuple[str, ...]) -> np.ndarray:
+    def watch(samples: WeightedSamples) -> torch.Tensor:
         seen.append(len(samples))
-        return torch.stack([samples.torsion(n) for n in names], -1).numpy()
+        return radius_of_gyration(samples)
 
-    monkeypatch.setattr(report, "torsion_values", watch)
+    monkeypatch.setattr(report, "radius_of_gyration", watch)
     analyze(folder / "s.h5", tmp_path, n_replicates=10)
     assert sum(seen) == 20_000
     assert max(seen) <= 16_384

@@ -19,8 +19,9 @@ from boltzgen.cli.train import _describe
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.molecule.system import System, shipped_systems
-from boltzgen.samples.file import SamplesWriter, read_header, read_samples
+from boltzgen.samples.file import read_header, read_samples
 from boltzgen.samples.weighted_samples import WeightedSamples
+from boltzgen.samples.writer import SamplesWriter
 from boltzgen.training.settings import Settings
 from boltzgen.weights import clip_log_weights, sampling_efficiency
 from tests.helpers.molecules import peptide, random_y

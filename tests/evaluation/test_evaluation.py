@@ -21,10 +21,11 @@ from torch import Tensor
 from boltzgen import weights as reweighting
 from boltzgen.energy.choose import energy_for
 from boltzgen.evaluation.draws import Draws, draw, reference_log_weights
-from boltzgen.evaluation.evaluate import evaluate, missing_modes, summarize
+from boltzgen.evaluation.evaluate import evaluate
 from boltzgen.evaluation.metrics import forward_ess
 from boltzgen.evaluation.page import aligned, evaluation_figure, markdown, save_evaluation, text_tables
 from boltzgen.evaluation.reference import Reference
+from boltzgen.evaluation.summary import missing_modes, summarize
 from boltzgen.geometry import dihedrals
 from tests.helpers.standin import Thinned, shipped, simulated, stand_in
 
@@ -178,19 +179,29 @@ def test_a_collapsed_generator_is_flagged_though_its_efficiency_is_high(name: st
         assert arcs[0]["region"].startswith(("methyl C2", "methyl C11", "methyl C19")[int(name[-1])])
 
 
-def test_evaluate_is_summarize_of_draw_and_flags(tmp_path: Path) -> None:
+def test_evaluate_is_one_call_with_the_systems_own_reference(tmp_path: Path) -> None:
+    _, generator, energy = shipped()
+    result = evaluate(generator, n=4096, seed=7, output=tmp_path / "out")
+    expected = summarize(draw(generator, energy, simulated(), n=4096, seed=7), simulated())
+    assert result == expected | {"seed": 7, "files": result["files"]}
+    assert sorted(result["files"]) == sorted(p.name for p in (tmp_path / "out").iterdir())
+    assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["seed"] == 7
+
+
+def test_evaluate_takes_a_reference_and_flags(tmp_path: Path) -> None:
     system, generator, energy = shipped()
     done: list[int] = []
     blind = evaluate(
         Thinned(generator, without_a_rotamer(1), 0.67),
-        energy,
         stand_in(),
+        energy=energy,
         n=4096,
         seed=2,
         progress=done.append,
     )
     assert sum(done) == blind["n_samples"]
     assert blind["flagged"]
+    assert blind["files"] == []
     assert sum(w.startswith("missing mode?") for w in blind["warnings"]) == len(blind["missing_modes"])
     assert any("marginals differ beyond the combined errors" in w for w in blind["warnings"])
     with pytest.raises(ValueError, match="the reference is at 300 K, the energy at 310 K"):

@@ -42,7 +42,8 @@ class Narrow(nn.Module):
 
 def resampled(n: int, truncation: int) -> Distribution:
     return sharp(
-        Resampled(UniformTorus(n), Acceptance(n, periodic=range(n), hidden=(8, 8)), truncation=truncation), 1.5
+        Resampled(UniformTorus(n), Acceptance(n, periodic=range(n), hidden=(8, 8)), truncation=truncation),
+        1.5,
     )
 
 
@@ -53,7 +54,9 @@ def mixture() -> GaussianMixture:
 def over(proposal: Distribution, truncation: int = 20, *, periodic: Sequence[int] = ()) -> Distribution:
     """A proposal in two dimensions, resampled; its own parameters are moved as well."""
     return Resampled(
-        sharp(proposal, 0.3), sharp(Acceptance(2, periodic=periodic, hidden=(8, 8)), 1.0), truncation=truncation
+        sharp(proposal, 0.3),
+        sharp(Acceptance(2, periodic=periodic, hidden=(8, 8)), 1.0),
+        truncation=truncation,
     )  # type: ignore[arg-type]
 
 

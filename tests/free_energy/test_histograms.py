@@ -14,10 +14,10 @@ def tally(bins: np.ndarray, group: np.ndarray, weights: np.ndarray, n_bins: int)
     )
 
 
-def test_a_line_has_open_ends_and_equal_bins() -> None:
+def test_an_axis_has_open_ends_and_equal_bins() -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(3.0, 0.5, 100_000)
-    axis = Axis.line("x", "nm", values, np.ones(100_000), 12)
+    axis = Axis.spanning("x", "nm", values, np.ones(100_000), 12)
     assert axis.edges.shape == (13,)
     assert axis.low == pytest.approx(0.5, abs=0.02)
     assert axis.high == pytest.approx(5.5, abs=0.02)
@@ -32,8 +32,8 @@ def test_a_line_has_open_ends_and_equal_bins() -> None:
     np.testing.assert_array_equal(axis.bins(values), inside)
 
 
-def test_a_circle_closes() -> None:
-    axis = Axis.circle("phi", 4)
+def test_a_periodic_axis_closes() -> None:
+    axis = Axis.periodic("phi", 4)
     assert axis.bins(np.array([-math.pi, -0.1, 0.1, math.pi])).tolist() == [0, 1, 2, 0]
     np.testing.assert_allclose(np.degrees(axis.edges), [-180, -90, 0, 90, 180])
 

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from boltzgen.molecule.graph import MolecularGraph
+from boltzgen.molecule.graph import MolecularGraph, backbone_pairs
 from boltzgen.molecule.system import System
 
 
@@ -130,3 +130,22 @@ def test_reachable_stops_at_the_blocked_atom() -> None:
 def test_several_molecules_are_refused() -> None:
     with pytest.raises(ValueError, match=r"one molecule.*2 atoms not bonded .*\[2, 3\]"):
         graph("H H H H", (0, 1), (2, 3))
+
+
+@pytest.mark.parametrize(
+    ("torsions", "pairs"),
+    [
+        ({"phi": (4, 6, 8, 14), "psi": (6, 8, 14, 16)}, [("phi", "psi")]),
+        # Without caps the first residue has no phi and the last no psi, so that numbers do not match.
+        (
+            {"phi1": (2, 4, 5, 6), "phi2": (6, 8, 9, 10), "psi1": (0, 1, 2, 4), "psi2": (4, 5, 6, 8)},
+            [("phi1", "psi2")],
+        ),
+        ({"psi": (6, 8, 14, 16)}, []),
+        ({}, []),
+    ],
+)
+def test_phi_goes_with_the_psi_of_its_residue(
+    torsions: dict[str, tuple[int, int, int, int]], pairs: list[tuple[str, str]]
+) -> None:
+    assert backbone_pairs(torsions) == pairs

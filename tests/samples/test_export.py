@@ -1,6 +1,7 @@
 """Exported trajectories hold the samples, frame by frame or resampled to equal weight."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import mdtraj
@@ -9,9 +10,9 @@ import pytest
 import torch
 
 from boltzgen.molecule.system import System
-from boltzgen.samples.export import export
-from boltzgen.samples.file import SamplesWriter
+from boltzgen.samples.export import export, write_frames
 from boltzgen.samples.weighted_samples import WeightedSamples
+from boltzgen.samples.writer import SamplesWriter
 from tests.helpers.posing import made_up_samples
 
 
@@ -71,6 +72,33 @@ def test_a_target_that_cannot_be_made_is_refused(
 ) -> None:
     with pytest.raises(error, match=message):
         export(file, tmp_path / target)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "precision"), [(".h5", 0.0), (".dcd", 1e-6), (".xtc", 6e-4), (".pdb", 6e-5)]
+)
+def test_frames_are_written_part_by_part(
+    samples: WeightedSamples, tmp_path: Path, suffix: str, precision: float
+) -> None:
+    target, topology = tmp_path / f"out{suffix}", samples.mdtraj_topology
+    x = samples.x.numpy()
+    assert write_frames(target, topology, (x[:0], x[:7], x[7:30])) == 30
+    own = {} if suffix in (".h5", ".pdb") else {"top": topology}
+    trajectory = mdtraj.load(str(target), **own)
+    np.testing.assert_allclose(trajectory.xyz, x[:30], atol=precision)
+    assert trajectory.topology.n_bonds == 21
+    assert trajectory.n_frames == 30
+
+    def broken() -> Iterator[np.ndarray]:
+        yield x[:5]
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_frames(target, topology, broken())
+    assert mdtraj.load(str(target), **own).n_frames == 30
+    assert os.listdir(tmp_path) == [target.name]
+    with pytest.raises(ValueError, match=r"ends in \.dcd or \.h5"):
+        write_frames(tmp_path / "out.trr", topology, [x])
 
 
 def test_an_error_leaves_no_file(tmp_path: Path) -> None:

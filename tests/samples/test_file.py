@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import h5py
 import mdtraj
@@ -16,7 +17,6 @@ import torch
 from boltzgen import __version__
 from boltzgen.molecule.system import System
 from boltzgen.samples.file import (
-    SamplesWriter,
     iter_samples,
     read_header,
     read_log_weights,
@@ -24,6 +24,7 @@ from boltzgen.samples.file import (
     read_topology,
 )
 from boltzgen.samples.weighted_samples import WeightedSamples
+from boltzgen.samples.writer import SamplesWriter
 from tests.helpers.molecules import peptide
 from tests.helpers.posing import made_up_samples
 
@@ -65,7 +66,7 @@ def test_mdtraj_opens_it(tmp_path: Path, samples: WeightedSamples, system: Syste
     trajectory = mdtraj.load(str(save(tmp_path / "s.h5", samples, system)))
     np.testing.assert_array_equal(trajectory.xyz, samples.x.numpy())
     expected = mdtraj.Topology.from_openmm(system.topology)
-    assert trajectory.topology == expected
+    assert trajectory.topology == expected == read_topology(tmp_path / "s.h5")
     assert [(a.name, a.element.symbol, a.residue.resSeq) for a in trajectory.topology.atoms] == [
         (a.name, a.element.symbol, a.residue.resSeq) for a in expected.atoms
     ]
@@ -125,6 +126,27 @@ def test_the_header_knows_the_rotamers_and_older_files_have_none(tmp_path: Path)
     _edit(lambda f: f.pop("topology"))(path)
     with pytest.raises(ValueError, match="has no topology"):
         read_topology(path)
+    assert len(read_samples(path)) == 1
+    with pytest.raises(ValueError, match="read from a file without a topology"):
+        read_samples(path).to_mdtraj()
+
+
+def described(atom: Any) -> tuple[Any, ...]:
+    residue = atom.residue
+    return atom.name, atom.element, residue.name, residue.resSeq, residue.segment_id, residue.chain.chain_id
+
+
+def test_topologies_are_read_as_mdtraj_reads_them(tmp_path: Path) -> None:
+    for name in ("capped_ala3", "phe_pro_trp"):
+        system, path = peptide(name), tmp_path / f"{name}.h5"
+        with SamplesWriter(path, system, 300.0) as writer:
+            writer.write(
+                WeightedSamples.from_energies(system.positions[None], torch.zeros(1), torch.zeros(1))
+            )
+        ours, theirs = read_topology(path), mdtraj.load(str(path)).topology
+        assert ours == theirs
+        assert [described(a) for a in ours.atoms] == [described(a) for a in theirs.atoms]
+        assert [(a.index, b.index) for a, b in ours.bonds] == [(a.index, b.index) for a, b in theirs.bonds]
 
 
 def test_samples_read_back_know_their_basins(
@@ -161,9 +183,8 @@ def test_an_exception_leaves_what_was_there(
 def test_a_full_disk_leaves_nothing_and_says_so(tmp_path: Path, room: int) -> None:
     script = """
 import resource, sys, torch
-from boltzgen.samples.weighted_samples import WeightedSamples
-from boltzgen.samples.file import SamplesWriter
-from boltzgen.molecule.system import System
+from boltzgen import System, WeightedSamples
+from boltzgen.samples.writer import SamplesWriter
 system = System.load("alanine_dipeptide")
 zero = torch.zeros(20_000)
 chunk = WeightedSamples.from_energies(torch.zeros(20_000, 22, 3), zero, zero)
@@ -248,6 +269,7 @@ def _edit(action):  # type: ignore[no-untyped-def]
         (_edit(lambda f: f.attrs.modify("basins", np.bytes_("[{"))), "lacks a valid attribute"),
         (_edit(lambda f: f.attrs.modify("torsions", np.bytes_("3"))), "lacks a valid attribute"),
         (_edit(lambda f: f.attrs.modify("rotamers", np.bytes_('{"chi1": {}}'))), "lacks a valid attribute"),
+        (_edit(lambda f: f["topology"].write_direct(np.array([b'{"chains": []}']))), "or topology .*bonds"),
     ],
 )
 def test_bad_files_are_named_in_one_line(

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from boltzgen.molecule.system import System
-from boltzgen.samples.file import SamplesWriter
 from boltzgen.samples.trajectory import iter_frames
+from boltzgen.samples.writer import SamplesWriter
 from tests.helpers.posing import made_up_samples
 
 
@@ -134,7 +134,7 @@ def boxed(t: mdtraj.Trajectory) -> mdtraj.Trajectory:
         (
             "xtc",
             lambda t: t.atom_slice(range(20)),
-            r"cannot be read as a trajectory of the 22 atoms.*give its own --topology",
+            r"cannot be read as a trajectory of the 22 atoms.*give a file of them as `topology`",
         ),
         ("h5", reordered, r"same atoms in another order: atom 0 is ACE1-CH3 \(C\), expected ACE H1 \(H\)"),
         ("h5", replaced, r"another molecule: atom 1 is ACE1-CH3 \(N\), expected ACE CH3 \(C\)"),

@@ -2,13 +2,16 @@
 
 import math
 
+import mdtraj
 import numpy as np
 import pytest
 import torch
+from tests.posing import made_up_samples
 
 from boltzgen import weights as reweighting
+from boltzgen.molecule.system import System
 from boltzgen.samples.weighted_samples import WeightedSamples
-from boltzgen.weights import log_weights
+from boltzgen.weights import Estimate, log_weights
 
 INF = math.inf
 ESTIMATORS = [
@@ -176,6 +179,86 @@ def test_resampling_draws_in_proportion_to_the_weights() -> None:
     assert not torch.equal(drawn.u, weighted.resample(20_000, seed=5).u)
 
 
+def reweighted_gaussian(n: int, seed: int) -> WeightedSamples:
+    """Draws of z ~ N(0, 1.3^2) towards N(0, 1), z in x[:, 0, 0]; one in ten has no weight, its z NaN."""
+    z = 1.3 * torch.randn(n, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    u, log_q = 0.5 * z**2, -0.5 * (z / 1.3) ** 2
+    x = torch.zeros(n, 2, 3)
+    x[:, 0, 0] = z.float()
+    u[::10], x[::10] = INF, math.nan
+    return WeightedSamples.from_energies(x, u, log_q)
+
+
+def z_and_square(s: WeightedSamples) -> torch.Tensor:
+    return torch.stack([s.x[:, 0, 0], s.x[:, 0, 0] ** 2], dim=-1)
+
+
+def test_expectations_are_right_and_their_error_bars_cover() -> None:
+    """E[z] = 0, E[z^2] = 1 and P(z > 1) = 0.1587 under the target."""
+    exact = np.array([0.0, 1.0, 0.158655])
+    results = []
+    for seed in range(400):
+        s = reweighted_gaussian(1_000, seed)
+        moments = s.expectation(z_and_square)
+        tail = s.expectation(lambda s: s.x[:, 0, 0] > 1)
+        results.append([(*moments.value, tail.value), (*moments.standard_error, tail.standard_error)])
+    value, error = np.array(results).swapaxes(0, 1)
+    z = (value - exact) / error
+    assert np.abs(z.mean(0)).max() < 0.2
+    assert 0.9 < z.std(0).min() <= z.std(0).max() < 1.12
+    covered = (np.abs(z) < 1.96).mean(0)
+    assert 0.92 < covered.min() <= covered.max() < 0.98
+
+
+def test_expectations_of_functions_arrays_and_columns_agree() -> None:
+    s = reweighted_gaussian(500, 0)
+    columns = s.expectation(z_and_square)
+    for k in range(2):
+        values = z_and_square(s)[:, k]
+        for given in (values, values.numpy(), values.tolist(), lambda s, k=k: z_and_square(s)[:, k]):
+            found = s.expectation(given)
+            assert tuple(found) == (columns.value[k], columns.standard_error[k])
+            assert isinstance(found.value, float)
+    value, error = s.expectation(values)
+    assert str(s.expectation(values)) == f"{value:.3f} ± {error:.3f}"
+    assert str(columns).count("±") == 2
+    assert s.expectation(torch.ones(500)) == (pytest.approx(1.0), pytest.approx(0.0))
+
+
+def test_expectations_of_wrong_values_are_refused() -> None:
+    s = reweighted_gaussian(50, 0)
+    for wrong in (torch.zeros(49), torch.zeros(50, 2, 2), lambda s: torch.tensor(1.0)):
+        with pytest.raises(ValueError, match="one value, or k, for each of the 50 conformations"):
+            s.expectation(wrong)
+    with pytest.raises(ValueError, match="45 values are NaN although"):
+        s.expectation(torch.full((50,), math.nan))
+
+
+def test_an_estimate_prints_with_the_digits_of_its_error() -> None:
+    for pair, text in {
+        (0.26134, 0.0021): "0.2613 ± 0.0021",
+        (-181.98154, 0.00012): "-181.98154 ± 0.00012",
+        (1234.5, 56.7): "1234 ± 57",
+        (2.5, INF): "2.5 ± inf",
+        (2.5, 0.0): "2.5 ± 0",
+    }.items():
+        assert str(Estimate(*pair)) == text
+
+
+def test_to_mdtraj_is_a_copy_with_the_topology() -> None:
+    system = System.load("alanine_dipeptide")
+    s = made_up_samples(system, 20)
+    trajectory = s.to_mdtraj()
+    np.testing.assert_array_equal(trajectory.xyz, s.x.numpy())
+    assert trajectory.topology == mdtraj.Topology.from_openmm(system.topology)
+    np.testing.assert_allclose(mdtraj.compute_phi(trajectory)[1][:, 0], s.torsion("phi"), atol=1e-5)
+    before = s.x.clone()
+    trajectory.xyz += 1.0
+    assert torch.equal(s.x, before)
+
+
 def test_samples_without_a_molecule_name_what_is_missing() -> None:
     with pytest.raises(ValueError, match="carry no molecule"):
         samples(3).free_energy_difference("a", "b")
+    with pytest.raises(ValueError, match="carry no molecule"):
+        samples(3).to_mdtraj()

@@ -14,8 +14,8 @@ from boltzgen.energy.base import CountedEnergy
 from boltzgen.energy.choose import energy_for
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.molecule.system import System
-from boltzgen.samples.file import SamplesWriter
 from boltzgen.samples.weighted_samples import WeightedSamples
+from boltzgen.samples.writer import SamplesWriter
 from boltzgen.training.data import Data, read_data
 from boltzgen.weights import effective_sample_size
 

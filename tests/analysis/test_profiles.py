@@ -1,41 +1,15 @@
-"""Sizes against mdtraj, and weighted means and profiles whose answer is known."""
+"""Weighted means and profiles whose answer is known."""
 
 import csv
 import math
 from pathlib import Path
 
-import mdtraj
 import numpy as np
 import pytest
 from scipy import stats
 
-from boltzgen.analysis.sizes import profile, save_profile, size_values
-from boltzgen.coordinates.molecular import MolecularCoordinates
+from boltzgen.analysis.profiles import profile, save_profile
 from boltzgen.weights import weighted_mean
-from tests.helpers.molecules import peptide, random_y
-
-
-@pytest.mark.parametrize("name", ["capped_ala3", "gly_ala_val", "ace_phe_nme"])
-def test_sizes_are_mdtrajs(name: str) -> None:
-    system = peptide(name)
-    coordinates = MolecularCoordinates(system)
-    x = coordinates(random_y(coordinates, 8))[0].float().numpy()
-    topology = mdtraj.Topology.from_openmm(system.topology)
-    trajectory = mdtraj.Trajectory(x, topology)
-    values = size_values(x, topology)
-    # mdtraj's is about the mean position, farther from the atoms than the centre of mass by that distance
-    # squared.
-    masses = np.array([a.element.mass for a in topology.atoms])
-    shift = np.linalg.norm(mdtraj.compute_center_of_mass(trajectory) - x.mean(1), axis=1)
-    expected = np.sqrt(mdtraj.compute_rg(trajectory, masses) ** 2 - shift**2)
-    assert shift.max() > 0.005
-    np.testing.assert_allclose(values["radius_of_gyration"], expected, rtol=1e-5)
-    alphas = topology.select("name CA")
-    if len(alphas) == 1:
-        assert list(values) == ["radius_of_gyration"]
-    else:
-        expected = np.linalg.norm(x[:, alphas[0]] - x[:, alphas[-1]], axis=1)
-        np.testing.assert_allclose(values["end_to_end"], expected, rtol=1e-5)
 
 
 def weighted_normal(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,50 +1,15 @@
-"""How large a molecule is: radius of gyration and end-to-end distance, their weighted means and free-energy
-profiles.
-"""
+"""Free-energy profiles along one length: weighted histograms with errors."""
 
 import csv
 import math
 from dataclasses import dataclass
 from pathlib import Path
 
-import mdtraj
 import numpy as np
-
-from boltzgen.molecule.torsions import alpha_carbons
 
 #: Bins of a profile, and how many standard deviations about the mean it covers at most.
 _N_BINS = 50
 _WIDTH = 5.0
-
-
-def size_values(x: np.ndarray, topology: mdtraj.Topology) -> dict[str, np.ndarray]:
-    """Sizes of conformations x (n, n_atoms, 3) in nm, each float32 (n,) in nm.
-
-    `radius_of_gyration`: root of the mass-weighted mean square distance from the centre of mass, with the
-    elements' masses. `end_to_end`: distance of the first amino acid's alpha carbon from the last one's, where
-    there are two amino acids or more.
-    """
-    found = {
-        "radius_of_gyration": radius_of_gyration(x, np.array([atom.element.mass for atom in topology.atoms]))
-    }
-    ends = list(alpha_carbons(topology).values())
-    if len(ends) >= 2:
-        found["end_to_end"] = mdtraj.compute_distances(
-            mdtraj.Trajectory(x, topology), [(ends[0], ends[-1])], periodic=False
-        )[:, 0]
-    return found
-
-
-def radius_of_gyration(x: np.ndarray, masses: np.ndarray) -> np.ndarray:
-    """Root of sum m |r - c|^2 / sum m with c the centre of mass, float32 (n,), of positions x (n, n_atoms, 3)
-    and masses (n_atoms,).
-
-    `mdtraj.compute_rg` takes c to be the mean position instead, even where masses are given.
-    """
-    share = masses / masses.sum()
-    r = x.astype(np.float64)
-    r -= np.einsum("nak,a->nk", r, share)[:, None]
-    return np.sqrt(np.einsum("nak,nak,a->n", r, r, share)).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -83,16 +48,16 @@ class Profile:
 
 
 def profile(values: np.ndarray, weights: np.ndarray, n_bins: int = _N_BINS) -> Profile:
-    """Histogram of values (n,) in nm under weights (n,) that sum to one, over all draws with weight within 5
-    standard deviations of the mean.
+    """Histogram of values (n,) in nm under weights (n,) that sum to one.
 
-    A share's error is that of a ratio, p_err^2 = sum w^2 (1[inside] - p)^2.
+    It covers the draws with weight that lie within 5 standard deviations of the mean. A share's error is that
+    of a ratio, p_err^2 = sum w^2 (1[inside] - p)^2.
     """
     used = weights > 0
     f, w = values[used].astype(np.float64), weights[used]
     mean = float(w @ f)
-    reach = max(_WIDTH * math.sqrt(float(w @ np.square(f - mean))), 1e-4)
-    edges = np.linspace(max(f.min(), mean - reach) - 1e-6, min(f.max(), mean + reach) + 1e-6, n_bins + 1)
+    width = max(_WIDTH * math.sqrt(float(w @ np.square(f - mean))), 1e-4)
+    edges = np.linspace(max(f.min(), mean - width) - 1e-6, min(f.max(), mean + width) + 1e-6, n_bins + 1)
     p, square = (np.histogram(f, edges, weights=v)[0] for v in (w, np.square(w)))
     error = np.sqrt(np.maximum(square * (1 - 2 * p) + np.square(w).sum() * p**2, 0.0))
     return Profile(edges, p, error, np.histogram(f, edges)[0])

@@ -1,0 +1,38 @@
+"""How large the molecule is in each conformation of a sample."""
+
+import mdtraj
+import numpy as np
+import torch
+from torch import Tensor
+
+from boltzgen.molecule.torsions import alpha_carbons
+from boltzgen.samples.weighted_samples import WeightedSamples
+
+
+def radius_of_gyration(samples: WeightedSamples) -> Tensor:
+    """Root of sum m |r - c|^2 / sum m with c the centre of mass, float32 (n,) in nm.
+
+    The masses are the elements'. `mdtraj.compute_rg` takes c to be the mean position instead, even where
+    masses are given.
+
+    Raises:
+        ValueError: the samples carry no topology, see `WeightedSamples.mdtraj_topology`.
+    """
+    masses = np.array([atom.element.mass for atom in samples.mdtraj_topology.atoms])
+    share = masses / masses.sum()
+    r = samples.x.numpy(force=True).astype(np.float64)
+    r -= np.einsum("nak,a->nk", r, share)[:, None]
+    return torch.from_numpy(np.sqrt(np.einsum("nak,nak,a->n", r, r, share)).astype(np.float32))
+
+
+def end_to_end_distance(samples: WeightedSamples) -> Tensor:
+    """Distance of the first amino acid's alpha carbon from the last one's, float32 (n,) in nm.
+
+    Raises:
+        ValueError: fewer than two amino acids; or no topology, see `WeightedSamples.mdtraj_topology`.
+    """
+    ends = list(alpha_carbons(samples.mdtraj_topology).values())
+    if len(ends) < 2:
+        raise ValueError(f"expected a peptide of two amino acids or more, got {len(ends)}")
+    pair = [(ends[0], ends[-1])]
+    return torch.from_numpy(mdtraj.compute_distances(samples.to_mdtraj(), pair, periodic=False)[:, 0])
