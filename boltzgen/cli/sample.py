@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from boltzgen.cli.common import (
     Device,
@@ -59,12 +58,11 @@ def sample(
     log_w = []
     with (
         SamplesWriter(output, system, target, seed=seed) if output else nullcontext() as writer,
-        progress(TextColumn("sampling"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as bar,
+        progress("sampling", n) as move,
     ):
-        task = bar.add_task("", total=n)
         for chunk in generator.sample_chunks(n, energy, seed=seed):
             log_w.append(chunk.log_w)
-            bar.advance(task, len(chunk))
+            move(advance=len(chunk))
             if writer is not None:
                 writer.write(chunk)
                 writer.n_energy_evaluations = energy.n_evaluations

@@ -5,11 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 
 from boltzgen.cli.common import Device, Seed, SystemName, check_device, print_fields, progress, warn
-from boltzgen.training.settings import Settings
 
 if TYPE_CHECKING:
     from boltzgen.training.progress import Progress
@@ -48,6 +45,7 @@ def train(
     """Train a generator from energies alone, from data alone, or from both."""
     from boltzgen.molecule.system import System
     from boltzgen.training import run
+    from boltzgen.training.settings import Settings
 
     check_device(device)
     if minutes is not None and rounds is not None:
@@ -55,8 +53,7 @@ def train(
     molecule = System.load(system)
     folder = output or Path("runs") / molecule.name
     try:
-        with progress(TextColumn("{task.description}"), BarColumn(), TaskProgressColumn()) as bar:
-            task = bar.add_task("preparing", total=1.0)
+        with progress("preparing", 1.0, counts=False) as move:
             summary = run.train(
                 molecule,
                 folder,
@@ -69,9 +66,7 @@ def train(
                 data=data,
                 topology=topology,
                 mixed=mixed,
-                progress=lambda progress: bar.update(
-                    task, completed=progress.fraction, description=_describe(progress)
-                ),
+                progress=lambda progress: move(completed=progress.fraction, description=_describe(progress)),
             )
     except KeyboardInterrupt:
         warn(f"finished rounds are kept; go on with: boltzgen train {system} -o {folder} --resume")
@@ -83,11 +78,7 @@ def train(
             f"{reasons}"
         )
     print_fields(summary)
-    Console().print(
-        f"run folder: {folder}    draw from it with: boltzgen sample {folder} -n 100000",
-        soft_wrap=True,
-        highlight=False,
-    )
+    typer.echo(f"run folder: {folder}    draw from it with: boltzgen sample {folder} -n 100000")
 
 
 def _describe(progress: "Progress") -> str:
