@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from boltzgen.cli.common import Device, Seed, SystemName, check_device, print_fields, progress, warn
+from boltzgen.training.settings import Settings
 
 if TYPE_CHECKING:
     from boltzgen.training.progress import Progress
@@ -45,7 +46,6 @@ def train(
     """Train a generator from energies alone, from data alone, or from both."""
     from boltzgen.molecule.system import System
     from boltzgen.training import run
-    from boltzgen.training.settings import Settings
 
     check_device(device)
     if minutes is not None and rounds is not None:

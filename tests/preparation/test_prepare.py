@@ -13,8 +13,8 @@ from openmm import app, unit
 from boltzgen import cli
 from boltzgen.molecule.system import System
 
-PEPTIDES = Path(__file__).parent / "data" / "peptides"
-AMBER = Path(__file__).parent / "data" / "amber"
+PEPTIDES = Path(__file__).parents[1] / "data" / "peptides"
+AMBER = Path(__file__).parents[1] / "data" / "amber"
 FIELD = ("--forcefield", "amber99sbildn.xml", "--forcefield", "amber99_obc.xml")
 
 Output = tuple[int, str, str]

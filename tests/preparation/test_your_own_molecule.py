@@ -17,7 +17,7 @@ from boltzgen.molecule.system import System
 from boltzgen.samples.file import read_samples
 from tests.training.test_run import TINY
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data"
 #: What takes long in the page, and what is run instead.
 SHORTER = {
