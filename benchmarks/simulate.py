@@ -23,9 +23,9 @@ import torch
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.energy import energy_for
 from boltzgen.molecule.system import System
+from boltzgen.simulation.integrator import integrator_for
 from boltzgen.simulation.ladder import temperature_ladder
 from boltzgen.simulation.replica_exchange import ReplicaExchange
-from boltzgen.simulation.run import integrator_for
 from boltzgen.simulation.start import inside_domain, random_starts
 
 

@@ -1,4 +1,4 @@
-"""``python -m boltzgen.cli``."""
+"""``python -m boltzgen``."""
 
 import sys
 

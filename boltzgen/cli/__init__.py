@@ -1,37 +1,37 @@
-"""The command line: a file for each command. They parse, call the library and print; heavy modules are
-imported by the command that needs them.
+"""The command line: a file for each command, which parses, calls the library and prints.
+
+A new command is a file ``name.py`` with a function of that name, and its name in `COMMANDS`. Heavy modules
+are imported inside the commands that need them, so that help comes at once.
 """
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
 from boltzgen import __version__
-from boltzgen.cli.analyze import analyze
-from boltzgen.cli.evaluate import evaluate
-from boltzgen.cli.export import export
-from boltzgen.cli.prepare import prepare
-from boltzgen.cli.sample import sample
-from boltzgen.cli.simulate import simulate
-from boltzgen.cli.systems import systems
-from boltzgen.cli.train import train
+from boltzgen.cli.flags import InputError, TranslatedCommand
+
+#: In the order of the help.
+COMMANDS = ("systems", "prepare", "train", "sample", "simulate", "analyze", "evaluate", "export")
 
 app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Exactly weighted conformations of a molecule from its force field.",
 )
-for _command in (systems, prepare, train, sample, simulate, analyze, evaluate, export):
-    app.command()(_command)
+for _name in COMMANDS:
+    app.command(cls=TranslatedCommand)(getattr(import_module(f"boltzgen.cli.{_name}"), _name))
 #: What a wrong command line raises, the base of `typer.BadParameter`: typer exports it under no name of its
 #: own.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0, 2 for wrong input (one line on stderr), 130 for
-    Ctrl-C.
+    """Run the command line and return its exit code.
+
+    It is 0, or 2 for wrong input (said in one line on stderr), or 130 for Ctrl-C.
     """
     command = typer.main.get_command(app)
     try:
@@ -45,9 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain("interrupted", 130)
     except _UsageError as error:
         return _complain(f"{error.format_message()} (see boltzgen --help)", 2)  # type: ignore[attr-defined]
-    except OSError as error:
-        return _complain(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", 2)
-    except (ValueError, NotImplementedError, FloatingPointError) as error:
+    except InputError as error:
         return _complain(str(error), 2)
 
 

@@ -2,13 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from boltzgen.cli.common import Json, print_fields, warn_if_inefficient
+from boltzgen.cli.common import Json, new_table, print_fields, print_table, warn_if_inefficient
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def analyze(
@@ -18,9 +19,7 @@ def analyze(
     ],
     as_json: Json = False,
 ) -> None:
-    """Free-energy surfaces, populations of basins and rotamers, free-energy differences and sizes of a
-    samples file.
-    """
+    """Free-energy surfaces, populations, free-energy differences and sizes from a samples file."""
     from boltzgen.analysis import report
 
     result = report.analyze(file, output)
@@ -41,24 +40,22 @@ def analyze(
         }
     )
     if result["basins"]:
-        Console().print(_basin_table(result["basins"]))
+        print_table(_basin_table(result["basins"]))
     if result["rotamers"]:
-        Console().print(_rotamer_table(result["rotamers"]))
+        print_table(_rotamer_table(result["rotamers"]))
     print_fields(
         {
             f"{name} / nm": f"{size['mean']:.4f}{_error(size['standard_error'])}"
             for name, size in result["sizes"].items()
         }
     )
-    Console().print(
-        f"written to {output}: {', '.join(['report.json', *result['files']])}",
-        soft_wrap=True,
-        highlight=False,
+    typer.echo(f"written to {output}: {', '.join(['report.json', *result['files']])}")
+
+
+def _basin_table(basins: list[dict[str, Any]]) -> "Table":
+    table = new_table(
+        "basin", "population %", "95 % interval", "ΔF / kT", "95 % interval", "draws", "effective"
     )
-
-
-def _basin_table(basins: list[dict[str, Any]]) -> Table:
-    table = _table("basin", "population %", "95 % interval", "ΔF / kT", "95 % interval", "draws", "effective")
     for b in basins:
         centre = "" if b["delta_f_kT"] is None else f"{b['delta_f_kT']:.2f}"
         share, interval, *counts = _population(b)
@@ -68,18 +65,11 @@ def _basin_table(basins: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _rotamer_table(rotamers: dict[str, list[dict[str, Any]]]) -> Table:
-    table = _table("torsion", "state", "population %", "95 % interval", "draws", "effective")
+def _rotamer_table(rotamers: dict[str, list[dict[str, Any]]]) -> "Table":
+    table = new_table("torsion", "state", "population %", "95 % interval", "draws", "effective")
     for name, states in rotamers.items():
         for state in states:
             table.add_row(name, state["name"], *_population(state))
-    return table
-
-
-def _table(first: str, *columns: str) -> Table:
-    table = Table(first, box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for column in columns:
-        table.add_column(column, justify="right", no_wrap=True)
     return table
 
 

@@ -1,16 +1,14 @@
-"""What the commands share: options, finding a system or a run, and printing."""
+"""What the commands share: options, a progress bar, and printing."""
 
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import Progress as Bar
-from rich.progress import ProgressColumn
-from rich.table import Table
 
 if TYPE_CHECKING:
-    from boltzgen.molecule.system import System
+    from rich.table import Table
 
 _LOW_EFFICIENCY = 0.05
 
@@ -20,14 +18,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on std
 SystemName = Annotated[str, typer.Argument(help="Name of a shipped system, or a folder with a system.toml.")]
 
 
-def find(source: str) -> "tuple[System, Path]":
-    """The system that a name, a system's folder or a run's folder stands for, and its checkpoint's folder."""
-    from boltzgen.generator.locate import locate
-
-    return locate(source)
-
-
 def check_device(device: str) -> None:
+    """Raise ValueError unless torch can use a device here."""
     import torch
 
     try:
@@ -38,21 +30,62 @@ def check_device(device: str) -> None:
         ) from error
 
 
-def progress(*columns: ProgressColumn) -> Bar:
-    """A progress bar on stderr, absent where stderr is not a terminal."""
+@contextmanager
+def progress(
+    description: str, total: float | None = None, *, counts: bool = True
+) -> Iterator[Callable[..., None]]:
+    """A progress bar on stderr, absent where stderr is not a terminal.
+
+    Args:
+        description: what is being done.
+        total: of what is to be done; None where that is not known yet.
+        counts: show how many are done and the time left; else the share that is done.
+
+    Yields:
+        A function that moves the bar: its keywords are `advance`, `completed`, `total` and `description`.
+    """
+    from rich import progress as rich
+    from rich.console import Console
+
     console = Console(stderr=True)
-    return Bar(*columns, console=console, transient=True, disable=not console.is_terminal)
+    ending: list[rich.ProgressColumn] = (
+        [rich.MofNCompleteColumn(), rich.TimeRemainingColumn()] if counts else [rich.TaskProgressColumn()]
+    )
+    columns = [rich.TextColumn("{task.description}"), rich.BarColumn(), *ending]
+    with rich.Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        yield partial(bar.update, bar.add_task(description, total=total))
+
+
+def new_table(*columns: str) -> "Table":
+    """A table without lines, its first column to the left and the others to the right."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for k, column in enumerate(columns):
+        table.add_column(column, justify="right" if k else "left", no_wrap=k > 0)
+    return table
+
+
+def print_table(table: "Table") -> None:
+    """Print a table on stdout."""
+    from rich.console import Console
+
+    Console().print(table)
 
 
 def print_fields(fields: dict[str, Any]) -> None:
+    """Print those of the fields that are texts or numbers, a line each."""
+    from rich.table import Table
+
     table = Table(box=None, show_header=False, pad_edge=False)
     for key, value in fields.items():
         if isinstance(value, str | int | float):
             table.add_row(key.replace("_", " "), f"{value:.6g}" if isinstance(value, float) else str(value))
-    Console().print(table)
+    print_table(table)
 
 
 def warn_if_inefficient(efficiency: float) -> None:
+    """Warn of a sampling efficiency with which little can be said."""
     if efficiency < _LOW_EFFICIENCY:
         warn(
             f"sampling efficiency is {100 * efficiency:.2g} %: estimates rest on few conformations; train "
@@ -61,4 +94,5 @@ def warn_if_inefficient(efficiency: float) -> None:
 
 
 def warn(message: str) -> None:
+    """Print a warning on stderr."""
     typer.echo(f"warning: {message}", err=True)

@@ -5,10 +5,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from boltzgen.cli.common import Device, Json, Seed, check_device, find, progress, warn
+from boltzgen.cli.common import Device, Json, Seed, check_device, progress, warn
 
 
 def evaluate(
@@ -29,8 +27,9 @@ def evaluate(
     device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
-    """Compare a trained generator with a reference ensemble: weights, densities, populations, marginals,
-    missing modes.
+    """Compare a trained generator with a reference ensemble.
+
+    By weights, densities, populations, marginals and missing modes.
     """
     from boltzgen.energy.choose import energy_for
     from boltzgen.evaluation.draws import draw
@@ -38,16 +37,16 @@ def evaluate(
     from boltzgen.evaluation.reference import Reference, reference_path
     from boltzgen.evaluation.summary import summarize
     from boltzgen.generator.generator import BoltzmannGenerator
+    from boltzgen.generator.locate import locate
     from boltzgen.storage import finite_or_none
 
     check_device(device)
-    system, folder = find(source)
+    system, folder = locate(source)
     target = Reference.load(reference or reference_path(system), system)
     generator = BoltzmannGenerator.load(folder, system, device=device)
     energy = energy_for(system, target.temperature).to(device)
-    with progress(TextColumn("sampling"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as bar:
-        task = bar.add_task("", total=n)
-        draws = draw(generator, energy, target, n=n, seed=seed, progress=lambda done: bar.advance(task, done))
+    with progress("sampling", n) as move:
+        draws = draw(generator, energy, target, n=n, seed=seed, progress=lambda done: move(advance=done))
     result = summarize(draws, target) | {"seed": seed}
     files = save_evaluation(result, draws, target, output) if output else []
     for warning in result["warnings"]:
@@ -58,4 +57,4 @@ def evaluate(
     typer.echo("\n\n".join(map(aligned, text_tables(result))))
     typer.echo("\n".join(["", "CONVENTIONS", *(f"- {line}" for line in result["conventions"])]))
     if files:
-        Console().print(f"written to {output}: {', '.join(files)}", soft_wrap=True, highlight=False)
+        typer.echo(f"written to {output}: {', '.join(files)}")

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from boltzgen.cli.common import Seed, warn
 
@@ -26,4 +25,4 @@ def export(
             f"the frames of {target} do not have equal weight: averages over them need log_w of {file}; use "
             "--resample N for equal weights"
         )
-    Console().print(f"{n_frames} frames written to {target}", soft_wrap=True, highlight=False)
+    typer.echo(f"{n_frames} frames written to {target}")

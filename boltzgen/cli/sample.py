@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from boltzgen.cli.common import (
     Device,
     Json,
     Seed,
     check_device,
-    find,
     print_fields,
     progress,
     warn_if_inefficient,
@@ -46,12 +44,13 @@ def sample(
     from boltzgen.energy.base import CountedEnergy
     from boltzgen.energy.choose import energy_for
     from boltzgen.generator.generator import BoltzmannGenerator
+    from boltzgen.generator.locate import locate
     from boltzgen.samples.writer import SamplesWriter
     from boltzgen.storage import finite_or_none
     from boltzgen.weights import weight_summary
 
     check_device(device)
-    system, folder = find(source)
+    system, folder = locate(source)
     generator = BoltzmannGenerator.load(folder, system, device=device)
     target = generator.temperature if temperature is None else temperature
     energy = CountedEnergy(energy_for(system, target)).to(device)
@@ -59,12 +58,11 @@ def sample(
     log_w = []
     with (
         SamplesWriter(output, system, target, seed=seed) if output else nullcontext() as writer,
-        progress(TextColumn("sampling"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as bar,
+        progress("sampling", n) as move,
     ):
-        task = bar.add_task("", total=n)
         for chunk in generator.sample_chunks(n, energy, seed=seed):
             log_w.append(chunk.log_w)
-            bar.advance(task, len(chunk))
+            move(advance=len(chunk))
             if writer is not None:
                 writer.write(chunk)
                 writer.n_energy_evaluations = energy.n_evaluations

@@ -6,11 +6,19 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
-from boltzgen.cli.common import Device, Json, Seed, SystemName, check_device, print_fields, progress, warn
+from boltzgen.cli.common import (
+    Device,
+    Json,
+    Seed,
+    SystemName,
+    check_device,
+    new_table,
+    print_fields,
+    print_table,
+    progress,
+    warn,
+)
 
 
 def simulate(
@@ -58,67 +66,54 @@ def simulate(
     """Sample a reference ensemble by simulation, independently of any generator."""
     from boltzgen.molecule.system import System
     from boltzgen.simulation import run
-    from boltzgen.simulation import summary as simulation
-    from boltzgen.simulation.checkpoint import block_files
+    from boltzgen.simulation.checkpoint import checkpoint_files
     from boltzgen.storage import finite_or_none
 
     check_device(device)
-    if method not in ("remd", "md"):
-        raise ValueError(f"expected --method remd or md, got {method!r}")
     molecule = System.load(system)
     folder = output or Path("simulations") / f"{molecule.name}-{method}"
-    if trajectory is not None:
-        simulation.check_trajectory(trajectory, folder)
-    changes = {
-        "n_walkers": walkers,
-        "highest": highest,
-        "interval": interval,
-        "platform": platform,
-        "seed": seed,
-    }
-    plan = run.Plan.for_method(method, **changes)  # type: ignore[arg-type]
     try:
-        with progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        ) as bar:
-            task = bar.add_task("finding starts", total=None)
-            run.simulate(
+        with progress("finding starts") as move:
+            summary = run.simulate(
                 molecule,
                 folder,
-                frames,
-                plan=plan,
+                frames=frames,
+                method=method,  # type: ignore[arg-type]
+                walkers=walkers,
+                highest=highest,
+                interval=interval,
+                platform=platform,
+                trajectory=trajectory,
                 resume=resume,
+                seed=seed,
                 device=device,
-                progress=lambda p: bar.update(
-                    task, completed=p.done, total=p.wanted, description=_describe_simulation(p.statistics)
+                command=" ".join(["boltzgen", *sys.argv[1:]]),
+                progress=lambda p: move(
+                    completed=p.done, total=p.wanted, description=_describe(p.statistics)
                 ),
             )
     except KeyboardInterrupt:
-        if block_files(folder):
+        if checkpoint_files(folder):
             warn(
-                f"finished blocks are kept; go on with: boltzgen simulate {system} --method {method} -o "
+                f"what was recorded is kept; go on with: boltzgen simulate {system} --method {method} -o "
                 f"{folder} -n {frames} --resume"
             )
         raise
-    summary = simulation.summarize(folder, molecule, command=" ".join(["boltzgen", *sys.argv[1:]]))
-    if trajectory is not None:
-        simulation.write_trajectory(folder, molecule, trajectory)
     if as_json:
         typer.echo(json.dumps(finite_or_none(summary), allow_nan=False))
         return
     print_fields(summary)
     if summary["basins"]:
-        table = Table("basin", "population %", "standard error %", box=None, pad_edge=False)
+        table = new_table("basin", "population %", "standard error %")
         for basin in summary["basins"]:
             table.add_row(basin["name"], f"{100 * basin['population']:.4g}", f"{100 * basin['error']:.2g}")
-        Console().print(table)
-    Console().print(
-        f"folder: {folder}    reference: {folder / 'reference.h5'}", soft_wrap=True, highlight=False
-    )
+        print_table(table)
+    reference = folder / "reference.h5"
+    typer.echo(f"folder: {folder}" + (f"    reference: {reference}" if reference.is_file() else ""))
 
 
-def _describe_simulation(statistics: dict[str, Any]) -> str:
-    """One line on a simulation's last block."""
+def _describe(statistics: dict[str, Any]) -> str:
+    """One line on how a simulation went since its last checkpoint."""
     if not statistics:
         return "simulating"
     rate = statistics["n_energy_evaluations"] / statistics["seconds"]

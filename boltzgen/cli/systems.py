@@ -2,12 +2,13 @@
 
 import tomllib
 
-from rich.console import Console
-from rich.table import Table
+from boltzgen.cli.common import print_table
 
 
 def systems() -> None:
     """List the molecules that come with the package."""
+    from rich.table import Table
+
     from boltzgen.generator.checkpoint import CHECKPOINT
     from boltzgen.molecule.system import shipped_systems
     from boltzgen.molecule.system_file import SystemFile
@@ -25,4 +26,4 @@ def systems() -> None:
             "yes" if (folder / CHECKPOINT).is_file() else "no",
             spec.description,
         )
-    Console().print(table)
+    print_table(table)

@@ -5,11 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 
 from boltzgen.cli.common import Device, Seed, SystemName, check_device, print_fields, progress, warn
-from boltzgen.training.settings import Settings
 
 if TYPE_CHECKING:
     from boltzgen.training.progress import Progress
@@ -42,6 +39,10 @@ def train(
         int | None,
         typer.Option(min=1, help="Train for so many rounds, each of 50 steps of 1024 draws (default: 140)."),
     ] = None,
+    objective: Annotated[
+        str | None,
+        typer.Option(help="hierarchical_kl (default), reverse_kl or reverse_kl_path, on energies."),
+    ] = None,
     seed: Seed = 0,
     device: Device = "cpu",
 ) -> None:
@@ -50,28 +51,24 @@ def train(
     from boltzgen.training import run
 
     check_device(device)
-    if minutes is not None and rounds is not None:
-        raise ValueError("--minutes and --rounds both say how long to train; give one of them")
     molecule = System.load(system)
     folder = output or Path("runs") / molecule.name
     try:
-        with progress(TextColumn("{task.description}"), BarColumn(), TaskProgressColumn()) as bar:
-            task = bar.add_task("preparing", total=1.0)
+        with progress("preparing", 1.0, counts=False) as move:
             summary = run.train(
                 molecule,
                 folder,
                 seed=seed,
                 resume=resume,
                 device=device,
-                settings=None if rounds is None else Settings(rounds=rounds),
+                objective=objective,
+                rounds=rounds,
                 minutes=minutes,
                 checkpoint=checkpoint,
                 data=data,
                 topology=topology,
                 mixed=mixed,
-                progress=lambda progress: bar.update(
-                    task, completed=progress.fraction, description=_describe(progress)
-                ),
+                progress=lambda progress: move(completed=progress.fraction, description=_describe(progress)),
             )
     except KeyboardInterrupt:
         warn(f"finished rounds are kept; go on with: boltzgen train {system} -o {folder} --resume")
@@ -83,11 +80,7 @@ def train(
             f"{reasons}"
         )
     print_fields(summary)
-    Console().print(
-        f"run folder: {folder}    draw from it with: boltzgen sample {folder} -n 100000",
-        soft_wrap=True,
-        highlight=False,
-    )
+    typer.echo(f"run folder: {folder}    draw from it with: boltzgen sample {folder} -n 100000")
 
 
 def _describe(progress: "Progress") -> str:

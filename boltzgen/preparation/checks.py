@@ -106,11 +106,11 @@ def check_energy(system: System) -> ForceFieldEnergy:
 
 
 def check_coordinates(system: System, energy: ForceFieldEnergy) -> HarmonicReference:
-    """The flow coordinates and their scales, once the structure has gone there and back and lies in the
-    domain.
+    """The flow coordinates and their scales, once the structure has gone there and back.
 
     Raises:
-        ValueError: it does not, or there are no such coordinates for this molecule.
+        ValueError: it does not come back, or lies outside the domain; or there are no such coordinates for
+            this molecule.
     """
     coordinates = MolecularCoordinates(system)
     if sorted(row.atom for row in coordinates.zmatrix.rows) != list(range(system.n_atoms)):
@@ -158,7 +158,7 @@ def cis_bonds(system: System, x: Tensor) -> str:
             found.append(f"{names[c]} - {names[n]} (omega {omega:.0f} degrees)")
     return (
         f"cis peptide bonds: {listed(found)}; the domain holds trans ones only: turn them in the structure, "
-        "or build the peptide with --sequence"
+        "or build the peptide with `sequence`"
     )
 
 

@@ -27,9 +27,7 @@ _COMMENT = "# The part of configuration space on which the density is defined; o
 def check_name(name: str) -> None:
     """Raise ValueError unless a system's name can be that of a folder."""
     if not _NAME.fullmatch(name):
-        raise ValueError(
-            f"expected a name of letters, digits and . _ + -, got {name!r}; give one with --name"
-        )
+        raise ValueError(f"expected a name of letters, digits and . _ + -, got {name!r}; give one as `name`")
 
 
 def check_free(output: Path) -> None:
@@ -42,8 +40,7 @@ def check_free(output: Path) -> None:
 
 @contextmanager
 def new_folder(output: Path) -> Iterator[Path]:
-    """A folder to write into, which appears as `output` when the block ends without an exception, and is gone
-    otherwise.
+    """A folder to write into, which appears as `output` if all goes well, and is gone otherwise.
 
     Raises:
         FileExistsError: there is something at `output` already.
@@ -66,8 +63,14 @@ def new_folder(output: Path) -> Iterator[Path]:
 def write_system(
     folder: Path, source: Source, positions: np.ndarray, *, name: str, temperature: float
 ) -> None:
-    """Write what `System.load` reads: system.toml, the structure at `positions` (n_atoms, 3) in nm, and its
-    force field.
+    """Write what `System.load` reads: system.toml, the structure, and its force field.
+
+    Args:
+        folder: exists already.
+        source: the molecule.
+        positions: of its atoms, (n_atoms, 3) in nm.
+        name: of the system.
+        temperature: of the system, in K.
 
     Raises:
         ValueError: the molecule's bonds do not come back from its PDB file.
@@ -99,8 +102,9 @@ def _toml(value: object) -> str:
 
 
 def _write_structure(file: Path, topology: app.Topology, positions: np.ndarray) -> None:
-    """Write a PDB file from which atoms and bonds come back, all bonds as CONECT records: atom names need not
-    be standard ones.
+    """Write a PDB file from which atoms and bonds come back.
+
+    All bonds are CONECT records: atom names need not be standard ones.
     """
     text = io.StringIO()
     app.PDBFile.writeModel(topology, positions * unit.nanometer, text, keepIds=True)

@@ -51,8 +51,11 @@ Atoms = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Sequence:
-    """Names of residues in order, caps included, and for each the variant of its protons that was asked for,
-    or None.
+    """A peptide's residues.
+
+    Attributes:
+        residues: their names in order, caps included.
+        variants: for each the variant of its protons that was asked for, or None.
     """
 
     residues: tuple[str, ...]
@@ -93,11 +96,13 @@ class Sequence:
 
 
 def build(sequence: Sequence, forcefield: app.ForceField) -> tuple[app.Topology, np.ndarray]:
-    """A peptide of L amino acids and trans peptide bonds at an energy minimum: topology and positions
-    (n_atoms, 3) in nm, always the same ones.
+    """A peptide of L amino acids and trans peptide bonds at an energy minimum, always the same one.
 
     Handedness and peptide bonds are measured at the minimum; where one is wrong, or atoms overlap, other
     starts are tried, five in all.
+
+    Returns:
+        (topology, positions): of all atoms, (n_atoms, 3) in nm.
 
     Raises:
         ValueError: the force field does not fit, or no start gave such a peptide.
@@ -121,8 +126,9 @@ def build(sequence: Sequence, forcefield: app.ForceField) -> tuple[app.Topology,
 
 
 def fault(topology: app.Topology, positions: np.ndarray) -> str:
-    """What is wrong with a peptide's backbone, or nothing: an amino acid that is not L, a peptide bond
-    without |omega| > 150 degrees.
+    """What is wrong with a peptide's backbone at positions (n_atoms, 3), or an empty text.
+
+    Wrong is an amino acid that is not L, and a peptide bond without |omega| > 150 degrees.
     """
     residues = [
         {atom.name: positions[atom.index] for atom in residue.atoms()} for residue in topology.residues()
@@ -152,8 +158,9 @@ def _with_side_chains(sequence: Sequence, attempt: int) -> tuple[app.Topology, n
 
 
 def _backbone(sequence: Sequence, attempt: int) -> list[Atoms]:
-    """Heavy backbone atoms and CB of every residue, in Angstrom: a strand, after the first attempt with
-    torsions moved at random.
+    """Heavy backbone atoms and CB of every residue, in Angstrom.
+
+    A strand, after the first attempt with torsions moved at random.
     """
     rng = np.random.default_rng(attempt)
     spread = 25.0 if attempt else 0.0

@@ -6,8 +6,9 @@ from openmm import unit
 
 
 def minimise(system: openmm.System, positions: np.ndarray) -> np.ndarray:
-    """Positions (n_atoms, 3) in nm at a nearby minimum of the energy, constraints kept, in float64 (OpenMM's
-    Reference platform).
+    """Positions (n_atoms, 3) in nm, float64, at a nearby minimum of the energy, constraints kept.
+
+    By OpenMM's Reference platform.
 
     Raises:
         ValueError: the minimisation broke down, or the energy at its end is not finite.

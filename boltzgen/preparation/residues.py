@@ -31,8 +31,10 @@ def standard_atoms(name: str) -> frozenset[str]:
 def create_system(
     topology: app.Topology, positions: np.ndarray, forcefield: app.ForceField, constraints: object = None
 ) -> openmm.System:
-    """The OpenMM System of a molecule; raises ValueError that says what the structure lacks if the force
-    field does not fit it.
+    """The OpenMM System of a molecule.
+
+    Raises:
+        ValueError: the force field does not fit the structure; the message says what this lacks.
     """
     if forcefield.getUnmatchedResidues(topology):
         _check_hydrogens(topology, positions)
@@ -47,8 +49,9 @@ def create_system(
 
 
 def check_residues(topology: app.Topology, forcefield: app.ForceField) -> None:
-    """Raise ValueError for a residue that neither the force field nor PDBFixer knows, or whose heavy atoms
-    are not those of its kind.
+    """Raise ValueError for a residue that is unknown, or whose heavy atoms are not those of its kind.
+
+    Known are those of the force field and of PDBFixer.
     """
     for residue in forcefield.getUnmatchedResidues(topology):
         where, expected = f"{residue.name} {residue.id}", set(standard_atoms(residue.name))
@@ -56,7 +59,7 @@ def check_residues(topology: app.Topology, forcefield: app.ForceField) -> None:
             raise ValueError(
                 f"unknown residue {where}: the force field has no template that fits its atoms and bonds; "
                 "give a file that has one "
-                "(--forcefield mine.xml), or start from an OpenMM System (--system) or Amber files"
+                "(`forcefield`), or start from an OpenMM System (`system`) or Amber files"
             )
         last = list(residue.chain.residues())[-1]
         if residue is last and {"CA", "C", "O"} <= expected:
@@ -72,7 +75,7 @@ def check_residues(topology: app.Topology, forcefield: app.ForceField) -> None:
             cap = (
                 ", or cap the chain with NME"
                 if lacking == ["OXT"]
-                else ", or build the peptide with --sequence"
+                else ", or build the peptide with `sequence`"
             )
             raise ValueError(
                 f"{where} lacks heavy atoms: {listed(lacking)}; add them with PDBFixer (addMissingAtoms){cap}"
@@ -90,7 +93,7 @@ def _check_hydrogens(topology: app.Topology, positions: np.ndarray) -> None:
     }
     if short:
         raise ValueError(
-            f"{sum(short.values())} hydrogens are missing, in {listed(short)}; add them with --add-hydrogens"
+            f"{sum(short.values())} hydrogens are missing, in {listed(short)}; add them with `add_hydrogens`"
         )
 
 
@@ -100,14 +103,18 @@ def add_hydrogens(
     forcefield: app.ForceField | None,
     variants: Sequence[str | None] | None = None,
 ) -> tuple[app.Topology, np.ndarray]:
-    """The molecule with the hydrogens that it lacks at pH 7, by OpenMM's `Modeller.addHydrogens`; the same
-    every time.
+    """The molecule with the hydrogens that it lacks at pH 7, the same every time.
+
+    By OpenMM's `Modeller.addHydrogens`.
 
     Args:
         topology: a molecule with all its heavy atoms.
         positions: (n_atoms, 3) in nm.
         forcefield: places the new hydrogens; without one they are spread evenly.
         variants: for instance ``"HID"``, for each residue; None where pH and hydrogen bonds decide.
+
+    Returns:
+        (topology, positions): with the new atoms, (n_atoms, 3) in nm.
 
     Raises:
         ValueError: the force field does not fit the molecule with its hydrogens.

@@ -1,5 +1,6 @@
 """The whole way from a molecule as it was given to its folder."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,29 +16,73 @@ from boltzgen.molecule.system import System
 from boltzgen.preparation.checks import check_coordinates, check_energy, check_system, handedness
 from boltzgen.preparation.folder import check_free, check_name, new_folder, write_system
 from boltzgen.preparation.relax import minimise
-from boltzgen.preparation.sources import Source
+from boltzgen.preparation.sources import Source, source_of
 from boltzgen.preparation.structure import atom_names, check_molecule
 
 
 def prepare(
-    source: Source, output: Path, *, name: str | None = None, temperature: float = 300.0
+    molecule: Source | str | Path | None,
+    output: str | Path,
+    *,
+    sequence: str | None = None,
+    forcefield: Sequence[str] = (),
+    system: str | Path | None = None,
+    coordinates: str | Path | None = None,
+    solvent: str | None = None,
+    constraints: str | None = None,
+    add_hydrogens: bool = False,
+    temperature: float = 300.0,
+    name: str | None = None,
+    trust_forcefield: bool = False,
 ) -> dict[str, Any]:
-    """Minimise a molecule's energy, check all that training and sampling need, write its folder, and return
-    what there is to know about it.
+    """Make a molecule a system: check it, minimise its energy, write its folder.
 
-    The checks are made on the system as it is loaded from the folder, before that gets its name: it appears
-    whole or not at all.
+    All that training and sampling need is checked on the system as it is loaded from the folder, before that
+    gets its name: it appears whole or not at all.
 
     Args:
-        source: the molecule, from one of the functions in `sources`.
-        output: the folder.
-        name: of the system, by default the folder's.
+        molecule: a PDB file (or .cif), an Amber topology (.prmtop), or a `Source`; None with a `sequence`.
+        output: the folder to write.
+        sequence: residues of a peptide to build, for instance ``"ACE ALA ALA NME"``.
+        forcefield: OpenMM force-field files, for a PDB file or a sequence.
+        system: serialized OpenMM System of the PDB file's atoms, in place of a force field.
+        coordinates: of an Amber topology: .inpcrd, .rst7 or .pdb.
+        solvent: implicit solvent of an Amber topology, see `sources.SOLVENTS`; by default none.
+        constraints: "none", the default, or "HBonds": bonds to hydrogens keep their length.
+        add_hydrogens: add the hydrogens that a PDB file lacks, as at pH 7.
         temperature: the system's, in K.
+        name: of the system, by default the folder's.
+        trust_forcefield: run the Python code that your own force-field files may hold.
+
+    Returns:
+        What there is to know about the system: its name, atoms, torsions, energy in kJ/mol.
 
     Raises:
         FileExistsError: there is something in the folder already.
-        ValueError: the molecule cannot be treated; the message says why, and what may help.
+        FileNotFoundError: a file is missing.
+        ValueError: an option does not belong to such a molecule, or the molecule cannot be treated; the
+            message says why, and what may help.
     """
+    output = Path(output)
+    check_free(output)
+    source = source_of(
+        molecule,
+        sequence=sequence,
+        forcefield=forcefield,
+        system=system,
+        coordinates=coordinates,
+        solvent=solvent,
+        constraints=constraints,
+        add_hydrogens=add_hydrogens,
+        trust_forcefield=trust_forcefield,
+    )
+    return _write(source, output, name=name, temperature=temperature)
+
+
+def _write(
+    source: Source, output: Path, *, name: str | None = None, temperature: float = 300.0
+) -> dict[str, Any]:
+    """Minimise the energy of a molecule that was read, check it, and write its folder."""
     check_free(output)
     name = output.resolve().name if name is None else name
     check_name(name)
@@ -89,7 +134,7 @@ def _check_loaded(given: System, system: System) -> None:
         raise ValueError(
             f"the molecule does not come back from its own folder as it was (energies differ by {off:.2g} "
             "kJ/mol): its PDB file is read otherwise; "
-            "serialize the OpenMM System and give it with --system"
+            "serialize the OpenMM System and give it with `system`"
         )
 
 
@@ -98,8 +143,9 @@ def _has_solvent(system: openmm.System) -> bool:
 
 
 def free_torsions(system: System, coordinates: MolecularCoordinates) -> list[str]:
-    """Names of the full torsions in the order of the flow coordinates: ``"phi"``, or the bond that turns,
-    ``"OG-CB (SER 2)"``.
+    """Names of the full torsions in the order of the flow coordinates.
+
+    A torsion without a name has that of its rotatable bond: ``"phi"``, or ``"OG-CB (SER 2)"``.
     """
     known = {frozenset(atoms[1:3]): name for name, atoms in system.torsions.items()}
     names, rows = [], coordinates.zmatrix.torsion_rows

@@ -1,6 +1,4 @@
-"""What a molecule may be given as: a structure or a sequence with a force field, an OpenMM System, Amber
-files.
-"""
+"""What a molecule may be given as: structure, sequence, OpenMM System or Amber files."""
 
 import logging
 import warnings
@@ -22,9 +20,8 @@ from boltzgen.molecule.openmm_files import (
     read_system,
 )
 from boltzgen.molecule.system_file import CONSTRAINTS
-from boltzgen.preparation import peptide
+from boltzgen.preparation import peptide, residues
 from boltzgen.preparation.checks import check_same_molecule
-from boltzgen.preparation.residues import add_hydrogens, check_residues, create_system
 from boltzgen.preparation.structure import atom_names, check_atoms, check_molecule, read_input
 
 #: Implicit solvents of Amber files and what OpenMM calls them.
@@ -36,6 +33,9 @@ SOLVENTS = {
     "GBn": app.GBn,
     "GBn2": app.GBn2,
 }
+
+#: Endings of Amber topologies.
+AMBER = (".prmtop", ".parm7", ".top")
 
 _log = logging.getLogger(__name__)
 
@@ -60,12 +60,87 @@ class Source:
     files: dict[str, Path] = field(default_factory=dict)
 
 
+def source_of(
+    molecule: Source | str | Path | None,
+    *,
+    sequence: str | None = None,
+    forcefield: Sequence[str] = (),
+    system: str | Path | None = None,
+    coordinates: str | Path | None = None,
+    solvent: str | None = None,
+    constraints: str | None = None,
+    add_hydrogens: bool = False,
+    trust_forcefield: bool = False,
+) -> Source:
+    """The molecule that the arguments of `prepare` describe.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: an argument is missing, or does not belong to such a molecule; or a file is wrong.
+    """
+    if (molecule is None) == (sequence is None):
+        raise ValueError(
+            "expected either a file or `sequence`: a PDB file with `forcefield`, an Amber topology with "
+            "`coordinates`, or the residues of a peptide"
+        )
+    given: dict[str, Any] = {
+        "forcefield": forcefield,
+        "system": system,
+        "coordinates": coordinates,
+        "solvent": solvent,
+        "constraints": constraints,
+        "add_hydrogens": add_hydrogens,
+        "trust_forcefield": trust_forcefield,
+    }
+    names = [name for name, value in given.items() if value]
+    if isinstance(molecule, Source):
+        if names:
+            raise ValueError(f"{_listed(names)} cannot be used with a Source, which has been read already")
+        return molecule
+    kept = constraints or "none"
+    if sequence is not None:
+        _only(names, "a sequence", "forcefield", "constraints", "trust_forcefield")
+        return from_sequence(sequence, forcefield, constraints=kept, trust_forcefield=trust_forcefield)
+    assert molecule is not None
+    file = Path(molecule)
+    if file.suffix in AMBER:
+        _only(names, "an Amber topology", "coordinates", "solvent", "constraints")
+        assert coordinates is not None
+        return from_amber(file, Path(coordinates), solvent=solvent or "none", constraints=kept)
+    if system:
+        _only(names, "a structure with `system`", "system")
+        return from_openmm(file, Path(system))
+    _only(names, "a PDB file", "forcefield", "constraints", "trust_forcefield", "add_hydrogens")
+    return from_structure(
+        file,
+        forcefield,
+        constraints=kept,
+        add_hydrogens=add_hydrogens,
+        trust_forcefield=trust_forcefield,
+    )
+
+
+def _only(given: list[str], what: str, needed: str, *others: str) -> None:
+    """Raise ValueError unless no arguments are given but these, the needed one among them."""
+    wrong = [name for name in given if name not in (needed, *others)]
+    if wrong:
+        takes = ", ".join(f"`{name}`" for name in (needed, *others))
+        raise ValueError(f"{_listed(wrong)} cannot be used with {what}; it takes {takes}")
+    if needed not in given:
+        example = "; for instance `forcefield=['amber14-all.xml', 'implicit/obc2.xml']`"
+        raise ValueError(f"{what} needs `{needed}`{example if needed == 'forcefield' else ''}")
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(f"`{name}`" for name in names)
+
+
 def from_structure(
     pdb: Path,
     forcefield: Sequence[str],
     *,
     constraints: str = "none",
-    add_missing_hydrogens: bool = False,
+    add_hydrogens: bool = False,
     trust_forcefield: bool = False,
 ) -> Source:
     """A PDB file (or .cif) with OpenMM force-field files, see `System.from_pdb`.
@@ -76,23 +151,26 @@ def from_structure(
     """
     topology, positions = read_input(pdb)
     fields = load_forcefield(forcefield, trust=trust_forcefield)
-    check_residues(topology, fields)
+    residues.check_residues(topology, fields)
     check_molecule(topology, positions)
-    if add_missing_hydrogens:
-        topology, positions = add_hydrogens(topology, positions, fields)
+    if add_hydrogens:
+        topology, positions = residues.add_hydrogens(topology, positions, fields)
         check_molecule(topology, positions)
-    return _with_forcefield(topology, positions, fields, forcefield, constraints, trust_forcefield, pdb.name)
+    return _with_forcefield(
+        topology, positions, fields, forcefield, constraints, pdb.name, trust=trust_forcefield
+    )
 
 
 def from_sequence(
     sequence: str, forcefield: Sequence[str], *, constraints: str = "none", trust_forcefield: bool = False
 ) -> Source:
     """A peptide from the names of its residues, see `peptide.build`."""
-    residues = peptide.Sequence.parse(sequence)
+    chain = peptide.Sequence.parse(sequence)
     fields = load_forcefield(forcefield, trust=trust_forcefield)
-    topology, positions = peptide.build(residues, fields)
+    topology, positions = peptide.build(chain, fields)
+    what = "-".join(chain.residues)
     return _with_forcefield(
-        topology, positions, fields, forcefield, constraints, trust_forcefield, "-".join(residues.residues)
+        topology, positions, fields, forcefield, constraints, what, trust=trust_forcefield
     )
 
 
@@ -102,10 +180,12 @@ def _with_forcefield(
     fields: app.ForceField,
     forcefield: Sequence[str],
     constraints: str,
-    trust: bool,
     what: str,
+    *,
+    trust: bool,
 ) -> Source:
-    system = create_system(topology, positions, fields, CONSTRAINTS[constraints])
+    """A molecule that has its positions, with the force field of its atoms."""
+    system = residues.create_system(topology, positions, fields, _constraints(constraints))
     origin = f"{what}, {' + '.join(forcefield)}"
     if trust:  # whoever loads the folder need not trust the files
         return Source(topology, system, positions, origin)
@@ -126,6 +206,13 @@ def _with_forcefield(
             files[name] = path
         names.append(Path(file).name if own else _shipped_name(file))
     return Source(topology, system, positions, origin, {"files": names, "constraints": constraints}, files)
+
+
+def _constraints(name: str) -> Any:
+    """What OpenMM calls these constraints."""
+    if name not in CONSTRAINTS:
+        raise ValueError(f"expected `constraints` to be one of {', '.join(CONSTRAINTS)}, got {name!r}")
+    return CONSTRAINTS[name]
 
 
 def _shipped_name(file: str) -> str:
@@ -151,13 +238,15 @@ def from_openmm(structure: Path, system: Path) -> Source:
 def from_amber(
     prmtop: Path, coordinates: Path, *, solvent: str = "none", constraints: str = "none"
 ) -> Source:
-    """An Amber topology with coordinates (.inpcrd, .rst7, .pdb, .cif), in vacuum or one of Amber's implicit
-    solvents.
+    """An Amber topology with coordinates (.inpcrd, .rst7, .pdb, .cif), in vacuum or an implicit solvent.
 
     Raises:
         FileNotFoundError: a file is missing.
         ValueError: a file cannot be read, or the coordinates are another molecule's.
     """
+    rigid = _constraints(constraints)
+    if solvent not in SOLVENTS:
+        raise ValueError(f"expected `solvent` to be one of {', '.join(SOLVENTS)}, got {solvent!r}")
     if not prmtop.is_file():
         raise FileNotFoundError(f"no Amber topology at {prmtop}")
     try:
@@ -175,7 +264,7 @@ def from_amber(
         with warnings.catch_warnings(record=True) as caught:
             system = amber.createSystem(
                 nonbondedMethod=app.NoCutoff,
-                constraints=CONSTRAINTS[constraints],
+                constraints=rigid,
                 implicitSolvent=SOLVENTS[solvent],
                 removeCMMotion=False,
             )

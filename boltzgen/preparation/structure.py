@@ -85,8 +85,8 @@ def check_atoms(topology: app.Topology) -> None:
     if water:
         raise ValueError(
             f"expected a molecule on its own, got {water} water molecules; strip the water (and ions) and "
-            "choose an implicit solvent, "
-            "for instance --forcefield implicit/obc2.xml, or --solvent OBC2 for Amber files"
+            "choose an implicit solvent, for instance with "
+            "`forcefield=['amber14-all.xml', 'implicit/obc2.xml']`, or `solvent='OBC2'` for Amber files"
         )
     if sites := [names[a.index] for a in topology.atoms() if a.element is None]:
         raise ValueError(

@@ -1,3 +1,1 @@
-"""Reference ensembles by simulation: replica exchange on batched energies, and OpenMM's own molecular
-dynamics.
-"""
+"""Reference ensembles by simulation: replica exchange on batched energies, and OpenMM's own dynamics."""

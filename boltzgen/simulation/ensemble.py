@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from boltzgen.molecule.system import System
-from boltzgen.simulation.checkpoint import Block, block_files, load_block
+from boltzgen.simulation.checkpoint import Checkpoint, checkpoint_files
+from boltzgen.simulation.sampler import Frames
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +24,7 @@ class Ensemble:
         replica: which replica of its walker each frame belongs to, int16, same shape.
         starts: where each walker began, float32 (n_walkers, n_atoms, 3) in nm.
         plan: how the simulation was set up.
-        statistics: of the blocks, in order, those of the burn-in left out.
+        statistics: of the checkpoints in order, see `Frames`; those of the burn-in left out.
     """
 
     system: System
@@ -43,39 +44,35 @@ class Ensemble:
             FileNotFoundError: it holds no simulation, or none past its burn-in.
             ValueError: a file is broken, or the simulation is of another system.
         """
-        blocks: list[Block] = []
+        parts: list[Frames] = []
         plan: dict[str, Any] = {}
-        for path in block_files(folder):
-            block, _, metadata = load_block(path)
-            if metadata["fingerprint"] != system.fingerprint:
-                raise ValueError(
-                    f"the simulation in {folder} is of another system than {system.name!r}, or of other "
-                    f"parameters: {metadata['system']!r}"
-                )
-            plan = metadata["plan"] | plan
-            if metadata["burn_in"]:
-                continue
-            blocks.append(block)
-        if not blocks:
+        for path in checkpoint_files(folder):
+            checkpoint = Checkpoint.load(path)
+            checkpoint.check_system(system, folder)
+            plan = checkpoint.plan | plan
+            if not checkpoint.burn_in:
+                parts.append(checkpoint.frames)
+        if not parts:
             raise FileNotFoundError(
-                f"{folder} holds no frames of a simulation past its burn-in; run: boltzgen simulate "
-                f"{system.name} -o {folder}"
+                f"{folder} holds no frames of a simulation past its burn-in; simulate {system.name} into it"
             )
         return cls(
             system=system,
             temperatures=torch.tensor(plan["temperatures"], dtype=torch.float64),
-            x=torch.cat([b.x for b in blocks]),
-            potential=torch.cat([b.potential for b in blocks]),
-            replica=torch.cat([b.replica for b in blocks]),
+            x=torch.cat([part.x for part in parts]),
+            potential=torch.cat([part.potential for part in parts]),
+            replica=torch.cat([part.replica for part in parts]),
             starts=torch.tensor(plan["starts"], dtype=torch.float32),
             plan={k: v for k, v in plan.items() if k != "starts"},
-            statistics=[b.statistics for b in blocks],
+            statistics=[part.statistics for part in parts],
         )
 
     @property
     def n_frames(self) -> int:
+        """Frames of each walker at each temperature."""
         return len(self.potential)
 
     @property
     def n_walkers(self) -> int:
+        """Independent walkers."""
         return int(self.potential.shape[1])

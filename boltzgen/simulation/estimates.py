@@ -1,6 +1,4 @@
-"""Estimates from a ladder of temperatures, with errors that know of correlation: MBAR, and a bootstrap over
-independent walkers.
-"""
+"""Estimates from a ladder of temperatures: MBAR, with errors from a bootstrap over independent walkers."""
 
 import contextlib
 import io
@@ -25,8 +23,9 @@ def _pymbar() -> Any:
 
 
 def mbar(potential: np.ndarray, temperatures: np.ndarray, target: float) -> tuple[np.ndarray, np.ndarray]:
-    """Free energies of the ladder and weights of every frame at the target temperature (Shirts & Chodera, J.
-    Chem. Phys. 129, 124105, 2008).
+    """Reduced free energies of the ladder, and log-weights of every frame at the target temperature.
+
+    MBAR (Shirts & Chodera, J. Chem. Phys. 129, 124105, 2008).
 
     Args:
         potential: U, (..., n_temperatures) in kJ/mol.
@@ -52,8 +51,9 @@ def mbar(potential: np.ndarray, temperatures: np.ndarray, target: float) -> tupl
 def _log_weights(
     u: np.ndarray, f: np.ndarray, beta: np.ndarray, n_each: np.ndarray, target: float
 ) -> np.ndarray:
-    """Unnormalised log-weights at inverse temperature `target` of energies u from the whole ladder: -target u
-    - ln sum_j N_j exp(f_j - beta_j u).
+    """Unnormalised log-weights at inverse temperature `target` of energies u from the whole ladder.
+
+    They are -target u - ln sum_j N_j exp(f_j - beta_j u).
     """
     mixture = np.full(u.shape, -np.inf)
     for b, free, n in zip(beta, f, n_each, strict=True):
@@ -79,8 +79,8 @@ class WalkerBootstrap:
     """A bootstrap over walkers in which MBAR is solved anew for each replicate.
 
     MBAR's equations need of a frame only its energy. Each walker's frames are therefore counted in narrow
-    bins of energy, at their mean energy
-    there: the estimates differ from those of single frames by the square of the bins' width.
+    bins of energy, at their mean energy there: the estimates differ from those of single frames by the square
+    of the bins' width.
 
     Args:
         potential: U, (n_frames, n_walkers, n_temperatures) in kJ/mol.
@@ -119,8 +119,9 @@ class WalkerBootstrap:
         self.solutions = np.stack([self._free_energies(d, self.solution) for d in self.draws])
 
     def count(self, chosen: np.ndarray) -> np.ndarray:
-        """Frames of each walker in each bin of energy, (n_walkers, n_bins), that are `chosen`, bool like the
-        energies.
+        """Frames of each walker in each bin of energy, (n_walkers, n_bins).
+
+        Only those are counted that are `chosen`, bool like the energies.
         """
         walkers = np.broadcast_to(np.arange(self.n_walkers)[None, :, None], chosen.shape)
         index = (walkers * _BINS + self.bin)[chosen]
@@ -131,8 +132,11 @@ class WalkerBootstrap:
         )
 
     def populations(self, labels: np.ndarray, names: tuple[str, ...]) -> Populations:
-        """Shares of the regions that `labels`, int like the energies, give each frame: an index into `names`,
-        or -1.
+        """Shares of regions at the target temperature, with their standard errors.
+
+        Args:
+            labels: region of each frame, int like the energies: an index into `names`, or -1 for none.
+            names: of the regions.
         """
         members = np.stack([self.count(labels == k) for k in range(len(names))])
         share = self._shares(np.ones(self.n_walkers), members, self.solution)
@@ -146,8 +150,9 @@ class WalkerBootstrap:
         return self.solution + (self.beta - self.beta[0]) * self.shift, self.solutions.std(0, ddof=1)
 
     def _free_energies(self, multiplicity: np.ndarray, f: np.ndarray) -> np.ndarray:
-        """MBAR's free energies, f_0 = 0, with walkers counted so many times; by its self-consistent
-        equations, from f.
+        """MBAR's reduced free energies, f_0 = 0, with walkers counted so many times.
+
+        By its self-consistent equations, from f.
         """
         counts = multiplicity @ self.counts
         occupied = counts > 0
@@ -181,8 +186,8 @@ def group_differences(
     just where its mean is.
 
     Args:
-        sums: weight of each walker in each region, (n_walkers, n_regions); `weights` its whole weight,
-            (n_walkers,).
+        sums: weight of each walker in each region, (n_walkers, n_regions).
+        weights: its whole weight, (n_walkers,).
         group: of each walker, int (n_walkers,).
         n_permutations: random regroupings of the walkers.
         seed: of the regroupings.
@@ -211,8 +216,12 @@ def group_differences(
 
 
 def correlation_time(series: np.ndarray) -> float:
-    """Statistical inefficiency g >= 1, in frames, of a quantity followed over many walkers, (n_frames,
-    n_walkers) (pymbar.timeseries).
+    """Statistical inefficiency g >= 1, in frames, of a quantity followed over many walkers.
+
+    By pymbar.timeseries (Chodera et al., J. Chem. Theory Comput. 3, 26, 2007).
+
+    Args:
+        series: the quantity, (n_frames, n_walkers).
     """
     _, timeseries = _pymbar()
     if np.ptp(series) == 0 or len(series) < 4:

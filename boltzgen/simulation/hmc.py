@@ -49,8 +49,12 @@ class Configurations:
 
 @dataclass(frozen=True)
 class Move:
-    """What one move did: whether each trajectory was accepted, bool (batch,), and its acceptance probability,
-    float64 (batch,); which left the domain.
+    """What one move did.
+
+    Attributes:
+        accepted: whether each trajectory was, bool (batch,).
+        probability: of its acceptance, float64 (batch,).
+        left: whether its end lay outside the domain, bool (batch,).
     """
 
     accepted: Tensor
@@ -59,8 +63,9 @@ class Move:
 
 
 class HamiltonianMonteCarlo:
-    """Leaves exp(-U(x)/kT) on a domain exactly invariant, with any step (Duane, Kennedy, Pendleton & Roweth
-    1987; Neal, arXiv:1206.1901).
+    """Leaves exp(-U(x)/kT) on a domain exactly invariant, with any time step.
+
+    Duane, Kennedy, Pendleton & Roweth, Phys. Lett. B 195, 216, 1987; Neal, arXiv:1206.1901.
 
     A move draws momenta, follows the dynamics for `n_steps` of velocity Verlet, and accepts its end with
     probability min(1, exp(-dH/kT)), H = U + sum m v^2 / 2; an end outside the domain is rejected. The time
@@ -95,6 +100,9 @@ class HamiltonianMonteCarlo:
             kt: thermal energy of each, (batch,) in kJ/mol.
             step: mean time step of each, (batch,) in ps.
             generator: source of randomness.
+
+        Returns:
+            The configurations after the move, and what the move did.
         """
         x, dtype, device = start.x, start.x.dtype, start.x.device
         v = self.integrator.velocities(x, kt, generator)

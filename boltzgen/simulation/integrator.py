@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 
 import torch
+from openmm import unit
 from torch import Tensor
+
+from boltzgen.molecule.system import System
 
 
 class Integrator:
@@ -40,7 +43,7 @@ class Integrator:
             if neighbours[end] != (parent,) or end in ends or parent in ends:
                 raise ValueError(
                     "replica exchange needs constraints on single bonds to hydrogens, got one between "
-                    f"atoms {i + 1} and {j + 1}; use --method md"
+                    f"atoms {i + 1} and {j + 1}; use `method='md'`"
                 )
             ends.append(end)
             parents.append(parent)
@@ -63,9 +66,7 @@ class Integrator:
         return x.index_copy(1, self.ends, x[:, self.parents] + self._rods(x))
 
     def _tangent(self, x: Tensor, vectors: Tensor) -> Tensor:
-        """Vectors (batch, n_atoms, 3) whose rows of terminal atoms have lost their part along the bond;
-        changed in place.
-        """
+        """Vectors (batch, n_atoms, 3), in place, without the part of terminal atoms along their bonds."""
         if len(self.ends):
             d, v = self._rods(x), vectors[:, self.ends]
             along = (v * d).sum(-1, keepdim=True) / self.lengths.to(x)[:, None].square()
@@ -91,8 +92,9 @@ class Integrator:
         v.addcmul_(dt * self.inverse_mass.to(x)[:, None], gradient, value=-1.0)
 
     def drift(self, x: Tensor, v: Tensor, dt: Tensor) -> Tensor:
-        """Positions after dt (batch, 1, 1) in ps without forces; the velocities of terminal atoms turn with
-        their bonds, in place.
+        """Positions in nm after dt (batch, 1, 1) in ps without forces.
+
+        The velocities of terminal atoms turn with their bonds, in place.
         """
         moved = torch.addcmul(x, dt, v)
         if len(self.ends) == 0:
@@ -106,3 +108,23 @@ class Integrator:
         return moved.index_copy(
             1, self.ends, moved[:, self.parents] + d * torch.cos(turn) + along * torch.sin(turn)
         )
+
+
+def integrator_for(system: System, device: str = "cpu") -> Integrator:
+    """The integrator with a system's rigid bonds and its `sampling_masses`."""
+    masses = [
+        system.openmm_system.getParticleMass(i).value_in_unit(unit.dalton) for i in range(system.n_atoms)
+    ]
+    return Integrator(
+        sampling_masses(torch.tensor(masses, dtype=torch.float64)).to(device),
+        system.constraints,
+        system.graph.neighbours,
+    )
+
+
+def sampling_masses(masses: Tensor) -> Tensor:
+    """Masses in dalton (n_atoms,), those of light atoms raised to 4.
+
+    The time step can be longer, and the distribution of positions stays the same.
+    """
+    return masses.clamp_min(4.0)

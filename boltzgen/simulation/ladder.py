@@ -7,12 +7,19 @@ from torch import Tensor
 
 
 def temperature_ladder(lowest: float, highest: float, n_degrees: int) -> Tensor:
-    """Temperatures [K] in geometric progression, float64 (n,), close enough for a third or so of the
-    exchanges to succeed.
+    """Temperatures in K in geometric progression, float64 (n,), with an acceptance rate of about a third.
 
-    In n_degrees harmonic degrees of freedom the acceptance between T and T (1 + d) is about erfc(d
-    sqrt(n_degrees) / (2 sqrt 2)) (Kofke, J. Chem. Phys. 117, 6911, 2002, for large n_degrees): d = 1.9 /
-    sqrt(n_degrees) gives 0.34.
+    In n_degrees harmonic degrees of freedom, exchanges between T and T (1 + d) have an acceptance rate of
+    about erfc(d sqrt(n_degrees) / (2 sqrt 2)) (Kofke, J. Chem. Phys. 117, 6911, 2002, for large n_degrees):
+    d = 1.9 / sqrt(n_degrees) gives 0.34.
+
+    Args:
+        lowest: end of the ladder in K.
+        highest: its other end.
+        n_degrees: degrees of freedom, on which the number of temperatures depends.
+
+    Raises:
+        ValueError: the ends are not positive, or the wrong way round.
     """
     if not 0 < lowest <= highest:
         raise ValueError(f"expected 0 < lowest <= highest temperature in K, got {lowest} and {highest}")
@@ -36,7 +43,8 @@ def exchange(
     Args:
         potential: energies, (n_walkers, n_temperatures) in kJ/mol.
         beta: 1/kT, float64 (n_temperatures,) in mol/kJ.
-        parity: 0 or 1.
+        parity: 0 or 1, which pairs.
+        generator: source of randomness.
 
     Returns:
         (source, accepted): for every place the temperature index from which its configuration comes, int64

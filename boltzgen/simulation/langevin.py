@@ -1,32 +1,36 @@
 """Plain molecular dynamics with OpenMM."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import openmm
 import torch
 from openmm import unit
 from torch import Tensor
+from typing_extensions import override
 
 from boltzgen.molecule.system import System
-from boltzgen.simulation.checkpoint import Block, State
+from boltzgen.simulation.sampler import Frames, OnFrame, Sampler, State
 
 #: Collision rate in 1/ps and time step in ps.
 FRICTION, TIME_STEP = 1.0, 0.001
 
 
-class Langevin:
+class Langevin(Sampler):
     """Independent trajectories of Langevin dynamics, one after the other, on any OpenMM platform.
 
     OpenMM's middle integrator (BAOAB's relative; Zhang et al., J. Phys. Chem. A 123, 6056, 2019) with 1 fs
     steps: its distribution of positions is exact up to an error of fourth order for bonds. Frames may leave
-        the domain of the system: whoever uses them cuts those.
+    the domain of the system: whoever uses them cuts those.
 
     Args:
         system: any OpenMM System, constraints and all forces included.
         temperature: in K.
         platform, properties: of OpenMM.
-        seed: that of a block derives from (seed, block, trajectory).
+        seed: of all randomness; that of a trajectory derives from (seed, index of the run, trajectory).
+
+    Raises:
+        ValueError: OpenMM has no such platform here.
     """
 
     def __init__(
@@ -39,10 +43,13 @@ class Langevin:
         seed: int = 0,
     ) -> None:
         self.system, self.temperature, self.seed = system, temperature, seed
+        known = [openmm.Platform.getPlatform(k).getName() for k in range(openmm.Platform.getNumPlatforms())]
+        if platform not in known:
+            raise ValueError(f"OpenMM has no platform {platform!r} here; give `platform` as one of {known}")
         self.platform, self.properties = openmm.Platform.getPlatformByName(platform), dict(properties or {})
 
+    @override
     def start(self, x: Tensor) -> State:
-        """The state in which trajectory w stands at x[w], (n_walkers, n_atoms, 3) in nm, at rest."""
         n = len(x)
         integers = torch.zeros(n, 1, dtype=torch.long)
         step = torch.tensor([TIME_STEP], dtype=torch.float64)
@@ -54,22 +61,10 @@ class Langevin:
             v=torch.zeros_like(x[:, None]).double(),
         )
 
-    def run(
-        self,
-        state: State,
-        index: int,
-        n_frames: int,
-        interval: int,
-        *,
-        tune: bool = False,
-        on_frame: Callable[[], None] | None = None,
-    ) -> Block:
-        """Advance `state`, in place, by `n_frames` times `interval` steps and return what was recorded after
-        each `interval`.
-
-        Raises:
-            FloatingPointError: the dynamics blew up.
-        """
+    @override
+    def _run(
+        self, state: State, index: int, n_frames: int, interval: int, *, tune: bool, on_frame: OnFrame
+    ) -> Frames:
         assert state.v is not None
         n_walkers, _, n_atoms, _ = state.x.shape
         x, potential = (
@@ -96,8 +91,8 @@ class Langevin:
                     now.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
                 )
                 potential[frame, w, 0] = now.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole)
-                if on_frame is not None and w == n_walkers - 1:
-                    on_frame()
+                if w == n_walkers - 1:
+                    on_frame(frame + 1)
             state.x[w, 0] = torch.from_numpy(now.getPositions(asNumpy=True).value_in_unit(unit.nanometer))
             state.v[w, 0] = torch.from_numpy(
                 now.getVelocities(asNumpy=True).value_in_unit(unit.nanometer / unit.picosecond)
@@ -112,7 +107,7 @@ class Langevin:
             "picoseconds": [n_frames * interval * TIME_STEP],
             "time_step_ps": [TIME_STEP],
         }
-        return Block(x, potential, state.replica.repeat(n_frames, 1, 1), statistics)
+        return Frames(x, potential, state.replica.repeat(n_frames, 1, 1), statistics)
 
     def _context(self, seed: int) -> tuple[openmm.Context, openmm.Integrator]:
         integrator = openmm.LangevinMiddleIntegrator(

@@ -5,17 +5,18 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from boltzgen import units
 from boltzgen.energy.base import Energy
 from boltzgen.seeding import random_stream
-from boltzgen.simulation.checkpoint import Block, State
 from boltzgen.simulation.hmc import Configurations, HamiltonianMonteCarlo, Move
 from boltzgen.simulation.integrator import Integrator
 from boltzgen.simulation.ladder import exchange
+from boltzgen.simulation.sampler import Frames, OnFrame, Sampler, State
 
-#: Mean acceptance that time steps are tuned to; about the best for Hamiltonian Monte Carlo is 0.65 to 0.8
-#: (Beskos et al., arXiv:1001.4460).
+#: Mean acceptance rate that time steps are tuned to; for Hamiltonian Monte Carlo 0.65 to 0.8 is about the
+#: best (Beskos et al., arXiv:1001.4460).
 ACCEPTANCE = 0.8
 #: Time step in ps before any tuning.
 FIRST_STEP = 0.0015
@@ -24,7 +25,7 @@ _GAIN = 0.2
 
 @dataclass
 class _Tally:
-    """Sums over the moves of one block."""
+    """Sums over the moves of one run."""
 
     probability: Tensor
     left: Tensor
@@ -36,12 +37,12 @@ class _Tally:
         return cls(*(torch.zeros(m, dtype=torch.float64) for m in (n, n, n - 1, n - 1)))
 
 
-class ReplicaExchange:
-    """Independent walkers, each a ladder of replicas that move by Hamiltonian Monte Carlo and exchange
-    temperatures after every move.
+class ReplicaExchange(Sampler):
+    """Independent walkers, each a ladder of replicas that exchange temperatures.
 
-    Exact: the positions at each temperature follow exp(-U/kT) on the domain, whatever the time step. Moves
-        that leave the domain are rejected.
+    Replicas move by Hamiltonian Monte Carlo and try to exchange after every move. Exact: the positions at
+    each temperature follow exp(-U/kT) on the domain, whatever the time step. Moves that leave the domain are
+    rejected.
 
     Args:
         energy: U and its gradient, batched.
@@ -49,7 +50,7 @@ class ReplicaExchange:
         temperatures: rising, float64 (n_temperatures,) in K.
         inside: whether positions lie in the domain, see `HamiltonianMonteCarlo`.
         n_steps: of each trajectory.
-        seed: of all randomness; that of a block derives from (seed, block).
+        seed: of all randomness; the random stream of a run derives from (seed, its index).
     """
 
     def __init__(
@@ -66,8 +67,8 @@ class ReplicaExchange:
         self.temperatures, self.seed = temperatures.double(), seed
         self.kt = self.temperatures * units.MOLAR_GAS_CONSTANT
 
+    @override
     def start(self, x: Tensor) -> State:
-        """The state in which every replica of walker w stands at x[w]; x is (n_walkers, n_atoms, 3) in nm."""
         n = len(self.temperatures)
         return State(
             x=x[:, None].repeat(1, n, 1, 1),
@@ -76,25 +77,11 @@ class ReplicaExchange:
             step=torch.full((n,), FIRST_STEP, dtype=torch.float64),
         )
 
+    @override
     @torch.no_grad()
-    def run(
-        self,
-        state: State,
-        index: int,
-        n_frames: int,
-        interval: int,
-        *,
-        tune: bool = False,
-        on_frame: Callable[[], None] | None = None,
-    ) -> Block:
-        """Advance `state`, in place, by `n_frames` times `interval` moves, and return what was recorded after
-        each `interval`.
-
-        Args:
-            index: of the block; the same state and index give the same block.
-            tune: whether to adapt the time steps: not where frames are to be used.
-            on_frame: called after each frame.
-        """
+    def _run(
+        self, state: State, index: int, n_frames: int, interval: int, *, tune: bool, on_frame: OnFrame
+    ) -> Frames:
         n_walkers, n = state.replica.shape
         stream = random_stream(state.x.device, self.seed, index)
         kt = self.kt.to(state.x.device)
@@ -118,11 +105,10 @@ class ReplicaExchange:
                 frames.append(here.x.reshape(n_walkers, n, *here.x.shape[1:]).float().cpu())
                 potentials.append(here.potential.reshape(n_walkers, n).double().cpu())
                 replicas.append(state.replica.clone())
-                if on_frame is not None:
-                    on_frame()
+                on_frame(len(frames))
         state.x = here.x.reshape(n_walkers, n, *here.x.shape[1:])
         moves = n_walkers * n_frames * interval
-        return Block(
+        return Frames(
             x=torch.stack(frames),
             potential=torch.stack(potentials),
             replica=torch.stack(replicas),
@@ -144,8 +130,9 @@ class ReplicaExchange:
 
 
 def _follow(state: State, source: Tensor) -> int:
-    """Move the replicas' names along and count completed round trips: from the lowest temperature to the
-    highest and back.
+    """Move the replicas' names along and count the round trips they completed.
+
+    A round trip goes from the lowest temperature to the highest and back.
     """
     state.replica = state.replica.gather(1, source)
     lowest, highest = state.replica[:, :1], state.replica[:, -1:]
@@ -157,10 +144,3 @@ def _follow(state: State, source: Tensor) -> int:
     at_top = state.end.gather(1, highest)
     state.end.scatter_(1, highest, torch.where(at_top == 1, 2, at_top))
     return completed
-
-
-def sampling_masses(masses: Tensor) -> Tensor:
-    """Masses in dalton (n_atoms,) with light atoms raised to 4: a longer time step, and the same distribution
-    of positions.
-    """
-    return masses.clamp_min(4.0)

@@ -1,67 +1,28 @@
 """A simulation from a system to an ensemble, in a folder from which it can go on."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import torch
-from openmm import unit
-
-from boltzgen.coordinates.molecular import MolecularCoordinates
-from boltzgen.energy.base import Energy
-from boltzgen.energy.choose import energy_for
 from boltzgen.molecule.system import System
-from boltzgen.simulation.checkpoint import State, block_files, load_block, save_block
-from boltzgen.simulation.integrator import Integrator
-from boltzgen.simulation.ladder import temperature_ladder
-from boltzgen.simulation.langevin import Langevin, minimised
-from boltzgen.simulation.replica_exchange import ReplicaExchange, sampling_masses
-from boltzgen.simulation.start import inside_domain, random_starts
-
-Method = Literal["remd", "md"]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How a simulation is set up; a resumed one keeps its own.
-
-    Attributes:
-        method: "remd", replica exchange, or "md", OpenMM's Langevin dynamics.
-        n_walkers: independent walkers.
-        highest: top of the ladder in K (the bottom is the system's temperature); only for replica exchange.
-        interval: moves between frames (replica exchange), or steps of 1 fs (dynamics).
-        n_steps: steps of each move of replica exchange.
-        block: frames in each block, after which the state is saved.
-        burn_in: blocks at the start whose frames are not used, in which time steps are tuned.
-        platform: of OpenMM, for dynamics.
-        seed: of all randomness.
-    """
-
-    method: Method = "remd"
-    n_walkers: int = 128
-    highest: float = 1200.0
-    interval: int = 20
-    n_steps: int = 25
-    block: int = 10
-    burn_in: int = 4
-    platform: str = "CPU"
-    seed: int = 0
-
-    @classmethod
-    def for_method(cls, method: Method, **changes: Any) -> "Plan":
-        """The defaults of a method, but for the changes that are not None."""
-        defaults: dict[str, Any] = (
-            {} if method == "remd" else {"n_walkers": 1, "interval": 1000, "burn_in": 1, "block": 100}
-        )
-        return cls(**({"method": method} | defaults | {k: v for k, v in changes.items() if v is not None}))
+from boltzgen.simulation.checkpoint import Checkpoint, checkpoint_files
+from boltzgen.simulation.plan import Method, Plan
+from boltzgen.simulation.summary import summarize
+from boltzgen.simulation.trajectory import check_trajectory, write_trajectory
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a simulation stands: frames done of those wanted (burn-in included), seconds spent, and figures
-    of the last block (empty at first).
+    """Where a simulation stands.
+
+    Attributes:
+        done, wanted: frames of each walker, those of the burn-in included.
+        seconds: spent so far.
+        statistics: of the last checkpoint, empty before the first (see `Frames`).
     """
 
     done: int
@@ -71,6 +32,77 @@ class Progress:
 
 
 def simulate(
+    system: System | str | Path,
+    folder: str | Path,
+    *,
+    frames: int = 400,
+    method: Method = "remd",
+    walkers: int | None = None,
+    highest: float | None = None,
+    interval: int | None = None,
+    platform: str | None = None,
+    trajectory: str | Path | None = None,
+    resume: bool = False,
+    seed: int = 0,
+    device: str = "cpu",
+    command: str = "",
+    progress: Callable[[Progress], None] | None = None,
+) -> dict[str, Any]:
+    """Sample a reference ensemble by simulation, independently of any generator.
+
+    `folder` gets the checkpoints, the summary as ``simulation.json`` and, where there are two walkers or
+    more, ``reference.h5`` to evaluate generators with. Interrupted at any moment, the simulation goes on with
+    `resume` from its last checkpoint; so does a finished one of which more frames are wanted.
+
+    Args:
+        system: the molecule, or the name or folder that `System.load` finds it by.
+        folder: of the simulation.
+        frames: of each walker, at each temperature, after the burn-in.
+        method: "remd", replica exchange on batched energies, or "md", OpenMM's Langevin dynamics.
+        walkers: independent walkers; by default 128, of dynamics 1.
+        highest: top of the ladder of temperatures in K, by default 1200.
+        interval: moves of 25 steps between frames, by default 20; of dynamics steps of 1 fs, by default 1000.
+        platform: OpenMM's, for dynamics; by default CPU.
+        trajectory: a file for the frames at the system's temperature: .h5, .xtc or .dcd.
+        resume: go on with the folder's simulation, with the settings it was started with.
+        seed: the same seed gives the same simulation.
+        device: of the batched energies.
+        command: how the simulation was asked for; it is kept in the summary.
+        progress: called after each frame.
+
+    Returns:
+        The summary: populations of the basins with their errors, acceptance and exchange rates, and how the
+        simulation was set up.
+
+    Raises:
+        FileExistsError: the folder holds a simulation already, and `resume` is false.
+        FileNotFoundError: there is no such system; or nothing to resume.
+        ValueError: a setting is wrong; or as for `record`.
+    """
+    if frames < 1:
+        raise ValueError(f"expected at least one frame, got `frames={frames}`")
+    settings = {"walkers": walkers, "highest": highest, "interval": interval, "platform": platform}
+    given = [f"`{name}`" for name, value in settings.items() if value is not None]
+    if resume and given:
+        raise ValueError(
+            "a resumed simulation goes on with the settings that it was started with; leave out "
+            f"{' and '.join(given)}"
+        )
+    plan = Plan.for_method(
+        method, n_walkers=walkers, highest=highest, interval=interval, platform=platform, seed=seed
+    )
+    molecule = system if isinstance(system, System) else System.load(system)
+    folder, target = Path(folder), None if trajectory is None else Path(trajectory)
+    if target is not None:
+        check_trajectory(target, folder)
+    record(molecule, folder, frames, plan=plan, resume=resume, device=device, progress=progress)
+    summary = summarize(folder, molecule, command=command)
+    if target is not None:
+        write_trajectory(folder, molecule, target)
+    return summary
+
+
+def record(
     system: System,
     folder: Path,
     n_frames: int,
@@ -80,11 +112,9 @@ def simulate(
     device: str = "cpu",
     progress: Callable[[Progress], None] | None = None,
 ) -> None:
-    """Run a simulation until it has `n_frames` frames of every walker, at every temperature, past its
-    burn-in; whole blocks, so perhaps a few more.
+    """Run a simulation until every walker has `n_frames` frames, at every temperature, after the burn-in.
 
-    `folder` gets a file for each block; `Ensemble.load` reads them. Interrupted at any moment, the simulation
-    goes on with `resume` from its last block; so does a finished one of which more frames are wanted.
+    Only whole checkpoints are written, so there may be a few frames more; `Ensemble.load` reads them.
 
     Raises:
         FileExistsError: the folder holds a simulation already, and `resume` is false.
@@ -92,122 +122,54 @@ def simulate(
         ValueError: the simulation is of another system; or has constraints that replica exchange cannot keep,
             see `Integrator`.
     """
-    files = block_files(folder)
+    files = checkpoint_files(folder)
     if files and not resume:
         raise FileExistsError(
-            f"{folder} already holds a simulation; add --resume to go on with it, or choose another folder"
+            f"{folder} already holds a simulation; add `resume=True` to go on with it, or choose another "
+            "folder"
         )
     if resume and not files:
-        raise FileNotFoundError(
-            f"nothing to resume in {folder}: no blocks of a simulation; start it without --resume"
-        )
+        raise FileNotFoundError(f"nothing to resume in {folder}: no checkpoint; start it without `resume`")
     if files:
-        _, state, metadata = load_block(files[-1])
-        if metadata["fingerprint"] != system.fingerprint:
-            raise ValueError(
-                f"the simulation in {folder} is of another system than {system.name!r}, or of other "
-                f"parameters: {metadata['system']!r}"
-            )
-        # Where walkers began stands in the first block's plan alone.
-        description = load_block(files[0])[2]["plan"]
+        last = Checkpoint.load(files[-1])
+        last.check_system(system, folder)
+        # Where walkers began stands in the first checkpoint's plan alone.
+        description = Checkpoint.load(files[0]).plan
         plan = Plan(**{k: v for k, v in description.items() if k not in ("temperatures", "starts")})
-        sampler = _sampler(system, plan, device)
+        sampler, state = plan.sampler(system, device), last.state
         state.x = state.x.to(device)
     else:
         plan = plan or Plan()
-        sampler = _sampler(system, plan, device)
-        x = _starts(system, plan).to(device)
+        sampler = plan.sampler(system, device)
+        x = plan.starts(system).to(device)
         state = sampler.start(x)
         description = asdict(plan) | {
-            "temperatures": _temperatures(system, plan).tolist(),
+            "temperatures": plan.temperatures(system).tolist(),
             "starts": x.tolist(),
         }
     folder.mkdir(parents=True, exist_ok=True)
-    _run(system, folder, sampler, state, len(files), n_frames, plan, description, progress)
-
-
-def _run(
-    system: System,
-    folder: Path,
-    sampler: ReplicaExchange | Langevin,
-    state: State,
-    index: int,
-    n_frames: int,
-    plan: Plan,
-    description: dict[str, Any],
-    progress: Callable[[Progress], None] | None,
-) -> None:
-    began, wanted = time.perf_counter(), n_frames + plan.burn_in * plan.block
+    began, wanted = time.perf_counter(), n_frames + plan.burn_in_frames
     statistics: dict[str, Any] = {}
-    done = index * plan.block
-    while done < wanted:
-        start = done
-
-        def report() -> None:
-            nonlocal done
-            done += 1
-            if progress is not None:
-                progress(Progress(done, wanted, time.perf_counter() - began, statistics))  # noqa: B023
-
-        block_began = time.perf_counter()
-        block = sampler.run(
-            state, index, plan.block, plan.interval, tune=index < plan.burn_in, on_frame=report
+    for index in range(len(files), math.ceil(wanted / plan.checkpoint_frames)):
+        report = partial(_report, progress, index * plan.checkpoint_frames, wanted, began, statistics)
+        burn_in, started = index < plan.burn_in, time.perf_counter()
+        frames = sampler.run(
+            state, index, plan.checkpoint_frames, plan.interval, tune=burn_in, on_frame=report
         )
-        block.statistics["seconds"] = time.perf_counter() - block_began
-        done, statistics = start + plan.block, block.statistics
-        metadata = {"system": system.name, "fingerprint": system.fingerprint, "burn_in": index < plan.burn_in}
-        metadata["plan"] = (
-            description if index == 0 else {k: v for k, v in description.items() if k != "starts"}
-        )
-        save_block(folder, index, block, state, metadata)
-        index += 1
+        statistics = frames.statistics
+        statistics["seconds"] = time.perf_counter() - started
+        kept = description if index == 0 else {k: v for k, v in description.items() if k != "starts"}
+        Checkpoint(frames, state, system.name, system.fingerprint, burn_in, kept).save(folder, index)
 
 
-def _temperatures(system: System, plan: Plan) -> torch.Tensor:
-    if plan.method == "md":
-        return torch.tensor([system.temperature], dtype=torch.float64)
-    return temperature_ladder(
-        system.temperature, plan.highest, 3 * system.n_atoms - 6 - len(system.constraints)
-    )
-
-
-def _sampler(system: System, plan: Plan, device: str) -> ReplicaExchange | Langevin:
-    if plan.method == "md":
-        return Langevin(system, system.temperature, platform=plan.platform, seed=plan.seed)
-    coordinates = MolecularCoordinates(system).to(device)
-    return ReplicaExchange(
-        _energy(system, device),
-        integrator_for(system, device),
-        _temperatures(system, plan),
-        inside=lambda x: inside_domain(coordinates, x),
-        n_steps=plan.n_steps,
-        seed=plan.seed,
-    )
-
-
-def integrator_for(system: System, device: str = "cpu") -> Integrator:
-    """Masses, light ones raised, and rigid bonds of a system."""
-    masses = [
-        system.openmm_system.getParticleMass(i).value_in_unit(unit.dalton) for i in range(system.n_atoms)
-    ]
-    return Integrator(
-        sampling_masses(torch.tensor(masses, dtype=torch.float64)).to(device),
-        system.constraints,
-        system.graph.neighbours,
-    )
-
-
-def _energy(system: System, device: str) -> Energy:
-    return energy_for(system).to(device)
-
-
-def _starts(system: System, plan: Plan) -> torch.Tensor:
-    if plan.method == "md":
-        return minimised(system, plan.n_walkers)
-    return random_starts(
-        MolecularCoordinates(system),
-        _energy(system, "cpu"),
-        integrator_for(system, "cpu"),
-        plan.n_walkers,
-        seed=plan.seed,
-    )
+def _report(
+    progress: Callable[[Progress], None] | None,
+    before: int,
+    wanted: int,
+    began: float,
+    statistics: dict[str, Any],
+    done: int,
+) -> None:
+    """Tell `progress` of a frame, the done-th after the `before` of earlier checkpoints."""
+    if progress is not None:
+        progress(Progress(before + done, wanted, time.perf_counter() - began, statistics))

@@ -14,8 +14,9 @@ _ROUNDS = 20
 
 
 def inside_domain(coordinates: MolecularCoordinates, x: Tensor) -> Tensor:
-    """Whether positions (batch, n_atoms, 3) lie in the domain up to turns of symmetric rotors, which only
-    rename equivalent atoms; bool (batch,).
+    """Whether positions (batch, n_atoms, 3) in nm lie in the domain, bool (batch,).
+
+    Turns of symmetric rotors count as inside: they only rename equivalent atoms.
     """
     y = coordinates.inverse(x)[0]
     y[..., coordinates.n_full : coordinates.n_periodic] = 0.0
@@ -32,8 +33,17 @@ def random_starts(
     seed: int,
     n_steps: int = 300,
 ) -> Tensor:
-    """n conformations in the domain, (n, n_atoms, 3) in nm float32, whose free torsions were drawn uniformly
-    before `n_steps` of descent in energy.
+    """n conformations in the domain, (n, n_atoms, 3) in nm, float32, from random torsions.
+
+    Free torsions are drawn uniformly; then the energy descends.
+
+    Args:
+        coordinates: of the molecule, with its domain.
+        energy: U and its gradient, batched.
+        integrator: its rigid bonds are kept.
+        n: conformations.
+        seed: of the torsions.
+        n_steps: steps of the descent.
 
     Raises:
         ValueError: too few of them came out with a finite energy, inside the domain.
@@ -59,7 +69,7 @@ def random_starts(
 
 
 def descend(energy: Energy, integrator: Integrator, x: Tensor, n_steps: int) -> tuple[Tensor, Tensor]:
-    """Positions (batch, n_atoms, 3) after steepest descent with rigid bonds, and U (batch,) in kJ/mol."""
+    """Positions (batch, n_atoms, 3) in nm after steepest descent with rigid bonds, and U in kJ/mol."""
     here = Configurations.at(energy, x)
     # Largest displacement of an atom, in nm.
     length = torch.full((len(x),), 0.002, dtype=x.dtype, device=x.device)

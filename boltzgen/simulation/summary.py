@@ -1,49 +1,46 @@
-"""What a simulation says: diagnostics, populations with errors, the reference file, trajectories for other
-programs.
-"""
+"""What a simulation says: diagnostics, populations with errors, and the reference file."""
 
 import json
-import os
 import platform
-from contextlib import closing
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import mdtraj
 import numpy as np
 import torch
-from mdtraj.formats import DCDTrajectoryFile, HDF5TrajectoryFile, XTCTrajectoryFile
 
 from boltzgen import __version__, units
-from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.evaluation.reference import REFERENCE, Reference
 from boltzgen.geometry import dihedrals
 from boltzgen.molecule.basins import assign_basins
 from boltzgen.molecule.system import System
-from boltzgen.samples.file import check_target
 from boltzgen.simulation.ensemble import Ensemble
 from boltzgen.simulation.estimates import WalkerBootstrap, correlation_time, group_differences, mbar
 from boltzgen.storage import write_atomically
 
 SUMMARY = "simulation.json"
-TRAJECTORIES = (".h5", ".xtc", ".dcd")
 #: Walkers that a bootstrap over them needs.
 _FEW_WALKERS = 8
 _CHUNK = 65536
-_ANGSTROM_PER_NM = 10.0
 
 
 def summarize(
     folder: Path, system: System, *, command: str = "", n_configurations: int = 5000
 ) -> dict[str, Any]:
-    """Write `simulation.json` into a simulation's folder and return its contents; where two or more walkers
-    allow for errors, `reference.h5` too.
+    """Write `simulation.json` into a simulation's folder and return its contents.
+
+    Where two or more walkers allow for errors, `reference.h5` is written too.
+
+    Args:
+        folder: of the simulation.
+        system: the molecule that was simulated.
+        command: how the simulation was asked for.
+        n_configurations: frames that the reference holds with their positions.
     """
     ensemble = Ensemble.load(folder, system)
     potential, temperatures = ensemble.potential.numpy(), ensemble.temperatures.numpy()
     f, log_w = mbar(potential, temperatures, system.temperature)
-    summary = _figures(ensemble) | {"reduced_free_energies": f.tolist(), "command": command}
+    summary = _metrics(ensemble) | {"reduced_free_energies": f.tolist(), "command": command}
     labels = _basins(ensemble.x, system)
     if ensemble.n_walkers >= _FEW_WALKERS:
         summary |= _populations(ensemble, labels, log_w)
@@ -56,17 +53,17 @@ def summarize(
     return summary
 
 
-def _figures(ensemble: Ensemble) -> dict[str, Any]:
-    """How the simulation ran, summed or averaged over its blocks."""
+def _metrics(ensemble: Ensemble) -> dict[str, Any]:
+    """How the simulation ran, summed or averaged over its checkpoints."""
     s, system = ensemble.statistics, ensemble.system
     mean: dict[str, Any] = {
-        key: np.mean([block[key] for block in s], axis=0).tolist()
+        key: np.mean([part[key] for part in s], axis=0).tolist()
         for key in ("acceptance", "left_domain", "exchange")
         if key in s[0]
     }
-    seconds = sum(block["seconds"] for block in s)
-    n_evaluations = sum(block["n_energy_evaluations"] for block in s)
-    picoseconds = np.sum([block["picoseconds"] for block in s], axis=0)
+    seconds = sum(part["seconds"] for part in s)
+    n_evaluations = sum(part["n_energy_evaluations"] for part in s)
+    picoseconds = np.sum([part["picoseconds"] for part in s], axis=0)
     return {
         "system": system.name,
         "method": ensemble.plan["method"],
@@ -78,7 +75,7 @@ def _figures(ensemble: Ensemble) -> dict[str, Any]:
         "seconds": seconds,
         "steps_per_second": n_evaluations / seconds,
         **mean,
-        "round_trips": sum(block.get("round_trips", 0) for block in s),
+        "round_trips": sum(part.get("round_trips", 0) for part in s),
         "plan": ensemble.plan,
         "versions": {
             "boltzgen": __version__,
@@ -90,9 +87,7 @@ def _figures(ensemble: Ensemble) -> dict[str, Any]:
 
 
 def _populations(ensemble: Ensemble, labels: np.ndarray | None, log_w: np.ndarray) -> dict[str, Any]:
-    """Populations of the basins at the system's temperature, and whether walkers that began in different ones
-    agree.
-    """
+    """Populations of the basins at the system's temperature, and whether walkers agree on them."""
     system = ensemble.system
     bootstrap = WalkerBootstrap(ensemble.potential.numpy(), ensemble.temperatures.numpy(), system.temperature)
     summary: dict[str, Any] = {"free_energy_errors": bootstrap.free_energies()[1].tolist(), "basins": []}
@@ -134,9 +129,7 @@ def _starts(ensemble: Ensemble, labels: np.ndarray, log_w: np.ndarray) -> dict[s
 
 
 def _correlation(ensemble: Ensemble, labels: np.ndarray | None) -> dict[str, float]:
-    """Statistical inefficiency, in frames, of the energy and of each basin's indicator at the lowest
-    temperature.
-    """
+    """Statistical inefficiency in frames, at the lowest temperature, of energy and basins."""
     found = {"energy": correlation_time(ensemble.potential[..., 0].numpy())}
     if labels is not None:
         found |= {
@@ -147,9 +140,7 @@ def _correlation(ensemble: Ensemble, labels: np.ndarray | None) -> dict[str, flo
 
 
 def _basins(x: torch.Tensor, system: System) -> np.ndarray | None:
-    """Basin of each conformation x (..., n_atoms, 3), int (...); None for a molecule without phi, psi and
-    basins.
-    """
+    """Basin of each conformation x (..., n_atoms, 3), int (...); None without phi, psi and basins."""
     if not system.basins or not {"phi", "psi"} <= system.torsions.keys():
         return None
     flat = x.reshape(-1, *x.shape[-2:])
@@ -167,45 +158,12 @@ def _reference(
     walker = torch.arange(shape[1])[None, :, None].expand(shape)
     # Frames of hardly any weight at this temperature only take memory and time.
     chosen = torch.from_numpy(log_w > log_w.max() - 15.0)
-    kept = {key: value for key, value in summary.items() if key not in ("plan",)} | {"plan": ensemble.plan}
     return Reference.from_frames(
         system,
         ensemble.x[chosen],
         ensemble.potential[chosen] / units.kt(system.temperature),
         torch.from_numpy(log_w)[chosen],
         walker[chosen],
-        metadata=kept,
+        metadata=summary,
         n_configurations=n_configurations,
     )
-
-
-def check_trajectory(path: Path, folder: Path) -> None:
-    """Raise unless a trajectory can be written there, once the simulation's folder exists."""
-    check_target(path, TRAJECTORIES, makes=folder)
-
-
-def write_trajectory(folder: Path, system: System, target: Path) -> int:
-    """Write the frames at the system's temperature, walker after walker, as HDF5, XTC or DCD; frames outside
-    the domain are left out.
-
-    Methyl hydrogens are put into the domain's labelling. XTC keeps 0.001 nm. Returns the number of frames.
-    """
-    check_target(target, TRAJECTORIES)
-    ensemble = Ensemble.load(folder, system)
-    coordinates = MolecularCoordinates(system)
-    partial = target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix.lower()}")
-    topology, n_frames = mdtraj.Topology.from_openmm(system.topology), 0
-    kinds = {".h5": HDF5TrajectoryFile, ".xtc": XTCTrajectoryFile, ".dcd": DCDTrajectoryFile}
-    try:
-        with closing(kinds[partial.suffix](str(partial), mode="w")) as file:
-            if partial.suffix == ".h5":
-                file.topology = topology
-            for w in range(ensemble.n_walkers):
-                labelled = coordinates.canonical(ensemble.x[:, w, 0])
-                frames = labelled[coordinates.in_domain(coordinates.inverse(labelled)[0])].numpy()
-                file.write(_ANGSTROM_PER_NM * frames if partial.suffix == ".dcd" else frames)
-                n_frames += len(frames)
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
-    return n_frames

@@ -43,8 +43,10 @@ def train(
     resume: bool = False,
     device: str = "cpu",
     progress: Callable[[Progress], None] | None = None,
-    settings: Settings | None = None,
+    objective: str | None = None,
+    rounds: int | None = None,
     minutes: float | None = None,
+    settings: Settings | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     data: str | os.PathLike[str] | None = None,
     topology: str | os.PathLike[str] | None = None,
@@ -64,10 +66,13 @@ def train(
         resume: go on with the run in the folder.
         device: torch device, for instance "cuda".
         progress: called after each step.
-        settings: by default `Settings()`; a resumed run keeps its own.
+        objective: what is minimised on energies, a name of `boltzgen.training.objectives.OBJECTIVES`;
+            instead of the settings'.
+        rounds: of training on energies, instead of the settings' number.
         minutes: train on energies for as many rounds as this machine should finish in so long, the data
             before and the validation after included, instead of the settings' number. The rounds are counted
             out once, from the speed of a few steps, and kept in the run's settings.
+        settings: all other numbers, by default `Settings()`; a resumed run keeps its own.
         checkpoint: a trained generator of this system to begin with (its file, or a folder that holds it): a
             new run whose temperature falls from that generator's if that is higher than the target. If it is
             not, there is less to learn than to spoil: the learning rate is `POLISH` times the settings'. A
@@ -86,8 +91,10 @@ def train(
         ValueError: the data or the checkpoint does not fit the system; arguments contradict each other.
     """
     given = {
-        "settings": settings,
+        "objective": objective,
+        "rounds": rounds,
         "minutes": minutes,
+        "settings": settings,
         "checkpoint": checkpoint,
         "data": data,
         "topology": topology,
@@ -102,7 +109,10 @@ def train(
     if resume:
         run = load_run(folder, system, energy.to(device), device=device, progress=progress)
     else:
-        settings = settings or Settings()
+        changes = {"objective": objective, "rounds": rounds}
+        settings = dataclasses.replace(
+            settings or Settings(), **{k: v for k, v in changes.items() if v is not None}
+        )
         objective_named(settings.objective)
         trained = None if checkpoint is None else BoltzmannGenerator.load(checkpoint, system)
         if data is not None:
@@ -135,10 +145,10 @@ def train(
         generator.to(device)
         if minutes is not None:
             left = 60 * minutes - (time.perf_counter() - began)
-            rounds = rounds_in(
+            n_rounds = rounds_in(
                 left, generator, energy, settings, validation=_N_VALIDATION, data=frames is not None
             )
-            settings = dataclasses.replace(settings, rounds=rounds)
+            settings = dataclasses.replace(settings, rounds=n_rounds)
         run = TrainingRun(
             generator,
             energy.to(device),
@@ -160,6 +170,8 @@ def _check(given: set[str], *, resume: bool, options: set[str]) -> None:
     if resume and given:
         kept = ", ".join(f"`{name}`" for name in sorted(given))
         raise ValueError(f"a resumed run goes on as it was started; leave out {kept}")
+    if {"minutes", "rounds"} <= given:
+        raise ValueError("`minutes` and `rounds` both say how long to train; give one of them")
     if "data" not in given and given & {"topology", "mixed"}:
         raise ValueError("a `topology`, or training on data and energies `mixed`, needs `data`")
     if "checkpoint" in given and options:

@@ -14,8 +14,8 @@ from boltzgen.geometry import wrap
 from boltzgen.molecule.system import System
 from boltzgen.seeding import random_stream
 from boltzgen.simulation.hmc import Configurations, HamiltonianMonteCarlo
+from boltzgen.simulation.integrator import integrator_for
 from boltzgen.simulation.replica_exchange import ACCEPTANCE, FIRST_STEP
-from boltzgen.simulation.run import integrator_for
 from boltzgen.simulation.start import inside_domain, random_starts
 from boltzgen.training.losses import MAX_WEIGHT
 

@@ -3,7 +3,6 @@ tests.)
 """
 
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -70,19 +69,6 @@ def call(capfd: pytest.CaptureFixture[str], *arguments: object) -> Output:
     capfd.readouterr()
     code = cli.main([str(a) for a in arguments])
     return code, *capfd.readouterr()
-
-
-def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
-    script = (
-        "import sys, boltzgen.cli; print(*{'torch', 'openmm', 'mdtraj', 'matplotlib', 'h5py', 'scipy', "
-        "'numpy'} & set(sys.modules))"
-    )
-    assert (
-        subprocess.run(
-            [sys.executable, "-c", script], capture_output=True, text=True, check=True
-        ).stdout.strip()
-        == ""
-    )
 
 
 def test_help_version_and_systems(capfd: pytest.CaptureFixture[str]) -> None:

@@ -11,9 +11,9 @@ from torch import Tensor
 from boltzgen import units
 from boltzgen.energy.base import Energy
 from boltzgen.simulation.hmc import Configurations, HamiltonianMonteCarlo
-from boltzgen.simulation.integrator import Integrator
+from boltzgen.simulation.integrator import Integrator, sampling_masses
 from boltzgen.simulation.ladder import exchange, temperature_ladder
-from boltzgen.simulation.replica_exchange import ReplicaExchange, sampling_masses
+from boltzgen.simulation.replica_exchange import ReplicaExchange
 
 STIFFNESS = 4.0
 
@@ -114,7 +114,7 @@ def test_a_rigid_bond_on_its_sphere(step: float) -> None:
 
 def test_rigid_bonds_only_to_terminal_atoms() -> None:
     with pytest.raises(
-        ValueError, match=r"constraints on single bonds to hydrogens.*atoms 1 and 2.*--method md"
+        ValueError, match=r"constraints on single bonds to hydrogens.*atoms 1 and 2.*use `method='md'`"
     ):
         Integrator(torch.ones(3), {(0, 1): 0.1}, ((1, 2), (0, 2), (0, 1)))
 
@@ -153,14 +153,14 @@ def test_double_well_against_quadrature() -> None:
     state = sampler.start(start)
     state.step[:] = 0.05
     sampler.run(state, 0, 1, 600, tune=True)
-    block = sampler.run(state, 1, 100, 5)
+    frames = sampler.run(state, 1, 100, 5)
     for k, temperature in enumerate(temperatures.tolist()):
 
         def density(x: float, kt: float = units.kt(temperature)) -> float:
             return math.exp(-float(DoubleWell.well(torch.tensor(x, dtype=torch.float64))) / kt)
 
         left, right = integrate.quad(density, -4, 0)[0], integrate.quad(density, 0, 4)[0]
-        per_walker = (block.x[:, :, k, 0, 0] < 0).double().mean(0)
+        per_walker = (frames.x[:, :, k, 0, 0] < 0).double().mean(0)
         error = float(per_walker.std() / math.sqrt(len(per_walker)))
         assert error < 0.03
         assert abs(float(per_walker.mean()) - left / (left + right)) < 4 * error
@@ -255,9 +255,9 @@ def test_time_steps_are_tuned_to_the_acceptance() -> None:
     state.step[:] = 0.1
     sampler.run(state, 0, 1, 100, tune=True)
     tuned = state.step.clone()
-    block = sampler.run(state, 1, 1, 50)
+    frames = sampler.run(state, 1, 1, 50)
     assert torch.equal(state.step, tuned)
-    assert np.allclose(block.statistics["acceptance"], 0.8, atol=0.05)
+    assert np.allclose(frames.statistics["acceptance"], 0.8, atol=0.05)
 
 
 def test_round_trips_are_counted() -> None:
@@ -272,11 +272,11 @@ def test_round_trips_are_counted() -> None:
     )
     state = sampler.start(torch.zeros(10, 1, 3, dtype=torch.float64))
     state.step[:] = 0.1
-    block = sampler.run(state, 0, 1, 40)
+    frames = sampler.run(state, 0, 1, 40)
     # 20 exchanges, the first of which brings the replicas that began at the bottom to the top; those at the
     # top count once they have been below.
-    assert block.statistics["exchange"][0] > 0.99
-    assert block.statistics["round_trips"] == pytest.approx(10 * 19, rel=0.06)
+    assert frames.statistics["exchange"][0] > 0.99
+    assert frames.statistics["round_trips"] == pytest.approx(10 * 19, rel=0.06)
 
 
 def test_heavy_hydrogens() -> None:

@@ -2,9 +2,11 @@
 dynamics.
 """
 
+import json
 import math
 import shutil
 from pathlib import Path
+from typing import Any
 
 import mdtraj
 import numpy as np
@@ -17,22 +19,24 @@ from boltzgen.cli import main
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.energy.forcefield import ForceFieldEnergy
 from boltzgen.molecule.system import System
-from boltzgen.simulation.checkpoint import block_files, load_block
+from boltzgen.simulation.checkpoint import Checkpoint, checkpoint_files
 from boltzgen.simulation.ensemble import Ensemble
 from boltzgen.simulation.estimates import correlation_time
+from boltzgen.simulation.integrator import integrator_for
+from boltzgen.simulation.plan import Plan
 from boltzgen.simulation.replica_exchange import FIRST_STEP
-from boltzgen.simulation.run import Plan, Progress, integrator_for, simulate
+from boltzgen.simulation.run import Progress, record, simulate
 from boltzgen.simulation.start import inside_domain, random_starts
-from boltzgen.simulation.summary import check_trajectory
+from boltzgen.simulation.trajectory import check_trajectory
 
-SMALL = Plan(n_walkers=8, interval=2, n_steps=5, block=3, burn_in=1, seed=5)
+SMALL = Plan(n_walkers=8, interval=2, n_steps=5, checkpoint_frames=3, burn_in=1, seed=5)
 
 
 @pytest.fixture(scope="module")
 def small(alanine: System, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished replica exchange of three blocks."""
+    """A finished replica exchange of three checkpoints."""
     folder = tmp_path_factory.mktemp("simulation") / "run"
-    simulate(alanine, folder, 6, plan=SMALL)
+    record(alanine, folder, 6, plan=SMALL)
     return folder
 
 
@@ -56,9 +60,9 @@ def test_interrupted_and_resumed_it_gives_the_same(alanine: System, small: Path,
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        simulate(alanine, tmp_path / "run", 6, plan=SMALL, progress=interrupt)
-    assert len(block_files(tmp_path / "run")) == 1
-    simulate(alanine, tmp_path / "run", 6, resume=True)
+        record(alanine, tmp_path / "run", 6, plan=SMALL, progress=interrupt)
+    assert len(checkpoint_files(tmp_path / "run")) == 1
+    record(alanine, tmp_path / "run", 6, resume=True)
     resumed, whole = Ensemble.load(tmp_path / "run", alanine), Ensemble.load(small, alanine)
     assert torch.equal(resumed.x, whole.x)
     assert torch.equal(resumed.potential, whole.potential)
@@ -67,7 +71,7 @@ def test_interrupted_and_resumed_it_gives_the_same(alanine: System, small: Path,
 
 def test_a_finished_one_can_be_made_longer(alanine: System, small: Path, tmp_path: Path) -> None:
     shutil.copytree(small, tmp_path / "run")
-    simulate(alanine, tmp_path / "run", 8, resume=True)
+    record(alanine, tmp_path / "run", 8, resume=True)
     longer, whole = Ensemble.load(tmp_path / "run", alanine), Ensemble.load(small, alanine)
     assert longer.n_frames == 9
     assert torch.equal(longer.x[:6], whole.x)
@@ -75,35 +79,35 @@ def test_a_finished_one_can_be_made_longer(alanine: System, small: Path, tmp_pat
 
 def test_progress(alanine: System, tmp_path: Path) -> None:
     seen: list[Progress] = []
-    simulate(alanine, tmp_path / "run", 3, plan=SMALL, progress=seen.append)
+    record(alanine, tmp_path / "run", 3, plan=SMALL, progress=seen.append)
     assert [p.done for p in seen] == list(range(1, 7))
     assert {p.wanted for p in seen} == {6}
     assert seen[0].statistics == {} and seen[-1].statistics["n_energy_evaluations"] > 0
 
 
 def test_errors(alanine: System, small: Path, tmp_path: Path) -> None:
-    with pytest.raises(FileExistsError, match="--resume"):
-        simulate(alanine, small, 6)
+    with pytest.raises(FileExistsError, match="`resume=True`"):
+        record(alanine, small, 6)
     with pytest.raises(FileNotFoundError, match="nothing to resume"):
-        simulate(alanine, tmp_path / "none", 6, resume=True)
+        record(alanine, tmp_path / "none", 6, resume=True)
     with pytest.raises(FileNotFoundError, match="no frames"):
         Ensemble.load(tmp_path / "none", alanine)
     other = System(
         alanine.topology, alanine.openmm_system, alanine.positions, name="other", domain=alanine.domain
     )
     other.__dict__["fingerprint"] = "different"
-    for call in (lambda: Ensemble.load(small, other), lambda: simulate(other, small, 6, resume=True)):
+    for call in (lambda: Ensemble.load(small, other), lambda: record(other, small, 6, resume=True)):
         with pytest.raises(ValueError, match="another system"):
             call()
     shutil.copytree(small, tmp_path / "broken")
-    last = block_files(tmp_path / "broken")[-1]
+    last = checkpoint_files(tmp_path / "broken")[-1]
     last.write_bytes(last.read_bytes()[:1000])
     with pytest.raises(ValueError, match="not a whole"):
         Ensemble.load(tmp_path / "broken", alanine)
 
 
 def test_time_steps_are_tuned_in_the_burn_in_alone(alanine: System, small: Path) -> None:
-    steps = [load_block(path)[0].statistics["time_step_ps"] for path in block_files(small)]
+    steps = [Checkpoint.load(path).frames.statistics["time_step_ps"] for path in checkpoint_files(small)]
     assert steps[0] != [FIRST_STEP] * len(steps[0])
     assert steps[1:] == [steps[0]] * (len(steps) - 1)
 
@@ -139,12 +143,12 @@ def hot(alanine: System, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ense
         alanine.topology, alanine.openmm_system, alanine.positions, temperature=1200.0, domain=alanine.domain
     )
     folder = tmp_path_factory.mktemp("hot")
-    simulate(system, folder / "hmc", 60, plan=Plan(n_walkers=64, interval=4, block=30, burn_in=2))
-    simulate(
+    record(system, folder / "hmc", 60, plan=Plan(n_walkers=64, interval=4, checkpoint_frames=30, burn_in=2))
+    record(
         system,
         folder / "md",
         450,
-        plan=Plan.for_method("md", n_walkers=2, interval=20, block=150, platform="Reference"),
+        plan=Plan.for_method("md", n_walkers=2, interval=20, checkpoint_frames=150, platform="Reference"),
     )
     return Ensemble.load(folder / "hmc", system), Ensemble.load(folder / "md", system)
 
@@ -198,13 +202,51 @@ def test_agrees_with_the_dynamics_of_openmm(alanine: System, hot: tuple[Ensemble
 
 
 def test_dynamics_resumes(alanine: System, tmp_path: Path) -> None:
-    plan = Plan.for_method("md", interval=5, block=4)
-    simulate(alanine, tmp_path / "md", 4, plan=plan)
-    simulate(alanine, tmp_path / "md", 8, resume=True)
+    plan = Plan.for_method("md", interval=5, checkpoint_frames=4)
+    record(alanine, tmp_path / "md", 4, plan=plan)
+    record(alanine, tmp_path / "md", 8, resume=True)
     ensemble = Ensemble.load(tmp_path / "md", alanine)
     assert ensemble.n_frames == 8
     u = ForceFieldEnergy(alanine).potential(ensemble.x)
     assert torch.allclose(u.double(), ensemble.potential, atol=2e-2)
+
+
+def test_simulate_in_one_call(tmp_path: Path) -> None:
+    """What is written and returned, and that a finished simulation is made longer with its own settings."""
+    folder = tmp_path / "run"
+    trajectory = folder / "frames.h5"
+    settings = {"walkers": 2, "highest": 400.0, "interval": 1}
+    summary = simulate(
+        "alanine_dipeptide", str(folder), frames=10, seed=3, trajectory=str(trajectory), **settings
+    )
+    assert summary == json.loads((folder / "simulation.json").read_text())
+    assert (summary["n_frames"], summary["n_walkers"]) == (10, 2)
+    assert {key: summary["plan"][key] for key in ("interval", "highest", "seed")} == {
+        "interval": 1,
+        "highest": 400.0,
+        "seed": 3,
+    }
+    assert (folder / "reference.h5").is_file()
+    assert mdtraj.load(trajectory).n_frames == 20
+    longer = simulate("alanine_dipeptide", folder, frames=20, resume=True)
+    assert (longer["n_frames"], longer["plan"]) == (20, summary["plan"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"method": "magic"}, "`method` to be remd or md, got 'magic'"),
+        ({"frames": 0}, "at least one frame"),
+        ({"walkers": 0}, "`walkers` to be at least 1"),
+        ({"highest": 200.0}, "lowest <= highest"),
+        ({"method": "md", "platform": "Abacus"}, "no platform 'Abacus' here; give `platform` as one of"),
+        ({"resume": True, "walkers": 3, "interval": 2}, "leave out `walkers` and `interval`"),
+    ],
+)
+def test_wrong_settings(settings: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        simulate("alanine_dipeptide", tmp_path / "run", **settings)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("suffix", [".h5", ".xtc", ".dcd"])
@@ -249,7 +291,9 @@ def test_command_line(
     ("arguments", "message"),
     [
         (["simulate", "no_such_system"], "no system called"),
-        (["simulate", "alanine_dipeptide", "--method", "magic"], "remd or md"),
+        (["simulate", "alanine_dipeptide", "--method", "magic"], "--method to be remd or md"),
+        (["simulate", "alanine_dipeptide", "--resume"], "start it without --resume"),
+        (["simulate", "alanine_dipeptide", "--resume", "--highest", "400"], "leave out --highest"),
         (["simulate", "alanine_dipeptide", "--highest", "200"], "lowest <= highest"),
         (["simulate", "alanine_dipeptide", "-t", "frames.xyz"], "ends in"),
     ],
@@ -286,7 +330,7 @@ def test_replica_exchange_keeps_constraints(alanine: System, tmp_path: Path) -> 
     rigid = System.from_pdb(
         Path(str(alanine.folder)) / "topology.pdb", ["amber96.xml", "implicit/obc1.xml"], app.HBonds
     )
-    simulate(rigid, tmp_path / "run", 3, plan=SMALL)
+    record(rigid, tmp_path / "run", 3, plan=SMALL)
     ensemble = Ensemble.load(tmp_path / "run", rigid)
     x = ensemble.x.double().flatten(0, -3)
     coordinates = MolecularCoordinates(rigid)

@@ -1,0 +1,70 @@
+"""Errors of the library in the words of the command line.
+
+The library names arguments in backticks, as Python has them: `` `rounds` ``, `` `resume=True` ``. Here they
+become the flags of the command that ran: ``--rounds``, ``--resume``.
+"""
+
+import ast
+import re
+from typing import Any
+
+from typer.core import TyperArgument, TyperCommand
+
+#: An argument's name, perhaps with a value.
+_ARGUMENT = re.compile(r"`([A-Za-z_]\w*)(?:=([^`]+))?`")
+
+
+class InputError(Exception):
+    """Wrong input, said in the words of the command line."""
+
+
+class TranslatedCommand(TyperCommand):
+    """A command whose errors name its flags."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command.
+
+        Raises:
+            InputError: the library refused the input.
+        """
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            message = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
+            raise InputError(with_flags(message, self)) from error
+        except (ValueError, NotImplementedError, FloatingPointError) as error:
+            raise InputError(with_flags(str(error), self)) from error
+
+
+def with_flags(message: str, command: Any) -> str:
+    """A message in which the arguments in backticks are flags of a command.
+
+    Code in backticks that names none of the command's parameters stays as it is.
+    """
+    flags = {parameter.name: _flag(parameter) for parameter in command.params}
+
+    def translate(found: re.Match[str]) -> str:
+        name, value = found.groups()
+        return _given(flags[name], value) if name in flags else found[0]
+
+    return _ARGUMENT.sub(translate, message)
+
+
+def _flag(parameter: Any) -> str:
+    """What a parameter is called on the command line: its longest flag, or an argument's name in the help."""
+    if isinstance(parameter, TyperArgument):
+        return str(parameter.metavar or parameter.name.upper())
+    return max(parameter.opts, key=len)
+
+
+def _given(flag: str, value: str | None) -> str:
+    """A flag with a Python value: none where it is True, and repeated for each item of a list."""
+    if value is None:
+        return flag
+    try:
+        read = ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        read = value
+    if read is True:
+        return flag
+    return " ".join(f"{flag} {item}" for item in (read if isinstance(read, list | tuple) else [read]))
