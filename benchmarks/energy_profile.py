@@ -14,10 +14,10 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
+from boltzgen.energy.fused import Fused
 from torch import Tensor
 
 from boltzgen.energy import ForceFieldEnergy
-from boltzgen.energy.fused import Fused
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.molecule.system import System
 

@@ -74,7 +74,9 @@ def measure(width: int, n: int, repeats: int) -> dict[str, Any]:
     theirs = glasflow_base(ours)
     needed = round(n * float(ours.expected_proposals()))
     z = StandardNormal(2).sample((BLOCK,))
-    *_, judged = accept_reject(lambda m: ours.proposal.sample((m,)), ours.acceptance, n, truncation=TRUNCATION)
+    *_, judged = accept_reject(
+        lambda m: ours.proposal.sample((m,)), ours.acceptance, n, truncation=TRUNCATION
+    )
 
     def bare() -> None:
         for left in range(needed, 0, -BLOCK):

@@ -5,8 +5,7 @@ python examples/01_alanine_dipeptide.py [--n 20000] [--out ramachandran.png]
 
 import argparse
 
-from boltzgen import units
-from boltzgen import plot_ramachandran
+from boltzgen import plot_ramachandran, units
 from boltzgen.energy import ForceFieldEnergy
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.molecule.system import System

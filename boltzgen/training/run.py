@@ -109,7 +109,7 @@ def train(
     if resume:
         run = load_run(folder, system, energy.to(device), device=device, progress=progress)
     else:
-        changes = {"objective": objective, "rounds": rounds}
+        changes: dict[str, Any] = {"objective": objective, "rounds": rounds}
         settings = dataclasses.replace(
             settings or Settings(), **{k: v for k, v in changes.items() if v is not None}
         )

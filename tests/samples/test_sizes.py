@@ -8,7 +8,7 @@ import torch
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.samples.sizes import end_to_end_distance, radius_of_gyration
 from boltzgen.samples.weighted_samples import WeightedSamples
-from tests.coordinates.test_molecules import peptide, random_y
+from tests.helpers.molecules import peptide, random_y
 
 
 @pytest.mark.parametrize("name", ["capped_ala3", "gly_ala_val", "ace_phe_nme"])

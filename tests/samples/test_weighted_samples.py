@@ -6,12 +6,12 @@ import mdtraj
 import numpy as np
 import pytest
 import torch
-from tests.posing import made_up_samples
 
 from boltzgen import weights as reweighting
 from boltzgen.molecule.system import System
 from boltzgen.samples.weighted_samples import WeightedSamples
 from boltzgen.weights import Estimate, log_weights
+from tests.helpers.posing import made_up_samples
 
 INF = math.inf
 ESTIMATORS = [
