@@ -23,7 +23,9 @@ SystemName = Annotated[str, typer.Argument(help="Name of a shipped system, or a 
 
 
 def find(source: str) -> "tuple[System, Path]":
-    """The system that a name or folder stands for, and the folder with its checkpoint."""
+    """The system that a name, a system's folder or a run's folder stands for, and the folder with its
+    checkpoint.
+    """
     from boltzgen.generator.generator import CHECKPOINT
     from boltzgen.molecule.system import System
 
