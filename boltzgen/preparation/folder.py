@@ -88,11 +88,11 @@ def write_system(
         "forcefield": forcefield,
         "domain": Domain().model_dump(),
     }
-    blocks = [
+    sections = [
         "\n".join([f"[{table}]"] * bool(table) + [f"{key} = {_toml(value)}" for key, value in rows.items()])
         for table, rows in tables.items()
     ]
-    *others, domain = blocks
+    *others, domain = sections
     (folder / "system.toml").write_text("\n\n".join([*others, f"{_COMMENT}\n{domain}\n"]), encoding="utf-8")
 
 

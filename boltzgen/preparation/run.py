@@ -25,7 +25,7 @@ def prepare(
     output: str | Path,
     *,
     sequence: str | None = None,
-    forcefield: Sequence[str] = (),
+    forcefield: str | Sequence[str] = (),
     system: str | Path | None = None,
     coordinates: str | Path | None = None,
     solvent: str | None = None,
@@ -44,7 +44,7 @@ def prepare(
         molecule: a PDB file (or .cif), an Amber topology (.prmtop), or a `Source`; None with a `sequence`.
         output: the folder to write.
         sequence: residues of a peptide to build, for instance ``"ACE ALA ALA NME"``.
-        forcefield: OpenMM force-field files, for a PDB file or a sequence.
+        forcefield: OpenMM force-field files (or one), for a PDB file or a sequence.
         system: serialized OpenMM System of the PDB file's atoms, in place of a force field.
         coordinates: of an Amber topology: .inpcrd, .rst7 or .pdb.
         solvent: implicit solvent of an Amber topology, see `sources.SOLVENTS`; by default none.
@@ -65,25 +65,21 @@ def prepare(
     """
     output = Path(output)
     check_free(output)
-    source = source_of(
-        molecule,
-        sequence=sequence,
-        forcefield=forcefield,
-        system=system,
-        coordinates=coordinates,
-        solvent=solvent,
-        constraints=constraints,
-        add_hydrogens=add_hydrogens,
-        trust_forcefield=trust_forcefield,
-    )
+    options = {
+        "forcefield": [forcefield] if isinstance(forcefield, str) else list(forcefield),
+        "system": system,
+        "coordinates": coordinates,
+        "solvent": solvent,
+        "constraints": constraints,
+        "add_hydrogens": add_hydrogens,
+        "trust_forcefield": trust_forcefield,
+    }
+    source = source_of(molecule, sequence, options)
     return _write(source, output, name=name, temperature=temperature)
 
 
-def _write(
-    source: Source, output: Path, *, name: str | None = None, temperature: float = 300.0
-) -> dict[str, Any]:
+def _write(source: Source, output: Path, *, name: str | None, temperature: float) -> dict[str, Any]:
     """Minimise the energy of a molecule that was read, check it, and write its folder."""
-    check_free(output)
     name = output.resolve().name if name is None else name
     check_name(name)
     units.kt(temperature)

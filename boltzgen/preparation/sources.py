@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,67 +61,46 @@ class Source:
 
 
 def source_of(
-    molecule: Source | str | Path | None,
-    *,
-    sequence: str | None = None,
-    forcefield: Sequence[str] = (),
-    system: str | Path | None = None,
-    coordinates: str | Path | None = None,
-    solvent: str | None = None,
-    constraints: str | None = None,
-    add_hydrogens: bool = False,
-    trust_forcefield: bool = False,
+    molecule: Source | str | Path | None, sequence: str | None, options: Mapping[str, Any]
 ) -> Source:
     """The molecule that the arguments of `prepare` describe.
 
+    Args:
+        molecule: a file, or what was read already; None with a sequence.
+        sequence: residues of a peptide, or None.
+        options: `prepare`'s of where the molecule comes from, by name; each has molecules it belongs to.
+
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: an argument is missing, or does not belong to such a molecule; or a file is wrong.
+        ValueError: an option is missing, or does not belong to such a molecule; or a file is wrong.
     """
     if (molecule is None) == (sequence is None):
         raise ValueError(
             "expected either a file or `sequence`: a PDB file with `forcefield`, an Amber topology with "
             "`coordinates`, or the residues of a peptide"
         )
-    given: dict[str, Any] = {
-        "forcefield": forcefield,
-        "system": system,
-        "coordinates": coordinates,
-        "solvent": solvent,
-        "constraints": constraints,
-        "add_hydrogens": add_hydrogens,
-        "trust_forcefield": trust_forcefield,
-    }
-    names = [name for name, value in given.items() if value]
+    given = {name: value for name, value in options.items() if value}
     if isinstance(molecule, Source):
-        if names:
-            raise ValueError(f"{_listed(names)} cannot be used with a Source, which has been read already")
+        if given:
+            raise ValueError(f"{_listed(given)} cannot be used with a Source, which has been read already")
         return molecule
-    kept = constraints or "none"
     if sequence is not None:
-        _only(names, "a sequence", "forcefield", "constraints", "trust_forcefield")
-        return from_sequence(sequence, forcefield, constraints=kept, trust_forcefield=trust_forcefield)
+        _only(given, "a sequence", "forcefield", "constraints", "trust_forcefield")
+        return from_sequence(sequence, **given)
     assert molecule is not None
     file = Path(molecule)
     if file.suffix in AMBER:
-        _only(names, "an Amber topology", "coordinates", "solvent", "constraints")
-        assert coordinates is not None
-        return from_amber(file, Path(coordinates), solvent=solvent or "none", constraints=kept)
-    if system:
-        _only(names, "a structure with `system`", "system")
-        return from_openmm(file, Path(system))
-    _only(names, "a PDB file", "forcefield", "constraints", "trust_forcefield", "add_hydrogens")
-    return from_structure(
-        file,
-        forcefield,
-        constraints=kept,
-        add_hydrogens=add_hydrogens,
-        trust_forcefield=trust_forcefield,
-    )
+        _only(given, "an Amber topology", "coordinates", "solvent", "constraints")
+        return from_amber(file, Path(given.pop("coordinates")), **given)
+    if "system" in given:
+        _only(given, "a structure with `system`", "system")
+        return from_openmm(file, Path(given["system"]))
+    _only(given, "a PDB file", "forcefield", "constraints", "trust_forcefield", "add_hydrogens")
+    return from_structure(file, **given)
 
 
-def _only(given: list[str], what: str, needed: str, *others: str) -> None:
-    """Raise ValueError unless no arguments are given but these, the needed one among them."""
+def _only(given: Iterable[str], what: str, needed: str, *others: str) -> None:
+    """Raise ValueError unless the options given are of these names, the needed one among them."""
     wrong = [name for name in given if name not in (needed, *others)]
     if wrong:
         takes = ", ".join(f"`{name}`" for name in (needed, *others))
@@ -131,7 +110,7 @@ def _only(given: list[str], what: str, needed: str, *others: str) -> None:
         raise ValueError(f"{what} needs `{needed}`{example if needed == 'forcefield' else ''}")
 
 
-def _listed(names: list[str]) -> str:
+def _listed(names: Iterable[str]) -> str:
     return " and ".join(f"`{name}`" for name in names)
 
 

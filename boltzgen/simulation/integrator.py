@@ -1,4 +1,4 @@
-"""Free motion of atoms between kicks, with rigid bonds to hydrogens."""
+"""The integrator of Hamiltonian Monte Carlo: kicks and free flight of atoms, bonds to hydrogens rigid."""
 
 from collections.abc import Mapping
 

@@ -12,7 +12,7 @@ from typing_extensions import override
 from boltzgen.molecule.system import System
 from boltzgen.simulation.sampler import Frames, OnFrame, Sampler, State
 
-#: Collision rate in 1/ps and time step in ps.
+#: Friction coefficient in 1/ps and time step in ps.
 FRICTION, TIME_STEP = 1.0, 0.001
 
 

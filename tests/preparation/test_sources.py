@@ -239,3 +239,42 @@ def test_scripts_run_only_where_they_are_trusted_and_then_only_once(tag: str, tm
     comes_back(source, tmp_path / "out")
     assert files_in(tmp_path / "elsewhere") == ["system.toml", "system.xml", "topology.pdb"]
     assert not proof.exists()
+
+
+def test_prepare_in_one_call(tmp_path: Path) -> None:
+    """A file by its path, a source that was read, and Amber files: the same systems."""
+    options = {"forcefield": FIELD, "constraints": "HBonds", "temperature": 310.0}
+    summary = prepare(str(PDB), str(tmp_path / "one"), **options)  # type: ignore[arg-type]
+    read = from_structure(PDB, FIELD, constraints="HBonds")
+    assert prepare(read, tmp_path / "two", temperature=310.0, name="one") == summary | {
+        "folder": str(tmp_path / "two")
+    }
+    assert (summary["name"], summary["constrained_bonds"], summary["temperature"]) == ("one", 12, 310.0)
+    fingerprints = {System.load(tmp_path / folder).fingerprint for folder in ("one", "two")}
+    assert len(fingerprints) == 1
+    assert prepare(PRMTOP, tmp_path / "amber", coordinates=INPCRD, solvent="OBC2")["solvent"] == "implicit"
+    assert prepare(PDB, tmp_path / "vacuum", forcefield=FIELD[0])["solvent"] == "none (vacuum)"
+
+
+@pytest.mark.parametrize(
+    ("molecule", "options", "message"),
+    [
+        (None, {}, "expected either a file or `sequence`"),
+        (PDB, {}, r"a PDB file needs `forcefield`; for instance `forcefield=\['amber14-all.xml'"),
+        (PDB, {"forcefield": FIELD, "solvent": "OBC2"}, "`solvent` cannot be used with a PDB file; it takes"),
+        (PDB, {"forcefield": FIELD, "constraints": "AllBonds"}, "`constraints` to be one of none, HBonds"),
+        (PRMTOP, {"coordinates": INPCRD, "solvent": "water"}, "`solvent` to be one of none, HCT"),
+        (PRMTOP, {"coordinates": INPCRD, "add_hydrogens": True}, "`add_hydrogens` cannot be used"),
+    ],
+)
+def test_wrong_options_of_prepare(
+    molecule: Path | None, options: dict[str, object], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        prepare(molecule, tmp_path / "out", **options)  # type: ignore[arg-type]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_source_takes_no_options_of_reading(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="`constraints` cannot be used with a Source"):
+        prepare(from_amber(PRMTOP, INPCRD), tmp_path / "out", constraints="HBonds")
