@@ -3,8 +3,8 @@
     python benchmarks/energy_profile.py [--batch 1024] [--threads 1] [--repeats 30]
 
 Prints the minimum over the repeats, in microseconds a configuration, without and with the gradient: each
-force alone in the compiled loops (each time with the loading of positions, which the whole energy does once),
-the whole energy by them, and the whole energy term by term in torch. Configurations are draws of the shipped
+force alone in the compiled kernels (each time with the loading of positions, which the whole energy does
+once), the whole energy by them, and the whole energy term by term in torch. Configurations are draws of the shipped
 generator (seed 0), float32.
 """
 
@@ -14,10 +14,10 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from boltzgen.energy.fused import Fused
 from torch import Tensor
 
 from boltzgen.energy import ForceFieldEnergy
+from boltzgen.energy.compiled import CompiledTerms
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.molecule.system import System
 
@@ -33,9 +33,10 @@ def fastest(function: Callable[[], object], repeats: int) -> float:
     return min(times)
 
 
-def report(name: str, function: Callable[[Tensor, bool], object], x: Tensor, repeats: int) -> None:
+def report(name: str, function: Callable[..., object], x: Tensor, repeats: int) -> None:
     alone, both = (
-        1e6 * fastest(partial(function, x, gradient), repeats) / len(x) for gradient in (False, True)
+        1e6 * fastest(partial(function, x, with_gradient=gradient), repeats) / len(x)
+        for gradient in (False, True)
     )
     print(f"{name:24s} {alone:7.3f} {both:13.3f}")
 
@@ -52,14 +53,16 @@ def main() -> None:
     system = System.load("alanine_dipeptide")
     energy = ForceFieldEnergy(system)
     x = BoltzmannGenerator.load(system.folder, system).sample(arguments.batch, energy, seed=0).x
-    rows = {name: Fused([term], energy.pairs) for name, term in energy.terms.items()}
-    rows |= {"no force": Fused([], energy.pairs), "whole energy": energy.fused}
+    rows = {name: CompiledTerms([term], energy.pairs) for name, term in energy.terms.items()}
+    rows |= {"no force": CompiledTerms([], energy.pairs), "whole energy": energy.compiled}
     print(f"{'us a configuration':24s} {'energy':>7s} {'and gradient':>13s}")
-    for name, fused in rows.items():
-        report(name, fused, x, arguments.repeats)
-    terms = list(energy.terms.values())
+    for name, terms in rows.items():
+        report(name, terms, x, arguments.repeats)
     report(
-        "whole, term by term", lambda x, gradient: energy._by_terms(x, terms, gradient), x, arguments.repeats
+        "whole, term by term",
+        partial(energy._by_terms, terms=list(energy.terms.values())),
+        x,
+        arguments.repeats,
     )
     print(
         f"batch {len(x)}, {arguments.threads} thread(s), float32, torch {torch.__version__}, minimum of "

@@ -52,7 +52,6 @@ from torch.overrides import TorchFunctionMode
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from boltzgen.energy import ForceFieldEnergy
-from boltzgen.flow import fused
 from boltzgen.flow.coupling import SplineCoupling
 from boltzgen.flow.distribution import Distribution
 from boltzgen.flow.elementary import StandardNormal
@@ -60,7 +59,7 @@ from boltzgen.flow.flow import Flow, HierarchicalFlow
 from boltzgen.flow.transform import Chain
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.generator.target import PullbackEnergy
-from boltzgen.kernels import runtime as compiled
+from boltzgen.kernels import runtime, splines, triangular
 from boltzgen.molecule.system import System
 from boltzgen.training.losses import clipped_log_z, hierarchical_kl, importance_kl
 from boltzgen.weights import sampling_efficiency
@@ -77,7 +76,7 @@ OURS = "boltzgen"
 SIDE, QUICK_SIDE, PRODUCTS = 1024, 256, 8
 #: log q of a draw and log q found again from the draw differ by rounding alone: root mean square in nats.
 ROUND_TRIP = 1e-3
-SPLINES, TRIANGLES, TARGET, WHOLE = "spline loops", "triangular loops", "energy and coordinates", "whole"
+SPLINES, TRIANGLES, TARGET, WHOLE = "spline kernels", "triangular kernels", "energy and coordinates", "whole"
 #: Parts of the time by the names of the profiler's ranges; everything else is the rest.
 PARTS = {name: name for name in (SPLINES, TRIANGLES, TARGET)}
 PARTS |= dict.fromkeys(("aten::addmm", "aten::mm", "aten::bmm"), "matrix products")
@@ -127,9 +126,9 @@ class Bfloat16Products(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def without_loops() -> AbstractContextManager:
-    """Splines operation by operation, as on a machine without compiled loops."""
-    return patch.object(compiled, "kernels", return_value=None)
+def without_kernels() -> AbstractContextManager:
+    """Splines operation by operation, as on a machine without compiled kernels."""
+    return patch.object(runtime, "available", return_value=False)
 
 
 class Conditioner(nn.Sequential):
@@ -164,7 +163,7 @@ def our_ways() -> dict[str, Way]:
     way = partial(Way, flow, flow.log_prob, lambda n: flow.sample_and_log_prob((n,)))
     return {
         OURS: way(),
-        "boltzgen, no loops": way(without_loops),
+        "boltzgen, no kernels": way(without_kernels),
         "boltzgen, bfloat16": way(Bfloat16Products),
     }
 
@@ -240,7 +239,7 @@ def turns(tasks: Mapping[K, Callable[[], object]], repeats: int) -> dict[K, list
         for name, task in tasks.items():
             start = time.perf_counter()
             task()
-            # The first one compiles loops and warms caches.
+            # The first one compiles kernels and warms caches.
             if repeat:
                 times[name].append(time.perf_counter() - start)
     return times
@@ -300,7 +299,7 @@ def check_round_trip(batch: int) -> float:
     script where it is too large.
     """
     flow, differences = our_flow(), []
-    for circumstances in (nullcontext, without_loops):
+    for circumstances in (nullcontext, without_kernels):
         with circumstances():
             x, log_q = flow.sample_and_log_prob((batch,))
             differences.append(rms(flow.log_prob(x) - log_q))
@@ -371,23 +370,27 @@ class LabelledTarget(PullbackEnergy):
 
 
 @contextmanager
-def labelled_loops() -> Iterator[None]:
-    """Compiled loops of flows as ranges of the profiler."""
-    kernels = compiled.kernels()
-    splines = (kernels[0].transform, kernels[0].gradient) if kernels else ()
+def labelled_kernels() -> Iterator[None]:
+    """Compiled kernels of flows as ranges of the profiler."""
 
-    def run(loop: Callable, *arguments: Any, **sizes: int) -> None:
-        with record_function(SPLINES if loop in splines else TRIANGLES):
-            compiled.run(loop, *arguments, **sizes)
+    def labelled(label: str) -> Callable[..., None]:
+        def run(work: Callable[[int, int], object], **sizes: int) -> None:
+            with record_function(label):
+                runtime.run(work, **sizes)
 
-    with patch.object(fused, "run", run):
+        return run
+
+    with (
+        patch.object(splines, "run", labelled(SPLINES)),
+        patch.object(triangular, "run", labelled(TRIANGLES)),
+    ):
         yield
 
 
 def shares(task: Callable[[], object], repeats: int) -> dict[str, float]:
     """Share of each part in the time of a task."""
     task()
-    with labelled_loops(), profile(activities=[ProfilerActivity.CPU]) as found, record_function(WHOLE):
+    with labelled_kernels(), profile(activities=[ProfilerActivity.CPU]) as found, record_function(WHOLE):
         for _ in range(repeats):
             task()
     spent = dict.fromkeys((*PARTS.values(), REST), 0.0)

@@ -98,7 +98,7 @@ def test_flow_benchmark(tmp_path: Path) -> None:
     result = json.loads(file.read_text())
     for what in ("training", "density", "sampling"):
         rows = {row["way"]: row for row in result["couplings"] if row["what"] == what}
-        assert {"boltzgen", "boltzgen, no loops", "boltzgen, bfloat16"} <= set(rows)
+        assert {"boltzgen", "boltzgen, no kernels", "boltzgen, bfloat16"} <= set(rows)
         for library in ("zuko", "normflows"):
             assert library in rows or f"{library} is left out" in done.stdout
         # The same networks, but for those that are a library's own.

@@ -28,7 +28,8 @@ class OpenMMEnergy(Energy):
 
     With ``workers`` the batch is split over that many processes, which start at the first evaluation and end
     with `close`, at the end of a ``with`` block, or with the interpreter. A worker that dies or takes too
-    long ends them all, with a `WorkerError`.
+    long ends them all, with a `WorkerError`. A script that uses them runs what it does under ``if __name__ ==
+    "__main__":``, because each process imports it anew. `energy_for` never starts any.
 
     Args:
         system: the molecule.

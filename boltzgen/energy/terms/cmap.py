@@ -14,8 +14,9 @@ from torch import Tensor
 from typing_extensions import override
 
 from boltzgen.energy.geometry import Geometry, PairList
+from boltzgen.energy.measures import torsion_between
 from boltzgen.energy.terms.term import Term
-from boltzgen.energy.terms.torsions import Quadruple, bond_vectors, cosine_and_sine
+from boltzgen.energy.terms.torsions import Quadruple, bond_vectors
 
 #: Values and derivatives at both ends of [0, 1] -> coefficients of 1, t, t^2, t^3.
 _HERMITE = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [-3, 3, -2, -1], [2, -2, 1, 1]])
@@ -82,8 +83,7 @@ class CMAPTorsions(Term):
     @override
     def forward(self, geometry: Geometry) -> Tensor:
         x = geometry.x
-        c, s = cosine_and_sine(self.arms.to(x.dtype), x)
-        phi, psi = torch.atan2(s, c).chunk(2)
+        phi, psi = torsion_between(*(self.arms.to(x.dtype) @ x).chunk(3, dim=1)).chunk(2)
         (row, t), (column, w) = self._cell(phi), self._cell(psi)
         patch = self.patches.to(x.dtype)[self.start + row * self.size + column].unflatten(-1, (4, 4))
         in_t = _horner(patch.unbind(-2), t.unsqueeze(-1))

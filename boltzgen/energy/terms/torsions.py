@@ -129,19 +129,3 @@ def bond_vectors(quadruples: Sequence[Quadruple], n_atoms: int) -> Tensor:
     """
     i, j, k, l = torch.tensor(quadruples, dtype=torch.long).reshape(-1, 4).unbind(1)
     return differences(torch.cat([j, k, l]), torch.cat([i, j, k]), n_atoms)
-
-
-def cosine_and_sine(arms: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-    """cos(phi) and sin(phi), each (n, batch), of the torsions whose `bond_vectors` are ``arms``.
-
-    cos(phi) = m.n / |m||n| and sin(phi) = |b2| b1.n / |m||n| with m = b1 x b2, n = b2 x b3. Where the torsion
-    is undefined they are 1 and 0, without gradient.
-    """
-    b1, b2, b3 = (arms @ x).chunk(3, dim=1)
-    m, n = torch.linalg.cross(b1, b2, dim=0), torch.linalg.cross(b2, b3, dim=0)
-    norm2 = m.square().sum(0) * n.square().sum(0)
-    defined = norm2 != 0
-    scale = torch.where(defined, norm2, 1.0).rsqrt()
-    c = torch.where(defined, (m * n).sum(0) * scale, 1.0)
-    s = torch.where(defined, (b1 * n).sum(0) * b2.square().sum(0).sqrt() * scale, 0.0)
-    return c, s
