@@ -18,7 +18,7 @@ from boltzgen.training.settings import Settings
 
 #: A few seconds.
 SHORT = Settings(rounds=4, steps=10, batch=128, walkers=16)
-SMALL = Path(__file__).parent / "data" / "small"
+SMALL = Path(__file__).parents[1] / "data" / "small"
 
 
 def call(capfd: pytest.CaptureFixture[str], *arguments: object) -> str:
