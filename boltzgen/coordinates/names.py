@@ -23,8 +23,8 @@ def coordinate_names(
 
     Atoms are elements with their numbers from 1. A symmetric rotor's mean torsion is ``"methyl C2"``,
     ``"ammonium N30"`` or ``"rotor C14"``, the bends of a straight group ``"bend C2-C1-H5"``. Improper offsets
-    are ``"offset H3-C2-C5-H1"``: the torsion of the first atom less that of the last. Torsions among the named
-    ones (`System.torsions`) take their names: ``"phi C15-C9-N7-C5"``.
+    are ``"offset H3-C2-C5-H1"``: the torsion of the first atom less that of the last. Those among the named
+    torsions (`System.torsions`) take their names: ``"phi C15-C9-N7-C5"``.
     """
     # A free torsion's own name has its atoms in it.
     known = {frozenset((atoms, atoms[::-1])): name.split()[0] for name, atoms in (torsions or {}).items()}

@@ -134,8 +134,8 @@ class RotorTorsions:
 def _threefold(torsions: Tensor, reference: Tensor) -> Tensor:
     """Which of three ends takes each label, int64 (..., 3), from their torsions (..., 3).
 
-    Labels stay as they are if no labelling is inside. The torsions, sorted, fix the handed order of the labels
-    up to a cyclic shift, and each shift moves the mean torsion by 120 degrees.
+    Labels stay as they are if no labelling is inside. The torsions, sorted, fix the handed order of the
+    labels up to a cyclic shift, and each shift moves the mean torsion by 120 degrees.
     """
     third = 2 * math.pi / 3
     torsions = torch.nan_to_num(torsions)

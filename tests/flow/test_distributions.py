@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from typing import TypeVar
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from boltzgen.flow.coupling import PeriodicCoupling, SplineCoupling
 from boltzgen.flow.distribution import Distribution
 from boltzgen.flow.elementary import Product, StandardNormal, UniformTorus
 from boltzgen.flow.flow import Flow, HierarchicalFlow
-from boltzgen.flow.gaussian import DiagonalNormal, GaussianMixture
+from boltzgen.flow.gaussian import GaussianMixture
 from boltzgen.flow.resampled import FactorizedResampled, Resampled
 from boltzgen.flow.transform import Chain
 from boltzgen.flow.triangular import TriangularAffine
@@ -82,15 +83,14 @@ DISTRIBUTIONS: dict[str, tuple[Callable[[], Distribution], str]] = {
     "resampled, T = 5": (lambda: resampled(2, 5), "tt"),
     "resampled, T = 100": (lambda: resampled(2, 100), "tt"),
     "resampled, small Z": (lambda: Resampled(UniformTorus(2), Narrow(), truncation=7).double(), "tt"),
-    "diagonal normal": (lambda: sharp(DiagonalNormal(2), 0.5), "rr"),
     "mixture": (lambda: sharp(mixture(), 0.3), "rr"),
-    "resampled normal": (lambda: over(DiagonalNormal(2)), "rr"),
-    "resampled normal, T = 3": (lambda: over(DiagonalNormal(2), 3), "rr"),
+    "resampled normal": (lambda: over(StandardNormal(2)), "rr"),
+    "resampled normal, T = 3": (lambda: over(StandardNormal(2), 3), "rr"),
     "resampled mixture": (lambda: over(mixture()), "rr"),
-    "resampled product": (lambda: over(Product([DiagonalNormal(1), UniformTorus(1)]), periodic=[1]), "rt"),
+    "resampled product": (lambda: over(Product([StandardNormal(1), UniformTorus(1)]), periodic=[1]), "rt"),
     "factorized": (
         lambda: FactorizedResampled(
-            DiagonalNormal(1).double(), sharp(Acceptance(1, hidden=(8,), n_out=2), 1.5), 2, truncation=6
+            StandardNormal(1).double(), sharp(Acceptance(1, hidden=(8,), n_out=2), 1.5), 2, truncation=6
         ),
         "rr",
     ),
@@ -101,7 +101,7 @@ DISTRIBUTIONS: dict[str, tuple[Callable[[], Distribution], str]] = {
         "tt",
     ),
     "product": (lambda: Product([resampled(1, 10), StandardNormal(1).double()]), "tr"),
-    "circular flow": (
+    "periodic flow": (
         lambda: sharp(
             Flow(
                 resampled(2, 10), Chain([PeriodicCoupling(2, [0], bins=5), PeriodicCoupling(2, [1], bins=5)])
@@ -169,16 +169,60 @@ def test_draws_follow_the_density(name: str) -> None:
 def test_contract_of_a_draw(name: str) -> None:
     build, _ = DISTRIBUTIONS[name]
     distribution = build()
-    z, log_prob, score = distribution.draw((3, 4), generator=torch.Generator().manual_seed(6))
+    z, log_prob, surrogate = distribution.draw((3, 4), generator=torch.Generator().manual_seed(6))
     assert z.shape == (3, 4, 2)
-    assert log_prob.shape == score.shape == (3, 4)
+    assert log_prob.shape == surrogate.shape == (3, 4)
     again, _ = distribution.sample_and_log_prob((3, 4), generator=torch.Generator().manual_seed(6))
     assert torch.equal(z, again)
     if distribution.has_rsample:
-        assert not score.any()
+        assert not surrogate.any()
     else:
         with pytest.raises(TypeError, match="no pathwise"):
             distribution.rsample((2,))
+
+
+@pytest.mark.parametrize("name", [*DISTRIBUTIONS, "hierarchical"])
+@torch.no_grad()
+def test_frozen_and_without_a_graph(name: str) -> None:
+    """Without a graph, what the sampler has computed is used again; frozen, log Z too: nothing changes."""
+    distribution = hierarchical() if name == "hierarchical" else DISTRIBUTIONS[name][0]()
+    frozen = distribution.frozen()
+
+    def draw(q: Distribution) -> tuple[Tensor, Tensor, Tensor]:
+        return q.draw((3, 4), generator=torch.Generator().manual_seed(7))
+
+    z, log_prob, surrogate = draw(distribution)
+    with torch.enable_grad():
+        for found, expected in zip(draw(distribution), (z, log_prob, surrogate), strict=True):
+            torch.testing.assert_close(found.detach(), expected, atol=1e-12, rtol=0)
+    for found, expected in zip(draw(frozen), (z, log_prob, surrogate), strict=True):
+        assert torch.equal(found, expected)
+    assert torch.equal(frozen.log_prob(z), distribution.log_prob(z))
+
+
+@torch.no_grad()
+def test_a_frozen_rate_is_computed_once_and_kept() -> None:
+    """A copy has it; the distribution itself computes log Z anew, from its parameters as they are."""
+    base = resampled(2, 5)
+    assert isinstance(base, Resampled)
+    flow = Flow(Product([base, StandardNormal(1).double()]), Chain([]))
+    with patch.object(Quadrature, "forward", autospec=True, side_effect=Quadrature.forward) as computed:
+        frozen = flow.frozen()
+        for _ in range(3):
+            frozen.draw((2,))
+        assert computed.call_count == 1
+        flow.draw((2,))
+        assert computed.call_count == 2
+    z = flow.sample((4,))
+    before = frozen.log_prob(z)
+    base.acceptance.net.last.bias.add_(1.0)
+    assert not torch.equal(flow.log_prob(z), before)
+    assert torch.equal(flow.frozen().log_prob(z), flow.log_prob(z))
+    (kept, _) = frozen.base.factors
+    with pytest.raises(TypeError, match="frozen"):
+        kept.update_rate()
+    with pytest.raises(TypeError, match="frozen"):
+        kept.acceptance_rate_error()
 
 
 def test_hierarchical_flow_is_normalized_for_each_torsion() -> None:

@@ -3,7 +3,7 @@ divergences.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from unittest.mock import patch
 
 import pytest
@@ -18,7 +18,8 @@ from boltzgen.flow.acceptance_rate import AcceptanceRate, MonteCarlo, Quadrature
 from boltzgen.flow.distribution import Distribution
 from boltzgen.flow.elementary import Product, StandardNormal, UniformTorus
 from boltzgen.flow.flow import Flow
-from boltzgen.flow.gaussian import DiagonalNormal, GaussianMixture
+from boltzgen.flow.gaussian import GaussianMixture, normal_nodes
+from boltzgen.flow.nodes import Nodes
 from boltzgen.flow.resampled import ConditionalResampled, FactorizedResampled, Resampled
 from boltzgen.training import objectives
 from boltzgen.training.objectives import forward_kl, reverse_kl
@@ -92,6 +93,33 @@ class Bell(nn.Module):
     def exact(self, loc: Tensor, scale: Tensor) -> Tensor:
         widened = 1 + self.k * scale**2
         return (-0.5 * widened.log() - 0.5 * self.k * loc**2 / widened).sum()
+
+
+class DiagonalNormal(Distribution):
+    """Independent normals of mean `loc` and standard deviation exp(`log_scale`), both learned."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.event_shape, self.has_rsample = torch.Size((n,)), True
+        self.loc, self.log_scale = nn.Parameter(torch.zeros(n)), nn.Parameter(torch.zeros(n))
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        normal = torch.distributions.Normal(self.loc, self.log_scale.exp())
+        return normal.log_prob(z).sum(-1)
+
+    def draw(
+        self, shape: Sequence[int] = (), *, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        noise = torch.randn(*shape, *self.event_shape, generator=generator, dtype=self.loc.dtype)
+        z = self.loc + self.log_scale.exp() * noise
+        return z, self.log_prob(z), torch.zeros(shape, dtype=z.dtype)
+
+    def quadrature(self, points: int, shift: Tensor) -> Nodes:
+        z, log_w = normal_nodes(points, shift, like=self.loc)
+        return self.loc + self.log_scale.exp() * z, log_w
+
+    def from_uniform(self, u: Tensor) -> Tensor:
+        return self.loc + self.log_scale.exp() * torch.special.ndtri(u)
 
 
 def moved_normal(n: int) -> DiagonalNormal:

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from boltzgen.energy import CountedEnergy, ForceFieldEnergy
+from boltzgen.generator.checkpoint import CHECKPOINT
 from boltzgen.generator.generator import BLOCK, BoltzmannGenerator
 from boltzgen.molecule.system import System
 from boltzgen.samples.weighted_samples import WeightedSamples
@@ -72,6 +73,34 @@ def test_checkpoint_round_trip(system: System, generator: BoltzmannGenerator, tm
     assert torch.equal(loaded.sample(100, energy).log_w, generator.sample(100, energy).log_w)
 
 
+def test_a_generator_of_format_3(tmp_path: Path) -> None:
+    """The shipped one draws with its own masks, and goes on to do so when it is saved and loaded again."""
+    system = System.load("alanine_dipeptide")
+    assert system.folder is not None
+    assert read_tensors(system.folder / CHECKPOINT)[0]["format"] == 3
+    old = BoltzmannGenerator.load("alanine_dipeptide")
+    assert old.options == {"masks": "three bits"}
+    old.save(tmp_path / CHECKPOINT)
+    metadata, _ = read_tensors(tmp_path / CHECKPOINT)
+    assert metadata["format"] == 4
+    assert metadata["options"] == {"masks": "three bits"}
+    new = BoltzmannGenerator.load(tmp_path, system)
+    found, expected = new.sample(100), old.sample(100)
+    assert torch.equal(found.x, expected.x)
+    assert torch.equal(found.log_q, expected.log_q)
+    # With the masks of format 4 the same parameters are another flow, or none.
+    del metadata["options"]["masks"]
+    tensors = load_file(tmp_path / CHECKPOINT)
+    save_file(tensors, tmp_path / CHECKPOINT, metadata={"boltzgen": json.dumps(metadata)})
+    with pytest.raises(ValueError, match="not a checkpoint of 'alanine_dipeptide'"):
+        BoltzmannGenerator.load(tmp_path, system)
+
+
+def test_energies_are_those_of_training_by_default(generator: BoltzmannGenerator) -> None:
+    energy = ForceFieldEnergy(generator.system, 1200.0)
+    assert torch.equal(generator.sample(50).log_w, generator.sample(50, energy).log_w)
+
+
 def test_checkpoint_of_another_system_is_refused(
     system: System, generator: BoltzmannGenerator, tmp_path: Path
 ) -> None:
@@ -103,8 +132,10 @@ def test_broken_checkpoints_are_refused(
     save_file(tensors, file, metadata={"boltzgen": json.dumps(metadata)})
     with pytest.raises(ValueError, match="format 99"):
         BoltzmannGenerator.load(file, system)
-    with pytest.raises(FileNotFoundError, match="boltzgen train alanine_dipeptide"):
+    with pytest.raises(FileNotFoundError, match="train a generator of 'alanine_dipeptide' first"):
         BoltzmannGenerator.load(tmp_path / "none", system)
+    with pytest.raises(FileNotFoundError, match="has no folder"):
+        BoltzmannGenerator.load(None)
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

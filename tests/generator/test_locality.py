@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from boltzgen.coordinates.molecular import MolecularCoordinates
+from boltzgen.flow.coupling import SplineCoupling
+from boltzgen.flow.transform import Transform
 from boltzgen.generator.architecture import TorsionFeatures, molecular_flow, torsion_pairs
-from boltzgen.generator.locality import PIECE, REACH, Locality
+from boltzgen.generator.locality import COUPLING_CUTOFF, PIECE, Locality
 from boltzgen.molecule.system import System
 
 FOLDER = Path(__file__).parents[1] / "data" / "peptides"
@@ -28,7 +30,7 @@ def test_alanine_dipeptide_is_one_piece() -> None:
     coordinates = MolecularCoordinates(System.load("alanine_dipeptide"))
     locality = Locality.of(coordinates)
     assert locality.pieces == [list(range(55))]
-    assert locality.views == [list(range(5))]
+    assert locality.torsions == [list(range(5))]
     assert torsion_pairs(coordinates) == [(0, 1)]
 
 
@@ -41,20 +43,11 @@ def test_pieces_share_out_the_coordinates(pentapeptide: MolecularCoordinates) ->
     for piece in locality.pieces:
         within = locality.distance[piece][:, piece]
         assert (within + 10**6 * torch.eye(len(piece), dtype=torch.long)).amin(1).max() <= 1
-    assert all(0 < len(view) < pentapeptide.n_periodic for view in locality.views)
+    assert all(0 < len(near) < pentapeptide.n_periodic for near in locality.torsions)
 
 
 def test_networks_see_what_is_near(pentapeptide: MolecularCoordinates) -> None:
     locality = Locality.of(pentapeptide)
-    columns = locality.columns(REACH)
-    assert all(int(locality.distance[i, j]) <= REACH for i, row in enumerate(columns) for j in row)
-    assert all(
-        j in columns[i]
-        for i in range(pentapeptide.n_stiff)
-        for j in range(i)
-        if int(locality.distance[i, j]) <= REACH
-    )
-    assert locality.columns(None) == [list(range(i)) for i in range(pentapeptide.n_stiff)]
     features = TorsionFeatures(
         pentapeptide.n_full, [rotor.fold for rotor in pentapeptide.rotors], torsion_pairs(pentapeptide)
     )
@@ -65,9 +58,17 @@ def test_networks_see_what_is_near(pentapeptide: MolecularCoordinates) -> None:
         assert not set(part.active) & set(part.passive)
         assert len(part.passive) < pentapeptide.n_stiff - len(active)
         assert 0 < len(part.context) < features.n_out
+        near = {
+            j
+            for j in range(pentapeptide.n_stiff)
+            for piece in locality.pieces
+            if set(part.active) <= set(piece)
+            if min(int(locality.distance[j, i]) for i in piece) <= COUPLING_CUTOFF
+        }
+        assert set(part.passive) == near - set(active)
 
 
-def test_owners_are_the_circles_that_a_feature_depends_on(pentapeptide: MolecularCoordinates) -> None:
+def test_owners_are_the_torsions_that_a_feature_depends_on(pentapeptide: MolecularCoordinates) -> None:
     features = TorsionFeatures(
         pentapeptide.n_full, [rotor.fold for rotor in pentapeptide.rotors], torsion_pairs(pentapeptide)
     )
@@ -88,28 +89,73 @@ def test_neighbouring_torsions_of_a_peptide() -> None:
 
 
 def test_growth_is_about_linear() -> None:
-    """Parameters from 22 to 138 atoms, with local triangular layers, grow with an exponent near one."""
+    """Parameters of a spline coupling, from 22 to 138 atoms, grow with an exponent near one."""
     sizes = {}
     for name in ("ace_ala_nme", "ace_ala5_nme", "chignolin"):
         coordinates = coordinates_of(name)
-        sizes[coordinates.n_atoms] = sum(
-            p.numel() for p in molecular_flow(coordinates, reach=REACH).parameters()
-        )
+        layers = molecular_flow(coordinates).conditional.transform.modules()
+        couplings = [layer for layer in layers if isinstance(layer, SplineCoupling)]
+        n_parameters = sum(p.numel() for layer in couplings for p in layer.parameters())
+        sizes[coordinates.n_atoms] = n_parameters / len(couplings)
     (n, small), *_, (m, large) = sorted(sizes.items())
     exponent = torch.tensor(large / small).log() / torch.tensor(m / n).log()
     assert 0.9 < float(exponent) < 1.25
 
 
-@pytest.mark.parametrize("reach", [None, REACH])
-def test_a_local_flow_is_a_density(pentapeptide: MolecularCoordinates, reach: int | None) -> None:
+def test_a_local_flow_is_a_density(pentapeptide: MolecularCoordinates) -> None:
     """Drawn and evaluated log-densities agree, at the start and after a disturbance, and draws are in the
     domain's chart.
     """
     torch.manual_seed(0)
-    flow = molecular_flow(pentapeptide, reach=reach).double()
+    flow = molecular_flow(pentapeptide).double()
     with torch.no_grad():
         for parameter in flow.conditional.parameters():
             parameter += 0.02 * torch.randn(parameter.shape, dtype=parameter.dtype)
         y, log_prob = flow.sample_and_log_prob((64,))
         torch.testing.assert_close(flow.log_prob(y), log_prob, atol=1e-8, rtol=0)
     assert y.shape == (64, pentapeptide.n_periodic + pentapeptide.n_stiff)
+
+
+def codes(transform: Transform, n: int) -> list[tuple[bool, ...]]:
+    """Of each coordinate, whether it moves in each coupling of a flow."""
+    couplings = [set(layer.active) for layer in transform.modules() if hasattr(layer, "active")]
+    return [tuple(i in moved for moved in couplings) for i in range(n)]
+
+
+@pytest.mark.parametrize(
+    ("name", "torsion_layers", "stiff_layers"),
+    [
+        ("alanine_dipeptide", 6, 6),
+        ("alanine_tripeptide", 6, 7),
+        ("alanine_tetrapeptide", 6, 7),
+        ("alanine_hexapeptide", 6, 8),
+        ("dimethoxyethane", 6, 6),
+    ],
+)
+def test_couplings_separate_every_pair(name: str, torsion_layers: int, stiff_layers: int) -> None:
+    """As a walk through the flow's own layers finds it."""
+    coordinates = MolecularCoordinates(System.load(name))
+    flow = molecular_flow(coordinates)
+    for transform, n, layers in (
+        (flow.leading.transform, coordinates.n_periodic, torsion_layers),
+        (flow.conditional.transform, coordinates.n_stiff, stiff_layers),
+    ):
+        found = codes(transform, n)
+        assert {len(code) for code in found} == {layers}
+        assert len(set(found)) == n
+        assert not {(False,) * layers, (True,) * layers} & set(found)
+    with_more = molecular_flow(coordinates, torsion_layers=7, stiff_layers=1)
+    assert len(codes(with_more.leading.transform, 1)[0]) == 7
+    least = (coordinates.n_stiff + 1).bit_length()
+    assert len(codes(with_more.conditional.transform, 1)[0]) == least
+
+
+def test_the_three_bits_of_format_3() -> None:
+    """As shipped checkpoints have them, with the number of layers that is asked for."""
+    coordinates = MolecularCoordinates(System.load("alanine_dipeptide"))
+    flow = molecular_flow(coordinates, masks="three bits", stiff_layers=4)
+    moved = [layer.active for layer in flow.leading.transform.modules() if hasattr(layer, "active")]
+    assert moved == [[0, 2, 4], [1, 3], [0, 1, 4], [2, 3], [0, 1, 2, 3], [4]]
+    found = codes(flow.conditional.transform, coordinates.n_stiff)
+    assert found[0] == (True, False, True, False)
+    assert all(found[i] == found[i + 8] for i in range(coordinates.n_stiff - 8))
