@@ -5,10 +5,8 @@ python examples/01_alanine_dipeptide.py [--n 20000] [--out ramachandran.png]
 
 import argparse
 
-from boltzgen import plot_ramachandran, units
-from boltzgen.energy import ForceFieldEnergy
-from boltzgen.generator.generator import BoltzmannGenerator
-from boltzgen.molecule.system import System
+from boltzgen import BoltzmannGenerator, ForceFieldEnergy, System, plot_ramachandran, radius_of_gyration
+from boltzgen.units import kt
 
 
 def main() -> None:
@@ -20,28 +18,21 @@ def main() -> None:
     arguments = parser.parse_args()
 
     system = System.load("alanine_dipeptide")  # topology, OpenMM System, reference positions
-    energy = ForceFieldEnergy(
-        system, temperature=300.0
-    )  # batched torch, compiled from the OpenMM System; u(x) in kT
-    generator = BoltzmannGenerator.load(system.folder, system)  # internal coordinates + resampled base + flow
+    energy = ForceFieldEnergy(system, temperature=300.0)  # batched torch, from the OpenMM System; u(x) in kT
+    generator = BoltzmannGenerator.load("alanine_dipeptide")  # internal coordinates + resampled base + flow
     samples = generator.sample(arguments.n, energy, seed=0)  # x, u, log_q, log_w
 
-    log_z, error = samples.log_z
-    print(
-        f"{len(samples)} draws, {samples.effective_sample_size:.0f} effective "
-        f"({100 * samples.sampling_efficiency:.1f} %)"
-    )
-    print(f"log Z = {log_z:.4f} +- {error:.4f}")
+    efficiency = 100 * samples.sampling_efficiency
+    print(f"{len(samples)} draws, {samples.effective_sample_size:.0f} effective ({efficiency:.1f} %)")
+    print(f"log Z = {samples.log_z}")
+    print(f"radius of gyration = {samples.expectation(radius_of_gyration)} nm")
+    print(f"probability of phi > 0 = {samples.expectation(lambda s: s.torsion('phi') > 0)}")
     for basin in samples.populations():
-        print(
-            f"{basin.name:6s} {100 * basin.population:7.3f} %  [{100 * basin.low:.3f}, "
-            f"{100 * basin.high:.3f}]"
-        )
-    difference = samples.free_energy_difference("C7eq", "C7ax").times(units.kt(300.0))
-    print(
-        f"F(C7ax) - F(C7eq) = {difference.delta_f:.2f} kJ/mol, 95 % interval [{difference.low:.2f}, "
-        f"{difference.high:.2f}]"
-    )
+        low, high = 100 * basin.low, 100 * basin.high
+        print(f"{basin.name:6s} {100 * basin.population:7.3f} %  [{low:.3f}, {high:.3f}]")
+    difference = samples.free_energy_difference("C7eq", "C7ax").times(kt(300.0))
+    interval = f"95 % interval [{difference.low:.2f}, {difference.high:.2f}]"
+    print(f"F(C7ax) - F(C7eq) = {difference.delta_f:.2f} kJ/mol, {interval}")
     plot_ramachandran(samples).figure.savefig(arguments.out)
 
 

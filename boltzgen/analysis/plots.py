@@ -46,8 +46,8 @@ def plot_ramachandran(
     Args:
         samples: with a `system` that names the torsions.
         pair: names of the two torsions; by default the first backbone pair.
-        ax: axes to draw on, which give some of their room to a colour bar. By default those of a new figure,
-            with the densities of phi and psi at their sides.
+        ax: axes to draw on, with a colour bar to their right. By default those of a new figure, with the
+            densities of phi and psi at their sides.
 
     Raises:
         ValueError: the molecule has no such torsions, or all weights are zero.
@@ -68,7 +68,7 @@ def plot_ramachandran(
     surface = ramachandran(phi, psi, weights, suitable_bins(n_effective))
     mesh = draw_surface(ax, surface, names=names)
     _draw_basins(ax, basins, _shares(phi, psi, weights, basins), surface)
-    _label_bar(ax.figure.colorbar(mesh, ax=ax, extend="max"))
+    _label_bar(ax.figure.colorbar(mesh, cax=ax.inset_axes((1.03, 0.0, 0.035, 1.0)), extend="max"))
     return ax
 
 
