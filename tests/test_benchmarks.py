@@ -14,6 +14,8 @@ from boltzgen.molecule.system import System
 from boltzgen.simulation.ensemble import Ensemble
 from boltzgen.simulation.estimates import mbar
 
+pytestmark = pytest.mark.slow
+
 BENCHMARK = Path(__file__).parent.parent / "benchmarks" / "energy.py"
 
 
