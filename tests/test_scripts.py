@@ -1,4 +1,4 @@
-"""Benchmarks and examples can be imported: a name that has moved is missed at once, not in the next long run."""
+"""Benchmarks and examples can be imported: a name that has moved is missed at once."""
 
 import importlib.util
 import sys
