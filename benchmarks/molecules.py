@@ -72,7 +72,7 @@ GROWING = ("n_parameters", "seconds_per_10000")
 
 def boltzgen(*arguments: object) -> str:
     """The output of one command."""
-    command = [sys.executable, "-m", "boltzgen.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "boltzgen", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"boltzgen {' '.join(map(str, arguments))}: {done.stderr}")

@@ -14,6 +14,8 @@ from boltzgen.molecule.system import System
 from boltzgen.simulation.ensemble import Ensemble
 from boltzgen.simulation.estimates import mbar
 
+pytestmark = pytest.mark.slow
+
 BENCHMARK = Path(__file__).parent.parent / "benchmarks" / "energy.py"
 
 
@@ -242,7 +244,7 @@ def test_heaviest_benchmark(tmp_path: Path) -> None:
     """
     quick = ["--walkers", "8", "--interval", "1", "-n", "10", "-o", tmp_path / "sim"]
     subprocess.run(
-        [sys.executable, "-m", "boltzgen.cli", "simulate", "alanine_dipeptide", *quick],
+        [sys.executable, "-m", "boltzgen", "simulate", "alanine_dipeptide", *quick],
         capture_output=True,
         check=True,
     )

@@ -14,7 +14,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("molecule", ["chignolin", "trp_cage"])
+@pytest.mark.parametrize("molecule", ["chignolin", pytest.param("trp_cage", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("field", "solvent"), CASES)
 def test_float32_within_a_thousandth_of_kt(field: str, solvent: str, molecule: str) -> None:
     system = make(field, solvent, molecule)
@@ -23,6 +23,7 @@ def test_float32_within_a_thousandth_of_kt(field: str, solvent: str, molecule: s
     assert (energy(x).double() - energy(x.double())).abs().max() < 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("field", "solvent"), CASES)
 def test_without_compiled_kernels(field: str, solvent: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What other devices and other forces take: term by term, sums over pairs in float64."""

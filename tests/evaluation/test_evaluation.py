@@ -119,6 +119,7 @@ def test_log_weights_of_the_reference_are_those_of_the_draws() -> None:
     assert np.median(np.abs(reference_log_weights(generator, reference) - expected)) < 1e-3
 
 
+@pytest.mark.slow
 def test_the_good_generator_is_not_flagged_over_20_seeds() -> None:
     _, generator, energy = shipped()
     reference = simulated()

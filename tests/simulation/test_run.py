@@ -160,6 +160,7 @@ def mean_and_error(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return values.mean((0, 1)), values.std((0, 1)) * np.sqrt(g / n)
 
 
+@pytest.mark.slow
 def test_agrees_with_the_dynamics_of_openmm(alanine: System, hot: tuple[Ensemble, Ensemble]) -> None:
     """Mean and spread of the energy and of every bond and angle, and the distribution of phi and psi, within
     4.5 combined standard errors.
