@@ -15,7 +15,7 @@ from openmm import app, unit
 from torch import Tensor
 
 from boltzgen.energy import ForceFieldEnergy
-from boltzgen.energy.forcefield import IGNORED
+from boltzgen.energy.registry import IGNORED
 from boltzgen.molecule.system import System
 
 FOLDER = Path(__file__).parents[1] / "data" / "peptides"

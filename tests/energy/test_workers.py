@@ -191,7 +191,7 @@ PRELUDE = """
 import sys
 sys.path.insert(0, ".")
 from boltzgen.energy import OpenMMEnergy
-from boltzgen.system import System
+from boltzgen.molecule.system import System
 
 system = System.load("alanine_dipeptide")
 energy = OpenMMEnergy(system, workers=1)
