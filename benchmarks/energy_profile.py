@@ -4,8 +4,8 @@
 
 Prints the minimum over the repeats, in microseconds a configuration, without and with the gradient: each
 force alone in the compiled kernels (each time with the loading of positions, which the whole energy does
-once), the whole energy by them, and the whole energy term by term in torch. Configurations are draws of the shipped
-generator (seed 0), float32.
+once), the whole energy by them, and the whole energy term by term in torch. Configurations are draws of the
+shipped generator (seed 0), float32.
 """
 
 import argparse

@@ -6,13 +6,11 @@ A new force is one file in `terms` or `custom`, and one line in `TERMS` with its
 from collections.abc import Callable
 from typing import Any
 
-from boltzgen.energy.custom.angle import CustomAngles
-from boltzgen.energy.custom.bond import CustomBonds
+from boltzgen.energy.custom.bonded import CustomAngles, CustomBonds, CustomTorsions
 from boltzgen.energy.custom.compound_bond import CustomCompoundBonds
 from boltzgen.energy.custom.external import CustomExternal
 from boltzgen.energy.custom.gb import born_term
 from boltzgen.energy.custom.nonbonded import CustomNonbonded
-from boltzgen.energy.custom.torsion import CustomTorsions
 from boltzgen.energy.geometry import PairList
 from boltzgen.energy.terms.angles import HarmonicAngles
 from boltzgen.energy.terms.bonds import HarmonicBonds

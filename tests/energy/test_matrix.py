@@ -12,7 +12,7 @@ from openmm import unit
 from torch import Tensor
 
 from boltzgen.energy import ForceFieldEnergy
-from boltzgen.energy.forcefield import IGNORED
+from boltzgen.energy.registry import IGNORED
 from boltzgen.molecule.system import System
 from tests.helpers.force_fields import AMBER, GBSA, make, thermal_frames
 from tests.helpers.molecules import FOLDER
