@@ -36,8 +36,8 @@ def evaluate(
         progress: called with the number of draws of each chunk.
 
     Returns:
-        Every metric as plain numbers, lists and dictionaries, see `summary.summarize`; `seed`; and `files`,
-        the names of what was written.
+        Every metric as plain numbers, lists and dictionaries, see `summary.summarize`, and `seed`: what
+        `evaluation.json` holds.
 
     Raises:
         FileNotFoundError: no `reference` given, and the system has none of its own.
@@ -50,5 +50,6 @@ def evaluate(
         energy = energy_for(system, reference.temperature).to(generator.coordinates.reference.device)
     draws = draw(generator, energy, reference, n=n, seed=seed, progress=progress)
     result = summarize(draws, reference) | {"seed": seed}
-    files = [] if output is None else save_evaluation(result, draws, reference, output)
-    return result | {"files": files}
+    if output is not None:
+        save_evaluation(result, draws, reference, output)
+    return result

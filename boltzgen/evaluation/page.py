@@ -17,6 +17,8 @@ from boltzgen.evaluation.tally import Surface, surface_name
 from boltzgen.free_energy.histograms import Axis
 from boltzgen.storage import finite_or_none
 
+#: What `save_evaluation` writes.
+FILES = ("evaluation.json", "evaluation.md", "evaluation.png", "evaluation.pdf")
 #: Title, names of the columns, rows.
 TextTable = tuple[str, list[str], list[list[str]]]
 _REFERENCE, _GENERATOR, _INK = "#31688e", "#d1495b", "#333333"
@@ -32,14 +34,13 @@ def save_evaluation(
     """Write evaluation.json, .md, .png and .pdf into a folder, made if it is missing; return their names."""
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "evaluation.json").write_text(
-        json.dumps(finite_or_none(result), indent=2, allow_nan=False) + "\n"
-    )
-    (folder / "evaluation.md").write_text(markdown(result))
+    data, text, picture, vector = (folder / name for name in FILES)
+    data.write_text(json.dumps(finite_or_none(result), indent=2, allow_nan=False) + "\n")
+    text.write_text(markdown(result))
     figure = evaluation_figure(result, draws, reference)
-    figure.savefig(folder / "evaluation.png", dpi=150)
-    figure.savefig(folder / "evaluation.pdf")
-    return ["evaluation.json", "evaluation.md", "evaluation.png", "evaluation.pdf"]
+    figure.savefig(picture, dpi=150)
+    figure.savefig(vector)
+    return list(FILES)
 
 
 def text_tables(result: dict[str, Any]) -> list[TextTable]:

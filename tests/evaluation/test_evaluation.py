@@ -23,7 +23,14 @@ from boltzgen.energy.choose import energy_for
 from boltzgen.evaluation.draws import Draws, draw, reference_log_weights
 from boltzgen.evaluation.evaluate import evaluate
 from boltzgen.evaluation.metrics import forward_ess
-from boltzgen.evaluation.page import aligned, evaluation_figure, markdown, save_evaluation, text_tables
+from boltzgen.evaluation.page import (
+    FILES,
+    aligned,
+    evaluation_figure,
+    markdown,
+    save_evaluation,
+    text_tables,
+)
 from boltzgen.evaluation.reference import Reference
 from boltzgen.evaluation.summary import missing_modes, summarize
 from boltzgen.geometry import dihedrals
@@ -184,9 +191,9 @@ def test_evaluate_is_one_call_with_the_systems_own_reference(tmp_path: Path) -> 
     _, generator, energy = shipped()
     result = evaluate(generator, n=4096, seed=7, output=tmp_path / "out")
     expected = summarize(draw(generator, energy, simulated(), n=4096, seed=7), simulated())
-    assert result == expected | {"seed": 7, "files": result["files"]}
-    assert sorted(result["files"]) == sorted(p.name for p in (tmp_path / "out").iterdir())
-    assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["seed"] == 7
+    assert result == expected | {"seed": 7}
+    assert sorted(FILES) == sorted(p.name for p in (tmp_path / "out").iterdir())
+    assert json.loads((tmp_path / "out" / "evaluation.json").read_text()) == result
 
 
 def test_evaluate_takes_a_reference_and_flags(tmp_path: Path) -> None:
@@ -202,7 +209,6 @@ def test_evaluate_takes_a_reference_and_flags(tmp_path: Path) -> None:
     )
     assert sum(done) == blind["n_samples"]
     assert blind["flagged"]
-    assert blind["files"] == []
     assert sum(w.startswith("missing mode?") for w in blind["warnings"]) == len(blind["missing_modes"])
     assert any("marginals differ beyond the combined errors" in w for w in blind["warnings"])
     with pytest.raises(ValueError, match="the reference is at 300 K, the energy at 310 K"):
