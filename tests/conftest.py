@@ -5,6 +5,8 @@ import os
 import openmm
 import pytest
 import torch
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from torch import Tensor
 
 from boltzgen.coordinates.molecular import MolecularCoordinates
@@ -15,6 +17,12 @@ from boltzgen.molecule.system import System
 torch.set_num_threads(1)
 for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENMM_CPU_THREADS"):
     os.environ.setdefault(threads, "1")
+
+# The same examples in every run, however long a busy machine takes to draw one.
+hypothesis_settings.register_profile(
+    "repeatable", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.load_profile("repeatable")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -147,7 +147,7 @@ def test_forces_without_bonds_or_variables() -> None:
     assert_equals_openmm(torsion("k*2", ("k",), ((1.0,), (2.0,), (4.0,))), X)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(st.data())
 def test_random_bonded_forces(data: st.DataObject) -> None:
     make, names, calls = BONDED[data.draw(st.sampled_from(sorted(BONDED)))]
@@ -202,7 +202,7 @@ def test_nonbonded_values_computed_from_parameters() -> None:
     assert_equals_openmm(force, X)
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=30)
 @given(st.data())
 def test_random_nonbonded_forces(data: st.DataObject) -> None:
     force = nonbonded(

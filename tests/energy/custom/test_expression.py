@@ -277,7 +277,7 @@ RANDOM_POINTS = 0.2 + 1.6 * torch.rand(
 )
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150)
 @given(definitions(["x", "y", "z"]), st.sampled_from([1.0, -1.0]))
 def test_random_expressions(text: str, sign: float) -> None:
     assert_equals_openmm(external(text), sign * RANDOM_POINTS, least=0.0)

@@ -123,7 +123,7 @@ def test_without_exclusions_or_parameters() -> None:
     assert_equals_openmm(force, X)
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=20)
 @given(st.data())
 def test_random_forces(data: st.DataObject) -> None:
     force = particles(data.draw(st.integers(0, 9)))
