@@ -29,7 +29,7 @@ FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 #: The modules that may import each heavy dependency (prefixes of their dotted names within the package).
 HOMES = {
     "openmm": ["units", "molecule", "energy", "simulation", "preparation"],
-    "mdtraj": ["molecule", "samples", "analysis", "simulation.trajectory"],
+    "mdtraj": ["molecule", "samples", "analysis"],
     "matplotlib": ["analysis", "evaluation.page"],
     "numba": ["kernels"],
     "pdbfixer": ["preparation"],

@@ -31,24 +31,21 @@ def evaluate(
 
     By weights, densities, populations, marginals and missing modes.
     """
-    from boltzgen.energy.choose import energy_for
-    from boltzgen.evaluation.draws import draw
-    from boltzgen.evaluation.page import aligned, save_evaluation, text_tables
-    from boltzgen.evaluation.reference import Reference, reference_path
-    from boltzgen.evaluation.summary import summarize
+    from boltzgen.evaluation import evaluate as evaluation
+    from boltzgen.evaluation.page import FILES, aligned, text_tables
+    from boltzgen.evaluation.reference import Reference
     from boltzgen.generator.generator import BoltzmannGenerator
     from boltzgen.generator.locate import locate
     from boltzgen.storage import finite_or_none
 
     check_device(device)
     system, folder = locate(source)
-    target = Reference.load(reference or reference_path(system), system)
     generator = BoltzmannGenerator.load(folder, system, device=device)
-    energy = energy_for(system, target.temperature).to(device)
+    target = Reference.load(reference, system) if reference else None
     with progress("sampling", n) as move:
-        draws = draw(generator, energy, target, n=n, seed=seed, progress=lambda done: move(advance=done))
-    result = summarize(draws, target) | {"seed": seed}
-    files = save_evaluation(result, draws, target, output) if output else []
+        result = evaluation.evaluate(
+            generator, target, n=n, seed=seed, output=output, progress=lambda done: move(advance=done)
+        )
     for warning in result["warnings"]:
         warn(warning)
     if as_json:
@@ -56,5 +53,5 @@ def evaluate(
         return
     typer.echo("\n\n".join(map(aligned, text_tables(result))))
     typer.echo("\n".join(["", "CONVENTIONS", *(f"- {line}" for line in result["conventions"])]))
-    if files:
-        typer.echo(f"written to {output}: {', '.join(files)}")
+    if output:
+        typer.echo(f"written to {output}: {', '.join(FILES)}")

@@ -1,19 +1,17 @@
 """The frames of a simulation as a trajectory for other programs."""
 
-import os
-from contextlib import closing
+from collections.abc import Iterator
 from pathlib import Path
 
-import mdtraj
-from mdtraj.formats import DCDTrajectoryFile, HDF5TrajectoryFile, XTCTrajectoryFile
+import numpy as np
 
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.molecule.system import System
+from boltzgen.samples.export import write_frames
 from boltzgen.samples.file import check_target
 from boltzgen.simulation.ensemble import Ensemble
 
 TRAJECTORIES = (".h5", ".xtc", ".dcd")
-_ANGSTROM_PER_NM = 10.0
 
 
 def check_trajectory(path: Path, folder: Path) -> None:
@@ -32,20 +30,11 @@ def write_trajectory(folder: Path, system: System, target: Path) -> int:
     """
     check_target(target, TRAJECTORIES)
     ensemble = Ensemble.load(folder, system)
-    coordinates = MolecularCoordinates(system)
-    partial = target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix.lower()}")
-    topology, n_frames = mdtraj.Topology.from_openmm(system.topology), 0
-    kinds = {".h5": HDF5TrajectoryFile, ".xtc": XTCTrajectoryFile, ".dcd": DCDTrajectoryFile}
-    try:
-        with closing(kinds[partial.suffix](str(partial), mode="w")) as file:
-            if partial.suffix == ".h5":
-                file.topology = topology
-            for w in range(ensemble.n_walkers):
-                labelled = coordinates.canonical(ensemble.x[:, w, 0])
-                frames = labelled[coordinates.in_domain(coordinates.inverse(labelled)[0])].numpy()
-                file.write(_ANGSTROM_PER_NM * frames if partial.suffix == ".dcd" else frames)
-                n_frames += len(frames)
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
-    return n_frames
+    return write_frames(target, system.mdtraj_topology, _frames(ensemble, MolecularCoordinates(system)))
+
+
+def _frames(ensemble: Ensemble, coordinates: MolecularCoordinates) -> Iterator[np.ndarray]:
+    """Frames at the lowest temperature within the domain, in its labelling, walker after walker."""
+    for w in range(ensemble.n_walkers):
+        labelled = coordinates.canonical(ensemble.x[:, w, 0])
+        yield labelled[coordinates.in_domain(coordinates.inverse(labelled)[0])].numpy()
