@@ -36,7 +36,7 @@ _TAIL = 0.002
 
 
 def summarize(draws: Draws, reference: Reference) -> dict[str, Any]:
-    """Every metric as plain numbers, lists and dictionaries; docs/validation.md says what they mean.
+    """Every metric as plain numbers, lists and dictionaries; docs/evaluation.md says what they mean.
 
     Raises:
         ValueError: the draws were binned for another reference.

@@ -96,7 +96,7 @@ def test_the_generator_agrees_with_the_shipped_reference(capsys: pytest.CaptureF
 
 
 def test_tetrapeptide(capsys: pytest.CaptureFixture[str]) -> None:
-    """What docs/molecules.md says of it."""
+    """What docs/results/alanine_tetrapeptide.md says of it."""
     folder = shipped_systems()["alanine_tetrapeptide"]
     assert (folder / CHECKPOINT).stat().st_size <= 10_000_000
     run = printed(capsys, "sample", "alanine_tetrapeptide", "-n", str(N), "--seed", "11", "--json")
