@@ -5,6 +5,7 @@ An element of the batch has the same bits wherever it is in a batch, and on any 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from types import ModuleType
 
 import torch
@@ -31,6 +32,7 @@ def spline(x: Tensor, raw: Tensor, *, bound: float, periodic: bool, inverse: boo
     return y[:, :batch].reshape(x.shape), log_derivative[:, :batch].reshape(x.shape)
 
 
+@cache
 def _compiled() -> ModuleType:
     from boltzgen.kernels.compiled import splines
 

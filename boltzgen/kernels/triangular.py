@@ -5,6 +5,7 @@ A sample has the same bits wherever it is in a batch, and on any number of threa
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from types import ModuleType
 from typing import NamedTuple
 
@@ -47,6 +48,7 @@ def triangular(x: Tensor, packed: Tensor, entries: Entries, *, solve: bool) -> t
     return y[: len(x)], log_det[: len(x)]
 
 
+@cache
 def _compiled() -> ModuleType:
     from boltzgen.kernels.compiled import triangular
 

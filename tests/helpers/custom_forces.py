@@ -60,10 +60,10 @@ def assert_equals_openmm(force: openmm.Force, x: Tensor, *, least: float = 1.0) 
     system = system_of(force, x.shape[1])
     ours = ForceFieldEnergy(system)
     value, gradient = energy_and_gradient(ours, x)
-    expected, slope = energy_and_gradient(OpenMMEnergy(system), x)
+    expected, expected_gradient = energy_and_gradient(OpenMMEnergy(system), x)
     with torch.no_grad():
         torch.testing.assert_close(ours.potential(x), value, rtol=1e-12, atol=1e-12, equal_nan=True)
-    size = slope.abs().amax((1, 2))
+    size = expected_gradient.abs().amax((1, 2))
     comparable = torch.isfinite(expected) & torch.isfinite(size) & (expected.abs() < 1e8) & (size < 1e8)
     for seed in (1, 2):
         near_value, near_gradient = energy_and_gradient(
@@ -73,10 +73,15 @@ def assert_equals_openmm(force: openmm.Force, x: Tensor, *, least: float = 1.0) 
         turned = (near_gradient - gradient).abs().amax((1, 2)) > 1e-7 * (1 + gradient.abs().amax((1, 2)))
         comparable &= ~(moved | turned)
     assert comparable.double().mean() >= least, f"only {comparable.sum()} of {len(x)} frames can be compared"
-    value, expected, gradient, slope, size = (t[comparable] for t in (value, expected, gradient, slope, size))
+    value, expected, gradient, expected_gradient, size = (
+        t[comparable] for t in (value, expected, gradient, expected_gradient, size)
+    )
     difference = (value - expected).abs()
     assert ((difference < 1e-5) | (difference < 1e-9 * expected.abs())).all(), (value, expected)
-    assert ((gradient - slope).abs().amax((1, 2)) <= 1e-6 * size + 1e-9).all(), (gradient, slope)
+    assert ((gradient - expected_gradient).abs().amax((1, 2)) <= 1e-6 * size + 1e-9).all(), (
+        gradient,
+        expected_gradient,
+    )
 
 
 @cache

@@ -16,14 +16,14 @@ from boltzgen.kernels.constants import MIN_DERIVATIVE, UNIT
 pytest.importorskip("numba")
 BOUND = 2.5
 N_ACTIVE = 3
-#: name -> (whether circular, whether inverse, bins)
+#: name -> (whether periodic, whether inverse, bins)
 KINDS = {
     "line": (False, False, 8),
     "line, inverse": (False, True, 8),
     "line, two bins": (False, False, 2),
-    "circle": (True, False, 16),
-    "circle, inverse": (True, True, 16),
-    "circle, one bin": (True, True, 1),
+    "angle": (True, False, 16),
+    "angle, inverse": (True, True, 16),
+    "angle, one bin": (True, True, 1),
 }
 Kind = tuple[bool, bool, int]
 
@@ -41,20 +41,26 @@ def threads() -> Iterator[Callable[[int], None]]:
 
 
 def move(kind: Kind, x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
+<<<<<<< HEAD
     circular, inverse, _ = kind
     if circular:
         return spline.periodic_spline(x, raw, inverse=inverse)
+=======
+    periodic, inverse, _ = kind
+    if periodic:
+        return spline.circular_spline(x, raw, inverse=inverse)
+>>>>>>> wA
     return spline.spline_with_tails(x, raw, bound=BOUND, inverse=inverse)
 
 
 def values(kind: Kind, batch: int = 333, scale: float = 1.0, seed: int = 0) -> tuple[Tensor, Tensor]:
     """x and raw in float32; on the line some x are in the tails."""
-    circular, _, bins = kind
+    periodic, _, bins = kind
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(N_ACTIVE, batch, generator=generator) * 1.5
-    if circular:
+    if periodic:
         x = torch.remainder(2 * x + math.pi, 2 * math.pi) - math.pi
-    return x, scale * torch.randn(3 * bins + (1 if circular else -1), N_ACTIVE, batch, generator=generator)
+    return x, scale * torch.randn(3 * bins + (1 if periodic else -1), N_ACTIVE, batch, generator=generator)
 
 
 def differentiated(kind: Kind, x: Tensor, raw: Tensor) -> tuple[Tensor, ...]:
@@ -75,7 +81,7 @@ def by_operations(monkeypatch: pytest.MonkeyPatch, kind: Kind, x: Tensor, raw: T
 
 
 def errors(kind: Kind, ours: tuple[Tensor, ...], exact: tuple[Tensor, ...]) -> list[Tensor]:
-    """Absolute errors of everything, on the circle where it is one."""
+    """Absolute errors of everything, of angles within one period."""
     found = [a.double() - b for a, b in zip(ours, exact, strict=True)]
     if kind[0]:
         found[0] = torch.remainder(found[0] + math.pi, 2 * math.pi) - math.pi
@@ -111,10 +117,10 @@ def test_gentle_splines_to_rounding(kind: Kind) -> None:
 
 
 def test_round_trip(kind: Kind) -> None:
-    circular, inverse, bins = kind
+    periodic, inverse, bins = kind
     x, raw = values(kind)
     y, log_derivative = move(kind, x, raw)
-    back, log_derivative_back = move((circular, not inverse, bins), y, raw)
+    back, log_derivative_back = move((periodic, not inverse, bins), y, raw)
     away = errors(kind, (back,), (x.double(),))[0]
     assert away.median() < 5e-7 and away.max() < 1e-3
     assert (log_derivative + log_derivative_back).abs().median() < 5e-6
@@ -159,24 +165,24 @@ def test_tails_and_bounds(inverse: bool) -> None:
 
 
 @pytest.mark.parametrize("inverse", [False, True])
-@pytest.mark.parametrize("circular", [False, True])
-def test_values_at_knots(circular: bool, inverse: bool) -> None:
+@pytest.mark.parametrize("periodic", [False, True])
+def test_values_at_knots(periodic: bool, inverse: bool) -> None:
     """Knots of raw zeros are exact numbers; derivatives differ from one there, and continue from one bin to
     the next.
     """
-    bound = math.pi if circular else BOUND
-    kind = (circular, inverse, 8)
+    bound = math.pi if periodic else BOUND
+    kind = (periodic, inverse, 8)
     x = torch.linspace(-bound, bound, 9)[:-1].expand(N_ACTIVE, -1).contiguous()
     _, raw = values(kind, x.shape[1])
     raw[:16] = 0.0
-    if circular:
+    if periodic:
         raw[-1] = 0.0
     y, log_derivative = move(kind, x, raw)
-    if circular:
+    if periodic:
         y = torch.where(y > 3.0, y - 2 * math.pi, y)
     torch.testing.assert_close(y, x, atol=1e-6, rtol=0)
     derivative = MIN_DERIVATIVE + torch.nn.functional.softplus(raw[16:24] + UNIT)
-    first = 0 if circular else 1
+    first = 0 if periodic else 1
     at_knots = torch.stack([derivative[k - first, :, k] for k in range(first, 8)], dim=1).log()
     torch.testing.assert_close(
         log_derivative[:, first:], -at_knots if inverse else at_knots, atol=1e-5, rtol=0
@@ -184,7 +190,7 @@ def test_values_at_knots(circular: bool, inverse: bool) -> None:
 
 
 @pytest.mark.parametrize("inverse", [False, True])
-def test_circles_close(inverse: bool) -> None:
+def test_periods_close(inverse: bool) -> None:
     """Angles just below pi and at -pi are neighbours, and rotations by many turns are rotations."""
     kind = (True, inverse, 8)
     x = torch.tensor([-math.pi, 3.141592, 0.0, 1.0, -3.1415925, math.pi]).expand(N_ACTIVE, -1).contiguous()

@@ -75,7 +75,7 @@ def test_every_function_is_called() -> None:
 
 @pytest.mark.parametrize("text", CALLS.values(), ids=CALLS.keys())
 def test_functions(text: str) -> None:
-    # With a slope of its own, a function that loses its gradient at a kink is seen.
+    # With a derivative of its own, a function that loses its gradient at a kink is seen.
     assert_equals_openmm(
         external(text),
         POINTS,
@@ -84,7 +84,7 @@ def test_functions(text: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["min", "max", "abs"])
-def test_slopes_at_kinks_are_openmms(name: str) -> None:
+def test_derivatives_at_kinks_are_openmms(name: str) -> None:
     """Exactly at the kink, where no finite difference would do."""
     texts = {
         "min": ("min(x,1)", "min(1,x)"),
@@ -169,10 +169,10 @@ def test_grammar(text: str) -> None:
     ],
 )
 def test_branches_not_taken_do_not_leak(text: str, points: list[float]) -> None:
-    """Every branch here is infinite, NaN or of infinite slope where it is not taken."""
+    """Every branch here is infinite, NaN or of infinite derivative where it is not taken."""
     x = torch.tensor([[[p, 0.7, 1.3]] for p in points], dtype=torch.float64)
-    value, slope = at(text, points, y=0.7, z=1.3)
-    assert torch.isfinite(value).all() and torch.isfinite(slope).all()
+    value, derivative = at(text, points, y=0.7, z=1.3)
+    assert torch.isfinite(value).all() and torch.isfinite(derivative).all()
     system = one_particle(text)
     context = openmm.Context(
         system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName("Reference")
@@ -181,7 +181,7 @@ def test_branches_not_taken_do_not_leak(text: str, points: list[float]) -> None:
         context.setPositions(position.numpy())
         state = context.getState(getEnergy=True, getForces=True)
         assert value[k].item() == pytest.approx(state.getPotentialEnergy()._value, rel=1e-12)
-        assert slope[k].item() == pytest.approx(-state.getForces()[0][0]._value, rel=1e-12)
+        assert derivative[k].item() == pytest.approx(-state.getForces()[0][0]._value, rel=1e-12)
 
 
 def test_powers_are_exact_products() -> None:
