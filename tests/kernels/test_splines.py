@@ -41,15 +41,9 @@ def threads() -> Iterator[Callable[[int], None]]:
 
 
 def move(kind: Kind, x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
-<<<<<<< HEAD
-    circular, inverse, _ = kind
-    if circular:
-        return spline.periodic_spline(x, raw, inverse=inverse)
-=======
     periodic, inverse, _ = kind
     if periodic:
-        return spline.circular_spline(x, raw, inverse=inverse)
->>>>>>> wA
+        return spline.periodic_spline(x, raw, inverse=inverse)
     return spline.spline_with_tails(x, raw, bound=BOUND, inverse=inverse)
 
 
