@@ -45,10 +45,11 @@ def test_forward(chart: MolecularCoordinates) -> None:
 
 
 def test_inverse(chart: MolecularCoordinates) -> None:
-    """Of conformations, and of those with one atom out of its place by more than a constraint allows."""
+    """Of conformations, and of those with one bond longer than a constraint allows."""
     x = chart(wide(chart, 400)[:-1])[0]
     moved = x.clone()
-    moved[:, [row.atom for row in chart.zmatrix.rows[1:]][chart.fixed[0] if chart.fixed else 0]] += 0.01
+    row = chart.zmatrix.rows[1:][chart.fixed[0] if chart.fixed else -1]
+    moved[:, row.atom] += 0.01 * (x[:, row.atom] - x[:, row.bonded])
     for positions, constrained in ((x, 0), (moved, len(chart.fixed))):
         y, log_det, inside = chart.inverse_in_domain(positions)
         for found, expected in zip((y, log_det), chart.inverse(positions), strict=True):
