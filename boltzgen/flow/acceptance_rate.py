@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -243,14 +244,7 @@ class FixedRate(AcceptanceRate):
     def forward(self, proposal: Distribution, acceptance: nn.Module) -> Tensor:
         return self.log_z
 
-    def update(
-        self,
-        proposal: Distribution,
-        acceptance: nn.Module,
-        *,
-        n: int | None = None,
-        generator: torch.Generator | None = None,
-    ) -> None:
+    def update(self, *arguments: Any, **options: Any) -> None:
         """Raise TypeError: the distribution that this was frozen from can be updated."""
         raise TypeError("the acceptance rate is frozen; update that of the distribution it was frozen from")
 

@@ -28,7 +28,7 @@ def locate(source: str | os.PathLike[str]) -> tuple[System, Path]:
     if (folder / CHECKPOINT).is_file() and not (folder / "system.toml").is_file():
         raise ValueError(
             f"{folder} has no summary.json: the training has not ended; finish it with `train(..., "
-            f"resume=True)` (in a shell: boltzgen train SYSTEM -o {folder} --resume), or give `system` too"
+            f"resume=True)` (in a shell: boltzgen train SYSTEM -o {folder} --resume), or give `system`"
         )
     if folder.is_dir() and not (folder / "system.toml").is_file():
         raise FileNotFoundError(

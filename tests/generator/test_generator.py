@@ -3,12 +3,14 @@
 import json
 import math
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from boltzgen.energy import CountedEnergy, ForceFieldEnergy
+from boltzgen.flow.acceptance_rate import Quadrature
 from boltzgen.generator.checkpoint import CHECKPOINT
 from boltzgen.generator.generator import BLOCK, BoltzmannGenerator
 from boltzgen.molecule.system import System
@@ -60,6 +62,13 @@ def test_samples_do_not_depend_on_chunks(
     assert not torch.equal(generator.sample(150, energy, seed=4).log_w, whole.log_w[:150])
     with pytest.raises(ValueError, match="positive number"):
         next(generator.sample_chunks(0, energy))
+
+
+def test_acceptance_rates_are_computed_once(generator: BoltzmannGenerator) -> None:
+    energy = ForceFieldEnergy(generator.system)
+    with patch.object(Quadrature, "forward", autospec=True, side_effect=Quadrature.forward) as computed:
+        list(generator.sample_chunks(3 * BLOCK, energy, chunk_size=BLOCK))
+    assert computed.call_count == 1
 
 
 def test_checkpoint_round_trip(system: System, generator: BoltzmannGenerator, tmp_path: Path) -> None:
