@@ -14,7 +14,17 @@ OPTIONS = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(p.name for p in EXAMPLES.glob("*.py")))
+#: The one that needs no training belongs to every run.
+QUICK = {"01_alanine_dipeptide.py"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(path.name, marks=[] if path.name in QUICK else pytest.mark.slow)
+        for path in sorted(EXAMPLES.glob("*.py"))
+    ],
+)
 def test_example(name: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, EXAMPLES / name, *OPTIONS[name]],

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 #: Names of packages on conda-forge, where they differ from those on the Python index.
 CONDA = {"torch": "pytorch", "tables": "pytables", "matplotlib": "matplotlib-base", "build": "python-build"}
+#: What [project.urls] calls the public addresses of the project.
 ADDRESSES = {"Homepage", "Documentation", "Source", "Issues", "Changelog"}
 
 
@@ -45,11 +46,11 @@ def test_the_changelog_begins_with_the_version() -> None:
 
 
 def test_addresses_are_those_of_the_citation() -> None:
-    """All of them as soon as the project has a public address, and none before."""
+    """All of the project's as soon as the citation names a public one, and none before."""
     home = re.search(r"^repository-code: \"?([^\s\"]+)", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
-    addresses = PROJECT.get("urls", {})
-    assert addresses.keys() == (ADDRESSES if home else set())
-    assert home is None or all(address.startswith(home[1]) for address in addresses.values())
+    own = {name: address for name, address in PROJECT.get("urls", {}).items() if name in ADDRESSES}
+    assert own.keys() == (ADDRESSES if home else set())
+    assert home is None or all(address.startswith(home[1]) for address in own.values())
 
 
 def test_the_citation_has_the_licence_of_the_project() -> None:

@@ -26,7 +26,9 @@ def call(capfd: pytest.CaptureFixture[str], *arguments: object) -> str:
     return capfd.readouterr().out
 
 
-@pytest.mark.parametrize(("name", "n_periodic"), [("methanol", 1), ("benzene", 0)])
+@pytest.mark.parametrize(
+    ("name", "n_periodic"), [pytest.param("methanol", 1, marks=pytest.mark.slow), ("benzene", 0)]
+)
 def test_from_a_pdb_file_to_a_report(
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
@@ -65,6 +67,7 @@ def test_from_a_pdb_file_to_a_report(
     assert report["sizes"]["radius_of_gyration"]["mean"] > 0.05
 
 
+@pytest.mark.slow
 def test_a_charmm_system_is_the_same_in_every_process() -> None:
     """OpenMM numbers its atom types by a set of strings: the fingerprint, by which runs find their system,
     must not see that.

@@ -60,7 +60,9 @@ def test_a_run_leaves_its_files_and_counts_everything(
     assert BoltzmannGenerator.load(folder, system).temperature == system.temperature
 
 
-@pytest.mark.parametrize("interrupted_at", [2, 5, 8, 17])
+@pytest.mark.parametrize(
+    "interrupted_at", [8, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 5, 17))]
+)
 def test_interrupted_and_resumed_is_the_same_run(
     system: System, whole: tuple[Path, dict[str, Any]], tmp_path: Path, interrupted_at: int
 ) -> None:
@@ -93,6 +95,7 @@ train(System.load("alanine_dipeptide"), Path(sys.argv[1]), seed=5, settings=sett
 """
 
 
+@pytest.mark.slow
 def test_killed_outright_and_resumed_is_the_same_run(
     system: System, whole: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:

@@ -216,7 +216,7 @@ def test_energies_of_the_data_are_counted(system: System, frames: Path, tmp_path
     assert counts[1] - counts[0] == 300
 
 
-@pytest.mark.parametrize("interrupted_at", [5, 14])
+@pytest.mark.parametrize("interrupted_at", [5, pytest.param(14, marks=pytest.mark.slow)])
 def test_interrupted_and_resumed_is_the_same_run(
     system: System,
     frames: Path,
