@@ -97,9 +97,8 @@ VARIANTS: dict[str, Variant] = {
     ),
     "8 bins, 2 x 128": Variant(replaced=couplings(bins=8, hidden=(128, 128))),
     "8 bins": Variant(replaced=couplings(bins=8)),
-    "4 spline layers": Variant(options={"stiff_layers": 4}),
     "8 spline layers": Variant(options={"stiff_layers": 8}),
-    "2 torsion layers": Variant(options={"torsion_layers": 2}),
+    "3 torsion layers": Variant(options={"torsion_layers": 3}),
     "constant triangular layer": Variant(replaced=((molecular, "TriangularAffine", ConstantAffine),)),
 }
 

@@ -15,8 +15,8 @@ energies for every base:
   differs from `scratch`);
 * data: maximum likelihood on frames of a replica exchange, without energies.
 
-Bases: uniform and resampled; both with six circular couplings on the torsions, and ("small") with a single
-    pair of them. Frames for `data`, and the
+Bases: uniform and resampled; both with six periodic couplings on the torsions, and ("small") with three
+of them. Frames for `data`, and the
 ensemble that every generator is compared with (another simulation; for T-FAB the shipped reference), are made
 at need, or beforehand by `--simulate`.
 
@@ -58,8 +58,8 @@ WAYS = ("scratch", "anneal", "data")
 BASES: dict[str, dict[str, Any]] = {
     "uniform": {"resampled": False},
     "resampled": {"resampled": True},
-    "uniform, small": {"resampled": False, "torsion_layers": 2},
-    "resampled, small": {"resampled": True, "torsion_layers": 2},
+    "uniform, small": {"resampled": False, "torsion_layers": 3},
+    "resampled, small": {"resampled": True, "torsion_layers": 3},
 }
 ANNEAL = Settings(rounds=12)
 #: Plain reverse KL at the target's temperature from the first step on.
