@@ -41,7 +41,7 @@ def train(
     ] = None,
     objective: Annotated[
         str | None,
-        typer.Option(help="What is minimised on energies (default: hierarchical_kl; others: docs/training.md)."),
+        typer.Option(help="What is minimised on energies (default: hierarchical_kl; see docs/training.md)."),
     ] = None,
     seed: Seed = 0,
     device: Device = "cpu",
