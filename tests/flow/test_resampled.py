@@ -21,8 +21,8 @@ from boltzgen.flow.flow import Flow
 from boltzgen.flow.gaussian import GaussianMixture, normal_nodes
 from boltzgen.flow.nodes import Nodes
 from boltzgen.flow.resampled import ConditionalResampled, FactorizedResampled, Resampled
-from boltzgen.training import objectives
-from boltzgen.training.objectives import forward_kl, reverse_kl
+from boltzgen.training import losses
+from boltzgen.training.losses import forward_kl, reverse_kl
 
 CHANCE = torch.tensor([0.02, 0.5, 0.1, 0.9, 0.0], dtype=torch.float64)
 WEIGHT = torch.tensor([0.5, 0.1, 0.25, 0.05, 0.1], dtype=torch.float64)
@@ -401,7 +401,7 @@ def test_wrong_signs_are_found_out() -> None:
     """The two tests above can fail: a covariance or a log Z of the wrong sign, or a log Z outside the graph,
     is far off.
     """
-    right, score = resampled.log_resampling, objectives._score_term
+    right, score = resampled.log_resampling, losses._score_function_term
 
     def other_z(log_a: Tensor, log_z: Tensor, truncation: int) -> Tensor:
         return right(log_a, 2 * log_z.detach() - log_z, truncation)
@@ -410,7 +410,7 @@ def test_wrong_signs_are_found_out() -> None:
         return right(log_a, log_z.detach(), truncation)
 
     base = BASES["normal, 1-D"]()
-    with patch.object(objectives, "_score_term", lambda values, log_p: -score(values, log_p)):
+    with patch.object(losses, "_score_function_term", lambda values, log_p: -score(values, log_p)):
         assert reverse_error(base, 2) > 0.5
     for mutant in (other_z, no_z):
         assert forward_error(base, 1, mutant) > 0.2

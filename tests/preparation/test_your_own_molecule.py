@@ -2,7 +2,6 @@
 has moved.
 """
 
-import importlib
 import json
 import re
 import shlex
@@ -38,7 +37,7 @@ def blocks() -> Iterator[tuple[str, str]]:
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory in which training is a matter of seconds."""
-    monkeypatch.setattr(importlib.import_module("boltzgen.cli.train"), "Settings", lambda rounds: TINY)
+    monkeypatch.setattr("boltzgen.training.run.Settings", lambda: TINY)
     monkeypatch.setattr("boltzgen.training.run._N_VALIDATION", 2048)
     monkeypatch.chdir(tmp_path)
     return tmp_path
