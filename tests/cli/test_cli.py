@@ -21,7 +21,6 @@ from boltzgen.molecule.system import System, shipped_systems
 from boltzgen.samples.file import read_header, read_samples
 from boltzgen.samples.weighted_samples import WeightedSamples
 from boltzgen.samples.writer import SamplesWriter
-from boltzgen.training.settings import Settings
 from boltzgen.weights import clip_log_weights, sampling_efficiency
 from tests.helpers.molecules import peptide, random_y
 from tests.helpers.posing import made_up_samples
@@ -354,11 +353,13 @@ def test_train_hands_everything_on(
     call(capfd, "train", "alanine_dipeptide", "--rounds", "12")
     assert (seen["rounds"], seen["minutes"], seen["objective"]) == (12, None, None)
     call(capfd, "train", "alanine_dipeptide", "--minutes", "2.5")
-    assert (seen["settings"], seen["minutes"]) == (None, 2.5)
+    assert (seen["rounds"], seen["minutes"]) == (None, 2.5)
+    call(capfd, "train", "alanine_dipeptide", "--objective", "reverse_kl")
+    assert seen["objective"] == "reverse_kl"
     call(capfd, "train", "alanine_dipeptide", "--from", "run")
     assert seen["checkpoint"] == Path("run")
     call(capfd, "train", "alanine_dipeptide")
-    assert seen["settings"] is None
+    assert (seen["objective"], seen["rounds"], seen["minutes"]) == (None, None, None)
     assert seen["folder"] == Path("runs/alanine_dipeptide")
     assert seen["seed"] == 0
     assert seen["resume"] is False
