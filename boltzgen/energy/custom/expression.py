@@ -91,9 +91,14 @@ class Expression:
     def _compute(self, node: Node, scope: "_Scope") -> Value:
         own = node.op in self.functions
         if node.op == "select" and not own:
-            condition = self._evaluate(node.arguments[0], scope)
+            # A condition has no gradient. What it shares with a wild branch is computed apart, behind that
+            # branch's gate.
+            test, first, second = node.arguments
+            apart = scope.differentiable and not (first.tame and second.tame)
+            with torch.set_grad_enabled(torch.is_grad_enabled() and not apart):
+                condition = self._evaluate(test, scope.detached() if apart else scope)
             assert isinstance(condition, Tensor)
-            return self._choose(condition != 0, condition, node.arguments[1], node.arguments[2], scope)
+            return self._choose(condition != 0, condition, first, second, scope)
         if node.op in ("min", "max") and not own:
             # Where the arguments are equal, OpenMM differentiates the second of `min` and the first of `max`.
             first, second = node.arguments

@@ -194,6 +194,13 @@ def test_nonbonded_beyond_the_cutoff_leaves_no_trace() -> None:
     assert_equals_openmm(force, X)
 
 
+def test_a_condition_that_shares_a_part_with_its_branch() -> None:
+    """The part is NaN beyond 1 nm, where the other branch is chosen: the gradient is that one's."""
+    force = nonbonded("r*select(step(q),q,r); q=r*select(step(r),asin(r),r)", ("a",))
+    force.addInteractionGroup({0}, {1})
+    assert_equals_openmm(force, X, least=0.0)
+
+
 def test_nonbonded_values_computed_from_parameters() -> None:
     force = nonbonded("(c1+c2)*d1*d2*exp(-r)", ("a", "b"))
     force.addGlobalParameter("k", 0.3)
