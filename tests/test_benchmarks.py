@@ -238,7 +238,7 @@ def test_curve_benchmark(tmp_path: Path) -> None:
     assert (tmp_path / "f.png").stat().st_size > 5000
 
 
-def test_heaviest_benchmark(tmp_path: Path) -> None:
+def test_largest_weights_benchmark(tmp_path: Path) -> None:
     """Shares by the sign of phi, also of a simulation; then a line for each draw in order of weight, whose
     parts add up to it, with its torsions.
     """
@@ -250,7 +250,7 @@ def test_heaviest_benchmark(tmp_path: Path) -> None:
     )
     command = [
         sys.executable,
-        BENCHMARK.with_name("heaviest.py"),
+        BENCHMARK.with_name("largest_weights.py"),
         "alanine_dipeptide",
         "-n",
         "5000",
@@ -263,7 +263,7 @@ def test_heaviest_benchmark(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     first, second, *lines = done.stdout.splitlines()
     shares, rows = lines[:-3], lines[-3:]
-    assert first.startswith("efficiency 99.") and "without the heaviest" in first
+    assert first.startswith("efficiency 99.") and "without the largest weights" in first
     assert second.endswith("of 3 have a phi > 0")
     assert [row.split()[0] for row in shares] == ["none", "phi"]
     draws, weight, squared, simulated = ([float(row.split()[k]) for row in shares] for k in (3, 5, 7, 9))

@@ -1,1 +1,1 @@
-"""Training: objectives, cooling, and the loop that a run goes through."""
+"""Training: losses, objectives, the loop that minimises them, and runs that can be resumed."""

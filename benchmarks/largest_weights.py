@@ -1,15 +1,14 @@
-"""The draws of the largest weight: where they are, and whether their torsions or the rest given these are
-what the flow has too little of.
+"""The draws of the largest weights: where they are, and what of them the flow has too little of.
 
-    python benchmarks/heaviest.py SYSTEM [RUN] [-n 200000] [--top 20] [--seed 5] [--simulation FOLDER]
+    python benchmarks/largest_weights.py SYSTEM [RUN] [-n 200000] [--top 20] [--seed 5] [--simulation FOLDER]
 
 log p(t) of a draw's torsions t is estimated from 2000 draws of the rest given t. Printed for each of the
-heaviest: its weight in units of the mean weight, log p(t)/q(t) and log p(r|t)/q(r|t), both up to a constant
-    of which the median draw has about zero in their sum, and its named torsions
-in degrees; before that, the efficiency with and without these draws, how many of them have a phi > 0, and for
-each set of residues at phi > 0 its share of the draws, of the weight, and of the mean squared weight, whose
-inverse is the efficiency. A folder of `boltzgen simulate` adds the share of the second half of its frames, by
-MBAR, with its error by a bootstrap over walkers.
+largest weights: its size in units of the mean weight, log p(t)/q(t) and log p(r|t)/q(r|t), both up to a
+constant of which the median draw has about zero in their sum, and its named torsions in degrees. Before that,
+the efficiency with and without these draws, how many of them have a phi > 0, and for each set of residues at
+phi > 0 its share of the draws, of the weight, and of the mean squared weight, whose inverse is the
+efficiency. A folder of `boltzgen simulate` adds the share of the second half of its frames, by MBAR, with its
+error by a bootstrap over walkers.
 """
 
 import argparse
@@ -89,7 +88,7 @@ def main() -> None:
     top, others = order[: options.top], log_w[order[options.top :]]
     print(
         f"efficiency {100 * sampling_efficiency(log_w):.1f} % of {options.n} draws, "
-        f"{100 * sampling_efficiency(others):.1f} % without the heaviest"
+        f"{100 * sampling_efficiency(others):.1f} % without the largest weights"
     )
     x = generator.coordinates(y[top])[0].double()
     chosen = {name: atoms for name, atoms in system.torsions.items() if not name.startswith("omega")}
