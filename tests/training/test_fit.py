@@ -106,6 +106,18 @@ def test_weight_decay_shrinks_matrices_alone() -> None:
     assert torch.allclose(layer.bias, before["bias"])
 
 
+def test_a_restart_has_other_rates() -> None:
+    """Learning rate and weight decay are those of the next stage, whatever a schedule made of the last."""
+    layer = nn.Linear(3, 2)
+    optimizer = MatrixOptimizer(layer, learning_rate=1.0)
+    nothing = FunctionObjective(lambda _: 0.0 * layer(torch.ones(3)).sum())
+    fit(nothing, optimizer, lambda step: 0.5**step, range(3))
+    before = layer.weight.detach().clone()
+    optimizer.restart(0.1, 2.0)
+    fit(nothing, optimizer, lambda _: 1.0, range(2))
+    assert torch.allclose(layer.weight, 0.8**2 * before)
+
+
 def test_momenta_go_along() -> None:
     """An optimizer that takes over another's state makes the same next step."""
     layers = [nn.Linear(3, 2) for _ in range(2)]
