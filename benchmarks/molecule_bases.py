@@ -5,8 +5,7 @@ resampled one.
     [--seeds 0 1 2] [--simulate] [--quick]
 
 Systems: alanine_dipeptide (T-FAB, 300 K) and alanine_dipeptide_vacuum (T-RBD, 1000 K). Ways to train, each
-    with the same number of steps and of
-energies for every base:
+with the same number of steps and of energies for every base:
 
 * scratch: plain reverse KL at the target temperature from the start (`--objective reverse_kl`), 600 steps
   of 1024 draws;
@@ -15,10 +14,9 @@ energies for every base:
   differs from `scratch`);
 * data: maximum likelihood on frames of a replica exchange, without energies.
 
-Bases: uniform and resampled; both with six periodic couplings on the torsions, and ("small") with three
-of them. Frames for `data`, and the
-ensemble that every generator is compared with (another simulation; for T-FAB the shipped reference), are made
-at need, or beforehand by `--simulate`.
+Bases: uniform and resampled; both with six periodic couplings on the torsions, and ("small") with three of
+them. Frames for `data`, and the ensemble that every generator is compared with (another simulation; for T-FAB
+the shipped reference), are made at need, or beforehand by `--simulate`.
 
 Each run leaves FOLDER/NAME/result.json; finished ones are not repeated, so that several processes can share
 the work. Printed are means and ranges over seeds: the efficiency of 100,000 draws, unclipped and clipped;

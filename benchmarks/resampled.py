@@ -1,9 +1,10 @@
-"""Drawing from a resampled base: beside the bare time of the acceptance evaluations that it needs, and beside
-glasflow's `ResampledGaussian`.
+"""Drawing from a resampled base, beside the bare time of its acceptances and glasflow's `ResampledGaussian`.
 
-    pip install glasflow    # or '.[benchmarks]'; left out where it cannot be imported. It has the sampler of
-    the base's authors python benchmarks/resampled.py [-n 100000] [--threads N] [--widths 64 256] [--repeats
-    5] [--json FILE] [--quick]
+    pip install glasflow    # or '.[benchmarks]'; left out where it cannot be imported
+    python benchmarks/resampled.py [-n 100000] [--threads N] [--widths 64 256] [--repeats 5] [--json FILE]
+        [--quick]
+
+glasflow has the sampler of the base's authors.
 
 A standard normal in two dimensions, an acceptance network 2-WIDTH-WIDTH-1 whose rate is set to Z = 0.1 by its
 last bias, T = 100, float32. The bare time is that of the same network on as many proposals as the sampler

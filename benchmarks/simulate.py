@@ -8,7 +8,7 @@ LangevinMiddleIntegrator steps through its Python API, `integrator.step(1000)` a
 as there are threads, or in one process with that many threads. The ways take turns, repeat after repeat;
 printed are the maximum and the median over the repeats, and ratios to OpenMM's fastest way. Steps differ in
 length: ours are tuned (2.5 fs for alanine dipeptide, heavy hydrogens), OpenMM's are 1 fs, and both are
-    printed as simulated time a second too.
+printed as simulated time a second too.
 """
 
 import argparse
