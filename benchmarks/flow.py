@@ -36,200 +36,32 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
-from unittest.mock import patch
+from typing import TypeVar
 
 import torch
+from flow_models import OURS, Bfloat16Products, N, all_ways, our_flow, without_kernels
+from flow_molecule import LabelledTarget, molecule_tasks, shares
 from torch import Tensor, nn
-from torch.autograd.profiler_util import FunctionEvent
-from torch.nn import functional
-from torch.overrides import TorchFunctionMode
-from torch.profiler import ProfilerActivity, profile, record_function
 
 from boltzgen.energy import ForceFieldEnergy
-from boltzgen.flow.coupling import SplineCoupling
 from boltzgen.flow.distribution import Distribution
-from boltzgen.flow.elementary import StandardNormal
-from boltzgen.flow.flow import Flow, HierarchicalFlow
-from boltzgen.flow.transform import Chain
 from boltzgen.generator.generator import BoltzmannGenerator
-from boltzgen.generator.target import PullbackEnergy
-from boltzgen.kernels import runtime, splines, triangular
 from boltzgen.molecule.system import System
-from boltzgen.training.losses import clipped_log_z, hierarchical_kl, importance_kl
 from boltzgen.weights import sampling_efficiency
 
-N, LAYERS, HIDDEN, BINS, BOUND = 55, 6, (256, 256), 4, 5.0
-#: Units of normflows' residual networks, which have one more layer: as many weights as the others, to 3 %.
-RESIDUAL_HIDDEN = 200
 #: What is measured, with the operations for each weight and sample.
 OPERATIONS = {"training": 6, "density": 2, "sampling": 2}
-#: Every ratio is this row's rate to another's.
-OURS = "boltzgen"
 #: Side of the square matrices whose products give the machine's limit, and products in each turn: short ones,
 #: some of which nothing interrupts.
 SIDE, QUICK_SIDE, PRODUCTS = 1024, 256, 8
 #: log q of a draw and log q found again from the draw differ by rounding alone: root mean square in nats.
 ROUND_TRIP = 1e-3
-SPLINES, TRIANGLES, TARGET, WHOLE = "spline kernels", "triangular kernels", "energy and coordinates", "whole"
-#: Parts of the time by the names of the profiler's ranges; everything else is the rest.
-PARTS = {name: name for name in (SPLINES, TRIANGLES, TARGET)}
-PARTS |= dict.fromkeys(("aten::addmm", "aten::mm", "aten::bmm"), "matrix products")
-PARTS |= dict.fromkeys(("aten::silu", "aten::silu_backward"), "SiLU")
-REST = "rest"
 
 K = TypeVar("K")
-
-
-@dataclass(frozen=True)
-class Way:
-    """A flow, how to compute with it, and under which circumstances."""
-
-    model: nn.Module
-    log_prob: Callable[[Tensor], Tensor]
-    draw: Callable[[int], tuple[Tensor, Tensor]]
-    circumstances: Callable[[], AbstractContextManager] = nullcontext
-
-    def training(self, x: Tensor) -> None:
-        self.model.zero_grad()
-        with self.circumstances():
-            (-self.log_prob(x).mean()).backward()
-
-    def density(self, x: Tensor) -> None:
-        with self.circumstances(), torch.no_grad():
-            self.log_prob(x)
-
-    def sampling(self, x: Tensor) -> None:
-        with self.circumstances(), torch.no_grad():
-            self.draw(len(x))
-
-
-class Bfloat16Products(TorchFunctionMode):
-    """Matrix products of linear layers in bfloat16, factors and results; biases, activations and all that
-    follows stay in float32.
-    """
-
-    def __torch_function__(
-        self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
-    ) -> Any:
-        if func is functional.linear:
-            x, weight, bias = args
-            return functional.linear(x.bfloat16(), weight.bfloat16()).float() + bias
-        if func is torch.addmm:
-            bias, left, right = args
-            return torch.mm(left.bfloat16(), right.bfloat16()).float() + bias
-        return func(*args, **(kwargs or {}))
-
-
-def without_kernels() -> AbstractContextManager:
-    """Splines operation by operation, as on a machine without compiled kernels."""
-    return patch.object(runtime, "available", return_value=False)
-
-
-class Conditioner(nn.Sequential):
-    """The networks of all rows, as normflows calls them."""
-
-    def __init__(self, n_in: int, n_out: int) -> None:
-        super().__init__(
-            nn.Linear(n_in, HIDDEN[0]),
-            nn.SiLU(),
-            nn.Linear(HIDDEN[0], HIDDEN[1]),
-            nn.SiLU(),
-            nn.Linear(HIDDEN[1], n_out),
-        )
-        self.hidden_features = HIDDEN[1]
-
-    def forward(self, x: Tensor, context: None) -> Tensor:
-        return super().forward(x)
-
-
-def our_flow() -> Flow:
-    layers = [
-        SplineCoupling(N, range(k % 2, N, 2), bins=BINS, hidden=HIDDEN, bound=BOUND) for k in range(LAYERS)
-    ]
-    for layer in layers:
-        # Torch's own initial weights, as the others have: splines that bend.
-        layer.net.nets[0].last.reset_parameters()
-    return Flow(StandardNormal(N), Chain(layers))
-
-
-def our_ways() -> dict[str, Way]:
-    flow = our_flow()
-    way = partial(Way, flow, flow.log_prob, lambda n: flow.sample_and_log_prob((n,)))
-    return {
-        OURS: way(),
-        "boltzgen, no kernels": way(without_kernels),
-        "boltzgen, bfloat16": way(Bfloat16Products),
-    }
-
-
-def zuko_ways() -> dict[str, Way]:
-    from zuko.distributions import DiagNormal
-    from zuko.flows import GeneralCouplingTransform
-    from zuko.lazy import Flow as ZukoFlow
-    from zuko.lazy import UnconditionalDistribution
-    from zuko.transforms import MonotonicRQSTransform
-
-    layers = [
-        GeneralCouplingTransform(
-            features=N,
-            mask=torch.arange(N) % 2 != k % 2,
-            univariate=partial(MonotonicRQSTransform, bound=BOUND),
-            shapes=[(BINS,), (BINS,), (BINS - 1,)],
-            hidden_features=HIDDEN,
-            activation=nn.SiLU,
-        )
-        for k in range(LAYERS)
-    ]
-    flow = ZukoFlow(layers, UnconditionalDistribution(DiagNormal, torch.zeros(N), torch.ones(N), buffer=True))
-    return {"zuko": Way(flow, lambda x: flow().log_prob(x), lambda n: flow().rsample_and_log_prob((n,)))}
-
-
-def normflows_ways() -> dict[str, Way]:
-    from normflows import NormalizingFlow
-    from normflows.distributions import DiagGaussian
-    from normflows.flows import CoupledRationalQuadraticSpline
-    from normflows.flows.neural_spline.coupling import PiecewiseRationalQuadraticCoupling
-
-    def as_it_comes(k: int) -> nn.Module:
-        return CoupledRationalQuadraticSpline(
-            N,
-            1,
-            RESIDUAL_HIDDEN,
-            num_bins=BINS,
-            tail_bound=BOUND,
-            activation=nn.SiLU,
-            reverse_mask=k % 2 == 0,
-        )
-
-    def alike(k: int) -> nn.Module:
-        layer, moves = as_it_comes(k), torch.arange(N) % 2 == k % 2
-        layer.prqct = PiecewiseRationalQuadraticCoupling(
-            moves, Conditioner, num_bins=BINS, tails="linear", tail_bound=BOUND
-        )
-        return layer
-
-    ways = {}
-    for name, layer in (("normflows", alike), ("normflows, ResNet", as_it_comes)):
-        flow = NormalizingFlow(DiagGaussian(N, trainable=False), [layer(k) for k in range(LAYERS)])
-        ways[name] = Way(flow, flow.log_prob, flow.sample)
-    return ways
-
-
-def all_ways() -> dict[str, Way]:
-    """Ours, and those of every library that can be imported."""
-    ways = our_ways()
-    for name, others in (("zuko", zuko_ways), ("normflows", normflows_ways)):
-        try:
-            ways |= others()
-        except ImportError as error:
-            print(f"{name} is left out, as it cannot be imported (pip install {name}): {error}")
-    return ways
 
 
 def turns(tasks: Mapping[K, Callable[[], object]], repeats: int) -> dict[K, list[float]]:
@@ -337,75 +169,6 @@ def rounding(name: str, flow: Distribution, n: int) -> dict:
         "bfloat16_round_trip_rms": rms(again),
         "bfloat16_round_trip_efficiency": sampling_efficiency(again),
     }
-
-
-def molecule_tasks(
-    generator: BoltzmannGenerator, target: PullbackEnergy, batch: int
-) -> dict[str, Callable[[], object]]:
-    flow = generator.flow
-    way = Way(flow, flow.log_prob, lambda n: flow.sample_and_log_prob((n,)))
-    y = flow.sample((batch,))
-    return {
-        "draws": partial(way.sampling, y),
-        "log q": partial(way.density, y),
-        "log q and gradient": partial(way.training, y),
-        "training step": partial(training_step, flow, target, batch),
-    }
-
-
-def training_step(flow: HierarchicalFlow, target: PullbackEnergy, batch: int) -> None:
-    flow.zero_grad()
-    loss, log_leading, rest, _ = hierarchical_kl(flow, target, flow.leading.sample((batch,)))
-    log_q, u = log_leading[rest.isfinite()], rest[rest.isfinite()]
-    fixed = log_q.detach()
-    (loss + importance_kl(log_q, u, clipped_log_z(-(fixed + u)))).backward()
-
-
-class LabelledTarget(PullbackEnergy):
-    """A target that the profiler shows as one range."""
-
-    def value_and_gradient(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        with record_function(TARGET):
-            return super().value_and_gradient(y)
-
-
-@contextmanager
-def labelled_kernels() -> Iterator[None]:
-    """Compiled kernels of flows as ranges of the profiler."""
-
-    def labelled(label: str) -> Callable[..., None]:
-        def run(work: Callable[[int, int], object], **sizes: int) -> None:
-            with record_function(label):
-                runtime.run(work, **sizes)
-
-        return run
-
-    with (
-        patch.object(splines, "run", labelled(SPLINES)),
-        patch.object(triangular, "run", labelled(TRIANGLES)),
-    ):
-        yield
-
-
-def shares(task: Callable[[], object], repeats: int) -> dict[str, float]:
-    """Share of each part in the time of a task."""
-    task()
-    with labelled_kernels(), profile(activities=[ProfilerActivity.CPU]) as found, record_function(WHOLE):
-        for _ in range(repeats):
-            task()
-    spent = dict.fromkeys((*PARTS.values(), REST), 0.0)
-    for event in found.events() or ():
-        spent[part(event)] += event.self_cpu_time_total
-    total = sum(spent.values())
-    return {name: time / total for name, time in spent.items()}
-
-
-def part(event: FunctionEvent) -> str:
-    """The part of the outermost range around an event that belongs to any."""
-    found, around = REST, event
-    while around is not None:
-        found, around = PARTS.get(around.name, found), around.cpu_parent
-    return found
 
 
 def measure_molecule(batch: int, repeats: int) -> tuple[list[dict], dict]:
