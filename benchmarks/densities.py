@@ -1,12 +1,10 @@
-"""The paper's experiment in the plane: RealNVP over a normal, a mixture and a resampled base, by forward and
-by reverse KL.
+"""The paper's experiment in the plane: RealNVP over a normal, a mixture and a resampled base.
 
-    python benchmarks/densities.py FOLDER [--seeds 0 1 2] [--steps 1500] [--figure docs/results/densities.png]
-    [--quick] python benchmarks/densities.py FOLDER --authors CHECKOUT    # and the authors' own code, from a
-    checkout of resampled-base-flows
+    python benchmarks/densities.py FOLDER [--seeds 0 1 2] [--steps 1500] [--figure FILE] [--quick]
+    python benchmarks/densities.py FOLDER --authors CHECKOUT   # their own code too, from resampled-base-flows
 
-Targets: two moons, a circle of eight Gaussians, two rings (`boltzgen.flow.toy`), all normalised. Flow: eight
-    affine couplings with networks of
+Each is trained by forward and by reverse KL. Targets: two moons, a circle of eight Gaussians, two rings
+(`boltzgen.flow.toy`), all normalised. Flow: eight affine couplings with networks of
 2 x 32. Bases: a standard normal; a mixture of ten normals, all parameters learned; a standard normal
 resampled by a network of 2 x 64 with T = 100, whose loss has -log(1 - alpha) added, the chance of a forced
 draw (`Resampled.log_unforced`). Forward KL draws a fresh batch of the target in each step, reverse KL a fresh
