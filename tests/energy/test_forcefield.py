@@ -1,53 +1,20 @@
 """ForceFieldEnergy against OpenMM's Reference platform, force by force and in total."""
 
-from collections.abc import Callable
-
 import openmm
 import pytest
 import torch
-from openmm import app, unit
+from openmm import unit
 from torch import Tensor
 
 from boltzgen import units
-from boltzgen.energy import ForceFieldEnergy, OpenMMEnergy, UnsupportedForceError
+from boltzgen.energy import ForceFieldEnergy, OpenMMEnergy
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.molecule.system import System
+from tests.helpers.against_openmm import altered, assert_same, energy_and_gradient
 
 #: The T-FAB energy at the shipped positions (the PDB file's three decimals in Angstrom), OpenMM 8.6.1
 #: Reference, kJ/mol.
 SHIPPED_ENERGY = -138.99325135876978
-
-
-def copy_of(system: openmm.System) -> openmm.System:
-    return openmm.XmlSerializer.deserialize(openmm.XmlSerializer.serialize(system))
-
-
-def altered(system: System, change: Callable[[openmm.System], object]) -> System:
-    """The system with `change` applied to a copy of its OpenMM System."""
-    changed = copy_of(system.openmm_system)
-    change(changed)
-    return System(system.topology, changed, system.positions)
-
-
-def force_of(system: openmm.System, kind: type) -> openmm.Force:
-    return next(f for f in system.getForces() if isinstance(f, kind))
-
-
-def energy_and_gradient(potential: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
-    x = x.clone().requires_grad_()
-    energy = potential(x)
-    (gradient,) = torch.autograd.grad(energy.sum(), x)
-    return energy.detach(), gradient
-
-
-def assert_same(ours: tuple[Tensor, Tensor], reference: tuple[Tensor, Tensor]) -> None:
-    """Energies within 1e-5 kJ/mol or 1e-9 relative, and max|dF| / max|F| < 1e-7 in every configuration."""
-    energy, gradient = reference
-    assert torch.isfinite(energy).all()
-    difference = (ours[0] - energy).abs()
-    assert ((difference < 1e-5) | (difference < 1e-9 * energy.abs())).all(), difference.max()
-    scale = gradient.abs().amax((-1, -2))
-    assert ((ours[1] - gradient).abs().amax((-1, -2)) <= 1e-7 * scale.clamp_min(1e-12)).all()
 
 
 @pytest.fixture(scope="module")
@@ -177,79 +144,6 @@ def test_reduced_precision_elsewhere_does_not_reach_the_energy(
         torch.set_float32_matmul_precision("highest")
 
 
-def test_every_phase_and_periodicity(alanine: System, thermal_frames: dict[float, Tensor]) -> None:
-    generator = torch.Generator().manual_seed(4)
-
-    def scramble(system: openmm.System) -> None:
-        force = force_of(system, openmm.PeriodicTorsionForce)
-        for n in range(force.getNumTorsions()):
-            i, j, k, l, *_ = force.getTorsionParameters(n)
-            phase, height = (torch.rand(2, generator=generator, dtype=torch.float64) * 6.28 - 3.14).tolist()
-            force.setTorsionParameters(n, i, j, k, l, 1 + n % 6, phase, height)
-
-    system = altered(alanine, scramble)
-    x = thermal_frames[1200.0][::16]
-    assert_same(
-        energy_and_gradient(ForceFieldEnergy(system).potential, x),
-        energy_and_gradient(OpenMMEnergy(system).potential, x),
-    )
-
-
-def test_born_spheres_inside_one_another(alanine: System, thermal_frames: dict[float, Tensor]) -> None:
-    """Radii far from any force field's reach the branches r + s < o and o < s - r of the pair integral."""
-    generator = torch.Generator().manual_seed(5)
-
-    def scramble(system: openmm.System) -> None:
-        force = force_of(system, openmm.CustomGBForce)
-        for i in range(force.getNumParticles()):
-            charge, _, _ = force.getParticleParameters(i)
-            offset_radius, scaled = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
-            force.setParticleParameters(i, [charge, 0.05 + 0.4 * offset_radius, 0.02 + 0.15 * scaled])
-        force.setParticleParameters(0, [0.3, 0.06, 0.35])
-
-    system = altered(alanine, scramble)
-    x = thermal_frames[1200.0][::16]
-    reference = energy_and_gradient(OpenMMEnergy(system).potential, x)
-    assert_same(energy_and_gradient(ForceFieldEnergy(system).potential, x), reference)
-
-
-@pytest.mark.parametrize(
-    "files",
-    [
-        ["amber96.xml"],
-        ["amber96.xml", "implicit/obc2.xml"],
-        ["amber99sbildn.xml", "implicit/obc1.xml"],
-        ["amber14-all.xml", "implicit/obc1.xml"],
-    ],
-)
-def test_other_force_fields(alanine: System, thermal_frames: dict[float, Tensor], files: list[str]) -> None:
-    assert alanine.folder is not None
-    system = System.from_pdb(alanine.folder / "topology.pdb", files)
-    x = thermal_frames[1200.0][::32]
-    assert_same(
-        energy_and_gradient(ForceFieldEnergy(system).potential, x),
-        energy_and_gradient(OpenMMEnergy(system).potential, x),
-    )
-
-
-def test_two_forces_of_a_kind_add_up(alanine: System) -> None:
-    def double(system: openmm.System) -> None:
-        system.addForce(copy_of_force(force_of(system, openmm.HarmonicBondForce)))
-        system.addForce(openmm.CMMotionRemover())
-
-    system = altered(alanine, double)
-    energies = ForceFieldEnergy(system).potentials(alanine.positions)
-    assert energies["HarmonicBondForce_2"] == energies["HarmonicBondForce"] > 0
-    torch.testing.assert_close(
-        ForceFieldEnergy(system).potential(alanine.positions),
-        OpenMMEnergy(system).potential(alanine.positions),
-    )
-
-
-def copy_of_force(force: openmm.Force) -> openmm.Force:
-    return openmm.XmlSerializer.deserialize(openmm.XmlSerializer.serialize(force))
-
-
 def test_degenerate_geometry_has_finite_gradients(alanine: System) -> None:
     """A straight chain: every angle is 0 or pi and no torsion is defined."""
     x = torch.zeros(1, 22, 3, dtype=torch.float64)
@@ -272,100 +166,3 @@ def test_masters_stay_float64(alanine: System) -> None:
     energy = ForceFieldEnergy(alanine)
     before = energy.potential(alanine.positions)
     assert torch.equal(energy.float().half().potential(alanine.positions), before)
-
-
-def add_unknown(system: openmm.System) -> None:
-    system.addForce(openmm.GayBerneForce())
-
-
-def make_periodic(system: openmm.System) -> None:
-    force_of(system, openmm.HarmonicAngleForce).setUsesPeriodicBoundaryConditions(True)
-
-
-def add_gb_cutoff(system: openmm.System) -> None:
-    force = force_of(system, openmm.CustomGBForce)
-    force.setNonbondedMethod(openmm.CustomGBForce.CutoffNonPeriodic)
-    force.setCutoffDistance(0.4)
-
-
-def change_gb_integral(system: openmm.System) -> None:
-    force = force_of(system, openmm.CustomGBForce)
-    name, text, kind = force.getComputedValueParameters(0)
-    force.setComputedValueParameters(0, name, text.replace("0.25", "0.26"), kind)
-
-
-def change_gb_radius(system: openmm.System) -> None:
-    force = force_of(system, openmm.CustomGBForce)
-    name, text, kind = force.getComputedValueParameters(1)
-    force.setComputedValueParameters(1, name, text.replace("tanh", "sin"), kind)
-
-
-def change_gb_energy(system: openmm.System) -> None:
-    force = force_of(system, openmm.CustomGBForce)
-    text, kind = force.getEnergyTermParameters(2)
-    force.setEnergyTermParameters(2, text.replace("4*B1", "3*B1"), kind)
-
-
-def add_gb_energy(system: openmm.System) -> None:
-    force_of(system, openmm.CustomGBForce).addEnergyTerm(
-        "charge^2; kappa=0; soluteDielectric=1; solventDielectric=2", openmm.CustomGBForce.SingleParticle
-    )
-
-
-def add_virtual_site(system: openmm.System) -> None:
-    system.setParticleMass(0, 0.0)
-    system.setVirtualSite(0, openmm.TwoParticleAverageSite(1, 2, 0.5, 0.5))
-
-
-@pytest.mark.parametrize(
-    ("change", "names"),
-    [
-        (add_unknown, "GayBerneForce: .*known forces"),
-        (make_periodic, "HarmonicAngleForce: .*periodic"),
-        (add_virtual_site, "virtual sites"),
-    ],
-)
-def test_what_is_not_computed_is_refused_by_name(
-    alanine: System, change: Callable[[openmm.System], None], names: str
-) -> None:
-    with pytest.raises(UnsupportedForceError, match=names + ".*use OpenMMEnergy") as error:
-        ForceFieldEnergy(altered(alanine, change))
-    assert isinstance(error.value, ValueError)
-
-
-@pytest.mark.parametrize(
-    "change", [add_gb_cutoff, change_gb_integral, change_gb_radius, change_gb_energy, add_gb_energy]
-)
-def test_altered_born_models_are_not_taken_for_obc(
-    alanine: System, thermal_frames: dict[float, Tensor], change: Callable[[openmm.System], None]
-) -> None:
-    system = altered(alanine, change)
-    x = thermal_frames[300.0][::128]
-    reference = energy_and_gradient(OpenMMEnergy(system).potential, x)
-    assert (reference[0] - OpenMMEnergy(alanine).potential(x)).abs().min() > 1e-3
-    assert_same(energy_and_gradient(ForceFieldEnergy(system).potential, x), reference)
-
-
-def test_salt_is_computed(alanine: System, thermal_frames: dict[float, Tensor]) -> None:
-    openmm_system = app.ForceField("amber96.xml", "implicit/obc1.xml").createSystem(
-        alanine.topology, implicitSolventKappa=1.0
-    )
-    system = System(alanine.topology, openmm_system, alanine.positions)
-    x = thermal_frames[300.0][::128]
-    assert_same(
-        energy_and_gradient(ForceFieldEnergy(system).potential, x),
-        energy_and_gradient(OpenMMEnergy(system).potential, x),
-    )
-
-
-def test_constraints_are_no_part_of_the_energy(alanine: System, thermal_frames: dict[float, Tensor]) -> None:
-    """The bond terms of constrained bonds are missing from the OpenMM System, and nothing else changes."""
-    openmm_system = app.ForceField("amber96.xml", "implicit/obc1.xml").createSystem(
-        alanine.topology, constraints=app.HBonds
-    )
-    system, x = System(alanine.topology, openmm_system, alanine.positions), thermal_frames[300.0][::128]
-    assert system.openmm_system.getNumConstraints() == 12
-    assert_same(
-        energy_and_gradient(ForceFieldEnergy(system).potential, x),
-        energy_and_gradient(OpenMMEnergy(system).potential, x),
-    )

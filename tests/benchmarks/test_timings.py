@@ -1,0 +1,100 @@
+"""Benchmarks that take times run, and report every way they compare; the times are not judged here."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+def test_energy_benchmark(tmp_path: Path) -> None:
+    file = tmp_path / "times.json"
+    done = subprocess.run(
+        [sys.executable, BENCHMARKS / "energy.py", "--quick", "--json", file],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(file.read_text())
+    ways = {
+        "OpenMM Reference",
+        "OpenMM CPU, 1 thread",
+        "OpenMM CPU, 2 threads",
+        "OpenMM CPU, 2 workers",
+        "ours",
+    }
+    for what in ("energy", "energy and forces"):
+        assert ways <= {row["way"] for row in result["times"] if row["what"] == what}
+    assert all(0 < row["minimum_us"] <= row["median_us"] for row in result["times"])
+    assert [row["forces"] for row in result["memory"]] == [False, True]
+
+
+def test_simulation_benchmark() -> None:
+    script = BENCHMARKS / "simulate.py"
+    done = subprocess.run([sys.executable, script, "--quick"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = done.stdout.splitlines()
+    assert sum(row.startswith("OpenMM") for row in rows) == 4
+    assert rows[-1].startswith("replica exchange")
+
+
+def test_flow_benchmark(tmp_path: Path) -> None:
+    """Every flow that can be imported, in every direction; the others are named."""
+    script, file = BENCHMARKS / "flow.py", tmp_path / "rates.json"
+    done = subprocess.run(
+        [sys.executable, script, "--quick", "--threads", "1", "--json", file],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(file.read_text())
+    for what in ("training", "density", "sampling"):
+        rows = {row["way"]: row for row in result["couplings"] if row["what"] == what}
+        assert {"boltzgen", "boltzgen, no kernels", "boltzgen, bfloat16"} <= set(rows)
+        for library in ("zuko", "normflows"):
+            assert library in rows or f"{library} is left out" in done.stdout
+        # The same networks, but for those that are a library's own.
+        assert len({row["parameters"] for way, row in rows.items() if way != "normflows, ResNet"}) == 1
+        assert rows["boltzgen"]["ratio_of_best"] == rows["boltzgen"]["ratio_of_medians"] == 1
+        assert all(
+            0 < row["median_per_s"] <= row["best_per_s"] and row["share_of_limit"] > 0
+            for row in rows.values()
+        )
+    assert set(result["rates"]) == {"float32", "bfloat16"}
+    assert all(row["float32_rms"] < 1e-4 < row["bfloat16_rms"] < 0.1 for row in result["rounding"])
+    assert [row["what"] for row in result["molecule"]] == [
+        "draws",
+        "log q",
+        "log q and gradient",
+        "training step",
+    ]
+    for row in result["molecule"]:
+        assert 0 < row["minimum_us"] <= row["median_us"]
+        assert sum(row["shares"].values()) == pytest.approx(1) and row["shares"]["matrix products"] > 0
+
+
+def test_resampled_benchmark(tmp_path: Path) -> None:
+    """The sampler judges hardly more proposals than it needs; glasflow is a row or left out."""
+    command = [
+        sys.executable,
+        BENCHMARKS / "resampled.py",
+        "--quick",
+        "--widths",
+        "16",
+        "--json",
+        tmp_path / "times.json",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (result,) = json.loads((tmp_path / "times.json").read_text())
+    assert result["acceptance_rate"] == pytest.approx(0.1, abs=1e-3)
+    assert result["needed"] == pytest.approx(2000 / 0.1, rel=0.01)
+    assert result["needed"] * 0.9 < result["judged"] < result["needed"] * 1.2
+    assert {"bare evaluations", "boltzgen"} <= set(result["seconds"])

@@ -1,0 +1,58 @@
+"""`boltzgen evaluate` against references of the system and of others."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from boltzgen.molecule.system import shipped_systems
+from tests.helpers.command_line import call
+from tests.helpers.standin import stand_in
+
+
+def test_evaluate(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    stand_in().save(tmp_path / "r.h5")
+    arguments = ("evaluate", "alanine_dipeptide", "--reference", tmp_path / "r.h5", "-n", 1024, "--seed", 4)
+    code, out, err = call(capfd, *arguments, "--json", "-o", tmp_path / "out")
+    assert code == 0
+    assert out.count("\n") == 1
+    result = json.loads(out)
+    assert all(f"warning: {warning}\n" in err for warning in result["warnings"])
+    assert not result["flagged"]
+    assert (result["n_samples"], result["seed"]) == (1024, 4)
+    assert result == json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {
+        "evaluation.json",
+        "evaluation.md",
+        "evaluation.png",
+        "evaluation.pdf",
+    }
+    code, out, _ = call(capfd, *arguments)
+    assert code == 0
+    assert all(line in out for line in result["conventions"])
+    assert f"{result['log_z']:.4f} ± {result['log_z_error']:.4f}" in out
+    assert (
+        len(
+            [line for line in out.splitlines() if line.startswith(("C7ax", "alphaL", "alphaR", "C7eq", "C5"))]
+        )
+        == 5
+    )
+
+
+def test_evaluate_needs_the_systems_own_reference(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    source = shipped_systems()["alanine_dipeptide"]
+    for file in ("topology.pdb", "checkpoint.safetensors"):
+        (tmp_path / file).write_bytes((source / file).read_bytes())
+    text = (source / "system.toml").read_text()
+    (tmp_path / "system.toml").write_text(text)
+    code, out, err = call(capfd, "evaluate", tmp_path, "-n", 500)
+    assert (code, out) == (2, "")
+    assert "has no reference.h5 of its own" in err
+    stand_in().save(tmp_path / "reference.h5")
+    assert call(capfd, "evaluate", tmp_path, "-n", 500)[0] == 0
+    replace(stand_in(), fingerprint="another").save(tmp_path / "reference.h5")
+    code, out, err = call(capfd, "evaluate", tmp_path, "-n", 500)
+    assert (code, out) == (2, "")
+    assert "is a reference of another system" in err
+    assert err.count("\n") == 1

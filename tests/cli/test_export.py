@@ -1,0 +1,27 @@
+"""`boltzgen export`: all frames, or resampled ones."""
+
+from pathlib import Path
+
+import mdtraj
+import pytest
+
+from tests.helpers.command_line import call
+
+
+def test_export(run_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    file = run_folder / "s.h5"
+    call(capfd, "sample", run_folder, "-n", 200, "-o", file)
+    code, out, err = call(capfd, "export", file, run_folder / "a.xtc")
+    assert code == 0
+    assert "200 frames" in out
+    assert "do not have equal weight" in err
+    code, out, err = call(capfd, "export", file, run_folder / "b.dcd", "--resample", 30, "--seed", 1)
+    assert code == 0
+    assert "30 frames" in out
+    assert err == ""
+    call(capfd, "export", file, run_folder / "c.dcd", "--resample", 30, "--seed", 2)
+    assert (run_folder / "b.dcd").read_bytes() != (run_folder / "c.dcd").read_bytes()
+    assert [mdtraj.load(str(run_folder / name), top=str(file)).n_frames for name in ("a.xtc", "b.dcd")] == [
+        200,
+        30,
+    ]

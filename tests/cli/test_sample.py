@@ -1,0 +1,122 @@
+"""`boltzgen sample` over a made-up generator (the real one has its own tests): what it prints and writes."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from boltzgen.generator.generator import BoltzmannGenerator
+from boltzgen.molecule.system import System, shipped_systems
+from boltzgen.samples.file import read_header, read_samples
+from boltzgen.weights import clip_log_weights, sampling_efficiency
+from tests.helpers.command_line import FakeGenerator, call
+from tests.helpers.posing import made_up_samples
+
+
+def test_sample_prints_one_json_object_and_nothing_else(
+    run_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = call(
+        capfd, "sample", run_folder, "-n", 2_000, "--seed", 4, "--json", "-o", run_folder / "s.h5"
+    )
+    assert code == 0
+    assert err == ""
+    assert out.count("\n") == 1
+    result = json.loads(out)
+    assert set(result) == {
+        "n_samples",
+        "effective_sample_size",
+        "sampling_efficiency",
+        "sampling_efficiency_clipped",
+        "largest_weight_share",
+        "log_z",
+        "log_z_error",
+        "n_energy_evaluations",
+        "seconds",
+        "fraction_outside_domain",
+    }
+    samples = read_samples(run_folder / "s.h5")
+    expected = made_up_samples(System.load("alanine_dipeptide"), 2_000, 4)
+    assert torch.equal(samples.x, expected.x)
+    assert torch.equal(samples.log_w, expected.log_w)
+    assert result["n_samples"] == result["n_energy_evaluations"] == 2_000
+    assert result["effective_sample_size"] == pytest.approx(expected.effective_sample_size)
+    assert result["sampling_efficiency"] == pytest.approx(expected.sampling_efficiency)
+    assert result["sampling_efficiency_clipped"] == pytest.approx(
+        sampling_efficiency(clip_log_weights(expected.log_w))
+    )
+    assert (result["log_z"], result["log_z_error"]) == pytest.approx(expected.log_z)
+    assert result["fraction_outside_domain"] == pytest.approx(0.01)
+    assert 0 < result["seconds"] < 100
+    header = read_header(run_folder / "s.h5")
+    assert (header.seed, header.temperature, header.n_energy_evaluations) == (4, 300.0, 2_000)
+
+
+def test_sample_weights_to_the_temperature_asked_for(
+    run_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    seen = []
+    sample_chunks = FakeGenerator.sample_chunks
+    FakeGenerator.sample_chunks = lambda self, n, energy, *, seed=0: (
+        seen.append(energy.temperature),
+        sample_chunks(self, n, energy, seed=seed),
+    )[1]  # type: ignore[method-assign,assignment,func-returns-value]
+    try:
+        assert (
+            call(capfd, "sample", run_folder, "-n", 10, "--temperature", 350, "-o", run_folder / "s.h5")[0]
+            == 0
+        )
+        assert call(capfd, "sample", run_folder, "-n", 10)[0] == 0
+    finally:
+        FakeGenerator.sample_chunks = sample_chunks  # type: ignore[method-assign]
+    assert seen == [350.0, 300.0]
+    assert read_header(run_folder / "s.h5").temperature == 350.0
+
+
+def test_sample_without_json_prints_a_table(run_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = call(capfd, "sample", run_folder, "-n", 500)
+    assert code == 0
+    assert "sampling efficiency" in out
+    assert "log z error" in out
+    assert "500" in out
+
+
+def test_a_low_efficiency_is_warned_of_on_stderr(
+    run_folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeGenerator, "spread", 3.0)
+    code, out, err = call(capfd, "sample", run_folder, "-n", 2_000, "--json", "-o", run_folder / "s.h5")
+    assert code == 0
+    assert json.loads(out)["sampling_efficiency"] < 0.05
+    assert err.startswith("warning: sampling efficiency is")
+    assert err.count("\n") == 1
+    code, out, err = call(capfd, "analyze", run_folder / "s.h5", "-o", run_folder / "out", "--json")
+    assert code == 0
+    assert json.loads(out)["basins"]
+    assert err.startswith("warning: sampling efficiency is")
+
+
+def test_a_run_a_folder_and_a_name_are_found(
+    run_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    source = shipped_systems()["alanine_dipeptide"]
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for file in ("system.toml", "topology.pdb"):
+        (folder / file).write_bytes((source / file).read_bytes())
+    code, _, err = call(capfd, "sample", folder, "-n", 5)
+    assert code == 2
+    assert "no trained checkpoint; train a generator first" in err
+    (folder / "checkpoint.safetensors").touch()
+    assert call(capfd, "sample", folder, "-n", 5)[0] == 0
+    assert FakeGenerator.loaded == folder
+    (run_folder / "summary.json").write_text(json.dumps({"system": str(folder)}))
+    assert call(capfd, "sample", run_folder, "-n", 5)[0] == 0
+    assert FakeGenerator.loaded == run_folder
+    assert FakeGenerator.system.folder == folder
+
+
+def test_the_fake_has_the_real_ones_methods() -> None:
+    for name in ("load", "sample_chunks"):
+        assert hasattr(BoltzmannGenerator, name)

@@ -1,0 +1,98 @@
+"""What is wrong with a serialized System, or with its structure, and what `boltzgen prepare` says of it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import openmm
+import pytest
+from openmm import app
+
+from tests.helpers.command_line import call, refused
+from tests.helpers.molecules import FOLDER
+from tests.helpers.pdb_lines import exchanged, lines
+
+
+def made(change: Callable[[openmm.System], object] = lambda system: None, name: str = "ace_ala_nme") -> str:
+    topology = app.PDBFile(str(FOLDER / f"{name}.pdb")).topology
+    system = app.ForceField("amber99sbildn.xml", "amber99_obc.xml").createSystem(topology)
+    change(system)
+    return str(openmm.XmlSerializer.serialize(system))
+
+
+def good() -> str:
+    return "\n".join(lines("ace_ala_nme"))
+
+
+def virtual_site(system: openmm.System) -> None:
+    system.setParticleMass(3, 0.0)
+    system.setVirtualSite(3, openmm.TwoParticleAverageSite(0, 1, 0.5, 0.5))
+
+
+def periodic(system: openmm.System) -> None:
+    next(f for f in system.getForces() if isinstance(f, openmm.NonbondedForce)).setNonbondedMethod(
+        openmm.NonbondedForce.CutoffPeriodic
+    )
+
+
+def code_inside() -> str:
+    force = (
+        '<Force type="PythonForce" version="2" forceGroup="0" name="f" usesPeriodic="0" function="80">'
+        "<GlobalParameters/><Particles/></Force>"
+    )
+    return made().replace("</Forces>", force + "</Forces>")
+
+
+SYSTEMS: dict[str, tuple[Callable[[], str], Callable[[], str], str]] = {
+    "other molecule": (
+        good,
+        lambda: made(name="ace_gly_nme"),
+        "the structure has 22 atoms but the System 19 particles",
+    ),
+    "masses": (
+        lambda: exchanged("C", "O"),
+        made,
+        "atom 15 is O (ALA 2) in the structure, but the System gives it (and its hydrogens) other masses",
+    ),
+    "bonds": (lambda: exchanged("H", "HA"), made, "the System has no bond"),
+    "periodic": (
+        good,
+        lambda: made(periodic),
+        "the OpenMM System is periodic; expected a molecule on its own",
+    ),
+    "virtual site": (good, lambda: made(virtual_site), "H3 (ACE 1) are virtual sites"),
+    "force": (
+        good,
+        lambda: made(lambda s: s.addForce(openmm.RMSDForce([openmm.Vec3(0, 0, 0)] * 22))),
+        "cannot compute RMSDForce",
+    ),
+    "code": (good, code_inside, "holds a PythonForce, which may be code that OpenMM would run"),
+    "no XML": (good, lambda: "no XML", "is not valid XML"),
+    "half": (
+        good,
+        lambda: made().replace("Particles", "Articles"),
+        "is not a whole serialized OpenMM System",
+    ),
+    "other XML": (good, lambda: "<State/>", "expected <System>, got <State>"),
+}
+
+
+@pytest.mark.parametrize("case", SYSTEMS)
+def test_serialized_systems_that_are_refused(
+    case: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    structure, system, message = SYSTEMS[case]
+    (tmp_path / "given.pdb").write_text(structure())
+    (tmp_path / "given.xml").write_text(system())
+    refused(
+        call(
+            capfd,
+            "prepare",
+            tmp_path / "given.pdb",
+            "--system",
+            tmp_path / "given.xml",
+            "-o",
+            tmp_path / "out",
+        ),
+        message,
+    )
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["given.pdb", "given.xml"]
