@@ -26,7 +26,7 @@ def test_budgets_benchmark(tmp_path: Path) -> None:
         "seed": 0,
     }
     (tmp_path / "4_0" / "summary.json").write_text(
-        json.dumps(figures | {"log_z": -1.0, "log_z_error": 0.1, "hardware": {"threads": 2}})
+        json.dumps(summary | {"log_z": -1.0, "log_z_error": 0.1, "hardware": {"threads": 2}})
     )
     results = tmp_path / "results.csv"
     command = [
@@ -66,23 +66,22 @@ def test_curve_benchmark(tmp_path: Path) -> None:
                 "round": k,
                 "temperature": 300.0,
                 "n_energy_evaluations": 100 * (k + 1),
-                "efficiency": 0.1 * k,
+                "sampling_efficiency": 0.1 * k,
+                "sampling_efficiency_clipped": 0.2 + 0.1 * k,
                 "seconds": 60.0,
             }
             for k in range(rounds)
         ]
-        if extra is not None:  # a run of the present version; "more" is older
-            lines = [line | {"efficiency_clipped": 0.2 + 0.1 * line["round"]} for line in lines]
         (tmp_path / name / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-        if extra is not None:
-            figures = {
+        if extra is not None:  # "more" has not ended
+            summary = {
                 "temperature": 300.0,
                 "n_energy_evaluations": 100 * rounds + extra,
                 "sampling_efficiency": 0.5,
                 "sampling_efficiency_clipped": 0.6,
             }
             (tmp_path / name / "summary.json").write_text(
-                json.dumps(figures | {"log_z": -1.0, "log_z_error": 0.1, "seconds": 120.0})
+                json.dumps(summary | {"log_z": -1.0, "log_z_error": 0.1, "seconds": 120.0})
             )
     command = [
         sys.executable,
@@ -99,7 +98,7 @@ def test_curve_benchmark(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[2:] == [
         "| first | 2 | 300 | 200 | 1.0 | 10.0 | 30.0 |  |",
         "| first | validation | 300 | 350 | 2.0 | 50.0 | 60.0 | -1.0000 +- 0.1000 |",
-        "| more | 4 | 300 | 450 | 1.0 | 0.0 |  |  |",
+        "| more | 4 | 300 | 450 | 1.0 | 0.0 | 20.0 |  |",
     ]
     assert (tmp_path / "f.png").stat().st_size > 5000
 

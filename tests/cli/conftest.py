@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import boltzgen.training.run  # noqa: F401 - before the class below is replaced in what it imports from
 from tests.helpers.command_line import FakeGenerator
 
 
