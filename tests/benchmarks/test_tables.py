@@ -18,7 +18,7 @@ def test_budgets_benchmark(tmp_path: Path) -> None:
         run = tmp_path / f"4_{seed}"
         run.mkdir()
         (run / "metrics.jsonl").write_text(json.dumps({"n_energy_evaluations": 1000 + seed}) + "\n")
-    figures = {
+    summary = {
         "seconds": 60.0,
         "sampling_efficiency": 0.9,
         "sampling_efficiency_clipped": 0.91,
