@@ -56,7 +56,7 @@ from boltzgen.weights import clip_log_weights, sampling_efficiency
 
 #: Down to the target temperature in a few minutes, at the end of the annealing; the rest is the objectives'
 #: work.
-WARM, QUICK = Settings(rounds=8), Settings(rounds=2, steps=2, batch=64)
+WARM, QUICK = Settings(rounds=8), Settings(rounds=3, steps=2, batch=64)
 #: Leapfrog steps at each level of annealed importance sampling, and how often each batch made by it is
 #: trained on.
 LEAPFROG, REUSE = 4, 8
