@@ -1,5 +1,6 @@
 """Which coordinates each coupling moves."""
 
+import math
 from functools import lru_cache
 from itertools import pairwise
 
@@ -7,9 +8,14 @@ from itertools import pairwise
 def coupling_layers(n: int, at_least: int) -> int:
     """The number of layers, `at_least` or more, whose couplings can separate every pair of n coordinates.
 
-    L layers suffice for n <= 2^L - 2 coordinates, see `coupling_masks`.
+    It is the least with which every coordinate moves in about half of the layers, at most one more or less,
+    see `coupling_masks`: 6 layers for up to 50 coordinates, 7 for 70, 8 for 182, 9 for 252. A coordinate that
+    moves in fewer has a less flexible density.
     """
-    return max(at_least, (n + 1).bit_length())
+    layers = max(at_least, 2)
+    while sum(math.comb(layers, k) for k in range(1, layers) if abs(2 * k - layers) <= 2) < n:
+        layers += 1
+    return layers
 
 
 def coupling_masks(n: int, n_layers: int) -> list[list[int]]:

@@ -32,10 +32,21 @@ def test_codes_are_balanced_as_far_as_they_go() -> None:
     assert coupling_masks(2, 4) == [[0], [1], [0], [1]]
 
 
-def test_as_few_layers_as_suffice() -> None:
-    assert [coupling_layers(n, 6) for n in (0, 2, 62, 63, 126, 127, 254, 255, 300)] == [
-        *(6, 6, 6, 7, 7, 8, 8, 9, 9)
-    ]
+@pytest.mark.parametrize("at_least", [1, 6])
+def test_each_coordinate_moves_in_about_half_of_the_layers(at_least: int) -> None:
+    """As few layers as that takes; one less would not do."""
+    found = [coupling_layers(n, 6) for n in (0, 2, 50, 51, 70, 71, 182, 183, 252, 253, 300)]
+    assert found == [6, 6, 6, 7, 7, 8, 8, 9, 9, 10, 10]
+    for n in range(3, 301):
+        layers = coupling_layers(n, at_least)
+        moves = [sum(code) for code in codes(coupling_masks(n, layers), n)]
+        assert all(abs(2 * k - layers) <= 2 for k in moves)
+        if layers > at_least and n <= 2 ** (layers - 1) - 2:
+            fewer = [sum(code) for code in codes(coupling_masks(n, layers - 1), n)]
+            assert any(abs(2 * k - layers + 1) > 2 for k in fewer)
+
+
+def test_what_cannot_be_separated() -> None:
     assert coupling_layers(10, 11) == 11
     with pytest.raises(ValueError, match="2 to 62 coordinates, got 63"):
         coupling_masks(63, 6)

@@ -7,6 +7,7 @@ import torch
 
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.flow.coupling import SplineCoupling
+from boltzgen.flow.masks import coupling_layers
 from boltzgen.flow.transform import Transform
 from boltzgen.generator.architecture import TorsionFeatures, molecular_flow, torsion_pairs
 from boltzgen.generator.locality import COUPLING_CUTOFF, PIECE, Locality
@@ -125,9 +126,9 @@ def codes(transform: Transform, n: int) -> list[tuple[bool, ...]]:
 @pytest.mark.parametrize(
     ("name", "torsion_layers", "stiff_layers"),
     [
-        ("alanine_dipeptide", 6, 6),
+        ("alanine_dipeptide", 6, 7),
         ("alanine_tripeptide", 6, 7),
-        ("alanine_tetrapeptide", 6, 7),
+        ("alanine_tetrapeptide", 6, 8),
         ("alanine_hexapeptide", 6, 8),
         ("dimethoxyethane", 6, 6),
     ],
@@ -146,7 +147,7 @@ def test_couplings_separate_every_pair(name: str, torsion_layers: int, stiff_lay
         assert not {(False,) * layers, (True,) * layers} & set(found)
     with_more = molecular_flow(coordinates, torsion_layers=7, stiff_layers=1)
     assert len(codes(with_more.leading.transform, 1)[0]) == 7
-    least = (coordinates.n_stiff + 1).bit_length()
+    least = coupling_layers(coordinates.n_stiff, 1)
     assert len(codes(with_more.conditional.transform, 1)[0]) == least
 
 
