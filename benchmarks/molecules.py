@@ -29,6 +29,7 @@ from boltzgen.energy.base import CountedEnergy
 from boltzgen.energy.choose import energy_for
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.molecule.system import System
+from boltzgen.preparation.peptide import AMINO_ACIDS
 from boltzgen.samples.file import read_samples
 
 FORCEFIELD = [
@@ -38,28 +39,6 @@ FORCEFIELD = [
     "amber99_obc.xml",
     "--constraints",
     "HBonds",
-]
-AMINO_ACIDS = [
-    "ALA",
-    "ARG",
-    "ASN",
-    "ASP",
-    "CYS",
-    "GLN",
-    "GLU",
-    "GLY",
-    "HIS",
-    "ILE",
-    "LEU",
-    "LYS",
-    "MET",
-    "PHE",
-    "PRO",
-    "SER",
-    "THR",
-    "TRP",
-    "TYR",
-    "VAL",
 ]
 SEQUENCES = {name: f"ACE {name} NME" for name in AMINO_ACIDS}
 SEQUENCES |= {

@@ -1,7 +1,8 @@
 """Errors of the library in the words of the command line.
 
 The library names arguments in backticks, as Python has them: `` `rounds` ``, `` `resume=True` ``. Here they
-become the flags of the command that ran: ``--rounds``, ``--resume``.
+become the flags of the command that ran: ``--rounds``, ``--resume``. Functions are named after
+the commands: `` `boltzgen.simulate` `` becomes `` `boltzgen simulate` ``.
 """
 
 import ast
@@ -10,6 +11,8 @@ from typing import Any
 
 from typer.core import TyperArgument, TyperCommand
 
+#: A function that is also a command.
+_FUNCTION = re.compile(r"`boltzgen\.([a-z]+)`")
 #: An argument's name, perhaps with a value.
 _ARGUMENT = re.compile(r"`([A-Za-z_]\w*)(?:=([^`]+))?`")
 
@@ -41,6 +44,7 @@ def with_flags(message: str, command: Any) -> str:
 
     Code in backticks that names none of the command's parameters stays as it is.
     """
+    message = _FUNCTION.sub(r"`boltzgen \1`", message)
     flags = {parameter.name: _flag(parameter) for parameter in command.params}
 
     def translate(found: re.Match[str]) -> str:

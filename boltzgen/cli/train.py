@@ -49,6 +49,7 @@ def train(
     """Train a generator from energies alone, from data alone, or from both."""
     from boltzgen.molecule.system import System
     from boltzgen.training import run
+    from boltzgen.training.checkpoint import STATE
 
     check_device(device)
     molecule = System.load(system)
@@ -71,7 +72,10 @@ def train(
                 progress=lambda progress: move(completed=progress.fraction, description=_describe(progress)),
             )
     except KeyboardInterrupt:
-        warn(f"finished rounds are kept; go on with: boltzgen train {system} -o {folder} --resume")
+        if (folder / STATE).is_file():
+            warn(f"finished rounds are kept; go on with: boltzgen train {system} -o {folder} --resume")
+        else:
+            warn("no round was finished, so there is nothing to resume: start the run again")
         raise
     if dropped := summary.get("frames_dropped"):
         reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items())

@@ -29,6 +29,7 @@ COMMANDS = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined
             "give `forcefield=['amber14-all.xml', 'implicit/obc2.xml']` or `system`",
             "give --forcefield amber14-all.xml --forcefield implicit/obc2.xml or --system",
         ),
+        ("evaluate", "a simulation (`boltzgen.simulate`)", "a simulation (`boltzgen simulate`)"),
         # Code, other commands' parameters and single backticks stay.
         ("train", "see `System.load` and `boltzgen systems`", "see `System.load` and `boltzgen systems`"),
         ("export", "leave out `rounds`", "leave out `rounds`"),

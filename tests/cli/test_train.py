@@ -85,6 +85,28 @@ def test_train_hands_everything_on(
     assert seen["resume"] is False
 
 
+@pytest.mark.parametrize(
+    ("finished", "advice"),
+    [(True, "--resume"), (False, "nothing to resume: start the run again")],
+)
+def test_an_interrupted_run_says_how_to_go_on(
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    finished: bool,
+    advice: str,
+) -> None:
+    def interrupt(*arguments: object, **options: object) -> None:
+        if finished:
+            (tmp_path / "state.safetensors").touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("boltzgen.training.run.train", interrupt)
+    code, out, err = call(capfd, "train", "alanine_dipeptide", "-o", tmp_path)
+    assert (code, out) == (130, "")
+    assert advice in err
+
+
 def test_progress_names_no_efficiency_where_nothing_is_drawn() -> None:
     state = {
         "stage": "data",

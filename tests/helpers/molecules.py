@@ -10,7 +10,7 @@ from openmm import app
 from torch import Tensor
 
 from boltzgen.coordinates.molecular import MolecularCoordinates
-from boltzgen.molecule.graph import Rotor
+from boltzgen.molecule.graph import MolecularGraph, Rotor
 from boltzgen.molecule.system import System
 
 FOLDER = Path(__file__).parents[1] / "data" / "peptides"
@@ -18,6 +18,26 @@ PEPTIDES = sorted(file.stem for file in FOLDER.glob("*.pdb"))
 AMBER = ["amber14/protein.ff14SB.xml", "implicit/obc2.xml"]
 #: The hydrogens of the methyl groups of alanine dipeptide.
 METHYLS = ((0, 2, 3), (11, 12, 13), (19, 20, 21))
+#: 2-butanol without its methyls' hydrogens told apart: CH3-CH(OH)-CH2-CH3, centre at atom 1.
+BUTANOL = MolecularGraph.from_bonds(
+    [*"CCCCOHHHHHHHHHH"],
+    [
+        (0, 1),
+        (1, 2),
+        (2, 3),
+        (1, 4),
+        (4, 5),
+        (1, 6),
+        (0, 7),
+        (0, 8),
+        (0, 9),
+        (2, 10),
+        (2, 11),
+        (3, 12),
+        (3, 13),
+        (3, 14),
+    ],
+)
 
 
 def peptide(name: str, constraints: object = None) -> System:

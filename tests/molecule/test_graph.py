@@ -8,6 +8,7 @@ import pytest
 
 from boltzgen.molecule.graph import MolecularGraph, backbone_pairs
 from boltzgen.molecule.system import System
+from tests.helpers.molecules import BUTANOL
 
 
 @pytest.fixture(scope="module")
@@ -44,26 +45,6 @@ METHYLAMMONIUM = graph("C N H H H H H H", (0, 1), (0, 2), (0, 3), (0, 4), (1, 5)
 CHIRAL, ACHIRAL = (
     graph("C H F Cl Br", (0, 1), (0, 2), (0, 3), (0, 4)),
     graph("C H H F Cl", (0, 1), (0, 2), (0, 3), (0, 4)),
-)
-#: 2-butanol without its methyls' hydrogens told apart: CH3-CH(OH)-CH2-CH3, centre at atom 1.
-BUTANOL = graph(
-    "C C C C O H H H H H H H H H H",
-    *(
-        (0, 1),
-        (1, 2),
-        (2, 3),
-        (1, 4),
-        (4, 5),
-        (1, 6),
-        (0, 7),
-        (0, 8),
-        (0, 9),
-        (2, 10),
-        (2, 11),
-        (3, 12),
-        (3, 13),
-        (3, 14),
-    ),
 )
 
 

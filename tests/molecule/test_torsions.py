@@ -13,6 +13,7 @@ from openmm import app
 from boltzgen.coordinates.zmatrix import TorsionKind, ZMatrix
 from boltzgen.molecule.graph import MolecularGraph, backbone_pairs
 from boltzgen.molecule.torsions import alpha_carbons, named_torsions, rotamers
+from tests.helpers.molecules import BUTANOL
 
 FOLDER = Path(__file__).parents[1] / "data" / "peptides"
 PEPTIDES = sorted(file.stem for file in FOLDER.glob("*.pdb"))
@@ -161,32 +162,14 @@ def test_residues_that_are_not_bonded_share_no_torsion() -> None:
 
 def test_other_molecules_name_torsions_by_their_atoms() -> None:
     """2-butanol, CH3-CH(OH)-CH2-CH3: methyls have no torsion of their own."""
-    elements = [*"CCCCO", *"HHHHHHHHHH"]
-    bonds = [
-        (0, 1),
-        (1, 2),
-        (2, 3),
-        (1, 4),
-        (4, 5),
-        (1, 6),
-        (0, 7),
-        (0, 8),
-        (0, 9),
-        (2, 10),
-        (2, 11),
-        (3, 12),
-        (3, 13),
-        (3, 14),
-    ]
-    graph = MolecularGraph.from_bonds(elements, bonds)
     topology = mdtraj.Topology()
     residue = topology.add_residue("MOL", topology.add_chain())
-    for k, e in enumerate(elements):
+    for k, e in enumerate(BUTANOL.elements):
         topology.add_atom(f"{e}{k}", mdtraj.element.get_by_symbol(e), residue)
-    torsions = named_torsions(topology, graph)
+    torsions = named_torsions(topology, BUTANOL)
     assert torsions == {"torsion C1-C2-C3-C4": (0, 1, 2, 3), "torsion C1-C2-O5-H6": (0, 1, 4, 5)}
     assert {
-        name: (r.division, r.torsions) for name, r in rotamers(torsions, graph, graph.rotors()).items()
+        name: (r.division, r.torsions) for name, r in rotamers(torsions, BUTANOL, BUTANOL.rotors()).items()
     } == {name: ("threefold", (atoms,)) for name, atoms in torsions.items()}
 
 
