@@ -1,20 +1,25 @@
-"""Sample several trained generators of alanine dipeptide and compare them: efficiency, log Z, basins, and
-what the base does.
+"""Sample several trained generators of alanine dipeptide and compare them: efficiency, log Z, basins, what
+the base does, and draws a second.
 
     python benchmarks/compare_runs.py alanine_dipeptide RUN ... [-n 100000] [--seeds 0 1 2]
 
 Each argument is a shipped system's name or a run folder. Prints for each generator and seed the efficiency,
 log Z and the (phi, psi) of the largest weights; for each generator (seeds pooled) the basin populations with
 95 % intervals and, where its base is resampled, the acceptance rate Z, the proposals per draw and the
-standard deviation of log a under the model; then log Z and basins against those of the first one.
+standard deviation of log a under the model; then log Z and basins against those of the first one. At the
+end all draw in turn, nine times 20,480 draws with their energies: draws a second, and ratios to the first
+one's.
 """
 
 import argparse
 import itertools
 import math
+from functools import partial
 from pathlib import Path
+from statistics import median
 
 import torch
+from flow import turns
 
 from boltzgen.energy import CountedEnergy, ForceFieldEnergy
 from boltzgen.flow.elementary import Product
@@ -23,6 +28,9 @@ from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.molecule.system import System
 from boltzgen.samples.weighted_samples import WeightedSamples
 from boltzgen.weights import clip_log_weights, largest_weight_share, sampling_efficiency
+
+#: Draws of each turn when they are timed.
+TIMED = 20_480
 
 
 def load(system: System, source: str) -> BoltzmannGenerator:
@@ -67,9 +75,9 @@ def main() -> None:
     arguments = parser.parse_args()
     system = System.load("alanine_dipeptide")
     energy = CountedEnergy(ForceFieldEnergy(system))
-    pooled = {}
+    pooled, generators = {}, {}
     for source in arguments.sources:
-        generator = load(system, source)
+        generator = generators[source] = load(system, source)
         print(f"\n{source} (training seed {generator.seed}): {describe_base(generator)}")
         runs = [generator.sample(arguments.n, energy, seed=seed) for seed in arguments.seeds]
         for seed, samples in zip(arguments.seeds, runs, strict=True):
@@ -102,6 +110,13 @@ def main() -> None:
                 f"    {a.name:6s} intervals "
                 f"{'overlap' if max(a.low, b.low) <= min(a.high, b.high) else 'DO NOT OVERLAP'}"
             )
+    times = turns({source: partial(g.sample, TIMED, energy) for source, g in generators.items()}, 9)
+    print(f"\nin turn, {TIMED} draws with their energies, 9 times:")
+    for source, seconds in times.items():
+        print(
+            f"  {source}: {TIMED / median(seconds):.0f} draws a second; ratio to {first}'s by medians "
+            f"{median(times[first]) / median(seconds):.3f}, by minima {min(times[first]) / min(seconds):.3f}"
+        )
     print(f"\n{energy.n_evaluations} energies, {torch.get_num_threads()} threads, float32")
 
 

@@ -16,13 +16,11 @@ drifts slows all of them. Measured are
 * sampling: draws and their log q, without gradients,
 
 with the rates of large matrix products in the same turns. The limit is what the float32 rate allows if
-nothing but the products of the networks took
-time: 2 operations for each weight and sample, 6 with the gradient. Ratios are boltzgen's samples per second
-    over those of the row, of the best and of
-the median repeats. The error of bfloat16 is that of log q against float64 when only the networks' products,
-factors and results, are rounded to
-it: independent noise of standard deviation s in the log-weights multiplies the sampling efficiency by
-    exp(-s^2).
+nothing but the products of the networks took time: 2 operations for each weight and sample, 6 with the
+gradient. Ratios are boltzgen's samples per second over those of the row, of the best and of the median
+repeats. The error of bfloat16 is that of log q against float64 when only the networks' products,
+factors and results, are rounded to it: independent noise of standard deviation s in the log-weights
+multiplies the sampling efficiency by exp(-s^2).
 
 The molecule is alanine dipeptide by its shipped generator. Its training step draws torsions, and takes
 `hierarchical_kl` and `importance_kl` with their gradients, energies included, without the optimizer. Shares
