@@ -86,7 +86,7 @@ VARIANTS: dict[str, Variant] = {
     "uniform base": Variant(options={"resampled": False}),
     "Adam, learning rate 1e-3": Variant({"learning_rate": 1e-3}, replaced=_ADAM),
     "Adam, learning rate 3e-3": Variant({"learning_rate": 3e-3}, replaced=_ADAM),
-    "Muon, half the learning rate": Variant({"learning_rate": Settings.learning_rate / 2}),
+    "Muon, half the learning rate": Variant({"learning_rate": 4e-3}),
     "no annealing": Variant({"annealing": 0.0}),
     "reverse KL": Variant({"objective": "reverse_kl"}),
     "reverse KL, path gradient": Variant({"objective": "reverse_kl_path"}),

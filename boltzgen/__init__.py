@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from boltzgen.preparation.run import prepare
     from boltzgen.samples.sizes import radius_of_gyration
     from boltzgen.samples.weighted_samples import WeightedSamples
+    from boltzgen.simulation.forward import forward_test
     from boltzgen.simulation.run import simulate
     from boltzgen.training.run import train
 
@@ -40,6 +41,7 @@ _HOMES = {
     "analyze": "boltzgen.analysis.report",
     "energy_for": "boltzgen.energy.choose",
     "evaluate": "boltzgen.evaluation.evaluate",
+    "forward_test": "boltzgen.simulation.forward",
     "plot_ramachandran": "boltzgen.analysis.plots",
     "prepare": "boltzgen.preparation.run",
     "radius_of_gyration": "boltzgen.samples.sizes",
@@ -58,6 +60,7 @@ __all__ = [
     "analyze",
     "energy_for",
     "evaluate",
+    "forward_test",
     "plot_ramachandran",
     "prepare",
     "radius_of_gyration",

@@ -2,11 +2,20 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from boltzgen.cli.common import Device, Json, Seed, check_device, progress, warn
+
+if TYPE_CHECKING:
+    from boltzgen.evaluation.page import TextTable
+    from boltzgen.generator.generator import BoltzmannGenerator
+
+#: What the forward test writes.
+FORWARD = "forward.json"
+#: Moves of each simulation of the forward test.
+_MOVES = 60
 
 
 def evaluate(
@@ -23,6 +32,14 @@ def evaluate(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder for evaluation.json, .md, .png and .pdf.")
     ] = None,
+    forward: Annotated[
+        bool,
+        typer.Option(
+            "--forward",
+            help="Also simulate from weighted draws, and look for places where draws are too rare. It needs "
+            "no reference, and where there is none it is done alone.",
+        ),
+    ] = False,
     seed: Seed = 0,
     device: Device = "cpu",
     as_json: Json = False,
@@ -33,7 +50,7 @@ def evaluate(
     """
     from boltzgen.evaluation import evaluate as evaluation
     from boltzgen.evaluation.page import FILES, aligned, text_tables
-    from boltzgen.evaluation.reference import Reference
+    from boltzgen.evaluation.reference import REFERENCE, Reference
     from boltzgen.generator.generator import BoltzmannGenerator
     from boltzgen.generator.locate import locate
     from boltzgen.storage import finite_or_none
@@ -41,17 +58,69 @@ def evaluate(
     check_device(device)
     system, folder = locate(source)
     generator = BoltzmannGenerator.load(folder, system, device=device)
-    target = Reference.load(reference, system) if reference else None
-    with progress("sampling", n) as move:
-        result = evaluation.evaluate(
-            generator, target, n=n, seed=seed, output=output, progress=lambda done: move(advance=done)
-        )
-    for warning in result["warnings"]:
-        warn(warning)
+    result: dict[str, Any] = {}
+    has_reference = system.folder is not None and (system.folder / REFERENCE).is_file()
+    if reference or has_reference or not forward:
+        target = Reference.load(reference, system) if reference else None
+        with progress("sampling", n) as move:
+            result = evaluation.evaluate(
+                generator, target, n=n, seed=seed, output=output, progress=lambda done: move(advance=done)
+            )
+        for warning in result["warnings"]:
+            warn(warning)
+    if forward:
+        result["forward"] = _forward(generator, seed, output)
     if as_json:
         typer.echo(json.dumps(finite_or_none(result), allow_nan=False))
         return
-    typer.echo("\n\n".join(map(aligned, text_tables(result))))
-    typer.echo("\n".join(["", "CONVENTIONS", *(f"- {line}" for line in result["conventions"])]))
+    if "conventions" in result:
+        typer.echo("\n\n".join(map(aligned, text_tables(result))))
+        typer.echo("\n".join(["", "CONVENTIONS", *(f"- {line}" for line in result["conventions"])]))
+        if output:
+            typer.echo(f"written to {output}: {', '.join(FILES)}")
+    if forward:
+        typer.echo("\n\n".join(map(aligned, forward_tables(result["forward"]))))
+        if output:
+            typer.echo(f"written to {output}: {FORWARD}")
+
+
+def _forward(generator: "BoltzmannGenerator", seed: int, output: Path | None) -> dict[str, Any]:
+    """The forward test's results, written into a folder, with a warning if it is not passed."""
+    from boltzgen.energy.choose import energy_for
+    from boltzgen.simulation.forward import forward_test
+    from boltzgen.storage import finite_or_none, write_atomically
+
+    energy = energy_for(generator.system).to(generator.device)
+    with progress("simulating", _MOVES) as move:
+        test = forward_test(
+            generator, energy, n_moves=_MOVES, seed=seed, progress=lambda done: move(advance=done)
+        )
+    if test.flagged:
+        warn(test.sentence)
     if output:
-        typer.echo(f"written to {output}: {', '.join(FILES)}")
+        output.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(finite_or_none(test.summary()), indent=2, allow_nan=False)
+        write_atomically(output / FORWARD, text.encode())
+    return test.summary()
+
+
+def forward_tables(found: dict[str, Any]) -> "list[TextTable]":
+    """The forward test as tables of text."""
+    rows = [
+        ["forward ESS", f"{100 * found['forward_ess']:.2f} %"],
+        ["1 / E_p[w]", f"{100 * found['forward_efficiency']:.2f} %"],
+        ["largest log w", f"{found['largest_log_w']:.2f}"],
+        *(
+            [f"share of the target above e^{k}", f"{100 * found[f'share_above_e{k}']:.3g} %"]
+            for k in (2, 4, 7)
+        ),
+    ]
+    names = list(found["worst"][0]["torsions"])
+    worst = [
+        [f"{row['log_w']:.2f}", *(f"{row['torsions'][name]:.0f}" for name in names)] for row in found["worst"]
+    ]
+    n = f"{found['n_walkers']} simulations, {found['n_snapshots']} snapshots of each"
+    return [
+        (f"forward test: {n}", ["quantity", "value"], rows),
+        ("where log w is largest, torsions in degrees", ["log w", *names], worst),
+    ]

@@ -39,6 +39,14 @@ def train(
         int | None,
         typer.Option(min=1, help="Train for so many rounds, each of 50 steps of 1024 draws (default: 140)."),
     ] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            help="Learning rate (default: 0.008, less for more than 60 coordinates); it is halved where "
+            "training diverges.",
+        ),
+    ] = None,
     objective: Annotated[
         str | None,
         typer.Option(help="What is minimised on energies (default: hierarchical_kl; see docs/training.md)."),
@@ -65,6 +73,7 @@ def train(
                 objective=objective,
                 rounds=rounds,
                 minutes=minutes,
+                learning_rate=learning_rate,
                 checkpoint=checkpoint,
                 data=data,
                 topology=topology,

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +17,12 @@ class Distribution(nn.Module, ABC):
         event_shape: shape of one draw.
         has_rsample: whether draws are differentiable functions of the parameters (pathwise,
             "reparametrised").
+        takes_context: whether `log_prob` and `draw` take a `context` too, of the batch shape.
     """
 
     event_shape: torch.Size
     has_rsample: bool
+    takes_context: bool = False
 
     @abstractmethod
     def log_prob(self, z: Tensor) -> Tensor:
@@ -69,3 +72,8 @@ class Distribution(nn.Module, ABC):
                 "score-function surrogate"
             )
         return self.sample_and_log_prob(shape, generator=generator)[0]
+
+
+def context_for(distribution: Distribution, context: Tensor | None) -> dict[str, Any]:
+    """Keyword arguments that hand a context on to a distribution, if it takes one."""
+    return {"context": context} if distribution.takes_context else {}

@@ -6,12 +6,17 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from boltzgen.flow.distribution import Distribution
+from boltzgen.flow.distribution import Distribution, context_for
 from boltzgen.flow.transform import Transform
 
 
 class Flow(Distribution):
-    """The distribution of x = f(z) with z drawn from a base: log q(x) = log p(z) - log|det dx/dz|."""
+    """The distribution of x = f(z) with z drawn from a base: log q(x) = log p(z) - log|det dx/dz|.
+
+    The transform, and a base that takes one, may depend on a context.
+    """
+
+    takes_context = True
 
     def __init__(self, base: Distribution, transform: Transform) -> None:
         super().__init__()
@@ -21,7 +26,7 @@ class Flow(Distribution):
     @override
     def log_prob(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         latent, log_det = self.transform.inverse(z, context)
-        return self.base.log_prob(latent) + log_det
+        return self.base.log_prob(latent, **context_for(self.base, context)) + log_det
 
     @override
     def draw(
@@ -31,7 +36,9 @@ class Flow(Distribution):
         generator: torch.Generator | None = None,
         context: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        latent, log_prob, surrogate = self.base.draw(shape, generator=generator)
+        latent, log_prob, surrogate = self.base.draw(
+            shape, generator=generator, **context_for(self.base, context)
+        )
         x, log_det = self.transform(latent, context)
         return x, log_prob - log_det, surrogate
 
@@ -49,7 +56,9 @@ class HierarchicalFlow(Distribution):
         features: maps t (..., n_t) to that context.
     """
 
-    def __init__(self, leading: Flow, conditional: Flow, features: Callable[[Tensor], Tensor]) -> None:
+    def __init__(
+        self, leading: Distribution, conditional: Flow, features: Callable[[Tensor], Tensor]
+    ) -> None:
         super().__init__()
         self.leading, self.conditional, self.features = leading, conditional, features
         self.n_leading = leading.event_shape[0]

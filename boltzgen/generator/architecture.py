@@ -13,6 +13,7 @@ from boltzgen.flow.distribution import Distribution
 from boltzgen.flow.elementary import Product, StandardNormal, UniformTorus
 from boltzgen.flow.flow import Flow, HierarchicalFlow
 from boltzgen.flow.masks import coupling_layers, coupling_masks
+from boltzgen.flow.mixture import DefensiveMixture
 from boltzgen.flow.networks import periodic_features
 from boltzgen.flow.resampled import Resampled
 from boltzgen.flow.transform import Chain, Transform
@@ -89,6 +90,9 @@ def molecular_flow(
     torsion_layers: int = 6,
     stiff_layers: int = 6,
     masks: Literal["separating", "three bits"] = "separating",
+    broad_torsions: float = 0.05,
+    broad_stiff: float = 0.02,
+    reach: float | None = 3.0,
 ) -> HierarchicalFlow:
     """The untrained flow of a molecule in its flow coordinates y (..., n_periodic + n_stiff).
 
@@ -109,6 +113,11 @@ def molecular_flow(
         stiff_layers: number of spline couplings, or more in the same way.
         masks: which coordinates the couplings move: "separating" for `coupling_masks`, "three bits" for the
             rule of checkpoints of format 3.
+        broad_torsions: share of the torsions' density that is a product of densities of two full torsions
+            and of single rotors, see `DefensiveMixture`; 0 for none. A single torsion needs none.
+        broad_stiff: share of the stiff coordinates' density that is a Gaussian given the torsions, that of
+            the triangular layer without couplings; 0 for none.
+        reach: see `SplineCoupling`.
     """
     n_periodic, n_stiff, n_full = coordinates.n_periodic, coordinates.n_stiff, coordinates.n_full
     # A single torsion has no other to be coupled to: its base learns its density, also where it is a rotor.
@@ -135,12 +144,23 @@ def molecular_flow(
     stiff: list[Transform] = []
     for active in moved_in(n_stiff, stiff_layers):
         near = locality.neighbourhoods(active, features.owners)
-        stiff.append(SplineCoupling(n_stiff, active, features.n_out, neighbourhoods=near))
-    return HierarchicalFlow(
-        Flow(Product(factors), Chain(periodic)),
-        Flow(StandardNormal(n_stiff), Chain([*stiff, affine])),
-        features,
-    )
+        stiff.append(SplineCoupling(n_stiff, active, features.n_out, neighbourhoods=near, reach=reach))
+    leading: Distribution = Flow(Product(factors), Chain(periodic))
+    if broad_torsions and n_periodic > 1:
+        leading = DefensiveMixture(leading, _product_of_torsions(n_full, n_periodic), broad_torsions)
+    normal = StandardNormal(n_stiff)
+    if broad_stiff:
+        narrow = Flow(normal, Chain(stiff))
+        conditional = Flow(DefensiveMixture(narrow, StandardNormal(n_stiff), broad_stiff), affine)
+    else:
+        conditional = Flow(normal, Chain([*stiff, affine]))
+    return HierarchicalFlow(leading, conditional, features)
+
+
+def _product_of_torsions(n_full: int, n_periodic: int) -> Product:
+    """Independent learned densities of full torsions, two by two, and of each rotor."""
+    sizes = [min(2, n_full - k) for k in range(0, n_full, 2)] + [1] * (n_periodic - n_full)
+    return Product([Resampled(UniformTorus(m), Acceptance(m, periodic=range(m))) for m in sizes])
 
 
 def _separating(n: int, layers: int) -> list[list[int]]:

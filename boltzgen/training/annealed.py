@@ -1,11 +1,13 @@
 """Objectives on the target's energies at a temperature that falls step by step."""
 
+import statistics
 from abc import abstractmethod
 
 import torch
 from torch import Tensor
 
 from boltzgen.generator.target import PullbackEnergy
+from boltzgen.training.guard import SPREAD, spread
 from boltzgen.training.objective import Metrics
 from boltzgen.training.run_objective import RunObjective, Task
 from boltzgen.training.schedule import annealed_temperature
@@ -26,6 +28,7 @@ class AnnealedObjective(RunObjective):
         self.n_steps = 0
         self.start_temperature = self.temperature = task.generator.temperature
         self._log_w: list[Tensor] = []
+        self._spreads: list[float] = []
 
     @abstractmethod
     def loss(self, target: PullbackEnergy) -> tuple[Tensor, Tensor]:
@@ -41,7 +44,10 @@ class AnnealedObjective(RunObjective):
         return annealed_temperature(self.start_temperature, self.task.temperature, n_steps)(step)
 
     def step(self) -> tuple[Tensor, Metrics]:
-        """The loss at the step's temperature, and the efficiency of its draws."""
+        """The loss at the step's temperature, and the efficiency of its draws.
+
+        The loss is given the value of the median of log q + u, minus log Z where the flow is the target.
+        """
         temperature = self.annealing(self.n_steps)
         if temperature != self.temperature:
             self._log_w.clear()
@@ -50,14 +56,17 @@ class AnnealedObjective(RunObjective):
             PullbackEnergy(self.task.energy.at(temperature), self.task.generator.coordinates)
         )
         self._log_w.append(log_w)
+        self._spreads.append(spread(log_w))
         self.n_steps += 1
-        return loss, {"sampling_efficiency": sampling_efficiency(log_w)}
+        # The mean of log q + u is that of a few clashes; the gradient is the loss's.
+        value = -log_w[log_w.isfinite()].median()
+        return loss - loss.detach() + value, {"sampling_efficiency": sampling_efficiency(log_w)}
 
     def end_round(self, average: dict[str, Tensor]) -> Metrics:
         """Of the round's draws at its last temperature, each weighted by the parameters that made it."""
-        log_w = torch.cat(self._log_w)
-        self._log_w.clear()
-        return weight_summary(log_w)
+        log_w, spreads = torch.cat(self._log_w), self._spreads
+        self._log_w, self._spreads = [], []
+        return weight_summary(log_w) | {SPREAD: statistics.median(spreads)}
 
     def state_dict(self) -> dict[str, Tensor]:
         """Number of steps and both temperatures."""

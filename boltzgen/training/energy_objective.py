@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from boltzgen.flow.mixture import DefensiveMixture
 from boltzgen.generator.target import PullbackEnergy
 from boltzgen.training.annealed import AnnealedObjective
 from boltzgen.training.data import Batches, held_out_nll
@@ -15,6 +16,7 @@ from boltzgen.training.losses import (
     hierarchical_kl,
     importance_kl,
     log_variance_loss,
+    shortfall_loss,
 )
 from boltzgen.training.objective import Metrics
 from boltzgen.training.run_objective import Task
@@ -64,23 +66,37 @@ class EnergyObjective(AnnealedObjective):
         with torch.no_grad():
             torsions = flow.leading.sample((n_own,), generator=self.stream)
         if self.walkers is not None:
-            chosen, others = self.walkers.draw(n - n_own, self.temperature, self.stream)
-            torsions = torch.cat((torsions, others.to(torsions)))
-        loss, log_q, u, y = hierarchical_kl(flow, target, torsions, generator=self.stream)
-        log_w = -(log_q.detach() + u)
-        of_torsions, log_z = torsion_loss(log_q, u, n_own)
+            chosen, visited, u_visited = self.walkers.draw(n - n_own, self.temperature, self.stream)
+            torsions = torch.cat((torsions, visited[:, : flow.n_leading]))
+        loss, log_q, rest, y = hierarchical_kl(flow, target, torsions, generator=self.stream)
+        log_w = -(log_q.detach() + rest)
+        of_torsions, log_z = torsion_loss(log_q, rest, n_own)
         if self.walkers is not None:
-            least = log_q.detach()[:n_own].min()
-            self.walkers.update_priorities(chosen, (log_w - log_z)[n_own:], log_q.detach()[n_own:], least)
+            t, r = visited[:, : flow.n_leading], visited[:, flow.n_leading :]
+            # log q(r | t) - log p(r | t) where walkers are, by that of one draw for the same t.
+            there = flow.conditional.log_prob(r, flow.features(t)) + u_visited
+            ratio = there - rest[n_own:]
+            of_torsions = of_torsions + (n - n_own) * shortfall_loss(ratio[ratio.isfinite()])
+            of_torsions = of_torsions + (n - n_own) * self._of_broad(t)
+            at_walkers = log_q.detach()[n_own:]
+            rarity = (log_w - log_z)[n_own:] + at_walkers - log_q.detach()[:n_own].min()
+            self.walkers.update_priorities(chosen, -(at_walkers + there.detach()) - log_z, rarity)
             too_large = log_w[:n_own] - log_z > math.log(MAX_WEIGHT)
             if too_large.any():
                 self.walkers.replace(generator.coordinates(y[:n_own][too_large])[0])
         if self._batches is not None:
             y, u, weight = next(self._batches)
             log_q = flow.log_prob(y)
-            loss = loss + s.data_weight * forward_kl(log_q, weight)
+            loss = loss + s.data_weight * forward_kl(log_q, weight) + self._of_broad(y[:, : flow.n_leading])
             of_torsions = of_torsions + self.n_data * log_variance_loss(log_q, u, -log_z)
         return loss + of_torsions / s.batch, log_w[:n_own]
+
+    def _of_broad(self, torsions: Tensor) -> Tensor:
+        """Minus the mean log-density of the torsions' broad component, zero where there is none."""
+        leading = self.task.generator.flow.leading
+        if not isinstance(leading, DefensiveMixture):
+            return torsions.new_zeros(())
+        return -leading.broad.log_prob(torsions).mean()
 
     def end_round(self, average: dict[str, Tensor]) -> Metrics:
         """Metrics of the draws, and the likelihood of the frames held out where there is data."""

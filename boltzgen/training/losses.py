@@ -154,6 +154,20 @@ def log_variance_loss(log_q: Tensor, u: Tensor, centre: Tensor | None = None) ->
     return (torch.sqrt(1 + (d - (_centre(d.detach()) if centre is None else centre)).square()) - 1).mean()
 
 
+def shortfall_loss(log_ratio: Tensor) -> Tensor:
+    """One-sided pseudo-Huber loss of log q/p where q falls short of p by more than a factor of e.
+
+    The mean of sqrt(1 + s^2) - 1, s = max(0, -log q/p - 1): the gradient of a sample is at most one, however
+    far q falls short, and zero where it does not. So a generator that is good learns nothing from it but
+    where it is thin.
+
+    Args:
+        log_ratio: log q/p of samples of any distribution, (n,), with a graph.
+    """
+    short = (-log_ratio - 1).clamp(min=0)
+    return (torch.sqrt(1 + short.square()) - 1).mean()
+
+
 def _centre(d: Tensor) -> Tensor:
     """The c of the least mean of sqrt(1 + (d - c)^2), by reweighted means from the median on."""
     centre = d.median()
@@ -275,7 +289,7 @@ def _usable(advantage: Tensor) -> Tensor:
     if not good.any():
         raise FloatingPointError(
             f"all of {len(good)} draws of the flow have a non-finite energy or density: training diverged; "
-            "train for more rounds, or with a lower learning rate (`Settings.learning_rate`)"
+            "train with a lower `learning_rate`"
         )
     return good
 

@@ -49,6 +49,11 @@ class MatrixOptimizer:
             for group in self._parts["muon"].param_groups:
                 group["weight_decay"] = weight_decay
 
+    def forget(self) -> None:
+        """Begin with no momenta."""
+        for part in self._parts.values():
+            part.state.clear()
+
     def zero_grad(self) -> None:
         """Forget all gradients."""
         for part in self._parts.values():

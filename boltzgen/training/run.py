@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import os
 import platform
 import time
@@ -18,6 +19,7 @@ from boltzgen.energy.choose import energy_for
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.molecule.system import System, shipped_systems
 from boltzgen.samples.trajectory import iter_frames
+from boltzgen.simulation.forward import forward_test
 from boltzgen.storage import write_atomically
 from boltzgen.training.checkpoint import STATE, load_run, save_run
 from boltzgen.training.data import DATA, read_data
@@ -28,11 +30,15 @@ from boltzgen.training.timing import rounds_in
 from boltzgen.training.training_run import TrainingRun
 from boltzgen.weights import weight_summary
 
+logger = logging.getLogger(__name__)
+
 SUMMARY = "summary.json"
 #: Share of the learning rate at which a generator goes on that was trained at the target already.
 POLISH = 0.2
 #: Fresh draws of the finished generator for the summary, and their seed.
 _N_VALIDATION, _VALIDATION_SEED = 100_000, 2**31
+#: Of these draws, for each walker of the forward test of the summary; and its moves.
+_PER_WALKER, _MOVES = 200, 20
 
 
 def train(
@@ -46,6 +52,7 @@ def train(
     objective: str | None = None,
     rounds: int | None = None,
     minutes: float | None = None,
+    learning_rate: float | None = None,
     settings: Settings | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     data: str | os.PathLike[str] | None = None,
@@ -72,11 +79,13 @@ def train(
         minutes: train on energies for as many rounds as this machine should finish in so long, the data
             before and the validation after included, instead of the settings' number. The rounds are counted
             out once, from the speed of a few steps, and kept in the run's settings.
+        learning_rate: on energies, in place of the settings': by default by the molecule's size, see
+            `learning_rate_for`. Where training diverges it is halved from there on.
         settings: all other numbers, by default `Settings()`; a resumed run keeps its own.
         checkpoint: a trained generator of this system to begin with (its file, or a folder that holds it): a
             new run whose temperature falls from that generator's if that is higher than the target. If it is
-            not, there is less to learn than to spoil: the learning rate is `POLISH` times the settings'. A
-            resumed run keeps what it began with.
+            not, there is less to learn than to spoil: the learning rate, unless `learning_rate` says it, is
+            `POLISH` times the settings'. A resumed run keeps what it began with.
         data: trajectory or samples file of the target at the system's temperature, see `read_data`: maximum
             likelihood on it replaces the training from energies. A resumed run keeps its own, a copy of which
             lies in its folder.
@@ -94,6 +103,7 @@ def train(
         "objective": objective,
         "rounds": rounds,
         "minutes": minutes,
+        "learning_rate": learning_rate,
         "settings": settings,
         "checkpoint": checkpoint,
         "data": data,
@@ -102,6 +112,8 @@ def train(
         **options,
     }
     _check({name for name, value in given.items() if value is not None}, resume=resume, options=set(options))
+    if learning_rate is not None and not learning_rate > 0:
+        raise ValueError(f"expected a positive `learning_rate`, got {learning_rate}")
     if minutes is not None and not minutes > 0:
         raise ValueError(f"expected a positive number of `minutes`, got {minutes}")
     folder = Path(folder)
@@ -109,7 +121,7 @@ def train(
     if resume:
         run = load_run(folder, system, energy.to(device), device=device, progress=progress)
     else:
-        changes: dict[str, Any] = {"objective": objective, "rounds": rounds}
+        changes: dict[str, Any] = {"objective": objective, "rounds": rounds, "learning_rate": learning_rate}
         settings = dataclasses.replace(
             settings or Settings(), **{k: v for k, v in changes.items() if v is not None}
         )
@@ -134,8 +146,9 @@ def train(
             **options,
         )
         generator.seed = seed
-        if trained is not None and trained.temperature <= system.temperature:
-            settings = dataclasses.replace(settings, learning_rate=POLISH * settings.learning_rate)
+        settings = settings.for_size(generator.flow.event_shape[0])
+        if learning_rate is None and trained is not None and trained.temperature <= system.temperature:
+            settings = dataclasses.replace(settings, learning_rate=POLISH * settings.rate)
         frames = None
         if data is not None:
             used = energy if mixed else None
@@ -146,7 +159,12 @@ def train(
         if minutes is not None:
             left = 60 * minutes - (time.perf_counter() - began)
             n_rounds = rounds_in(
-                left, generator, energy, settings, validation=_N_VALIDATION, data=frames is not None
+                left,
+                generator,
+                energy,
+                settings,
+                validation=2 * _N_VALIDATION,  # the forward test takes about as long as the draws
+                data=frames is not None,
             )
             settings = dataclasses.replace(settings, rounds=n_rounds)
         run = TrainingRun(
@@ -189,6 +207,7 @@ def _summarize(folder: Path, run: TrainingRun, system: System, device: str) -> d
     generator = BoltzmannGenerator.load(folder, system, device=device)
     chunks = generator.sample_chunks(_N_VALIDATION, run.energy, seed=_VALIDATION_SEED)
     found = weight_summary(torch.cat([chunk.log_w for chunk in chunks]))
+    forward = _forward(generator, run.energy)
     summary = _reference(system, folder) | {
         "system_name": system.name,
         "temperature": generator.temperature,
@@ -196,6 +215,7 @@ def _summarize(folder: Path, run: TrainingRun, system: System, device: str) -> d
         "n_energy_evaluations": run.energy.n_evaluations,
         "n_validation": found.pop("n_samples"),
         **found,
+        **forward,
         "seed": generator.seed,
         "versions": {
             "boltzgen": __version__,
@@ -209,6 +229,24 @@ def _summarize(folder: Path, run: TrainingRun, system: System, device: str) -> d
     summary |= {"settings": run.settings.as_dict(), "hardware": _hardware(device)}
     write_atomically(folder / SUMMARY, json.dumps(summary, indent=1).encode())
     return summary
+
+
+def _forward(generator: BoltzmannGenerator, energy: CountedEnergy) -> dict[str, Any]:
+    """What the forward test says of a finished generator; nothing where its simulations cannot be run."""
+    try:
+        test = forward_test(
+            generator,
+            energy,
+            n_walkers=max(1, _N_VALIDATION // _PER_WALKER),
+            n_moves=_MOVES,
+            seed=_VALIDATION_SEED,
+        )
+    except ValueError as error:
+        logger.warning("no forward test: %s", error)
+        return {}
+    if test.flagged:
+        logger.warning("%s", test.sentence)
+    return {"forward_ess": test.forward_ess, "largest_log_w": test.largest, "forward": test.summary()}
 
 
 def _likelihoods(metrics: list[dict[str, Any]]) -> dict[str, Any]:

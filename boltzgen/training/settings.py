@@ -1,7 +1,19 @@
 """The numbers that define a training run."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
+
+#: Learning rate of flows of up to `_SMALL` coordinates.
+_RATE, _SMALL = 8e-3, 60
+
+
+def learning_rate_for(n_dims: int) -> float:
+    """The learning rate for a flow of so many coordinates: 0.008 up to 60, then falling as their inverse.
+
+    A step of one length in every parameter changes log q by more, the more coordinates add to it. The
+    trainings that this rests on are in docs/results/training.md.
+    """
+    return _RATE * min(1.0, _SMALL / max(n_dims, 1))
 
 
 @dataclass(frozen=True)
@@ -20,7 +32,7 @@ class Settings:
             from them: so many move in each step.
         rounds, steps, batch: steps in each round, draws in each step, each with one energy and gradient.
         learning_rate: after `warmup` steps in which it rises it is constant for the share `hold` of all
-            steps, then falls by a cosine to zero.
+            steps, then falls by a cosine to zero. None: by the molecule's size, see `learning_rate_for`.
         average_decay: decay of the exponential average of the parameters, per step.
         max_norm: the gradients of the torsions' flow and of the rest's are each scaled down to so many times
             the running average of their norm.
@@ -46,7 +58,7 @@ class Settings:
     rounds: int = 140
     steps: int = 50
     batch: int = 1024
-    learning_rate: float = 8e-3
+    learning_rate: float | None = None
     warmup: int = 20
     hold: float = 0.3
     average_decay: float = 0.95
@@ -65,6 +77,19 @@ class Settings:
             raise ValueError(
                 f"expected for `annealing` a share of the steps from 0 to below 1, got {self.annealing}"
             )
+
+    def for_size(self, n_dims: int) -> Self:
+        """The same with a learning rate, for a flow of `n_dims` coordinates."""
+        if self.learning_rate is not None:
+            return self
+        return replace(self, learning_rate=learning_rate_for(n_dims))
+
+    @property
+    def rate(self) -> float:
+        """The learning rate; raises ValueError where it is still to be found, see `for_size`."""
+        if self.learning_rate is None:
+            raise ValueError("the learning rate depends on the molecule; call `for_size` first")
+        return self.learning_rate
 
     def start(self, target: float) -> float:
         """The temperature [K] at which training towards one of `target` begins."""

@@ -13,6 +13,7 @@ from boltzgen.seeding import random_stream
 from boltzgen.training.data import Data
 from boltzgen.training.data_objective import DataObjective
 from boltzgen.training.fit import AdaptiveClipping, ParameterAverage, fit, using
+from boltzgen.training.guard import MOST_HALVINGS, WENT_BACK, Snapshot, diverged, n_halvings
 from boltzgen.training.objective import Metrics
 from boltzgen.training.objectives import objective_named
 from boltzgen.training.optimizer import MatrixOptimizer
@@ -53,7 +54,7 @@ def stages(settings: Settings, data: Data | None) -> list[Stage]:
         found.append(Stage(DataObjective, s.data_rounds, s.data_steps, schedule, s.data_learning_rate, decay))
     if data is None or mixed:
         schedule = warmup_hold_cosine(s.rounds * s.steps, s.warmup, s.hold)
-        found.append(Stage(objective_named(s.objective), s.rounds, s.steps, schedule, s.learning_rate))
+        found.append(Stage(objective_named(s.objective), s.rounds, s.steps, schedule, s.rate))
     return found
 
 
@@ -92,12 +93,13 @@ class TrainingRun:
         progress: Callable[[Progress], None] | None = None,
     ) -> None:
         train, held_out = (None, None) if data is None else data.split()
+        settings = settings.for_size(generator.flow.event_shape[0])
         self.task = Task(generator, energy, temperature, settings, seed, train, held_out)
         self.generator, self.energy, self.settings, self.seed = generator, energy, settings, seed
         self.data = data
         self.progress = progress
         self.stages = stages(settings, data)
-        self.optimizer = MatrixOptimizer(generator.flow, learning_rate=settings.learning_rate)
+        self.optimizer = MatrixOptimizer(generator.flow, learning_rate=self.stages[0].learning_rate)
         self.stage, self.stage_round, self.round_index = 0, 0, 0
         self.seconds = 0.0
         self.metrics: list[dict[str, Any]] = []
@@ -124,6 +126,9 @@ class TrainingRun:
     def run_round(self) -> None:
         """Go through one round; after the last of a stage, the flow has what `checkpoint` says."""
         began, stage, objective = time.perf_counter(), self.stages[self.stage], self.objective
+        changing = (self.generator, self.optimizer, self.average, self.clipping)
+        before, earlier = Snapshot(*changing), self._stage_metrics()
+        slower = 0.5 ** n_halvings(earlier)
         objective.start_round(random_stream(self.generator.device, self.seed, self.round_index))
         first = self.stage_round * stage.steps
 
@@ -131,23 +136,30 @@ class TrainingRun:
             if self.progress is not None:
                 self._report((step + 1) / stage.steps, loss, metrics, began)
 
-        fitted = fit(
-            objective,
-            self.optimizer,
-            stage.schedule,
-            range(first, first + stage.steps),
-            clipping=self.clipping,
-            average=self.average,
-            on_step=report,
-        )
-        found = objective.end_round(self.average.state)
+        try:
+            found = fit(
+                objective,
+                self.optimizer,
+                lambda step: slower * stage.schedule(step),
+                range(first, first + stage.steps),
+                clipping=self.clipping,
+                average=self.average,
+                on_step=report,
+            ) | objective.end_round(self.average.state)
+            gone = diverged(found, earlier)
+        except FloatingPointError:  # no draw is of any use
+            found, gone = {}, True
+        if gone:
+            before.restore(*changing)
+            found[WENT_BACK] = True
+            self._warn_of_divergence(n_halvings(earlier) + 1)
         self.generator.temperature = objective.temperature
         self.seconds += time.perf_counter() - began
         self.metrics.append(
             {"round": self.round_index, "stage": objective.stage}
             | found
-            | fitted
             | {
+                "learning_rate": slower * stage.learning_rate,
                 "temperature": objective.temperature,
                 "n_energy_evaluations": self.energy.n_evaluations,
                 "seconds": self.seconds,
@@ -157,6 +169,22 @@ class TrainingRun:
         self.stage_round += 1
         if self.stage_round == stage.rounds or objective.finished:
             self._end_stage()
+
+    def _stage_metrics(self) -> list[dict[str, Any]]:
+        """Records of the present stage's rounds."""
+        return self.metrics[len(self.metrics) - self.stage_round :]
+
+    def _warn_of_divergence(self, n: int) -> None:
+        """Say that the rate is halved for the nth time; raises FloatingPointError if that is no way out."""
+        if n > MOST_HALVINGS:
+            raise FloatingPointError(
+                f"training diverged {n} times, each time with half the learning rate of before; expected it "
+                "to settle: check the molecule (rings that pucker, atoms that overlap) or train on data"
+            )
+        logger.warning(
+            "training diverged in round %d: it goes on from before that round with half the learning rate",
+            self.round_index + 1,
+        )
 
     def _end_stage(self) -> None:
         self.generator.flow.load_state_dict(self.checkpoint())

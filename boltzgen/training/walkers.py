@@ -136,7 +136,7 @@ class Walkers:
         """
         return torch.multinomial(self.priority.clamp(min=_LEAST), n, replacement=True, generator=generator)
 
-    def update_priorities(self, which: Tensor, log_w: Tensor, log_q: Tensor, least: Tensor) -> None:
+    def update_priorities(self, which: Tensor, log_w: Tensor, log_rarity: Tensor) -> None:
         """Take in what was found where walkers are now.
 
         A priority is a running mean of (1 + w^2) min(1, p/l), w = p/q as the flow has it but at most
@@ -145,12 +145,12 @@ class Walkers:
 
         Args:
             which: walkers (m,), each any number of times.
-            log_w: log p(t)/q(t) of the torsions, (m,).
-            log_q: log q(t) of the torsions, (m,).
-            least: log l, of the order of the least log q(t) of the flow's own draws.
+            log_w: log p/q where each is, torsions and rest, (m,).
+            log_rarity: log p(t)/l of the torsions, (m,), l of the order of the least density of the flow's
+                own draws.
         """
         w = log_w.exp().clamp(max=MAX_WEIGHT)
-        found = ((1 + w.square()) * (log_w + log_q - least).clamp(max=0).exp()).nan_to_num(nan=0.0)
+        found = ((1 + w.square()) * log_rarity.clamp(max=0).exp()).nan_to_num(nan=0.0)
         place, at = which.unique(return_inverse=True)
         mean = torch.zeros_like(found[: len(place)]).index_add(0, at, found) / at.bincount()
         self.priority[place] = (self.priority[place] + mean.to(self.priority)) / 2
@@ -165,20 +165,25 @@ class Walkers:
         for name, value in vars(there).items():
             getattr(self._here, name)[which] = value
 
-    def draw(self, n: int, temperature: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Torsions for n draws, from walkers that have just moved at a temperature in K.
+    def draw(self, n: int, temperature: float, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """n conformations of walkers that have just moved at a temperature in K.
 
         Returns:
-            Which walkers they come from, int64 (n,), and the torsions (n, n_periodic): a walker moves once,
-            however often it is drawn.
+            Which walkers they are, int64 (n,); their flow coordinates y, (n, n_dims); and their u_y, (n,), as
+            `PullbackEnergy` has it. A walker moves once, however often it is drawn.
         """
         chosen = self.choose(n, generator)
         distinct, at = chosen.unique(return_inverse=True)
-        return chosen, self.move(distinct, temperature, generator)[at]
+        self.move(distinct, temperature, generator)
+        # A rotor that has turned by a period comes back in its domain.
+        y, log_det = self.coordinates.inverse(self.coordinates.canonical(self.x[distinct].double()))
+        y[:, : self.coordinates.n_periodic] = wrap(y[:, : self.coordinates.n_periodic])
+        u = self._here.potential[distinct] / (units.MOLAR_GAS_CONSTANT * temperature) + log_det
+        return chosen, y[at].to(self.x), u[at].to(self.x)
 
     @torch.no_grad()
-    def move(self, which: Tensor | slice, temperature: float, generator: torch.Generator) -> Tensor:
-        """One move of some walkers at a temperature in K; their torsions after it, (n, n_periodic)."""
+    def move(self, which: Tensor | slice, temperature: float, generator: torch.Generator) -> None:
+        """One move of some walkers at a temperature in K."""
         rows = torch.arange(len(self.x), device=self.x.device)[which]
         n, device = len(rows), rows.device
         kt = torch.full((n,), units.MOLAR_GAS_CONSTANT * temperature, dtype=torch.float64, device=device)
@@ -186,5 +191,3 @@ class Walkers:
         moved, move = self._sampler.move(self._here.take(rows), kt, step, generator)
         self._put(rows, moved)
         self.step *= math.exp(_GAIN * (float(move.probability.mean()) - ACCEPTANCE))
-        # A rotor that has turned by a period comes back in its domain.
-        return wrap(self.coordinates.inverse(moved.x)[0][:, : self.coordinates.n_periodic])
