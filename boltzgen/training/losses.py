@@ -155,16 +155,16 @@ def log_variance_loss(log_q: Tensor, u: Tensor, centre: Tensor | None = None) ->
 
 
 def shortfall_loss(log_ratio: Tensor) -> Tensor:
-    """One-sided pseudo-Huber loss of log q/p where q falls short of p by more than a factor of e.
+    """One-sided pseudo-Huber loss of log q/p where p/q is above `MAX_WEIGHT`.
 
-    The mean of sqrt(1 + s^2) - 1, s = max(0, -log q/p - 1): the gradient of a sample is at most one, however
-    far q falls short, and zero where it does not. So a generator that is good learns nothing from it but
-    where it is thin.
+    The mean of sqrt(1 + s^2) - 1, s = max(0, log p/q - log MAX_WEIGHT): the gradient of a sample is at most
+    one, however far q falls short, and zero where it does not. So a generator that is good learns nothing
+    from it but where it is thin.
 
     Args:
         log_ratio: log q/p of samples of any distribution, (n,), with a graph.
     """
-    short = (-log_ratio - 1).clamp(min=0)
+    short = (-log_ratio - math.log(MAX_WEIGHT)).clamp(min=0)
     return (torch.sqrt(1 + short.square()) - 1).mean()
 
 

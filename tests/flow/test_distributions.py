@@ -17,6 +17,7 @@ from boltzgen.flow.distribution import Distribution
 from boltzgen.flow.elementary import Product, StandardNormal, UniformTorus
 from boltzgen.flow.flow import Flow, HierarchicalFlow
 from boltzgen.flow.gaussian import GaussianMixture
+from boltzgen.flow.mixture import DefensiveMixture
 from boltzgen.flow.resampled import FactorizedResampled, Resampled
 from boltzgen.flow.transform import Chain
 from boltzgen.flow.triangular import TriangularAffine
@@ -74,6 +75,14 @@ def hierarchical() -> HierarchicalFlow:
     )  # type: ignore[return-value]
 
 
+def defended() -> Distribution:
+    """A mixture under a transform, both of which see a context, here a constant one."""
+    features = (lambda t: torch.cat((torch.cos(t), torch.sin(t)), -1),)
+    main = Flow(StandardNormal(1), TriangularAffine(1, 2, hidden=(8,)))
+    conditional = Flow(DefensiveMixture(main, StandardNormal(1), 0.3), TriangularAffine(1, 2, hidden=(8,)))
+    return sharp(HierarchicalFlow(UniformTorus(1), conditional, *features), 0.3)
+
+
 #: name -> (two-dimensional distribution, axes: "t" for a circle, "r" for the line)
 DISTRIBUTIONS: dict[str, tuple[Callable[[], Distribution], str]] = {
     "normal": (lambda: StandardNormal(2).double(), "rr"),
@@ -108,6 +117,18 @@ DISTRIBUTIONS: dict[str, tuple[Callable[[], Distribution], str]] = {
             )
         ),
         "tt",
+    ),
+    "defensive mixture": (lambda: DefensiveMixture(resampled(2, 10), UniformTorus(2).double(), 0.2), "tt"),
+    "defensive mixture in a conditional flow": (defended, "tr"),
+    "saturating couplings": (
+        lambda: sharp(
+            Flow(
+                StandardNormal(2),
+                Chain([SplineCoupling(2, [k], bins=5, reach=1.0) for k in (0, 1)]),
+            ),
+            0.4,
+        ),
+        "rr",
     ),
     "spline flow": (
         lambda: sharp(

@@ -14,7 +14,7 @@ from boltzgen.generator.generator import BLOCK, BoltzmannGenerator
 from boltzgen.molecule.system import System
 from boltzgen.training import timing
 from boltzgen.training.energy_objective import EnergyObjective, torsion_loss
-from boltzgen.training.losses import hierarchical_kl
+from boltzgen.training.losses import hierarchical_kl, shortfall_loss
 from boltzgen.training.objectives import OBJECTIVES, objective_named
 from boltzgen.training.settings import Settings
 from boltzgen.training.training_run import TrainingRun
@@ -86,6 +86,7 @@ def test_a_step_draws_some_torsions_from_walkers(
 ) -> None:
     """In every step from where they have moved; log Z and what is recorded are of the flow's own draws."""
     settings = Settings(**STILL, steps=2, walkers=40, walker_share=share)
+    n_torsions = shipped.coordinates.n_periodic
     moved, learned, choices = [], [], []
     move, choose = Walkers.move, Walkers.choose
 
@@ -93,12 +94,10 @@ def test_a_step_draws_some_torsions_from_walkers(
         choices.append(choose(self, n, generator))
         return choices[-1]
 
-    def follow(
-        self: Walkers, which: Tensor | slice, temperature: float, generator: torch.Generator
-    ) -> Tensor:
-        found = move(self, which, temperature, generator)
-        moved.append((which, temperature, found))
-        return found
+    def follow(self: Walkers, which: Tensor | slice, temperature: float, generator: torch.Generator) -> None:
+        move(self, which, temperature, generator)
+        canonical = shipped.coordinates.canonical(self.x[which].double())
+        moved.append((which, temperature, shipped.coordinates.inverse(canonical)[0][:, :n_torsions]))
 
     def learn(log_q: Tensor, u: Tensor, n_own: int) -> tuple[Tensor, Tensor]:
         learned.append((log_q.detach(), u, n_own))
@@ -125,8 +124,6 @@ def test_a_step_draws_some_torsions_from_walkers(
         with torch.no_grad():
             assert torch.allclose(log_q[n_own:], shipped.flow.leading.log_prob(drawn), atol=1e-4)
     assert walkers is not None
-    y = shipped.coordinates.inverse(walkers.x)[0][:, : shipped.coordinates.n_periodic]
-    assert torch.allclose(torch.cos(y[moved[-1][0]] - moved[-1][2]), torch.ones(()), atol=1e-6)
     assert walkers.priority.shape == (40,)
     visited = set(torch.cat([which for which, _, _ in moved[-2:]]).tolist())
     assert [i for i in range(40) if walkers.priority[i] != 1] == sorted(visited)
@@ -175,6 +172,48 @@ def test_a_draw_whose_weight_is_too_large_to_learn_from_becomes_a_walker(
         assert walkers is not None
         found = [torch.allclose(x, shipped.coordinates(kept[0][5:6])[0][0], atol=1e-6) for x in walkers.x]
         assert sum(found) == (function is with_a_large_weight)
+
+
+def test_the_rest_learns_where_walkers_show_that_it_is_thin(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In each step from walkers' own conformations, with the ratio of the densities of the rest."""
+    energy = CountedEnergy(energy_for(system))
+    generator = BoltzmannGenerator.for_system(system, energy, temperature=300.0)
+    seen, gradients = [], []
+
+    def follow(log_ratio: Tensor) -> Tensor:
+        seen.append(log_ratio.detach())
+        as_if_thin = shortfall_loss(log_ratio - log_ratio.max().detach() - 5)
+        parameters = list(generator.flow.conditional.parameters())
+        gradients.extend(torch.autograd.grad(as_if_thin, parameters, retain_graph=True))
+        return shortfall_loss(log_ratio)
+
+    monkeypatch.setattr("boltzgen.training.energy_objective.shortfall_loss", follow)
+    run = TrainingRun(
+        generator, energy, 300.0, Settings(**STILL, steps=1, walkers=16, start_temperature=300.0), seed=1
+    )
+    run.run_round()
+    (ratio,) = seen
+    assert ratio.shape == (8,)
+    assert all(g.isfinite().all() for g in gradients) and any(g.abs().max() > 0 for g in gradients)
+
+
+def test_the_broad_component_learns_the_torsions_of_walkers(system: System) -> None:
+    """Their likelihood under it rises from that of the uniform density that it starts as."""
+    energy = CountedEnergy(energy_for(system))
+    generator = BoltzmannGenerator.for_system(system, energy, temperature=300.0)
+    settings = Settings(
+        rounds=1, steps=30, batch=64, learning_rate=2e-2, annealing=0.0, walkers=64, walker_share=0.5
+    )
+    run = TrainingRun(generator, energy, 300.0, settings, seed=1)
+    run.run_round()
+    walkers = walkers_of(run)
+    assert walkers is not None
+    _, y, _ = walkers.draw(500, 300.0, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        broad = generator.flow.leading.broad.log_prob(y[:, : generator.flow.n_leading])  # type: ignore[union-attr, operator]
+    assert float(broad.mean()) > -generator.flow.n_leading * math.log(2 * math.pi) + 0.05
 
 
 def test_what_the_torsions_learn_from() -> None:

@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 
 from boltzgen.training.losses import (
+    MAX_WEIGHT,
     clipped_log_z,
     forward_kl,
     importance_kl,
     log_variance_loss,
     reverse_kl,
     reverse_kl_path,
+    shortfall_loss,
 )
 from tests.helpers.toys import (
     ToyTarget,
@@ -290,3 +292,13 @@ def test_a_clash_leaves_the_other_samples_of_log_variance_loss_alone() -> None:
     (calm,) = torch.autograd.grad(log_variance_loss(log_q, u), log_q)
     (disturbed,) = torch.autograd.grad(log_variance_loss(log_q, clash), log_q)
     assert (disturbed - calm)[1:].abs().max() < 0.01 * calm.abs().max()
+
+
+def test_shortfall_loss_pulls_only_where_q_is_thin() -> None:
+    """No gradient where p/q is below 20, at most one anywhere, and the pseudo-Huber loss's between."""
+    edge = math.log(MAX_WEIGHT)
+    log_ratio = torch.tensor([5.0, 0.0, -edge, -edge - 1, -1e6]).double().requires_grad_()
+    loss = shortfall_loss(log_ratio)
+    (gradient,) = torch.autograd.grad(loss, log_ratio)
+    assert (5 * gradient).tolist() == pytest.approx([0.0, 0.0, 0.0, -1 / math.sqrt(2), -1.0])
+    assert float(loss) == pytest.approx((math.sqrt(2) - 1 + 1e6 - edge - 1) / 5, abs=0.1)

@@ -10,6 +10,7 @@ import torch
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.energy.base import CountedEnergy
 from boltzgen.energy.choose import energy_for
+from boltzgen.generator.target import PullbackEnergy
 from boltzgen.geometry import dihedrals
 from boltzgen.molecule.system import System
 from boltzgen.training import walkers as module
@@ -38,12 +39,9 @@ def test_annealed_walkers_are_in_rare_basins_and_at_equilibrium_there(
     hottest, _ = started(system, coordinates, n, temperature=1200.0)
     stream = torch.Generator().manual_seed(1)
     for _ in range(60):
-        torsions = walkers.move(slice(None), 300.0, stream)
+        walkers.move(slice(None), 300.0, stream)
         hottest.move(slice(None), 1200.0, stream)
-    assert torsions.shape == (n, coordinates.n_periodic)
-    assert torsions.abs().max() <= math.pi
     y = coordinates.inverse(walkers.x)[0]
-    assert torch.allclose(torch.cos(torsions - y[:, : coordinates.n_periodic]), torch.ones(()), atol=1e-6)
     y[:, coordinates.n_full : coordinates.n_periodic] = 0.0
     assert coordinates.in_domain(y).all()
     phi = system.torsions["phi"]
@@ -70,6 +68,25 @@ def test_some_walkers_move(system: System, coordinates: MolecularCoordinates) ->
     assert torch.allclose(walkers._here.potential, energy.potential(walkers.x), atol=1e-3)
 
 
+def test_draws_are_where_walkers_are_with_their_energies(
+    system: System, coordinates: MolecularCoordinates
+) -> None:
+    """In the domain, rotors that have turned brought back with their own hydrogens' bonds and angles."""
+    walkers, energy = started(system, coordinates, 64, hot=300.0)
+    for _ in range(30):
+        walkers.move(slice(None), 3000.0, torch.Generator().manual_seed(1))
+    walkers.priority[:10] = 50.0
+    chosen, y, u = walkers.draw(100, 600.0, torch.Generator().manual_seed(2))
+    assert y.shape == (100, coordinates.n_periodic + coordinates.n_stiff) and len(chosen) == 100
+    assert torch.equal(y[chosen == chosen[0]], y[:1].expand(int((chosen == chosen[0]).sum()), -1))
+    assert coordinates.in_domain(y).all()
+    assert torch.allclose(u, PullbackEnergy(energy.at(600.0), coordinates)(y), atol=0.02)
+    x = coordinates(y)[0]
+    assert torch.allclose(energy.potential(x), walkers._here.potential[chosen], atol=0.05)
+    outside = ~coordinates.in_domain(coordinates.inverse(walkers.x)[0])
+    assert outside.any()  # some rotors have turned
+
+
 def test_priority_is_high_where_the_flow_has_too_little_of_what_matters(
     system: System, coordinates: MolecularCoordinates
 ) -> None:
@@ -79,8 +96,8 @@ def test_priority_is_high_where_the_flow_has_too_little_of_what_matters(
     # number.
     which = torch.tensor([1, 2, 3, 3, 4, 5, 6])
     log_w = torch.tensor([math.log(3), 9.0, 0.0, math.log(2), math.log(3), -math.inf, math.nan])
-    log_q = torch.tensor([0.0, 0.0, 0.0, 0.0, -3 - math.log(3) - 5, 0.0, 0.0])
-    walkers.update_priorities(which, log_w, log_q, torch.tensor(-5.0))
+    rarity = torch.tensor([5.0, 0.0, 1.0, 0.0, -3.0, -math.inf, 0.0])
+    walkers.update_priorities(which, log_w, rarity)
     expected = [1, (1 + 10) / 2, (1 + 401) / 2, (1 + 3.5) / 2, (1 + 10 * math.exp(-3)) / 2, 0.5, 0.5, 1]
     assert walkers.priority.tolist() == pytest.approx(expected)
     walkers.priority[5] = 0.0

@@ -1,0 +1,124 @@
+"""Divergence: when a round counts as diverged, and what training then does."""
+
+import logging
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from boltzgen.energy.base import CountedEnergy
+from boltzgen.energy.choose import energy_for
+from boltzgen.generator.generator import BoltzmannGenerator
+from boltzgen.generator.target import PullbackEnergy
+from boltzgen.molecule.system import System
+from boltzgen.training import guard
+from boltzgen.training.energy_objective import EnergyObjective
+from boltzgen.training.guard import SPREAD, WENT_BACK, diverged, spread
+from boltzgen.training.settings import Settings, learning_rate_for
+from boltzgen.training.training_run import TrainingRun
+
+
+def rounds(*spreads: float | None) -> list[dict[str, Any]]:
+    """Metrics of rounds with these spreads; None for one that was undone."""
+    return [{SPREAD: 99.0, WENT_BACK: True} if s is None else {SPREAD: s} for s in spreads]
+
+
+@pytest.mark.parametrize(
+    ("earlier", "found", "expected"),
+    [
+        ((), 50.0, False),  # the first round
+        ((8.0, 4.0), 7.9, False),
+        ((8.0, 4.0), 8.1, True),
+        ((8.0, 4.0, 7.0), 8.1, True),  # it creeps: the least counts
+        ((0.1,), 1.4, False),  # small ones are made good
+        ((0.1,), 1.6, True),
+        ((2.0, 3.9, None), 7.0, False),  # anew from where training went back to
+        ((2.0, 3.9, None), 7.9, True),
+        ((2.0, None, 3.0), 4.1, True),
+        ((4.0,), math.nan, True),
+        ((4.0,), math.inf, True),
+    ],
+)
+def test_what_counts_as_diverged(earlier: tuple[float | None, ...], found: float, expected: bool) -> None:
+    assert diverged({SPREAD: found}, rounds(*earlier)) is expected
+
+
+def test_spread_is_the_deviation_of_most_draws() -> None:
+    log_w = 3.0 * torch.randn(20_000, generator=torch.Generator().manual_seed(0)) - 300.0
+    assert spread(log_w) == pytest.approx(3.0, rel=0.05)
+    log_w[:100], log_w[100:200] = 1e8, -math.inf
+    assert spread(log_w) == pytest.approx(3.0, rel=0.05)
+    assert spread(log_w[100:201]) == math.inf
+
+
+def test_the_learning_rate_falls_with_size() -> None:
+    assert learning_rate_for(9) == learning_rate_for(60) == 8e-3
+    assert learning_rate_for(148) == pytest.approx(8e-3 * 60 / 148)
+    assert Settings().for_size(120).rate == 4e-3
+    assert Settings(learning_rate=0.5).for_size(120).rate == 0.5
+    with pytest.raises(ValueError, match="for_size"):
+        _ = Settings().rate
+
+
+@pytest.fixture
+def run(system: System) -> TrainingRun:
+    generator = BoltzmannGenerator.load(system.folder, system)
+    settings = Settings(
+        rounds=4, steps=2, batch=256, learning_rate=1e-4, annealing=0.0, walkers=0, walker_share=0.0
+    )
+    return TrainingRun(generator, CountedEnergy(energy_for(system)), 300.0, settings, seed=1)
+
+
+def parameters(run: TrainingRun) -> Tensor:
+    return torch.cat([p.detach().flatten() for p in run.generator.flow.parameters()])
+
+
+def test_a_round_that_diverges_is_undone(
+    run: TrainingRun, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Parameters, momenta and average are those of before; the next round has half the rate."""
+    run.run_round()
+    before, moments = parameters(run), run.optimizer.state_dict()
+    moments = {k: v.clone() for k, v in moments.items()}
+    average = {k: v.clone() for k, v in run.average.state.items()}
+    original = EnergyObjective.loss
+
+    def broken(self: EnergyObjective, target: PullbackEnergy) -> tuple[Tensor, Tensor]:
+        loss, log_w = original(self, target)
+        return 1e3 * loss, 400.0 * (log_w - log_w.mean())
+
+    monkeypatch.setattr(EnergyObjective, "loss", broken)
+    with caplog.at_level(logging.WARNING):
+        run.run_round()
+    assert "training diverged in round 2: it goes on from before that round with half the" in caplog.text
+    assert torch.equal(parameters(run), before)
+    assert all(torch.equal(v, moments[k]) for k, v in run.optimizer.state_dict().items())
+    assert all(torch.equal(v, average[k]) for k, v in run.average.state.items())
+
+    def without_a_draw(self: EnergyObjective, target: PullbackEnergy) -> tuple[Tensor, Tensor]:
+        raise FloatingPointError("all of 256 draws have a non-finite energy")
+
+    monkeypatch.setattr(EnergyObjective, "loss", without_a_draw)
+    run.run_round()
+    assert torch.equal(parameters(run), before)
+    monkeypatch.setattr(EnergyObjective, "loss", original)
+    run.run_round()
+    assert [m.get(WENT_BACK, False) for m in run.metrics] == [False, True, True, False]
+    assert [m["learning_rate"] for m in run.metrics] == pytest.approx([1e-4, 1e-4, 5e-5, 2.5e-5])
+    assert not torch.equal(parameters(run), before)
+    assert run.done
+
+
+def test_training_gives_up_in_the_end(run: TrainingRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_a_draw(self: EnergyObjective, target: PullbackEnergy) -> tuple[Tensor, Tensor]:
+        raise FloatingPointError("all of 256 draws have a non-finite energy")
+
+    monkeypatch.setattr(EnergyObjective, "loss", without_a_draw)
+    monkeypatch.setattr("boltzgen.training.training_run.MOST_HALVINGS", 2)
+    run.run_round()
+    run.run_round()
+    with pytest.raises(FloatingPointError, match="diverged 3 times"):
+        run.run_round()
+    assert guard.MOST_HALVINGS > 2
