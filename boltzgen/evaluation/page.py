@@ -271,17 +271,19 @@ def _draw_histogram(axes: Axes, axis: Axis, p: np.ndarray, draws: Draws) -> None
 
 
 def _draw_tables(figure: Any, result: dict[str, Any]) -> None:
-    """The tables in two columns, and the warnings below."""
+    """The tables in three columns, those of shares in the last, and the warnings below."""
     axes = figure.subplots()
     axes.set_axis_off()
-    tables = [aligned(table) for table in text_tables(result)]
-    for x, column in ((0.0, tables[:1] + tables[-1:]), (0.36, tables[1:-1])):
+    first, *inner, last = text_tables(result)
+    shares = [table for table in inner if table[1][1] == "reference"]
+    rest = [table for table in inner if table[1][1] != "reference"]
+    for x, column in ((0.0, [first, last]), (0.26, rest), (0.69, shares)):
         axes.text(
             x,
             1.0,
-            "\n\n".join(column),
+            "\n\n".join(map(aligned, column)),
             family="monospace",
-            fontsize=7.5,
+            fontsize=6.8,
             va="top",
             color=_INK,
             transform=axes.transAxes,

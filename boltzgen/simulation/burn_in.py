@@ -12,9 +12,10 @@ from boltzgen.simulation.stationarity import drift, memory, split_r_hat
 FALSE_ALARMS = 1e-3
 #: Above this probability, frames show nothing of their starts: no more of them are left out.
 CLEAN = 0.05
-#: Fewer walkers than these allow for no test at `FALSE_ALARMS`: split R-hat decides, by its usual limit.
+#: Fewer walkers than these allow for no test at `FALSE_ALARMS`: split R-hat decides, by the limit of Vehtari
+#: et al. (2021).
 MIN_WALKERS = 12
-R_HAT = 1.1
+R_HAT = 1.01
 #: Frames that any verdict takes.
 MIN_FRAMES = 20
 #: Starts may be seen in at most this part of the frames; it is searched in so many steps.

@@ -174,7 +174,8 @@ def _resumed(
     last.check_system(system, folder)
     # Where walkers began, and what that took, stands in the first checkpoint's plan alone.
     description = Checkpoint.load(files[0]).plan
-    plan = Plan(**{field.name: description[field.name] for field in fields(Plan)})
+    settings = {field.name for field in fields(Plan)}
+    plan = Plan(**{name: value for name, value in description.items() if name in settings})
     last.state.x = last.state.x.to(device)
     return plan, plan.sampler(system, device), last.state, description
 
