@@ -52,7 +52,7 @@ class Evidence:
             memory=second.z,
             probability=min(1.0, 2 * min(first.probability, second.probability)),
             by_drift=first.probability <= second.probability,
-            r_hat=split_r_hat(series.inside),
+            r_hat=split_r_hat(series.residual),
             tested=series.n_walkers >= MIN_WALKERS,
         )
 
@@ -154,8 +154,8 @@ def judge(series: Series) -> Verdict:
     """Choose the burn-in, and say whether the simulation is stationary.
 
     Sought are the fewest frames, up to a quarter, after which nothing is seen of the starts (a probability of
-    `CLEAN` or more). Twice as many are burn-in: where something fades too little to be seen, it still biases
-    by about an error, and as many frames again let it fade by as much again.
+    `CLEAN` or more). Twice as many are burn-in: what has just become too small to be seen may still bias a
+    share by two or three of its errors, and as many frames again let it fade by as much again.
 
     The simulation is not stationary if there are none so few, and all frames together show more than chance
     does (a probability below `FALSE_ALARMS`): false alarms are no more frequent than that. With fewer than
