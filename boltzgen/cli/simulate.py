@@ -32,7 +32,7 @@ def simulate(
             "-n",
             "--frames",
             min=1,
-            help="Frames of each walker, at each temperature; up to half may turn out to be burn-in.",
+            help="Frames of each walker, at each temperature; up to a third may turn out to be burn-in.",
         ),
     ] = 400,
     method: Annotated[

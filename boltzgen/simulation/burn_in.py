@@ -9,7 +9,7 @@ from boltzgen.simulation.states import Series
 from boltzgen.simulation.stationarity import drift, memory, split_r_hat
 
 #: How often a stationary simulation is called one that is not, at most.
-FALSE_ALARMS = 1e-3
+FALSE_ALARMS = 0.005
 #: Above this probability, frames show nothing of their starts: no more of them are left out.
 CLEAN = 0.05
 #: Fewer walkers than these allow for no test at `FALSE_ALARMS`: split R-hat decides, by the limit of Vehtari
@@ -19,7 +19,7 @@ R_HAT = 1.01
 #: Frames that any verdict takes.
 MIN_FRAMES = 20
 #: Starts may be seen in at most this part of the frames; it is searched in so many steps.
-_MOST = 1 / 4
+_MOST = 1 / 6
 _N_STEPS = 10
 _N_BLOCKS = 10
 
@@ -153,7 +153,7 @@ class Verdict:
 def judge(series: Series) -> Verdict:
     """Choose the burn-in, and say whether the simulation is stationary.
 
-    Sought are the fewest frames, up to a quarter, after which nothing is seen of the starts (a probability of
+    Sought are the fewest frames, up to a sixth, after which nothing is seen of the starts (a probability of
     `CLEAN` or more). Twice as many are burn-in: what has just become too small to be seen may still bias a
     share by two or three of its errors, and as many frames again let it fade by as much again.
 

@@ -58,8 +58,8 @@ def simulate(
     Args:
         system: the molecule, or the name or folder that `System.load` finds it by.
         folder: of the simulation.
-        frames: of each walker, at each temperature, after the time steps are tuned; up to half of them
-            may turn out to be burn-in.
+        frames: of each walker, at each temperature, after the time steps are tuned; up to a third of
+            them may turn out to be burn-in.
         method: "remd", replica exchange on batched energies, or "md", OpenMM's Langevin dynamics.
         walkers: independent walkers; by default 128, of dynamics 1.
         highest: top of the ladder of temperatures in K, by default 1200.
