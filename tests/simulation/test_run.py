@@ -5,7 +5,6 @@ dynamics.
 import json
 import math
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from boltzgen.simulation.checkpoint import Checkpoint, checkpoint_files
 from boltzgen.simulation.ensemble import Ensemble
 from boltzgen.simulation.estimates import correlation_time
 from boltzgen.simulation.integrator import integrator_for
-from boltzgen.simulation.plan import Method, Plan
+from boltzgen.simulation.plan import Plan
 from boltzgen.simulation.replica_exchange import FIRST_STEP
 from boltzgen.simulation.run import Progress, record, simulate
 from boltzgen.simulation.start import inside_domain, random_starts
@@ -111,34 +110,6 @@ def test_time_steps_are_tuned_in_the_burn_in_alone(alanine: System, small: Path)
     steps = [Checkpoint.load(path).frames.statistics["time_step_ps"] for path in checkpoint_files(small)]
     assert steps[0] != [FIRST_STEP] * len(steps[0])
     assert steps[1:] == [steps[0]] * (len(steps) - 1)
-
-
-@pytest.mark.parametrize("method", ["remd", "md"])
-def test_what_came_before_the_frames_is_counted(alanine: System, tmp_path: Path, method: Method) -> None:
-    """Energies of the starts, the tuning and the frames, each as it is made; and the seconds of all."""
-    plan = (
-        SMALL
-        if method == "remd"
-        else Plan.for_method("md", n_walkers=2, interval=5, checkpoint_frames=3, platform="Reference")
-    )
-    began = time.perf_counter()
-    record(alanine, tmp_path / "run", 3, plan=plan)
-    spent = time.perf_counter() - began
-    ensemble = Ensemble.load(tmp_path / "run", alanine)
-    preparation, tuning = ensemble.preparation, ensemble.burn_in_statistics[0]
-    if method == "remd":
-        n_replicas = 8 * len(ensemble.temperatures)
-        each = 3 * 2 * 5 * n_replicas + n_replicas  # frames, moves, steps; and where they begin
-        # 300 steps of the descent and its beginning, in one round or more.
-        assert preparation["n_energy_evaluations"] % (8 * 301) == 0
-    else:
-        each = 3 * 5 * 2
-    assert preparation["n_energy_evaluations"] > 0
-    assert tuning["n_energy_evaluations"] == each
-    assert [part["n_energy_evaluations"] for part in ensemble.statistics] == [each]
-    seconds = preparation["seconds"] + tuning["seconds"] + ensemble.statistics[0]["seconds"]
-    assert 0.5 * spent < seconds < spent
-    assert "preparation" not in ensemble.plan and "starts" not in ensemble.plan
 
 
 def test_a_turned_methyl_is_inside_and_a_cis_peptide_bond_is_not(alanine: System) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ from boltzgen.cli import main
 from boltzgen.evaluation.reference import Reference
 from boltzgen.molecule.system import System
 from boltzgen.simulation.burn_in import judge
+from boltzgen.simulation.ensemble import Ensemble
 from boltzgen.simulation.estimates import mbar
+from boltzgen.simulation.plan import Method, Plan
+from boltzgen.simulation.run import record
 from boltzgen.simulation.states import BASINS, Series, label
 from tests.helpers.chains import DRIFTING, states
 from tests.helpers.simulations import PREPARATION, write_simulation
@@ -90,6 +94,35 @@ def test_costs_are_counted_whole(summary: dict[str, Any]) -> None:
     assert summary["steps_per_second"] == pytest.approx(13_500 / 11.0)
     # Simulated time is that of the frames that are used.
     assert summary["nanoseconds_per_walker"] == pytest.approx([4e-3] * 2)
+
+
+@pytest.mark.parametrize("method", ["remd", "md"])
+def test_what_came_before_the_frames_is_counted(alanine: System, tmp_path: Path, method: Method) -> None:
+    """Energies of the starts, the tuning and the frames, each as it is made; and the seconds of all."""
+    small = Plan(n_walkers=8, interval=2, n_steps=5, checkpoint_frames=3, burn_in=1, seed=5)
+    plan = (
+        small
+        if method == "remd"
+        else Plan.for_method("md", n_walkers=2, interval=5, checkpoint_frames=3, platform="Reference")
+    )
+    began = time.perf_counter()
+    record(alanine, tmp_path / "run", 3, plan=plan)
+    spent = time.perf_counter() - began
+    ensemble = Ensemble.load(tmp_path / "run", alanine)
+    preparation, tuning = ensemble.preparation, ensemble.burn_in_statistics[0]
+    if method == "remd":
+        n_replicas = 8 * len(ensemble.temperatures)
+        each = 3 * 2 * 5 * n_replicas + n_replicas  # frames, moves, steps; and where they begin
+        # 300 steps of the descent and its beginning, in one round or more.
+        assert preparation["n_energy_evaluations"] % (8 * 301) == 0
+    else:
+        each = 3 * 5 * 2
+    assert preparation["n_energy_evaluations"] > 0
+    assert tuning["n_energy_evaluations"] == each
+    assert [part["n_energy_evaluations"] for part in ensemble.statistics] == [each]
+    seconds = preparation["seconds"] + tuning["seconds"] + ensemble.statistics[0]["seconds"]
+    assert 0.5 * spent < seconds < spent
+    assert "preparation" not in ensemble.plan and "starts" not in ensemble.plan
 
 
 def test_stationary_counterparts_do_not(system: System, tmp_path: Path) -> None:
