@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,13 +20,19 @@ from boltzgen.cli.common import (
     warn,
 )
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
 
 def simulate(
     system: SystemName,
     frames: Annotated[
         int,
         typer.Option(
-            "-n", "--frames", min=1, help="Frames of each walker, at each temperature, after the burn-in."
+            "-n",
+            "--frames",
+            min=1,
+            help="Frames of each walker, at each temperature; up to a third may turn out to be burn-in.",
         ),
     ] = 400,
     method: Annotated[
@@ -99,17 +105,41 @@ def simulate(
                 f"{folder} -n {frames} --resume"
             )
         raise
+    test = summary["stationarity"]
+    if not test["stationary"]:
+        known = (
+            "whether the simulation is stationary was"
+            if test["stationary"] is None
+            else "the simulation is not stationary:"
+        )
+        warn(
+            f"{known} {test['text']}; go on with: boltzgen simulate {system} --method {method} -o {folder} "
+            f"-n {2 * frames} --resume"
+        )
     if as_json:
         typer.echo(json.dumps(finite_or_none(summary), allow_nan=False))
         return
     print_fields(summary)
+    typer.echo(f"stationarity: {test['text']}")
     if summary["basins"]:
-        table = new_table("basin", "population %", "standard error %")
-        for basin in summary["basins"]:
-            table.add_row(basin["name"], f"{100 * basin['population']:.4g}", f"{100 * basin['error']:.2g}")
-        print_table(table)
+        print_table(_population_table("basin", [("", row) for row in summary["basins"]]))
+    populated = [
+        (f"{torsion} ", row)
+        for torsion, rows in summary["torsions"].items()
+        for row in rows
+        if 0 < row["population"] < 1
+    ]
+    if populated:
+        print_table(_population_table("torsion", populated))
     reference = folder / "reference.h5"
     typer.echo(f"folder: {folder}" + (f"    reference: {reference}" if reference.is_file() else ""))
+
+
+def _population_table(title: str, rows: list[tuple[str, dict[str, Any]]]) -> "Table":
+    table = new_table(title, "population %", "standard error %")
+    for prefix, row in rows:
+        table.add_row(f"{prefix}{row['name']}", f"{100 * row['population']:.4g}", f"{100 * row['error']:.2g}")
+    return table
 
 
 def _describe(statistics: dict[str, Any]) -> str:

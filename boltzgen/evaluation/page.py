@@ -49,7 +49,9 @@ def text_tables(result: dict[str, Any]) -> list[TextTable]:
     if result["ramachandran"]:
         tables.append(_surfaces(result["ramachandran"]))
     if result["basins"]:
-        tables.append(_basins(result["basins"]))
+        tables.append(_shares("basins / %", "basin", [(b["name"], b) for b in result["basins"]]))
+    if result["torsions"]:
+        tables.append(_torsions(result["torsions"]))
     return [*tables, _marginals(result["marginals"]), _energy(result["energy"])]
 
 
@@ -84,8 +86,16 @@ def _quantities(r: dict[str, Any]) -> TextTable:
         ["KL(q ‖ p) = log Z - ELBO", f"{r['reverse_kl']:.4f}"],
         ["NLL", f"{r['nll']:.3f} ± {r['nll_error']:.3f}"],
         ["reference: effective size", f"{r['reference']['n_effective']:.3g}"],
+        ["reference: stationary", _stationary(r["reference"])],
     ]
     return "weights and densities", ["quantity", "value"], rows
+
+
+def _stationary(reference: dict[str, Any]) -> str:
+    """What the reference's own test says."""
+    test = reference["metadata"].get("stationarity")
+    found = test.get("stationary") if isinstance(test, dict) else None
+    return "not tested" if found is None else "yes" if found else "no"
 
 
 def _surfaces(surfaces: list[dict[str, Any]]) -> TextTable:
@@ -99,9 +109,15 @@ def _surfaces(surfaces: list[dict[str, Any]]) -> TextTable:
     return "Ramachandran", ["distance", "before", "floor", "after", "floor", "reference's halves"], rows
 
 
-def _basins(basins: list[dict[str, Any]]) -> TextTable:
+def _torsions(torsions: list[dict[str, Any]]) -> TextTable:
+    worst = sorted(torsions, key=lambda t: -abs(t["z"]))[:_N_WORST]
+    title = f"worst {len(worst)} of {len(torsions)} states of torsions / %"
+    return _shares(title, "torsion, state", [(f"{t['torsion']} {t['name']}", t) for t in worst])
+
+
+def _shares(title: str, column: str, shares: list[tuple[str, dict[str, Any]]]) -> TextTable:
     rows = []
-    for b in basins:
+    for name, b in shares:
         interval = (
             f"< {100 * b['high']:.3g}"
             if b["is_upper_bound"]
@@ -110,7 +126,7 @@ def _basins(basins: list[dict[str, Any]]) -> TextTable:
         reference = f"{100 * b['reference']:.4g} ± {100 * b['reference_error']:.2g}"
         rows.append(
             [
-                b["name"],
+                name,
                 reference,
                 f"{100 * b['drawn']:.4g}",
                 f"{100 * b['population']:.4g}",
@@ -118,7 +134,7 @@ def _basins(basins: list[dict[str, Any]]) -> TextTable:
                 f"{b['z']:+.1f}",
             ]
         )
-    return "basins / %", ["basin", "reference", "before", "after", "95 % interval", "z"], rows
+    return title, [column, "reference", "before", "after", "95 % interval", "z"], rows
 
 
 def _marginals(marginals: list[dict[str, Any]]) -> TextTable:
@@ -255,17 +271,19 @@ def _draw_histogram(axes: Axes, axis: Axis, p: np.ndarray, draws: Draws) -> None
 
 
 def _draw_tables(figure: Any, result: dict[str, Any]) -> None:
-    """The tables in two columns, and the warnings below."""
+    """The tables in three columns, those of shares in the last, and the warnings below."""
     axes = figure.subplots()
     axes.set_axis_off()
-    tables = [aligned(table) for table in text_tables(result)]
-    for x, column in ((0.0, tables[:1] + tables[-1:]), (0.36, tables[1:-1])):
+    first, *inner, last = text_tables(result)
+    shares = [table for table in inner if table[1][1] == "reference"]
+    rest = [table for table in inner if table[1][1] != "reference"]
+    for x, column in ((0.0, [first, last]), (0.26, rest), (0.69, shares)):
         axes.text(
             x,
             1.0,
-            "\n\n".join(column),
+            "\n\n".join(map(aligned, column)),
             family="monospace",
-            fontsize=7.5,
+            fontsize=6.8,
             va="top",
             color=_INK,
             transform=axes.transAxes,

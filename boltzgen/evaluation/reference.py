@@ -2,7 +2,7 @@
 
 import math
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,7 +13,15 @@ from torch import Tensor
 from boltzgen import units
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.evaluation import reference_file
-from boltzgen.evaluation.tally import Surface, Tally, surface_kinds, surface_name
+from boltzgen.evaluation.tally import (
+    Surface,
+    Tally,
+    state_bins,
+    state_name,
+    state_names,
+    surface_kinds,
+    surface_name,
+)
 from boltzgen.free_energy.histograms import Axis, Histogram, walker_groups
 from boltzgen.molecule.basins import Basin
 from boltzgen.molecule.graph import Quadruple
@@ -43,6 +51,7 @@ class Reference:
         marginals: histogram of each internal coordinate by name (`coordinates.names`), with its axis.
         energy: histogram of u, with its axis.
         surfaces: Ramachandran tables, every pair with each of `tally.SURFACE_BINS`.
+        states: names and shares of the states of each named torsion.
     """
 
     system: str
@@ -61,6 +70,7 @@ class Reference:
     marginals: dict[str, tuple[Axis, Histogram]]
     energy: tuple[Axis, Histogram]
     surfaces: tuple[Surface, ...]
+    states: dict[str, tuple[tuple[str, ...], Histogram]]
 
     def __len__(self) -> int:
         return len(self.x)
@@ -141,6 +151,10 @@ class Reference:
                 Surface.from_histogram(pair, n_bins, histograms[surface_name(pair, n_bins)])
                 for pair, n_bins in surface_kinds(system)
             ),
+            states={
+                name: (state_names(rotamer), histograms[state_name(name)])
+                for name, rotamer in system.torsion_states.items()
+            },
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -155,6 +169,9 @@ class Reference:
     def load(cls, path: str | os.PathLike[str], system: System | None = None) -> Self:
         """Read a reference file, and check that it belongs to `system` if one is given.
 
+        A file of an earlier version holds no `states`. With a system they are counted in the configurations
+        that it holds, which are fewer than the frames.
+
         Raises:
             FileNotFoundError: no such file.
             ValueError: not a whole reference file, or one of another system, force field or domain.
@@ -166,7 +183,20 @@ class Reference:
                 f"{reference.system!r}); force field or domain differ: give the reference that was made for "
                 "this system"
             )
+        if system is not None and not reference.states:
+            return replace(reference, states=_states(system, reference.x, reference.walker))
         return reference
+
+    @property
+    def doubt(self) -> str:
+        """Why the reference itself may be wrong: what its simulation says of its own stationarity.
+
+        Empty if that is fine, or if the metadata say nothing of it.
+        """
+        test = self.metadata.get("stationarity")
+        if not isinstance(test, dict) or test.get("stationary", True):
+            return ""
+        return str(test.get("text", "its simulation is not stationary"))
 
 
 def reference_path(system: System) -> Path:
@@ -178,6 +208,17 @@ def reference_path(system: System) -> Path:
             "simulation (`boltzgen.simulate`)"
         )
     return path
+
+
+def _states(system: System, x: Tensor, walker: Tensor) -> dict[str, tuple[tuple[str, ...], Histogram]]:
+    """Shares of torsions' states among configurations of equal weight."""
+    group, bins = walker_groups(walker.numpy()), state_bins(system, x)
+    found = {}
+    for name, rotamer in system.torsion_states.items():
+        index, n = bins[state_name(name)]
+        sums = np.bincount(group * n + index, minlength=(int(group.max()) + 1) * n).reshape(-1, n)
+        found[name] = (state_names(rotamer), Histogram.normalised(sums.astype(np.float64)))
+    return found
 
 
 def _systematic(weights: np.ndarray, n: int, seed: int) -> Tensor:

@@ -44,6 +44,8 @@ def write(path: Path, fields: Mapping[str, Any]) -> None:
         file.create_dataset("energy", data=fields["energy"][1].groups, **_COMPRESSED)
         if fields["populations"] is not None:
             file.create_dataset("populations", data=fields["populations"].groups)
+        for k, (_, histogram) in enumerate(fields["states"].values()):
+            file.create_dataset(f"states{k}", data=histogram.groups)
         for k, surface in enumerate(fields["surfaces"]):
             file.create_dataset(f"surface{k}/probability", data=surface.probability, **_COMPRESSED)
             file.create_dataset(f"surface{k}/halves", data=surface.halves, **_COMPRESSED)
@@ -79,6 +81,7 @@ def _header(fields: Mapping[str, Any]) -> dict[str, Any]:
         "torsions": fields["torsions"],
         "axes": [_axis_to_dict(axis) for axis, _ in fields["marginals"].values()],
         "energy_axis": _axis_to_dict(fields["energy"][0]),
+        "states": {name: states for name, (states, _) in fields["states"].items()},
         "surfaces": [
             {"pair": surface.pair, "n_bins": len(surface.probability), "n_effective": surface.n_effective}
             for surface in fields["surfaces"]
@@ -111,6 +114,11 @@ def _read(file: h5py.File) -> dict[str, Any]:
         },
         "energy": (energy_axis, _histogram(file["energy"][:], energy_axis.n_bins)),
         "surfaces": tuple(_surface(file[f"surface{k}"], held) for k, held in enumerate(header["surfaces"])),
+        # Files of earlier versions have none.
+        "states": {
+            name: (tuple(states), _histogram(file[f"states{k}"][:], len(states)))
+            for k, (name, states) in enumerate(header.get("states", {}).items())
+        },
     }
 
 

@@ -10,9 +10,9 @@ from boltzgen.evaluation import metrics, modes
 from boltzgen.evaluation.draws import Draws
 from boltzgen.evaluation.modes import Drawn
 from boltzgen.evaluation.reference import Reference
+from boltzgen.evaluation.shares import basin_shares, torsion_shares
 from boltzgen.evaluation.tally import Surface, surface_name
 from boltzgen.free_energy.histograms import Axis, Histogram, walker_groups
-from boltzgen.free_energy.populations import basin_populations
 from boltzgen.weights import weight_summary
 
 CONVENTIONS = (
@@ -58,7 +58,8 @@ def summarize(draws: Draws, reference: Reference) -> dict[str, Any]:
             (_marginal(draws, *pair) for pair in reference.marginals.values()), key=lambda m: -abs(m["z"])
         ),
         "energy": _energy(draws, reference),
-        "basins": _basins(draws, reference),
+        "basins": basin_shares(draws, reference),
+        "torsions": torsion_shares(draws, reference),
     }
     result["missing_modes"] = missing_modes(draws, reference)
     result["flagged"] = bool(result["missing_modes"])
@@ -77,6 +78,7 @@ def _origin(reference: Reference) -> dict[str, Any]:
         "n_walker_groups": energy.degrees_of_freedom + 1,
         "n_effective": min(sizes),
         "fraction_outside": reference.fraction_outside,
+        "doubt": reference.doubt,
         "metadata": reference.metadata,
     }
 
@@ -181,42 +183,6 @@ def _energy(draws: Draws, reference: Reference) -> dict[str, Any]:
     }
 
 
-def _basins(draws: Draws, reference: Reference) -> list[dict[str, Any]]:
-    if reference.populations is None:
-        return []
-    names = [basin.name for basin in reference.basins]
-    labels = draws.bins["basins"][0].astype(np.int64)
-    labels = np.where(labels == len(names), -1, labels)
-    rows = basin_populations(labels, draws.log_w, names)
-    drawn = draws.table("basins")
-    share, error = reference.populations.probability, reference.populations.standard_error
-    spread = np.sqrt(
-        np.maximum(drawn.square * (1 - 2 * drawn.weight) + drawn.square.sum() * drawn.weight**2, 0.0)
-    )
-    # A basin that no draw or no walker visited has an error too: that of one draw.
-    spread, error = (
-        np.maximum(spread, drawn.largest),
-        np.maximum(error, 1.0 / max(reference.populations.n_effective, 1.0)),
-    )
-    z = metrics.z_score(drawn.weight - share, error, reference.populations.degrees_of_freedom, spread)
-    return [
-        {
-            "name": row.name,
-            "reference": float(share[k]),
-            "reference_error": float(reference.populations.standard_error[k]),
-            "drawn": float(drawn.raw[k]),
-            "population": row.population,
-            "low": row.low,
-            "high": row.high,
-            "is_upper_bound": row.is_upper_bound,
-            "n_raw": row.n_raw,
-            "n_effective": row.n_effective,
-            "z": float(z[k]),
-        }
-        for k, row in enumerate(rows)
-    ]
-
-
 def missing_modes(draws: Draws, reference: Reference) -> list[dict[str, Any]]:
     """What is missing, or populated by the generator alone; empty if nothing is.
 
@@ -245,7 +211,13 @@ def missing_modes(draws: Draws, reference: Reference) -> list[dict[str, Any]]:
 
 
 def _warnings(draws: Draws, reference: Reference, result: dict[str, Any]) -> list[str]:
-    warnings = [f"missing mode? {mode['text']}" for mode in result["missing_modes"]]
+    fault = "; the reference may be at fault" if reference.doubt else ""
+    warnings = [f"missing mode? {mode['text']}{fault}" for mode in result["missing_modes"]]
+    if reference.doubt:
+        warnings.append(
+            "the reference may be at fault; its simulation's own test of stationarity says: "
+            f"{reference.doubt}; simulate longer"
+        )
     if result["psis_k_hat"] > 0.7:
         warnings.append(
             f"PSIS k-hat is {result['psis_k_hat']:.2f} > 0.7: reweighted averages are unreliable at any "
@@ -263,6 +235,14 @@ def _warnings(draws: Draws, reference: Reference, result: dict[str, Any]) -> lis
         for b in result["basins"]
         if abs(b["z"]) > AGREEMENT
     ]
+    states = sorted((t for t in result["torsions"] if abs(t["z"]) > AGREEMENT), key=lambda t: -abs(t["z"]))
+    if states:
+        t = states[0]
+        warnings.append(
+            f"{len(states)} of {len(result['torsions'])} states of torsions differ beyond the combined "
+            f"errors (|z| > {AGREEMENT:g}): {t['torsion']} {t['name']} most, {100 * t['population']:.3g} % "
+            f"against {100 * t['reference']:.3g} % of the reference, z = {t['z']:+.1f}"
+        )
     n_reference = result["reference"]["n_effective"]
     if n_reference < draws.n_effective / 2:
         warnings.append(

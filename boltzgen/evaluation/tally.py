@@ -1,4 +1,4 @@
-"""Weighted frames counted into tables: coordinates, energy, basins and Ramachandran surfaces."""
+"""Weighted frames counted into tables: coordinates, energy, states and Ramachandran surfaces."""
 
 import math
 from dataclasses import dataclass
@@ -12,7 +12,9 @@ from boltzgen.free_energy.histograms import Axis, Histogram, angle_bins
 from boltzgen.geometry import dihedrals
 from boltzgen.molecule.basins import assign_basins
 from boltzgen.molecule.graph import backbone_pairs
+from boltzgen.molecule.rotamers import DIVISIONS, rotamer_labels
 from boltzgen.molecule.system import System
+from boltzgen.molecule.torsions import Rotamer
 
 #: Bins along each axis of the Ramachandran tables: FAB's and TA-BG's conventions.
 SURFACE_BINS = (64, 100)
@@ -128,7 +130,25 @@ def table_bins(
     if system.basins and {"phi", "psi"} <= torsions.keys():
         labels = assign_basins(torsions["phi"], torsions["psi"], system.basins)
         bins["basins"] = (np.where(labels < 0, len(system.basins), labels), len(system.basins) + 1)
-    return bins, inside
+    return bins | state_bins(system, x), inside
+
+
+def state_bins(system: System, x: Tensor) -> dict[str, tuple[np.ndarray, int]]:
+    """State of each named torsion in conformations x (n, n_atoms, 3), and their number, by `state_name`."""
+    return {
+        state_name(name): (rotamer_labels(x, rotamer).astype(np.int64), len(state_names(rotamer)))
+        for name, rotamer in system.torsion_states.items()
+    }
+
+
+def state_name(torsion: str) -> str:
+    """Name of the table of a torsion's states among the others."""
+    return f"states/{torsion}"
+
+
+def state_names(rotamer: Rotamer) -> tuple[str, ...]:
+    """Names of a torsion's states."""
+    return DIVISIONS[rotamer.division].states
 
 
 def surface_kinds(system: System) -> list[tuple[tuple[str, str], int]]:

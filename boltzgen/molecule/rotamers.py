@@ -1,4 +1,4 @@
-"""States of torsions: g+, t and g- of side chains, cis and trans before proline."""
+"""States of torsions: g+, t and g- of side chains, cis and trans of amides, the regions of phi and psi."""
 
 from dataclasses import dataclass
 
@@ -33,6 +33,10 @@ DIVISIONS = {
     # The sign of a ring's torsion says which way it is puckered.
     "ring": Division(("+", "-")),
     "amide": Division(("cis", "trans"), 360.0, -90.0),
+    # Left-handed helices and C7ax have phi > 0.
+    "phi": Division(("+", "-")),
+    # Helices against sheets and turns: cut at the barriers, near -130 and 50 degrees.
+    "psi": Division(("alpha", "beta"), 360.0, -130.0),
 }
 
 

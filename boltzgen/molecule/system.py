@@ -29,7 +29,7 @@ from boltzgen.molecule.openmm_files import (
     read_system,
 )
 from boltzgen.molecule.system_file import CONSTRAINTS, Domain, SystemFile
-from boltzgen.molecule.torsions import Rotamer, named_torsions, rotamers
+from boltzgen.molecule.torsions import Rotamer, named_torsions, rotamers, torsion_states
 
 #: kJ/mol by which relabelling a symmetric rotor may change an energy.
 ROTOR_TOLERANCE = 1.0
@@ -163,6 +163,11 @@ class System:
     def rotamers(self) -> dict[str, Rotamer]:
         """The torsions among them whose states are counted (chi, omega of X-PRO, free torsions), and how."""
         return rotamers(self.torsions, self.graph, self.rotors)
+
+    @cached_property
+    def torsion_states(self) -> dict[str, Rotamer]:
+        """How every named torsion is divided into states: `rotamers`, and phi, psi and omega besides."""
+        return torsion_states(self.torsions, self.rotamers)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -41,7 +41,7 @@ class Rotamer:
         torsions: atoms of the torsion; of a twofold one, those to each of the equivalent ends.
     """
 
-    division: Literal["threefold", "twofold", "ring", "amide"]
+    division: Literal["threefold", "twofold", "ring", "amide", "phi", "psi"]
     torsions: tuple[Quadruple, ...]
 
 
@@ -95,6 +95,15 @@ def rotamers(
         else:
             found[name] = Rotamer("amide" if bond in amides else "threefold", tuple(ends))
     return found
+
+
+def torsion_states(torsions: Mapping[str, Quadruple], rotamers: Mapping[str, Rotamer]) -> dict[str, Rotamer]:
+    """How every named torsion is divided into states: as its rotamer, or phi, psi and omega as such."""
+
+    def division(name: str) -> Literal["amide", "phi", "psi"]:
+        return "phi" if name.startswith("phi") else "psi" if name.startswith("psi") else "amide"
+
+    return {name: rotamers.get(name) or Rotamer(division(name), (atoms,)) for name, atoms in torsions.items()}
 
 
 def _bonds(pairs: Sequence[tuple[int, int]]) -> set[frozenset[int]]:

@@ -13,6 +13,8 @@ from boltzgen.simulation.sampler import Frames, State
 from boltzgen.storage import read_tensors, write_atomically
 
 _NAME = "checkpoint_{:06d}.safetensors"
+#: What only the first checkpoint's plan holds.
+ONCE = ("starts", "preparation")
 
 
 @dataclass
@@ -25,7 +27,7 @@ class Checkpoint:
         system, fingerprint: name and fingerprint of the system that is simulated.
         burn_in: whether the frames belong to the burn-in, and so to no ensemble.
         plan: how the simulation is set up, with its `temperatures`; the first checkpoint's also holds the
-            `starts` of the walkers.
+            `starts` of the walkers, and the seconds and energies of their `preparation`.
     """
 
     frames: Frames

@@ -1,6 +1,6 @@
 """The frames of a simulation, at every temperature."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from boltzgen.molecule.system import System
-from boltzgen.simulation.checkpoint import Checkpoint, checkpoint_files
+from boltzgen.simulation.checkpoint import ONCE, Checkpoint, checkpoint_files
 from boltzgen.simulation.sampler import Frames
 
 
 @dataclass(frozen=True, eq=False)
 class Ensemble:
-    """What a simulation recorded after its burn-in.
+    """What a simulation recorded once its time steps were tuned.
 
     Attributes:
         system: the molecule.
@@ -24,7 +24,10 @@ class Ensemble:
         replica: which replica of its walker each frame belongs to, int16, same shape.
         starts: where each walker began, float32 (n_walkers, n_atoms, 3) in nm.
         plan: how the simulation was set up.
-        statistics: of the checkpoints in order, see `Frames`; those of the burn-in left out.
+        statistics: of the checkpoints in order, see `Frames`.
+        burn_in_statistics: the same of those before, in which time steps were tuned.
+        preparation: `seconds` and `n_energy_evaluations` of finding starts; empty for a simulation of an
+            earlier version, which did not record them.
     """
 
     system: System
@@ -35,6 +38,8 @@ class Ensemble:
     starts: Tensor
     plan: dict[str, Any]
     statistics: list[dict[str, Any]]
+    burn_in_statistics: list[dict[str, Any]] = field(default_factory=list)
+    preparation: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: Path, system: System) -> "Ensemble":
@@ -45,12 +50,15 @@ class Ensemble:
             ValueError: a file is broken, or the simulation is of another system.
         """
         parts: list[Frames] = []
+        burn_in: list[dict[str, Any]] = []
         plan: dict[str, Any] = {}
         for path in checkpoint_files(folder):
             checkpoint = Checkpoint.load(path)
             checkpoint.check_system(system, folder)
             plan = checkpoint.plan | plan
-            if not checkpoint.burn_in:
+            if checkpoint.burn_in:
+                burn_in.append(checkpoint.frames.statistics)
+            else:
                 parts.append(checkpoint.frames)
         if not parts:
             raise FileNotFoundError(
@@ -63,9 +71,15 @@ class Ensemble:
             potential=torch.cat([part.potential for part in parts]),
             replica=torch.cat([part.replica for part in parts]),
             starts=torch.tensor(plan["starts"], dtype=torch.float32),
-            plan={k: v for k, v in plan.items() if k != "starts"},
+            plan={k: v for k, v in plan.items() if k not in ONCE},
             statistics=[part.statistics for part in parts],
+            burn_in_statistics=burn_in,
+            preparation=plan.get("preparation", {}),
         )
+
+    def after(self, n: int) -> "Ensemble":
+        """The same without the first n frames of each walker."""
+        return replace(self, x=self.x[n:], potential=self.potential[n:], replica=self.replica[n:])
 
     @property
     def n_frames(self) -> int:

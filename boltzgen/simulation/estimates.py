@@ -176,45 +176,6 @@ class WalkerBootstrap:
         return shares
 
 
-def group_differences(
-    sums: np.ndarray, weights: np.ndarray, group: np.ndarray, *, n_permutations: int = 2000, seed: int = 0
-) -> tuple[np.ndarray, float]:
-    """Whether groups of independent walkers agree on shares: each group against all other walkers.
-
-    The share of a walker deviates by r = n (sums - share * weights) / sum(weights) from that of all; means of
-    r are compared with the variance over all walkers. For a rare region a group's own variance would be small
-    just where its mean is.
-
-    Args:
-        sums: weight of each walker in each region, (n_walkers, n_regions).
-        weights: its whole weight, (n_walkers,).
-        group: of each walker, int (n_walkers,).
-        n_permutations: random regroupings of the walkers.
-        seed: of the regroupings.
-
-    Returns:
-        (z, p): difference of each group from the rest in standard errors, (n_groups, n_regions) in the order
-        of ``np.unique(group)``, and the probability that a random regrouping has as large a |z| anywhere.
-    """
-    residual = (sums - sums.sum(0) / weights.sum() * weights[:, None]) * (len(weights) / weights.sum())
-    spread = np.maximum(residual.std(0, ddof=1), 1e-300)
-    members = (group == np.unique(group)[:, None]).astype(np.float64)
-    n_in = members.sum(1, keepdims=True)
-    scale = spread * np.sqrt(1.0 / n_in + 1.0 / (len(weights) - n_in))
-
-    def deviations(order: np.ndarray) -> np.ndarray:
-        inside = members @ residual[order]
-        z: np.ndarray = (inside / n_in - (residual.sum(0) - inside) / (len(weights) - n_in)) / scale
-        return z
-
-    z = deviations(np.arange(len(weights)))
-    rng = np.random.default_rng(seed)
-    largest = np.array(
-        [np.abs(deviations(rng.permutation(len(weights)))).max() for _ in range(n_permutations)]
-    )
-    return z, float((largest >= np.abs(z).max()).mean())
-
-
 def correlation_time(series: np.ndarray) -> float:
     """Statistical inefficiency g >= 1, in frames, of a quantity followed over many walkers.
 

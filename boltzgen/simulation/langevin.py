@@ -119,8 +119,26 @@ class Langevin(Sampler):
         ), integrator
 
 
-def minimised(system: System, n: int) -> Tensor:
-    """The system's positions at a nearby minimum of its energy, n times: float64 (n, n_atoms, 3) in nm."""
+class _Iterations(openmm.MinimizationReporter):  # type: ignore[misc]
+    """Counts the iterations of a minimisation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.n = 0
+
+    def report(self, iteration: int, x: object, gradient: object, arguments: object) -> bool:
+        """Count one, and go on."""
+        self.n += 1
+        return False
+
+
+def minimised(system: System, n: int) -> tuple[Tensor, int]:
+    """The system's positions at a nearby minimum of its energy, n times.
+
+    Returns:
+        Positions, float64 (n, n_atoms, 3) in nm, and the iterations that it took, each an energy or a few:
+        OpenMM does not tell how many.
+    """
     context = openmm.Context(
         system.openmm_system,
         openmm.VerletIntegrator(0.001),
@@ -128,8 +146,9 @@ def minimised(system: System, n: int) -> Tensor:
         {"Threads": "1"},
     )
     context.setPositions(system.positions.numpy())
-    openmm.LocalEnergyMinimizer.minimize(context, 10.0, 1000)
+    iterations = _Iterations()
+    openmm.LocalEnergyMinimizer.minimize(context, 10.0, 1000, iterations)
     x = torch.from_numpy(
         context.getState(getPositions=True).getPositions(asNumpy=True).value_in_unit(unit.nanometer)
     )
-    return x.repeat(n, 1, 1)
+    return x.repeat(n, 1, 1), iterations.n

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import torch
 
 from boltzgen.coordinates.molecular import MolecularCoordinates
+from boltzgen.energy.base import CountedEnergy
 from boltzgen.energy.choose import energy_for
 from boltzgen.molecule.system import System
 from boltzgen.simulation.integrator import integrator_for
@@ -29,7 +30,8 @@ class Plan:
         interval: moves between frames (replica exchange), or steps of 1 fs (dynamics).
         n_steps: time steps of each move of replica exchange.
         checkpoint_frames: frames in each checkpoint.
-        burn_in: checkpoints at the start whose frames are not used, in which time steps are tuned.
+        burn_in: checkpoints at the start whose frames are never used, in which time steps are tuned; what
+            else is left out follows from the frames, see `burn_in`.
         platform: of OpenMM, for dynamics.
         seed: of all randomness.
     """
@@ -67,7 +69,7 @@ class Plan:
 
     @property
     def burn_in_frames(self) -> int:
-        """Frames of each walker, at each temperature, that are recorded before those to be used."""
+        """Frames of each walker, at each temperature, while time steps are tuned."""
         return self.burn_in * self.checkpoint_frames
 
     def temperatures(self, system: System) -> torch.Tensor:
@@ -92,14 +94,20 @@ class Plan:
             seed=self.seed,
         )
 
-    def starts(self, system: System) -> torch.Tensor:
-        """Where walkers begin, (n_walkers, n_atoms, 3) in nm: at random torsions; dynamics at a minimum."""
+    def starts(self, system: System) -> tuple[torch.Tensor, int]:
+        """Where walkers begin: at random torsions; dynamics at a minimum.
+
+        Returns:
+            Positions (n_walkers, n_atoms, 3) in nm, and the number of energies that it took to find them.
+        """
         if self.method == "md":
             return minimised(system, self.n_walkers)
-        return random_starts(
+        energy = CountedEnergy(energy_for(system).to("cpu"))
+        x = random_starts(
             MolecularCoordinates(system),
-            energy_for(system).to("cpu"),
+            energy,
             integrator_for(system, "cpu"),
             self.n_walkers,
             seed=self.seed,
         )
+        return x, energy.n_evaluations

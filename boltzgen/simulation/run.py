@@ -3,14 +3,15 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from boltzgen.molecule.system import System
-from boltzgen.simulation.checkpoint import Checkpoint, checkpoint_files
+from boltzgen.simulation.checkpoint import ONCE, Checkpoint, checkpoint_files
 from boltzgen.simulation.plan import Method, Plan
+from boltzgen.simulation.sampler import Sampler, State
 from boltzgen.simulation.summary import summarize
 from boltzgen.simulation.trajectory import check_trajectory, write_trajectory
 
@@ -20,7 +21,7 @@ class Progress:
     """Where a simulation stands.
 
     Attributes:
-        done, wanted: frames of each walker, those of the burn-in included.
+        done, wanted: frames of each walker, those recorded while time steps are tuned included.
         seconds: spent so far.
         statistics: of the last checkpoint, empty before the first (see `Frames`).
     """
@@ -57,7 +58,8 @@ def simulate(
     Args:
         system: the molecule, or the name or folder that `System.load` finds it by.
         folder: of the simulation.
-        frames: of each walker, at each temperature, after the burn-in.
+        frames: of each walker, at each temperature, after the time steps are tuned; up to a third of
+            them may turn out to be burn-in.
         method: "remd", replica exchange on batched energies, or "md", OpenMM's Langevin dynamics.
         walkers: independent walkers; by default 128, of dynamics 1.
         highest: top of the ladder of temperatures in K, by default 1200.
@@ -71,8 +73,8 @@ def simulate(
         progress: called after each frame.
 
     Returns:
-        The summary: populations of the basins with their errors, acceptance and exchange rates, and how the
-        simulation was set up.
+        The summary: whether the simulation is stationary, populations of the basins and of torsions' states
+        with their errors, acceptance and exchange rates, costs, and how the simulation was set up.
 
     Raises:
         FileExistsError: the folder holds a simulation already, and `resume` is false.
@@ -98,7 +100,7 @@ def simulate(
     record(molecule, folder, frames, plan=plan, resume=resume, device=device, progress=progress)
     summary = summarize(folder, molecule, command=command)
     if target is not None:
-        write_trajectory(folder, molecule, target)
+        write_trajectory(folder, molecule, target, skip=summary["stationarity"]["burn_in_frames"])
     return summary
 
 
@@ -112,7 +114,7 @@ def record(
     device: str = "cpu",
     progress: Callable[[Progress], None] | None = None,
 ) -> None:
-    """Run a simulation until every walker has `n_frames` frames, at every temperature, after the burn-in.
+    """Run a simulation until every walker has `n_frames` frames, at every temperature, after the tuning.
 
     Only whole checkpoints are written, so there may be a few frames more; `Ensemble.load` reads them.
 
@@ -130,36 +132,52 @@ def record(
         )
     if resume and not files:
         raise FileNotFoundError(f"nothing to resume in {folder}: no checkpoint; start it without `resume`")
+    mark = time.perf_counter()
     if files:
-        last = Checkpoint.load(files[-1])
-        last.check_system(system, folder)
-        # Where walkers began stands in the first checkpoint's plan alone.
-        description = Checkpoint.load(files[0]).plan
-        plan = Plan(**{k: v for k, v in description.items() if k not in ("temperatures", "starts")})
-        sampler, state = plan.sampler(system, device), last.state
-        state.x = state.x.to(device)
+        plan, sampler, state, description = _resumed(files, system, folder, device)
     else:
         plan = plan or Plan()
-        sampler = plan.sampler(system, device)
-        x = plan.starts(system).to(device)
-        state = sampler.start(x)
-        description = asdict(plan) | {
-            "temperatures": plan.temperatures(system).tolist(),
-            "starts": x.tolist(),
-        }
+        sampler, state, description = _started(plan, system, device)
+        mark = time.perf_counter()
     folder.mkdir(parents=True, exist_ok=True)
     began, wanted = time.perf_counter(), n_frames + plan.burn_in_frames
     statistics: dict[str, Any] = {}
     for index in range(len(files), math.ceil(wanted / plan.checkpoint_frames)):
         report = partial(_report, progress, index * plan.checkpoint_frames, wanted, began, statistics)
-        burn_in, started = index < plan.burn_in, time.perf_counter()
+        burn_in = index < plan.burn_in
         frames = sampler.run(
             state, index, plan.checkpoint_frames, plan.interval, tune=burn_in, on_frame=report
         )
         statistics = frames.statistics
-        statistics["seconds"] = time.perf_counter() - started
-        kept = description if index == 0 else {k: v for k, v in description.items() if k != "starts"}
+        # Writing the checkpoint before is part of it.
+        statistics["seconds"], mark = time.perf_counter() - mark, time.perf_counter()
+        kept = {k: v for k, v in description.items() if index == 0 or k not in ONCE}
         Checkpoint(frames, state, system.name, system.fingerprint, burn_in, kept).save(folder, index)
+
+
+def _started(plan: Plan, system: System, device: str) -> tuple[Sampler, State, dict[str, Any]]:
+    """A simulation at its start, and the first checkpoint's plan."""
+    began = time.perf_counter()
+    sampler = plan.sampler(system, device)
+    x, n_evaluations = plan.starts(system)
+    state = sampler.start(x.to(device))
+    preparation = {"seconds": time.perf_counter() - began, "n_energy_evaluations": n_evaluations}
+    description = {"temperatures": plan.temperatures(system).tolist(), "starts": x.tolist()}
+    return sampler, state, asdict(plan) | description | {"preparation": preparation}
+
+
+def _resumed(
+    files: list[Path], system: System, folder: Path, device: str
+) -> tuple[Plan, Sampler, State, dict[str, Any]]:
+    """A simulation where its last checkpoint left it, and the first checkpoint's plan."""
+    last = Checkpoint.load(files[-1])
+    last.check_system(system, folder)
+    # Where walkers began, and what that took, stands in the first checkpoint's plan alone.
+    description = Checkpoint.load(files[0]).plan
+    settings = {field.name for field in fields(Plan)}
+    plan = Plan(**{name: value for name, value in description.items() if name in settings})
+    last.state.x = last.state.x.to(device)
+    return plan, plan.sampler(system, device), last.state, description
 
 
 def _report(

@@ -1,7 +1,9 @@
-"""What a simulation says: diagnostics, populations with errors, and the reference file."""
+"""What a simulation says: diagnostics, whether it is stationary, populations with errors, the reference."""
 
 import json
 import platform
+from collections.abc import Mapping
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -11,17 +13,16 @@ import torch
 
 from boltzgen import __version__, units
 from boltzgen.evaluation.reference import REFERENCE, Reference
-from boltzgen.geometry import dihedrals
-from boltzgen.molecule.basins import assign_basins
 from boltzgen.molecule.system import System
+from boltzgen.simulation.burn_in import judge
 from boltzgen.simulation.ensemble import Ensemble
-from boltzgen.simulation.estimates import WalkerBootstrap, correlation_time, group_differences, mbar
-from boltzgen.storage import write_atomically
+from boltzgen.simulation.estimates import Populations, WalkerBootstrap, correlation_time, mbar
+from boltzgen.simulation.states import BASINS, Labels, Series, label
+from boltzgen.storage import finite_or_none, write_atomically
 
 SUMMARY = "simulation.json"
 #: Walkers that a bootstrap over them needs.
 _FEW_WALKERS = 8
-_CHUNK = 65536
 
 
 def summarize(
@@ -37,43 +38,57 @@ def summarize(
         command: how the simulation was asked for.
         n_configurations: frames that the reference holds with their positions.
     """
-    ensemble = Ensemble.load(folder, system)
-    potential, temperatures = ensemble.potential.numpy(), ensemble.temperatures.numpy()
-    f, log_w = mbar(potential, temperatures, system.temperature)
+    recorded = Ensemble.load(folder, system)
+    labels = label(recorded.x, recorded.starts, system)
+    _, log_w = _mbar(recorded)
+    verdict = judge(Series.build(labels, log_w))
+    ensemble = recorded.after(verdict.burn_in)
+    labels = {name: replace(held, frames=held.frames[verdict.burn_in :]) for name, held in labels.items()}
+    f, log_w = _mbar(ensemble)
     summary = _metrics(ensemble) | {"reduced_free_energies": f.tolist(), "command": command}
-    labels = _basins(ensemble.x, system)
-    if ensemble.n_walkers >= _FEW_WALKERS:
-        summary |= _populations(ensemble, labels, log_w)
-    else:
-        summary["basins"] = []
+    summary |= _populations(ensemble, labels)
     summary["correlation_frames"] = _correlation(ensemble, labels)
-    write_atomically(folder / SUMMARY, json.dumps(summary, indent=1).encode())
+    summary["stationarity"] = verdict.to_dict()
+    summary = finite_or_none(summary)
+    write_atomically(folder / SUMMARY, json.dumps(summary, indent=1, allow_nan=False).encode())
     if ensemble.n_walkers > 1:
         _reference(ensemble, log_w, summary, n_configurations).save(folder / REFERENCE)
     return summary
 
 
+def _mbar(ensemble: Ensemble) -> tuple[np.ndarray, np.ndarray]:
+    """`estimates.mbar` at the system's temperature."""
+    return mbar(ensemble.potential.numpy(), ensemble.temperatures.numpy(), ensemble.system.temperature)
+
+
 def _metrics(ensemble: Ensemble) -> dict[str, Any]:
-    """How the simulation ran, summed or averaged over its checkpoints."""
+    """How the simulation ran: rates and simulated time of the frames, and costs of everything."""
     s, system = ensemble.statistics, ensemble.system
     mean: dict[str, Any] = {
         key: np.mean([part[key] for part in s], axis=0).tolist()
         for key in ("acceptance", "left_domain", "exchange")
         if key in s[0]
     }
-    seconds = sum(part["seconds"] for part in s)
-    n_evaluations = sum(part["n_energy_evaluations"] for part in s)
-    picoseconds = np.sum([part["picoseconds"] for part in s], axis=0)
+    recorded = len(s) * ensemble.plan["checkpoint_frames"]
+    tuned = ensemble.plan["burn_in"] * ensemble.plan["checkpoint_frames"]
+    picoseconds = np.sum([part["picoseconds"] for part in s], axis=0) * ensemble.n_frames / recorded
+    costs = {
+        "starts": ensemble.preparation or None,
+        "tuning": _cost(ensemble.burn_in_statistics),
+        "frames": _cost(s),
+    }
+    whole = _cost([cost for cost in costs.values() if cost])
     return {
         "system": system.name,
         "method": ensemble.plan["method"],
         "temperatures": ensemble.temperatures.tolist(),
         "n_walkers": ensemble.n_walkers,
         "n_frames": ensemble.n_frames,
+        "burn_in_frames": tuned + recorded - ensemble.n_frames,
         "nanoseconds_per_walker": (picoseconds / 1000).tolist(),
-        "n_energy_evaluations": n_evaluations,
-        "seconds": seconds,
-        "steps_per_second": n_evaluations / seconds,
+        **whole,
+        "costs": costs,
+        "steps_per_second": whole["n_energy_evaluations"] / whole["seconds"],
         **mean,
         "round_trips": sum(part.get("round_trips", 0) for part in s),
         "plan": ensemble.plan,
@@ -86,69 +101,54 @@ def _metrics(ensemble: Ensemble) -> dict[str, Any]:
     }
 
 
-def _populations(ensemble: Ensemble, labels: np.ndarray | None, log_w: np.ndarray) -> dict[str, Any]:
-    """Populations of the basins at the system's temperature, and whether walkers agree on them."""
-    system = ensemble.system
-    bootstrap = WalkerBootstrap(ensemble.potential.numpy(), ensemble.temperatures.numpy(), system.temperature)
-    summary: dict[str, Any] = {"free_energy_errors": bootstrap.free_energies()[1].tolist(), "basins": []}
-    if labels is None:
-        return summary
-    names = tuple(b.name for b in system.basins)
-    whole = bootstrap.populations(labels, names)
-    summary["basins"] = [
+def _cost(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Energies and seconds spent on parts of a simulation."""
+    return {
+        "n_energy_evaluations": sum(part["n_energy_evaluations"] for part in parts),
+        "seconds": sum(part["seconds"] for part in parts),
+    }
+
+
+def _populations(ensemble: Ensemble, labels: Mapping[str, Labels]) -> dict[str, Any]:
+    """Populations of the basins and of the states of torsions at the system's temperature, with errors.
+
+    None with few walkers.
+    """
+    if ensemble.n_walkers < _FEW_WALKERS:
+        return {"basins": [], "torsions": {}}
+    bootstrap = WalkerBootstrap(
+        ensemble.potential.numpy(), ensemble.temperatures.numpy(), ensemble.system.temperature
+    )
+    rows = {name: _rows(bootstrap.populations(held.frames, held.names)) for name, held in labels.items()}
+    return {
+        "free_energy_errors": bootstrap.free_energies()[1].tolist(),
+        "basins": rows.pop(BASINS, []),
+        "torsions": rows,
+    }
+
+
+def _rows(populations: Populations) -> list[dict[str, Any]]:
+    return [
         {
             "name": name,
             "population": float(p),
             "error": float(e),
             "relative_error": float(e / p) if p > 0 else None,
         }
-        for name, p, e in zip(names, whole.share, whole.error, strict=True)
+        for name, p, e in zip(populations.names, populations.share, populations.error, strict=True)
     ]
-    summary["starts"] = _starts(ensemble, labels, log_w)
-    return summary
 
 
-def _starts(ensemble: Ensemble, labels: np.ndarray, log_w: np.ndarray) -> dict[str, Any]:
-    """Whether walkers that began in different basins agree on the populations: see `group_differences`."""
-    group, names = _basins(ensemble.starts, ensemble.system), [basin.name for basin in ensemble.system.basins]
-    assert group is not None
-    present = np.unique(group)
-    if len(present) < 2:
-        return {}
-    weights = np.exp(log_w)
-    sums = np.stack([(weights * (labels == k)).sum((0, 2)) for k in range(len(names))], axis=1)
-    z, chance = group_differences(sums, weights.sum((0, 2)), group)
-    rows = {
-        (names[k] if k >= 0 else "none"): {
-            "n_walkers": int((group == k).sum()),
-            "z": dict(zip(names, row.tolist(), strict=True)),
-        }
-        for k, row in zip(present, z, strict=True)
-    }
-    return {"groups": rows, "largest_z": float(np.abs(z).max()), "probability_of_as_large_by_chance": chance}
-
-
-def _correlation(ensemble: Ensemble, labels: np.ndarray | None) -> dict[str, float]:
+def _correlation(ensemble: Ensemble, labels: Mapping[str, Labels]) -> dict[str, float]:
     """Statistical inefficiency in frames, at the lowest temperature, of energy and basins."""
     found = {"energy": correlation_time(ensemble.potential[..., 0].numpy())}
-    if labels is not None:
+    if BASINS in labels:
+        states = labels[BASINS]
         found |= {
-            basin.name: correlation_time((labels[..., 0] == k).astype(np.float64))
-            for k, basin in enumerate(ensemble.system.basins)
+            name: correlation_time((states.frames[..., 0] == k).astype(np.float64))
+            for k, name in enumerate(states.names)
         }
     return found
-
-
-def _basins(x: torch.Tensor, system: System) -> np.ndarray | None:
-    """Basin of each conformation x (..., n_atoms, 3), int (...); None without phi, psi and basins."""
-    if not system.basins or not {"phi", "psi"} <= system.torsions.keys():
-        return None
-    flat = x.reshape(-1, *x.shape[-2:])
-    phi, psi = (
-        torch.cat([dihedrals(part, system.torsions[name]) for part in flat.split(_CHUNK)]).numpy()
-        for name in ("phi", "psi")
-    )
-    return assign_basins(phi, psi, system.basins).reshape(x.shape[:-2])
 
 
 def _reference(

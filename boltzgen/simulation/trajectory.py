@@ -19,17 +19,17 @@ def check_trajectory(path: Path, folder: Path) -> None:
     check_target(path, TRAJECTORIES, makes=folder)
 
 
-def write_trajectory(folder: Path, system: System, target: Path) -> int:
+def write_trajectory(folder: Path, system: System, target: Path, *, skip: int = 0) -> int:
     """Write the frames at the system's temperature, walker after walker, as HDF5, XTC or DCD.
 
-    Frames outside the domain are left out. Methyl hydrogens are put into the domain's labelling. XTC keeps
-    0.001 nm.
+    Frames outside the domain are left out, and the first `skip` of each walker. Methyl hydrogens are put into
+    the domain's labelling. XTC keeps 0.001 nm.
 
     Returns:
         The number of frames.
     """
     check_target(target, TRAJECTORIES)
-    ensemble = Ensemble.load(folder, system)
+    ensemble = Ensemble.load(folder, system).after(skip)
     return write_frames(target, system.mdtraj_topology, _frames(ensemble, MolecularCoordinates(system)))
 
 

@@ -8,6 +8,7 @@ import copy
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -185,6 +186,47 @@ def test_a_collapsed_generator_is_flagged_though_its_efficiency_is_high(name: st
         arcs = [f for f in found if f["kind"] == "arc"]
         assert [f["verdict"] for f in arcs] == ["missing"]
         assert arcs[0]["region"].startswith(("methyl C2", "methyl C11", "methyl C19")[int(name[-1])])
+
+
+def test_states_of_torsions_are_compared(good: Draws, result: dict[str, Any]) -> None:
+    """phi and psi against counts of the same states; omega, always trans, is left out."""
+    rows = {(t["torsion"], t["name"]): t for t in result["torsions"]}
+    assert set(rows) == {("phi", "+"), ("phi", "-"), ("psi", "alpha"), ("psi", "beta")}
+    assert all(abs(t["z"]) < 4 for t in rows.values())
+    phi, psi = (stand_in().states[name][1].probability for name in ("phi", "psi"))
+    assert rows["phi", "+"]["reference"] == phi[0]
+    assert rows["psi", "alpha"]["population"] == pytest.approx(psi[0], abs=0.02)
+    # C7ax and alphaL are what has phi from 0 to 120 degrees.
+    basins = {b["name"]: b for b in result["basins"]}
+    right = basins["C7ax"]["population"] + basins["alphaL"]["population"]
+    assert right <= rows["phi", "+"]["population"] < right + 0.005
+    assert any("states of torsions" in table[0] for table in text_tables(result))
+
+
+def test_a_reference_that_doubts_itself_is_named_beside_the_generator(good: Draws) -> None:
+    """A generator blind to phi > 0 is flagged; with a reference whose own test failed, that is said to be at
+    fault as well, in a warning of its own and with every missing mode.
+    """
+    _, generator, energy = shipped()
+    keep = left_of_zero
+    draws = draw(
+        Thinned(generator, keep, float(keep(some_draws()).mean())), energy, simulated(), n=4096, seed=3
+    )
+    plain = summarize(draws, simulated())
+    assert plain["flagged"] and not any("at fault" in w for w in plain["warnings"])
+    test = {"stationary": False, "text": "the share of phi + drifts: 9.5, 2.8 %"}
+    doubted = summarize(draws, replace(simulated(), metadata={"stationarity": test}))
+    missing = [w for w in doubted["warnings"] if w.startswith("missing mode?")]
+    assert missing and all(w.endswith("; the reference may be at fault") for w in missing)
+    alone = [w for w in doubted["warnings"] if w.startswith("the reference may be at fault")]
+    assert len(alone) == 1 and test["text"] in alone[0]
+    assert doubted["missing_modes"] == plain["missing_modes"]
+    assert "| reference: stationary | no |" in markdown(doubted)
+    assert "| reference: stationary | not tested |" in markdown(plain)
+    # Without a missing mode it is a warning all the same.
+    agreeing = summarize(good, replace(stand_in(), metadata={"stationarity": test}))
+    assert not agreeing["flagged"]
+    assert sum("the reference may be at fault" in w for w in agreeing["warnings"]) == 1
 
 
 def test_evaluate_is_one_call_with_the_systems_own_reference(tmp_path: Path) -> None:

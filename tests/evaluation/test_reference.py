@@ -1,5 +1,6 @@
 """References built from frames whose distribution is known, and their file."""
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import Tensor
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.evaluation.reference import Reference, reference_path
 from boltzgen.molecule.system import System
-from tests.helpers.molecules import random_labels
+from tests.helpers.molecules import random_labels, random_y
 from tests.helpers.posing import pose
 
 N_WALKERS = 12
@@ -144,6 +145,66 @@ def test_file_round_trip(reference: Reference, system: System, tmp_path: Path) -
     assert back.populations is not None
     assert reference.populations is not None
     np.testing.assert_allclose(back.populations.groups, reference.populations.groups, rtol=1e-12)
+
+
+def test_states_of_torsions(reference: Reference, system: System, tmp_path: Path) -> None:
+    """psi is alpha in the rarer, heavier kind of frames alone; omega is trans; a file keeps the shares."""
+    assert list(reference.states) == list(system.torsions)
+    names, psi = reference.states["psi"]
+    assert names == ("alpha", "beta")
+    assert abs(psi.probability[0] - ALPHA_R) < 4 * psi.standard_error[0] + 1e-3
+    assert reference.states["phi"][1].probability.tolist() == [0.0, 1.0]
+    assert reference.states["omega"][1].probability.tolist() == [0.0, 1.0]
+    path = tmp_path / "reference.h5"
+    reference.save(path)
+    back = Reference.load(path)
+    assert {name: states for name, (states, _) in back.states.items()} == {
+        name: states for name, (states, _) in reference.states.items()
+    }
+    for name, (_, histogram) in back.states.items():
+        np.testing.assert_allclose(histogram.groups, reference.states[name][1].groups, rtol=1e-12)
+
+
+def test_a_file_without_states_has_them_counted_in_its_configurations(
+    reference: Reference, system: System, tmp_path: Path
+) -> None:
+    path = tmp_path / "old.h5"
+    replace(reference, states={}).save(path)
+    with h5py.File(path, "a") as file:
+        header = json.loads(file.attrs["header"])
+        del header["states"]
+        file.attrs["header"] = json.dumps(header)
+    assert Reference.load(path).states == {}
+    counted = Reference.load(path, system).states
+    assert list(counted) == list(system.torsions)
+    for name, (names, histogram) in counted.items():
+        whole = reference.states[name]
+        assert names == whole[0]
+        assert histogram.degrees_of_freedom == N_WALKERS - 1
+        error = np.hypot(histogram.standard_error, whole[1].standard_error)
+        assert (np.abs(histogram.probability - whole[1].probability) <= 4 * error).all()
+
+
+def test_any_molecule_has_states(tmp_path: Path) -> None:
+    """Dimethoxyethane, no peptide: its free torsions, drawn uniformly."""
+    molecule = System.load("dimethoxyethane")
+    coordinates = MolecularCoordinates(molecule)
+    x = coordinates(random_y(coordinates, 600))[0].float()
+    held = Reference.from_frames(molecule, x, torch.zeros(600), torch.zeros(600), torch.arange(600) % 6)
+    assert list(held.states) == list(molecule.torsions) and len(held.states) == 3
+    for names, histogram in held.states.values():
+        assert names == ("g+", "t", "g-")
+        assert (np.abs(histogram.probability - 1 / 3) < 0.1).all()
+
+
+def test_what_the_simulation_says_of_itself(reference: Reference) -> None:
+    assert reference.doubt == ""
+    for test, doubt in (
+        ({"stationary": True, "text": "stationary"}, ""),
+        ({"stationary": False, "text": "phi drifts"}, "phi drifts"),
+        ({"stationary": None, "text": "not tested: too few"}, "not tested: too few"),
+    ):
+        assert replace(reference, metadata={"stationarity": test}).doubt == doubt
 
 
 def test_a_failed_save_leaves_the_old_file(reference: Reference, tmp_path: Path) -> None:

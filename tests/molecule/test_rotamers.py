@@ -35,6 +35,12 @@ from tests.helpers.molecules import peptide, random_y, relabelled
         ),
         ("ring", [0.001, 179.9, -179.9, -0.001], "+ + - -"),
         ("amide", [0, 89.9, 90.1, 180, -180, -90.1, -89.9], "cis cis trans trans trans trans cis"),
+        ("phi", [0.001, 60, 179.9, -179.9, -60, -0.001], "+ + + - - -"),
+        (
+            "psi",
+            [-130.1, -129.9, -40, 49.9, 50.1, 150, 180, -180],
+            "beta alpha alpha alpha beta beta beta beta",
+        ),
     ],
 )
 def test_where_the_circle_is_cut(division: str, angles: list[float], states: str) -> None:

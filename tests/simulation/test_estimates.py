@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from boltzgen import units
-from boltzgen.simulation.estimates import WalkerBootstrap, correlation_time, group_differences, mbar
+from boltzgen.simulation.estimates import WalkerBootstrap, correlation_time, mbar
 
 TEMPERATURES = np.array([300.0, 400.0, 550.0])
 N_DEGREES = 12
@@ -95,27 +95,6 @@ def test_hot_frames_count_with_their_weight() -> None:
         upper[..., :1].astype(int), ("lower", "upper")
     )
     assert found.error[1] < naive.error[1]
-
-
-def test_groups_of_walkers_that_agree_and_one_that_does_not() -> None:
-    """Over rare, skewed shares: z of order one and chances spread over (0, 1) under the null; a group with
-    another share is seen.
-    """
-    rng = np.random.default_rng(4)
-    group = np.repeat(np.arange(4), [10, 20, 30, 40])
-    z, chances = [], []
-    for _ in range(100):
-        counts = np.stack([rng.poisson(3.0, 100), rng.poisson(30.0, 100)], axis=1).astype(float)
-        found, chance = group_differences(counts, np.full(100, 1000.0), group, n_permutations=100)
-        z.append(found)
-        chances.append(chance)
-    assert np.std(z) == pytest.approx(1.0, abs=0.1)
-    assert stats.kstest(chances, "uniform").pvalue > 1e-3
-    counts[group == 1, 0] += 3.0
-    found, chance = group_differences(counts, np.full(100, 1000.0), group, n_permutations=100)
-    assert found[1, 0] > 4
-    assert np.abs(found[:, 1]).max() < 4
-    assert chance == 0.0
 
 
 def test_correlation_time_of_a_chain() -> None:

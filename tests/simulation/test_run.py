@@ -230,7 +230,9 @@ def test_simulate_in_one_call(tmp_path: Path) -> None:
     assert (folder / "reference.h5").is_file()
     assert mdtraj.load(trajectory).n_frames == 20
     longer = simulate("alanine_dipeptide", folder, frames=20, resume=True)
-    assert (longer["n_frames"], longer["plan"]) == (20, summary["plan"])
+    left_out = longer["stationarity"]["burn_in_frames"]
+    assert (longer["n_frames"], longer["plan"]) == (20 - left_out, summary["plan"])
+    assert longer["burn_in_frames"] == 40 + left_out
 
 
 @pytest.mark.parametrize(
