@@ -90,7 +90,7 @@ def molecular_flow(
     torsion_layers: int = 6,
     stiff_layers: int = 6,
     masks: Literal["separating", "three bits"] = "separating",
-    broad_torsions: float = 0.05,
+    broad_torsions: float = 0.02,
     broad_stiff: float = 0.02,
     reach: float | None = 3.0,
 ) -> HierarchicalFlow:

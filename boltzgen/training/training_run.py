@@ -7,7 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from torch.nn import Module
+
 from boltzgen.energy.base import CountedEnergy
+from boltzgen.flow.mixture import DefensiveMixture
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.seeding import random_stream
 from boltzgen.training.data import Data
@@ -110,7 +113,10 @@ class TrainingRun:
         flow, stage = self.generator.flow, self.stages[self.stage]
         self.objective = stage.objective(self.task)
         self.optimizer.restart(stage.learning_rate, stage.weight_decay)
-        parts = {"leading": flow.leading, "conditional": flow.conditional}
+        parts: dict[str, Module] = {"leading": flow.leading, "conditional": flow.conditional}
+        if isinstance(flow.leading, DefensiveMixture):
+            # The broad component learns by likelihood, whose gradients do not vanish.
+            parts |= {"leading": flow.leading.main, "broad": flow.leading.broad}
         self.clipping = AdaptiveClipping(parts, self.settings.max_norm)
         self.average = ParameterAverage(flow, self.settings.average_decay)
 
