@@ -6,7 +6,7 @@
 A basin gets a share of n draws, and its draws weights of a law; the other draws have weights of the same law
 or of another, and six tenths of them are the reference basin of the free-energy difference. n is chosen so
 that the median of Kish's effective number of draws in the basin is the given one. Each case is drawn 1000
-times.
+times; cases of more than 400,000 draws are left empty.
 
 `intervals` measures those of the package. A cell is "coverage in percent / percent of the repetitions with an
 interval", which need at least 10 effective draws in the basin. Those with fewer have a one-sided 95 % bound,
@@ -86,10 +86,12 @@ TITLES = (
 
 
 def mean_draws(law: Law, effective: float, seed: int = 0) -> float:
-    """Mean number of draws of which the median effective number is the given one."""
+    """Mean number of draws of which the median effective number is the given one; inf if too many."""
     low, high = effective, 4 * effective
     while _median_effective(law, high, seed) < effective:
         low, high = high, 4 * high
+        if low > _MOST_DRAWS:
+            return math.inf
     for _ in range(12):
         middle = math.sqrt(low * high)
         low, high = (middle, high) if _median_effective(law, middle, seed) < effective else (low, middle)
@@ -113,10 +115,12 @@ class Drawn:
 
 
 def repetitions(name: str, effective: float, share: float, n: int, seed: int):
-    """(draws in all, exact population, exact ln of basin over reference, an iterator over repetitions)."""
+    """(exact population, exact ln of basin over reference, repetitions); None where they are too many."""
     law, other = CASES[name]
-    mean = mean_draws(law, effective)
-    n_draws = round(mean / share)
+    n_expected = mean_draws(law, effective) / share
+    if n_expected > _MOST_DRAWS:
+        return None
+    n_draws = round(n_expected)
     odds = share * law.mean / ((1 - share) * other.mean)
 
     def draw():
@@ -126,7 +130,7 @@ def repetitions(name: str, effective: float, share: float, n: int, seed: int):
             basin, others = law.draw(rng, inside), other.draw(rng, n_draws - inside)
             yield Drawn(basin, others, others[: rng.binomial(len(others), 0.6)])
 
-    return n_draws, odds / (1 + odds), math.log(odds / 0.6), draw()
+    return odds / (1 + odds), math.log(odds / 0.6), draw()
 
 
 def covers(found: Interval | None, exact: float) -> bool:
@@ -135,9 +139,10 @@ def covers(found: Interval | None, exact: float) -> bool:
 
 def measure(name: str, effective: float, share: float, n: int, seed: int) -> dict[str, str]:
     """Cells of the tables of `intervals` by their title."""
-    n_draws, population, log_ratio, draws = repetitions(name, effective, share, n, seed)
-    if n_draws > _MOST_DRAWS:
+    case = repetitions(name, effective, share, n, seed)
+    if case is None:
         return {}
+    population, log_ratio, draws = case
     hits: dict[str, list[bool]] = {title: [] for title in TITLES}
     for drawn in draws:
         basin, others, reference = map(WeightSum.build, (drawn.basin, drawn.others, drawn.reference))
@@ -251,7 +256,10 @@ CLOSED = {
 
 def compare(name: str, effective: float, share: float, n: int, seed: int) -> dict[str, str]:
     """Cells of one column of `methods`."""
-    _, population, _, draws = repetitions(name, effective, share, n, seed)
+    case = repetitions(name, effective, share, n, seed)
+    if case is None:
+        return {}
+    population, _, draws = case
     exact = math.log(population / (1 - population))
     below, above, count = {}, {}, 0
     for drawn in draws:
