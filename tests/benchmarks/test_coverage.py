@@ -31,8 +31,8 @@ def test_the_means_of_the_laws(coverage: ModuleType) -> None:
     for name, laws in coverage.CASES.items():
         for law in laws:
             weights = law.draw(rng, 1_000_000)
-            if np.square(weights).max() < 0.02 * np.square(weights).sum():
-                assert weights.mean() == pytest.approx(law.mean, rel=0.01), name
+            if np.square(weights).max() < 0.1 * np.square(weights).sum():
+                assert weights.mean() == pytest.approx(law.mean, rel=0.02), name
                 checked.add(name)
     assert checked >= set(coverage.CASES) - {"Pareto 0.5", "Pareto 0.7", "Pareto 0.9"}
 
