@@ -80,10 +80,10 @@ class WeightSum:
         return self._gamma(1.0 - alpha, unseen)
 
     def _limit(self, level: float, unseen: float) -> float:
+        """Quantile of the mixture: it lies between those of the two distributions, up to rounding."""
         first, second = sorted((self._gamma(level, 0.0), self._gamma(level, unseen)))
-        if second - first <= 1e-12 * second:
-            return second
-        return float(brentq(lambda x: self._mixture(x, unseen) - level, first, second, rtol=1e-10))
+        low, high = first / second * (1 - 1e-9), 1 + 1e-9
+        return second * float(brentq(lambda x: self._mixture(x * second, unseen) - level, low, high))
 
     def _mixture(self, x: float, unseen: float) -> float:
         """Distribution function of the even mixture."""

@@ -52,8 +52,16 @@ def test_limits_scale_with_the_weights(scale: float) -> None:
     weights = np.random.default_rng(0).lognormal(sigma=0.8, size=40)
     plain, scaled = WeightSum.build(weights), WeightSum.build(scale * weights)
     assert scaled.n_effective == pytest.approx(plain.n_effective)
-    assert scaled.lower(0.025) == pytest.approx(scale * plain.lower(0.025))
-    assert scaled.upper(0.025, 3.0 * scale) == pytest.approx(scale * plain.upper(0.025, 3.0))
+    for alpha in (0.025, 0.3):
+        assert scaled.lower(alpha) / scale == pytest.approx(plain.lower(alpha), rel=1e-9)
+        assert scaled.upper(alpha, 3.0 * scale) / scale == pytest.approx(plain.upper(alpha, 3.0), rel=1e-9)
+
+
+@pytest.mark.parametrize("n", [1e3, 1e6, 1e9, 1e12])
+def test_limits_of_very_many_draws_are_normal(n: float) -> None:
+    s = WeightSum(int(n), n, 1.0, 1.0 / n, -math.inf)
+    for limit in (s.lower(0.025), s.upper(0.025, s.largest)):
+        assert abs(limit - 1) * math.sqrt(n) == pytest.approx(1.96, rel=0.05)
 
 
 def test_many_draws_have_the_limits_of_the_delta_method() -> None:
