@@ -96,20 +96,18 @@ def main() -> None:
         pooled[source] = WeightedSamples.concatenate(runs)
         print(f"  all seeds: efficiency {100 * pooled[source].sampling_efficiency:.2f} %")
         for basin in pooled[source].populations():
-            print(
-                f"    {basin.name:6s} {100 * basin.population:8.4f} %  [{100 * basin.low:.4f}, "
-                f"{100 * basin.high:.4f}]  {basin.n_raw} draws"
-            )
+            print(f"    {basin}  {basin.n_raw} draws")
     first, *others = arguments.sources
     for other in others:
         print(
             f"\n{first} against {other}: log Z z = {z_score(pooled[first].log_z, pooled[other].log_z):+.2f}"
         )
         for a, b in zip(pooled[first].populations(), pooled[other].populations(), strict=True):
-            print(
-                f"    {a.name:6s} intervals "
-                f"{'overlap' if max(a.low, b.low) <= min(a.high, b.high) else 'DO NOT OVERLAP'}"
-            )
+            if None in (a.low, b.low):
+                verdict = "are not estimated"
+            else:
+                verdict = "overlap" if max(a.low, b.low) <= min(a.high, b.high) else "DO NOT OVERLAP"
+            print(f"    {a.name:6s} intervals {verdict}")
     times = turns({source: partial(g.sample, TIMED, energy) for source, g in generators.items()}, 9)
     print(f"\nin turn, {TIMED} draws with their energies, 9 times:")
     for source, seconds in times.items():

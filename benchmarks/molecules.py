@@ -27,6 +27,7 @@ import torch
 
 from boltzgen.energy.base import CountedEnergy
 from boltzgen.energy.choose import energy_for
+from boltzgen.free_energy.intervals import percent_interval
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.molecule.system import System
 from boltzgen.preparation.peptide import AMINO_ACIDS
@@ -155,17 +156,14 @@ def populations(results: list[dict[str, Any]]) -> str:
     lines = ["| molecule | torsion | populations, % (95 % interval) |", "|---|---|---|"]
     for r in results:
         for name, states in r["rotamers"].items():
-            shown = [
-                f"{s['name']} "
-                + (
-                    f"< {100 * s['high']:.3g}"
-                    if s["is_upper_bound"]
-                    else f"{100 * s['population']:.3g} ({100 * s['low']:.3g} to {100 * s['high']:.3g})"
-                )
-                for s in states
-            ]
+            shown = [f"{s['name']} {population(s)}" for s in states]
             lines.append(f"| {r['molecule']} | {name} | {', '.join(shown)} |")
     return "\n".join(lines)
+
+
+def population(state: dict[str, Any]) -> str:
+    interval = percent_interval(state["low"], state["high"])
+    return interval if state["is_upper_bound"] else f"{100 * state['population']:.3g} ({interval})"
 
 
 def exponent(results: list[dict[str, Any]], key: str) -> float:

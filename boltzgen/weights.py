@@ -9,9 +9,14 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
+from scipy.special import logsumexp
 from torch import Tensor
 
 Number = TypeVar("Number", bound=float | np.ndarray)
+
+#: Above this PSIS k-hat, estimates are unreliable at any practical number of draws.
+K_HAT_LIMIT = 0.7
+_MIN_DRAWS_OF_BLOCKS = 100
 
 
 class Estimate(NamedTuple, Generic[Number]):
@@ -84,6 +89,66 @@ def largest_weight_share(log_w: Tensor) -> float:
     return float(normalized_weights(log_w).max())
 
 
+def sampling_efficiency_of_blocks(log_w: Tensor, n_blocks: int = 10) -> Tensor:
+    """The efficiency of each of `n_blocks` equal blocks of draws, in the order drawn; float64 (n_blocks,).
+
+    Blocks that differ by much hold a few large weights between them, and the efficiency of all draws is as
+    uncertain. Up to n_blocks - 1 draws at the end are left out; a block without weight has efficiency zero.
+
+    Raises:
+        ValueError: fewer draws than blocks.
+    """
+    values = _checked(log_w)
+    size = len(values) // n_blocks
+    if size == 0:
+        raise ValueError(f"expected at least one draw for each of {n_blocks} blocks, got {len(values)}")
+    weights = torch.exp(values - values.max())[: size * n_blocks].view(n_blocks, size)
+    total, square = weights.sum(1), weights.square().sum(1)
+    return torch.where(square > 0, total.square() / square.clamp(min=1e-300), 0.0) / size
+
+
+def psis_k_hat(log_w: np.ndarray) -> float:
+    """Pareto shape k of the largest importance weights.
+
+    Above 0.7, estimates from them are unreliable at any practical number of draws. k is that of the
+    generalised Pareto distribution fitted to the min(n / 5, 3 sqrt(n)) largest weights' excess over the next
+    one (Vehtari, Simpson, Gelman, Yao and Gabry, JMLR 25, 2024, arXiv:1507.02646). NaN for fewer than 5
+    weights in the tail, -inf if those are equal.
+    """
+    log_w = np.asarray(log_w, dtype=np.float64)
+    finite = log_w[np.isfinite(log_w)]
+    n_tail = math.ceil(min(0.2 * len(log_w), 3 * math.sqrt(len(log_w))))
+    if n_tail < 5 or len(finite) <= n_tail:
+        return math.nan
+    largest = np.sort(np.partition(finite, len(finite) - n_tail - 1)[-n_tail - 1 :])
+    tail = np.exp(largest - largest[-1])
+    excess = tail[1:] - tail[0]
+    excess = excess[excess > 0]
+    return pareto_shape(excess) if len(excess) >= 5 else -math.inf
+
+
+def pareto_shape(x: np.ndarray) -> float:
+    """Shape k of the generalised Pareto distribution from which positive x (n,) were drawn.
+
+    k > 0 has a power-law tail of index 1 / k. The quasi-Bayesian estimator of Zhang and Stephens
+    (Technometrics 51, 316, 2009): an average over candidates b = -k / sigma, weighted by their profile
+    likelihood; then shrunk towards 0.5 by the weight of ten observations, as Vehtari et al. do.
+    """
+    x = np.sort(np.asarray(x, dtype=np.float64))
+    n = len(x)
+    n_candidates = 30 + math.isqrt(n)
+    b = 1.0 / x[-1] + (1.0 - np.sqrt(n_candidates / (np.arange(1, n_candidates + 1) - 0.5))) / (
+        3.0 * x[int(n / 4 + 0.5) - 1]
+    )
+    k = np.log1p(-b[:, None] * x).mean(axis=1)
+    with np.errstate(invalid="ignore"):
+        ratio = np.where(b == 0, 1.0 / x.mean(), -b / k)  # b -> 0 is the exponential distribution
+    log_likelihood = n * (np.log(ratio) - k - 1.0)
+    weights = np.exp(log_likelihood - logsumexp(log_likelihood))
+    shape = float(np.log1p(-(b @ weights) * x).mean())
+    return (n * shape + 10 * 0.5) / (n + 10)
+
+
 def clip_log_weights(log_w: Tensor, fraction: float = 1e-4) -> Tensor:
     """Log-weights (n,), float64, with the top `fraction` of them set to the smallest among that top.
 
@@ -130,14 +195,24 @@ def resampled_indices(log_w: Tensor, n: int, seed: int = 0) -> Tensor:
 
 
 def weight_summary(log_w: Tensor) -> dict[str, Any]:
-    """Counts, efficiencies and log Z of log-weights (n,), under the names that the command line prints."""
+    """What log-weights (n,) say of themselves, under the names that the command line prints.
+
+    Counts, efficiencies, PSIS k-hat and log Z. The efficiency's lowest and highest value over ten blocks of
+    draws is None for fewer than 100 draws, k-hat where there are too few weights or the largest are equal.
+    """
     estimate, error = log_z(log_w)
+    n = log_w.numel()
+    blocks = sampling_efficiency_of_blocks(log_w) if n >= _MIN_DRAWS_OF_BLOCKS else None
+    k_hat = psis_k_hat(log_w.numpy(force=True))
     return {
-        "n_samples": log_w.numel(),
+        "n_samples": n,
         "effective_sample_size": effective_sample_size(log_w),
         "sampling_efficiency": sampling_efficiency(log_w),
+        "sampling_efficiency_blocks_low": None if blocks is None else float(blocks.min()),
+        "sampling_efficiency_blocks_high": None if blocks is None else float(blocks.max()),
         "sampling_efficiency_clipped": sampling_efficiency(clip_log_weights(log_w)),
         "largest_weight_share": largest_weight_share(log_w),
+        "psis_k_hat": k_hat if math.isfinite(k_hat) else None,
         "log_z": estimate,
         "log_z_error": error,
         "fraction_outside_domain": float((log_w == -math.inf).double().mean()),

@@ -28,8 +28,7 @@ def main() -> None:
     print(f"radius of gyration = {samples.expectation(radius_of_gyration)} nm")
     print(f"probability of phi > 0 = {samples.expectation(lambda s: s.torsion('phi') > 0)}")
     for basin in samples.populations():
-        low, high = 100 * basin.low, 100 * basin.high
-        print(f"{basin.name:6s} {100 * basin.population:7.3f} %  [{low:.3f}, {high:.3f}]")
+        print(basin)
     difference = samples.free_energy_difference("C7eq", "C7ax").times(kt(300.0))
     interval = f"95 % interval [{difference.low:.2f}, {difference.high:.2f}]"
     print(f"F(C7ax) - F(C7eq) = {difference.delta_f:.2f} kJ/mol, {interval}")

@@ -120,7 +120,9 @@ def ramachandran_figure(
 
 
 def plot_profile(profile: Profile, name: str, *, ax: Axes | None = None) -> Axes:
-    """Plot a free-energy profile in kT with a band of two standard errors, and return its axes.
+    """Plot a free-energy profile in kT with the band of its 95 % intervals, and return its axes.
+
+    Bins with too few draws for an interval have a line without a band.
 
     Args:
         profile: along a length.
@@ -131,10 +133,10 @@ def plot_profile(profile: Profile, name: str, *, ax: Axes | None = None) -> Axes
         figure = Figure(figsize=(3.8, 3.0), dpi=_DPI, layout="constrained")
         FigureCanvasAgg(figure)
         ax = figure.subplots()
-    # A bin may hold draws whose weights are all but nothing.
-    seen = np.isfinite(profile.free_energy) & np.isfinite(profile.free_energy_error)
-    free_energy, error = (np.where(seen, v, np.nan) for v in (profile.free_energy, profile.free_energy_error))
-    low, high = free_energy - 2 * error, free_energy + 2 * error
+    free_energy, limits = profile.free_energy, profile.free_energy_interval
+    known = np.isfinite(limits).all(axis=0)
+    free_energy = np.where(np.isfinite(free_energy), free_energy, np.nan)
+    low, high = np.where(known, limits, np.nan)
     ax.stairs(high, profile.edges, baseline=low, fill=True, color=TARGET, alpha=0.3, lw=0)
     ax.stairs(free_energy, profile.edges, baseline=None, color=TARGET, lw=1.2)
     ax.set_ylim(-0.2, float(np.nanmax(free_energy, initial=0.0)) + 1.0)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from boltzgen.free_energy.intervals import WeightSum, share_interval
+
 #: Bins of a profile, and how many standard deviations about the mean it covers at most.
 _N_BINS = 50
 _WIDTH = 5.0
@@ -20,12 +22,16 @@ class Profile:
         edges: of equal bins, (n_bins + 1,) in nm.
         probability: share of the whole weight in each bin, (n_bins,).
         error: standard error of each share, (n_bins,).
+        low, high: 95 % interval of each share, (n_bins,), see `intervals.log_ratio_interval`; where a bin has
+            fewer than 10 effective draws low = 0, and high is a one-sided bound. NaN: not estimated.
         counts: draws with a weight above zero in each bin, int (n_bins,).
     """
 
     edges: np.ndarray
     probability: np.ndarray
     error: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
     counts: np.ndarray
 
     @property
@@ -36,8 +42,15 @@ class Profile:
     @property
     def free_energy(self) -> np.ndarray:
         """-ln p relative to the most probable bin, (n_bins,) in kT; inf where no draw fell."""
-        with np.errstate(divide="ignore"):
-            return np.log(self.probability.max()) - np.log(self.probability)
+        return self._relative(self.probability)
+
+    @property
+    def free_energy_interval(self) -> np.ndarray:
+        """95 % interval of -ln p, (2, n_bins) in kT; inf: open, NaN: not estimated.
+
+        The most probable bin's share, to which it is relative, is taken as known.
+        """
+        return self._relative(np.stack((self.high, self.low)))
 
     @property
     def free_energy_error(self) -> np.ndarray:
@@ -45,6 +58,10 @@ class Profile:
         return np.divide(
             self.error, self.probability, out=np.full_like(self.error, np.inf), where=self.probability > 0
         )
+
+    def _relative(self, share: np.ndarray) -> np.ndarray:
+        with np.errstate(divide="ignore"):
+            return np.log(self.probability.max()) - np.log(share)
 
 
 def profile(values: np.ndarray, weights: np.ndarray, n_bins: int = _N_BINS) -> Profile:
@@ -60,11 +77,24 @@ def profile(values: np.ndarray, weights: np.ndarray, n_bins: int = _N_BINS) -> P
     edges = np.linspace(max(f.min(), mean - width) - 1e-6, min(f.max(), mean + width) + 1e-6, n_bins + 1)
     p, square = (np.histogram(f, edges, weights=v)[0] for v in (w, np.square(w)))
     error = np.sqrt(np.maximum(square * (1 - 2 * p) + np.square(w).sum() * p**2, 0.0))
-    return Profile(edges, p, error, np.histogram(f, edges)[0])
+    low, high = _intervals(np.digitize(f, edges) - 1, w, n_bins)
+    return Profile(edges, p, error, low, high, np.histogram(f, edges)[0])
+
+
+def _intervals(labels: np.ndarray, weights: np.ndarray, n_bins: int) -> np.ndarray:
+    """Limits (2, n_bins) of the shares of bins, of draws with labels and weights (n,)."""
+    largest = float(weights.max())
+    limits = np.full((2, n_bins), np.nan)
+    for k in range(n_bins):
+        here = labels == k
+        inside, outside = WeightSum.build(weights[here]), WeightSum.build(weights[~here])
+        if found := share_interval(inside, outside, largest):
+            limits[:, k] = found.low, found.high
+    return limits
 
 
 def save_profile(found: Profile, name: str, path: Path) -> None:
-    """One row for each bin, as CSV."""
+    """One row for each bin, as CSV; an interval that is not estimated leaves its cells empty."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(
@@ -72,11 +102,20 @@ def save_profile(found: Profile, name: str, path: Path) -> None:
                 f"{name}_nm",
                 "free_energy_kT",
                 "free_energy_error_kT",
+                "free_energy_low_kT",
+                "free_energy_high_kT",
                 "probability",
                 "probability_error",
                 "count",
             ]
         )
-        columns = (found.centres, found.free_energy, found.free_energy_error, found.probability, found.error)
+        columns = (
+            found.centres,
+            found.free_energy,
+            found.free_energy_error,
+            *found.free_energy_interval,
+            found.probability,
+            found.error,
+        )
         for row, count in zip(np.stack(columns, axis=1), found.counts, strict=True):
-            writer.writerow([*(f"{v:.8g}" for v in row), count])
+            writer.writerow([*("" if math.isnan(v) else f"{v:.8g}" for v in row), count])

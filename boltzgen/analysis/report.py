@@ -29,9 +29,7 @@ from boltzgen.storage import finite_or_none
 from boltzgen.weights import normalized_weights, weight_summary, weighted_mean
 
 
-def analyze(
-    path: str | os.PathLike[str], output: str | os.PathLike[str], *, n_replicates: int = 1000, seed: int = 0
-) -> dict[str, Any]:
+def analyze(path: str | os.PathLike[str], output: str | os.PathLike[str]) -> dict[str, Any]:
     """Analyse a samples file and leave the results in a folder.
 
     Written there: `report.json` (what is returned), and
@@ -45,7 +43,8 @@ def analyze(
 
     In the report, `basins` is a list of `free_energy.BasinPopulation` as dictionaries, empty if the molecule
     has none; `rotamers` holds the same of each torsion's states, by the torsion's name; `sizes` are weighted
-    means with standard errors in nm. Infinite values (the free energy of an empty basin) are None.
+    means with standard errors in nm. Infinite values (the free energy of an empty basin, an open end of an
+    interval) are None; an interval with two of them is not estimated.
 
     Positions are read in chunks; 8 bytes a sample and pair of torsions, 1 a rotamer and 4 a size stay in
     memory.
@@ -53,8 +52,6 @@ def analyze(
     Args:
         path: a samples file, see `SamplesWriter`.
         output: folder, made if it is missing.
-        n_replicates: of the bootstrap behind the intervals.
-        seed: of the bootstrap.
 
     Raises:
         FileNotFoundError: no such file.
@@ -71,12 +68,7 @@ def analyze(
     folder.mkdir(parents=True, exist_ok=True)
 
     def populations(labels: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
-        return [
-            asdict(row)
-            for row in basin_populations(
-                labels, values.log_w.numpy(), names, n_replicates=n_replicates, seed=seed
-            )
-        ]
+        return [asdict(row) for row in basin_populations(labels, values.log_w.numpy(), names)]
 
     report["basins"] = []
     if header.basins and {"phi", "psi"} <= values.torsions.keys():

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from boltzgen.cli.common import Json, new_table, print_fields, print_table, warn_if_inefficient
+from boltzgen.cli.common import Json, new_table, print_fields, print_table, warn_of_weights
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -23,7 +23,7 @@ def analyze(
     from boltzgen.analysis import report
 
     result = report.analyze(file, output)
-    warn_if_inefficient(result["sampling_efficiency"])
+    warn_of_weights(result)
     if as_json:
         typer.echo(json.dumps(result, allow_nan=False))
         return
@@ -33,7 +33,11 @@ def analyze(
             for key in (
                 "n_samples",
                 "sampling_efficiency",
+                "sampling_efficiency_blocks_low",
+                "sampling_efficiency_blocks_high",
                 "sampling_efficiency_clipped",
+                "largest_weight_share",
+                "psis_k_hat",
                 "log_z",
                 "log_z_error",
             )
@@ -75,11 +79,9 @@ def _rotamer_table(rotamers: dict[str, list[dict[str, Any]]]) -> "Table":
 
 def _population(b: dict[str, Any]) -> tuple[str, str, str, str]:
     """Population in percent, its interval, draws and effective draws of a `free_energy.BasinPopulation`."""
-    interval = (
-        f"< {100 * b['high']:.3g}"
-        if b["is_upper_bound"]
-        else f"{100 * b['low']:.3g} .. {100 * b['high']:.3g}"
-    )
+    from boltzgen.free_energy.intervals import percent_interval
+
+    interval = percent_interval(b["low"], b["high"])
     return f"{100 * b['population']:.3g}", interval, str(b["n_raw"]), f"{b['n_effective']:.1f}"
 
 
@@ -90,5 +92,5 @@ def _error(error: float | None) -> str:
 def _interval(low: float | None, high: float | None) -> str:
     """An interval in words, where None is an open end."""
     if low is None:
-        return "" if high is None else f"< {high:.2f}"
+        return "not estimated" if high is None else f"< {high:.2f}"
     return f"> {low:.2f}" if high is None else f"{low:.2f} .. {high:.2f}"

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _LOW_EFFICIENCY = 0.05
+_LARGE_SHARE = 0.05
 
 Device = Annotated[str, typer.Option(help="Torch device, for instance cpu or cuda.")]
 Seed = Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same result.")]
@@ -84,12 +85,30 @@ def print_fields(fields: dict[str, Any]) -> None:
     print_table(table)
 
 
-def warn_if_inefficient(efficiency: float) -> None:
-    """Warn of a sampling efficiency with which little can be said."""
+def warn_of_weights(summary: dict[str, Any]) -> None:
+    """Warn of weights with which little can be said, from what `weights.weight_summary` found.
+
+    These are a low sampling efficiency, a PSIS k-hat above 0.7, and a single draw with more than 5 % of the
+    weight that is also ten times an equal share.
+    """
+    from boltzgen.weights import K_HAT_LIMIT
+
+    efficiency, k_hat = summary["sampling_efficiency"], summary["psis_k_hat"]
+    share = summary["largest_weight_share"]
     if efficiency < _LOW_EFFICIENCY:
         warn(
             f"sampling efficiency is {100 * efficiency:.2g} %: estimates rest on few conformations; train "
             "longer, or stay near training's temperature"
+        )
+    if k_hat is not None and k_hat > K_HAT_LIMIT:
+        warn(
+            f"PSIS k-hat is {k_hat:.2f} > {K_HAT_LIMIT:g}: the largest weights are so unequal that weighted "
+            "averages are unreliable and intervals are not estimated; train longer"
+        )
+    if share > max(_LARGE_SHARE, 10 / summary["n_samples"]):
+        warn(
+            f"one draw holds {100 * share:.2g} % of the weight: compare with other seeds, as what one such "
+            "draw shows may be missing from them"
         )
 
 

@@ -14,7 +14,7 @@ from boltzgen.cli.common import (
     check_device,
     print_fields,
     progress,
-    warn_if_inefficient,
+    warn_of_weights,
 )
 
 
@@ -71,7 +71,7 @@ def sample(
         "n_energy_evaluations": energy.n_evaluations,
         "seconds": seconds,
     }
-    warn_if_inefficient(summary["sampling_efficiency"])
+    warn_of_weights(summary)
     if as_json:
         typer.echo(json.dumps(finite_or_none(summary), allow_nan=False))
     else:

@@ -17,45 +17,6 @@ from boltzgen.free_energy.histograms import jackknife_error
 EPSILON = 1e-10
 
 
-def psis_k_hat(log_w: np.ndarray) -> float:
-    """Pareto shape k of the largest importance weights.
-
-    Above 0.7, estimates from them are unreliable at any practical number of draws. k is that of the
-    generalised Pareto distribution fitted to the min(n / 5, 3 sqrt(n)) largest weights' excess over the next
-    one (Vehtari, Simpson, Gelman, Yao and Gabry, JMLR 25, 2024, arXiv:1507.02646). NaN for fewer than 5
-    weights in the tail, -inf if those are equal.
-    """
-    log_w = np.asarray(log_w, dtype=np.float64)
-    ordered = np.sort(log_w[np.isfinite(log_w)])
-    n_tail = math.ceil(min(0.2 * len(log_w), 3 * math.sqrt(len(log_w))))
-    if n_tail < 5 or len(ordered) <= n_tail:
-        return math.nan
-    tail = np.exp(ordered[-n_tail:] - ordered[-1])
-    excess = tail - np.exp(ordered[-n_tail - 1] - ordered[-1])
-    excess = excess[excess > 0]
-    return pareto_shape(excess) if len(excess) >= 5 else -math.inf
-
-
-def pareto_shape(x: np.ndarray) -> float:
-    """Shape k of the generalised Pareto distribution from which positive x (n,) were drawn.
-
-    k > 0 has a power-law tail of index 1 / k. The quasi-Bayesian estimator of Zhang and Stephens
-    (Technometrics 51, 316, 2009): an average over candidates b = -k / sigma, weighted by their profile
-    likelihood; then shrunk towards 0.5 by the weight of ten observations, as Vehtari et al. do.
-    """
-    x = np.sort(np.asarray(x, dtype=np.float64))
-    n = len(x)
-    n_candidates = 30 + math.isqrt(n)
-    b = 1.0 / x[-1] + (1.0 - np.sqrt(n_candidates / (np.arange(1, n_candidates + 1) - 0.5))) / (
-        3.0 * x[int(n / 4 + 0.5) - 1]
-    )
-    k = np.log1p(-b[:, None] * x).mean(axis=1)
-    log_likelihood = n * (np.log(-b / k) - k - 1.0)
-    weights = np.exp(log_likelihood - logsumexp(log_likelihood))
-    shape = float(np.log1p(-(b @ weights) * x).mean())
-    return (n * shape + 10 * 0.5) / (n + 10)
-
-
 def forward_ess(log_w_reference: np.ndarray) -> float:
     """Forward effective sample size 1 / (E_p[w] E_p[1 / w]), a fraction in [0, 1].
 

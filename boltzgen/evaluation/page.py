@@ -15,6 +15,7 @@ from boltzgen.evaluation.draws import Draws
 from boltzgen.evaluation.reference import Reference
 from boltzgen.evaluation.tally import Surface, surface_name
 from boltzgen.free_energy.histograms import Axis
+from boltzgen.free_energy.intervals import percent_interval
 from boltzgen.storage import finite_or_none
 
 #: What `save_evaluation` writes.
@@ -118,11 +119,6 @@ def _torsions(torsions: list[dict[str, Any]]) -> TextTable:
 def _shares(title: str, column: str, shares: list[tuple[str, dict[str, Any]]]) -> TextTable:
     rows = []
     for name, b in shares:
-        interval = (
-            f"< {100 * b['high']:.3g}"
-            if b["is_upper_bound"]
-            else f"{100 * b['low']:.3g} .. {100 * b['high']:.3g}"
-        )
         reference = f"{100 * b['reference']:.4g} ± {100 * b['reference_error']:.2g}"
         rows.append(
             [
@@ -130,7 +126,7 @@ def _shares(title: str, column: str, shares: list[tuple[str, dict[str, Any]]]) -
                 reference,
                 f"{100 * b['drawn']:.4g}",
                 f"{100 * b['population']:.4g}",
-                interval,
+                percent_interval(b["low"], b["high"]),
                 f"{b['z']:+.1f}",
             ]
         )

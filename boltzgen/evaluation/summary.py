@@ -13,7 +13,7 @@ from boltzgen.evaluation.reference import Reference
 from boltzgen.evaluation.shares import basin_shares, torsion_shares
 from boltzgen.evaluation.tally import Surface, surface_name
 from boltzgen.free_energy.histograms import Axis, Histogram, walker_groups
-from boltzgen.weights import weight_summary
+from boltzgen.weights import psis_k_hat, weight_summary
 
 CONVENTIONS = (
     "log_w = -u - log q, u in kT, densities with respect to dx / (8 pi^2 V) on the domain; draws outside "
@@ -88,7 +88,7 @@ def _weights(draws: Draws) -> dict[str, Any]:
     summary = weight_summary(torch.from_numpy(draws.log_w))
     elbo = float(finite.mean())
     return summary | {
-        "psis_k_hat": metrics.psis_k_hat(draws.log_w),
+        "psis_k_hat": psis_k_hat(draws.log_w),
         "elbo": elbo,
         "reverse_kl": summary["log_z"] - elbo,
     }

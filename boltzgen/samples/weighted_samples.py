@@ -208,34 +208,34 @@ class WeightedSamples:
             )
         return dihedrals(self.x, torsions[name])
 
-    def populations(self, **options: Any) -> list[BasinPopulation]:
+    def populations(self) -> list[BasinPopulation]:
         """Weighted populations of the molecule's basins, with 95 % intervals.
 
-        Options are those of `free_energy.populations.basin_populations`.
+        See `free_energy.populations.basin_populations`.
         """
         labels, names = self._labels()
-        return basin_populations(labels, self.log_w.numpy(force=True), names, **options)
+        return basin_populations(labels, self.log_w.numpy(force=True), names)
 
-    def rotamer_populations(self, **options: Any) -> dict[str, list[BasinPopulation]]:
+    def rotamer_populations(self) -> dict[str, list[BasinPopulation]]:
         """Weighted populations of the states of each torsion of `System.rotamers`, with 95 % intervals.
 
-        Options are those of `free_energy.populations.basin_populations`.
+        See `free_energy.populations.basin_populations`.
         """
         log_w = self.log_w.numpy(force=True)
         return {
             name: basin_populations(
-                rotamer_labels(self.x, rotamer), log_w, DIVISIONS[rotamer.division].states, **options
+                rotamer_labels(self.x, rotamer), log_w, DIVISIONS[rotamer.division].states
             )
             for name, rotamer in self._molecule().rotamers.items()
         }
 
-    def free_energy_difference(self, start: str, end: str, **options: Any) -> FreeEnergyDifference:
+    def free_energy_difference(self, start: str, end: str) -> FreeEnergyDifference:
         """F(end) - F(start) between two basins in kT, with its 95 % interval.
 
-        Options are those of `free_energy.populations.free_energy_difference`.
+        See `free_energy.populations.free_energy_difference`.
         """
         labels, names = self._labels()
-        return free_energy_difference(labels, self.log_w.numpy(force=True), names, start, end, **options)
+        return free_energy_difference(labels, self.log_w.numpy(force=True), names, start, end)
 
     def _labels(self) -> tuple[Any, list[str]]:
         """Basin of each conformation, and the basins' names."""

@@ -53,7 +53,7 @@ def test_basins_are_outlined_and_labelled_with_their_populations(samples: Weight
     assert level == {-120.0, -30.0, 50.0, 120.0}
     shown = dict(t.get_text().split("\n") for t in axes.texts)
     assert set(shown) == {"C7ax", "alphaL", "alphaR", "C7eq", "C5"}
-    for basin in samples.populations(n_replicates=2):
+    for basin in samples.populations():
         assert float(shown[basin.name].removesuffix(" %")) == pytest.approx(100 * basin.population, rel=0.06)
 
 

@@ -47,6 +47,35 @@ def test_the_profile_and_its_errors() -> None:
     assert (found.free_energy_error[found.counts > 0] > 0).all()
 
 
+def test_the_intervals_of_a_profile_hold_what_is_exact() -> None:
+    covered, bounded = [], []
+    for seed in range(40):
+        values, weights = weighted_normal(2_000, seed)
+        found = profile(values, weights, n_bins=20)
+        exact = np.diff(stats.norm(1.0, 0.1).cdf(found.edges))
+        is_bound = found.low == 0
+        assert (found.counts[~is_bound] >= 10).all()
+        covered += ((found.low <= exact) & (exact <= found.high))[~is_bound].tolist()
+        bounded += (exact <= found.high)[is_bound].tolist()
+        low, high = found.free_energy_interval
+        assert np.isposinf(high[is_bound]).all()
+        assert (low <= found.free_energy).all() and (found.free_energy <= high).all()
+    assert 0.93 < np.mean(covered) < 0.98
+    assert np.mean(bounded) > 0.93
+
+
+def test_heavy_weights_leave_the_intervals_of_a_profile_empty(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    weights = (1 - rng.random(5_000)) ** -1.3
+    found = profile(rng.standard_normal(5_000), weights / weights.sum(), n_bins=5)
+    assert np.isnan(found.free_energy_interval).all()
+    save_profile(found, "end_to_end", tmp_path / "p.csv")
+    with (tmp_path / "p.csv").open() as file:
+        for row in csv.DictReader(file):
+            assert row["free_energy_low_kT"] == row["free_energy_high_kT"] == ""
+            assert float(row["probability"]) > 0
+
+
 def test_a_profile_of_gaps_and_of_a_single_value(tmp_path: Path) -> None:
     values = np.array([0.5] * 10 + [0.9] * 30 + [math.nan])
     weights = np.array([0.025] * 40 + [0.0])

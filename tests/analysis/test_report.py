@@ -137,9 +137,9 @@ def test_rotamers_and_ends_of_a_peptide(peptide_samples: WeightedSamples, tmp_pa
     system = peptide("phe_pro_trp")
     with SamplesWriter(tmp_path / "s.h5", system, 300.0) as writer:
         writer.write(peptide_samples)
-    result = analyze(tmp_path / "s.h5", tmp_path / "out", n_replicates=50)
+    result = analyze(tmp_path / "s.h5", tmp_path / "out")
     assert result == json.loads((tmp_path / "out" / "report.json").read_text())
-    expected = peptide_samples.rotamer_populations(n_replicates=50)
+    expected = peptide_samples.rotamer_populations()
     assert (
         list(result["rotamers"])
         == list(expected)
@@ -191,7 +191,7 @@ def test_only_a_chunk_of_positions_is_held(
         return radius_of_gyration(samples)
 
     monkeypatch.setattr(report, "radius_of_gyration", watch)
-    analyze(folder / "s.h5", tmp_path, n_replicates=10)
+    analyze(folder / "s.h5", tmp_path)
     assert sum(seen) == 20_000
     assert max(seen) <= 16_384
 

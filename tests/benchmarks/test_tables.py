@@ -132,7 +132,7 @@ def test_molecules_benchmark(tmp_path: Path) -> None:
     command = [sys.executable, BENCHMARKS / "molecules.py", tmp_path, "--molecules", "ALA", "LYS"]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     assert lines[2] == "| ALA | 20 | 4 | 50 | 400 | 1.00e+05 | 4.0 | 50.0 | 60.0 | 500 | 2.0 | 0 | 2.00 |"
-    assert lines[-4].endswith("| chi1 | g+ 50 (40 to 60), t < 0.3 |")
+    assert lines[-4].endswith("| chi1 | g+ 50 (40 .. 60), t < 0.3 |")
     assert lines[-2:] == [
         "median efficiency 50.0 %, of 2 molecules",
         "n_parameters grows with atoms to the power 2.00, seconds_per_10000 grows with atoms to the power "

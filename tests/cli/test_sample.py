@@ -28,8 +28,11 @@ def test_sample_prints_one_json_object_and_nothing_else(
         "n_samples",
         "effective_sample_size",
         "sampling_efficiency",
+        "sampling_efficiency_blocks_low",
+        "sampling_efficiency_blocks_high",
         "sampling_efficiency_clipped",
         "largest_weight_share",
+        "psis_k_hat",
         "log_z",
         "log_z_error",
         "n_energy_evaluations",
@@ -79,22 +82,32 @@ def test_sample_without_json_prints_a_table(run_folder: Path, capfd: pytest.Capt
     assert code == 0
     assert "sampling efficiency" in out
     assert "log z error" in out
+    assert "sampling efficiency blocks low" in out and "psis k hat" in out
     assert "500" in out
 
 
-def test_a_low_efficiency_is_warned_of_on_stderr(
+def test_weights_that_say_little_are_warned_of_on_stderr(
     run_folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(FakeGenerator, "spread", 3.0)
     code, out, err = call(capfd, "sample", run_folder, "-n", 2_000, "--json", "-o", run_folder / "s.h5")
     assert code == 0
     assert json.loads(out)["sampling_efficiency"] < 0.05
-    assert err.startswith("warning: sampling efficiency is")
-    assert err.count("\n") == 1
+    low, tail, share = err.splitlines()
+    assert low.startswith("warning: sampling efficiency is")
+    assert tail.startswith(f"warning: PSIS k-hat is {json.loads(out)['psis_k_hat']:.2f} > 0.7")
+    assert share.startswith(
+        f"warning: one draw holds {100 * json.loads(out)['largest_weight_share']:.2g} % of the weight"
+    )
     code, out, err = call(capfd, "analyze", run_folder / "s.h5", "-o", run_folder / "out", "--json")
     assert code == 0
-    assert json.loads(out)["basins"]
-    assert err.startswith("warning: sampling efficiency is")
+    result = json.loads(out)
+    assert err.splitlines() == [low, tail, share]
+    assert all(b["low"] is None and b["high"] is None for b in result["basins"] if b["n_raw"] > 100)
+    code, out, _ = call(capfd, "analyze", run_folder / "s.h5", "-o", run_folder / "out")
+    assert code == 0
+    assert "not estimated" in out and "psis k hat" in out
+    assert "nan" not in out.lower()
 
 
 def test_a_run_a_folder_and_a_name_are_found(

@@ -58,37 +58,6 @@ def test_errors_of_means_see_correlated_walkers() -> None:
     assert math.isnan(metrics.grouped_mean(values, np.zeros(30))[1])
 
 
-@pytest.mark.parametrize("k", [-0.3, 0.2, 0.5, 0.9])
-def test_pareto_shape(k: float) -> None:
-    shapes = [
-        metrics.pareto_shape(stats.genpareto.rvs(k, scale=3.0, size=1000, random_state=seed))
-        for seed in range(20)
-    ]
-    expected = (1000 * k + 5) / 1010
-    assert np.mean(shapes) == pytest.approx(expected, abs=0.03)
-    assert np.std(shapes) == pytest.approx(
-        (1 + k) / math.sqrt(1000), rel=0.5
-    )  # the asymptotic error of the likelihood's k
-
-
-@pytest.mark.parametrize(("tail", "low", "high"), [(1.2, 0.7, 0.95), (4.0, 0.15, 0.35)])
-def test_k_hat_is_the_inverse_tail_index(tail: float, low: float, high: float) -> None:
-    log_w = np.random.default_rng(0).exponential(
-        1 / tail, 100_000
-    )  # w is Pareto of index `tail`: k = 1 / tail = 0.83, 0.25
-    assert low < metrics.psis_k_hat(log_w) < high
-    assert metrics.psis_k_hat(log_w + 300.0) == pytest.approx(metrics.psis_k_hat(log_w), abs=1e-6)
-
-
-def test_k_hat_of_light_and_of_no_tails() -> None:
-    uniform = np.log(np.random.default_rng(0).random(100_000))
-    assert metrics.psis_k_hat(uniform) < -0.7  # a bounded tail: k = -1
-    assert metrics.psis_k_hat(np.zeros(1000)) == -math.inf
-    assert math.isnan(metrics.psis_k_hat(np.zeros(10)))
-    outside = np.concatenate([np.random.default_rng(0).exponential(0.5, 50_000), np.full(50, -math.inf)])
-    assert metrics.psis_k_hat(outside) == pytest.approx(0.5, abs=0.15)
-
-
 def test_kl_and_tv_of_two_tables() -> None:
     p, q = np.array([0.5, 0.5, 0.0]), np.array([0.25, 0.5, 0.25])
     assert metrics.kl_divergence(p, q) == pytest.approx(0.5 * math.log(2), abs=1e-8)

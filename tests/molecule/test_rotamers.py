@@ -101,7 +101,7 @@ def test_populations_and_intervals_of_a_weighted_sample() -> None:
     assert exact.max() - exact.min() > 0.2
     hits = []
     for seed in range(200):
-        rows = butane(500, seed).rotamer_populations(n_replicates=300)["chi"]
+        rows = butane(500, seed).rotamer_populations()["chi"]
         assert [row.name for row in rows] == ["g+", "t", "g-"]
         assert sum(row.population for row in rows) == pytest.approx(1.0)
         hits.append([row.low <= p <= row.high for row, p in zip(rows, exact, strict=True)])
@@ -114,7 +114,7 @@ def test_populations_of_a_peptide_add_to_one(name: str) -> None:
     coordinates = MolecularCoordinates(system)
     x = coordinates(random_y(coordinates, 100))[0]
     samples = WeightedSamples.from_energies(x, torch.linspace(-1, 1, 100), torch.zeros(100), system)
-    found = samples.rotamer_populations(n_replicates=2)
+    found = samples.rotamer_populations()
     assert list(found) == list(system.rotamers)
     for name, rows in found.items():
         assert tuple(row.name for row in rows) == DIVISIONS[system.rotamers[name].division].states

@@ -6,6 +6,7 @@ import mdtraj
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from boltzgen import weights as reweighting
 from boltzgen.molecule.system import System
@@ -75,6 +76,68 @@ def test_log_z_is_right_and_its_error_bar_covers() -> None:
     assert abs(z.mean()) < 0.2
     assert 0.9 < z.std() < 1.1
     assert 0.92 < np.mean(np.abs(z) < 1.96) < 0.98
+
+
+@pytest.mark.parametrize("k", [-0.3, 0.2, 0.5, 0.9])
+def test_pareto_shape(k: float) -> None:
+    shapes = [
+        reweighting.pareto_shape(stats.genpareto.rvs(k, scale=3.0, size=1000, random_state=seed))
+        for seed in range(20)
+    ]
+    expected = (1000 * k + 5) / 1010
+    assert np.mean(shapes) == pytest.approx(expected, abs=0.03)
+    assert np.std(shapes) == pytest.approx(
+        (1 + k) / math.sqrt(1000), rel=0.5
+    )  # the asymptotic error of the likelihood's k
+
+
+@pytest.mark.parametrize(("tail", "low", "high"), [(1.2, 0.7, 0.95), (4.0, 0.15, 0.35)])
+def test_k_hat_is_the_inverse_tail_index(tail: float, low: float, high: float) -> None:
+    log_w = np.random.default_rng(0).exponential(
+        1 / tail, 100_000
+    )  # w is Pareto of index `tail`: k = 1 / tail = 0.83, 0.25
+    assert low < reweighting.psis_k_hat(log_w) < high
+    assert reweighting.psis_k_hat(log_w + 300.0) == pytest.approx(reweighting.psis_k_hat(log_w), abs=1e-6)
+
+
+def test_k_hat_of_light_and_of_no_tails() -> None:
+    uniform = np.log(np.random.default_rng(0).random(100_000))
+    assert reweighting.psis_k_hat(uniform) < -0.7  # a bounded tail: k = -1
+    assert reweighting.psis_k_hat(np.zeros(1000)) == -math.inf
+    assert math.isnan(reweighting.psis_k_hat(np.zeros(10)))
+    outside = np.concatenate([np.random.default_rng(0).exponential(0.5, 50_000), np.full(50, -math.inf)])
+    assert reweighting.psis_k_hat(outside) == pytest.approx(0.5, abs=0.15)
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_shape_of_excesses_that_are_all_alike_is_a_number() -> None:
+    """A candidate of the estimator is zero there, at about 100 values: the exponential distribution."""
+    for n in range(95, 130):
+        assert math.isfinite(reweighting.pareto_shape(np.ones(n)))
+
+
+def test_blocks_have_the_efficiency_of_their_own_draws() -> None:
+    log_w = torch.randn(1_003, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    found = reweighting.sampling_efficiency_of_blocks(log_w + 2e3)
+    expected = [reweighting.sampling_efficiency(block) for block in log_w[:1_000].split(100)]
+    assert found.tolist() == pytest.approx(expected)
+    log_w[:100] = -INF
+    assert reweighting.sampling_efficiency_of_blocks(log_w)[0] == 0.0
+    with pytest.raises(ValueError, match="at least one draw for each of 10 blocks, got 9"):
+        reweighting.sampling_efficiency_of_blocks(log_w[100:109])
+
+
+def test_a_summary_quotes_the_spread_over_blocks_and_k_hat() -> None:
+    log_w = gaussian_log_weights(5_000, 0)
+    log_w[4_999] = 9.0  # one draw of large weight: its block alone is bad
+    found = reweighting.weight_summary(log_w)
+    blocks = reweighting.sampling_efficiency_of_blocks(log_w)
+    assert found["sampling_efficiency_blocks_low"] == float(blocks[9]) < 0.5 * float(blocks[:9].min())
+    assert found["sampling_efficiency_blocks_high"] == float(blocks.max()) > found["sampling_efficiency"]
+    assert found["psis_k_hat"] == reweighting.psis_k_hat(log_w.numpy())
+    few = reweighting.weight_summary(log_w[:20])
+    assert few["psis_k_hat"] is few["sampling_efficiency_blocks_low"] is None
+    assert reweighting.weight_summary(torch.zeros(1_000))["psis_k_hat"] is None
 
 
 def test_one_draw_has_an_unknown_error() -> None:
