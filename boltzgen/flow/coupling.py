@@ -128,8 +128,6 @@ class SplineCoupling(_Coupling):
         bins: number of bins of each spline.
         hidden: widths of the hidden layers of each network.
         bound: half the width of the splines' interval.
-        reach: networks see r tanh(z / r) of a passive coordinate z, r the reach, which is hardly more than r
-            where z is far out. So they need not extrapolate. None: they see z.
         neighbourhoods: parts of the active coordinates with networks of their own; by default one network
             sees everything.
     """
@@ -144,7 +142,6 @@ class SplineCoupling(_Coupling):
         bins: int = 4,
         hidden: Sequence[int] = (256, 256),
         bound: float = 5.0,
-        reach: float | None = None,
     ) -> None:
         super().__init__(
             n, active if neighbourhoods is None else [i for part in neighbourhoods for i in part.active]
@@ -159,16 +156,12 @@ class SplineCoupling(_Coupling):
             if neighbourhoods is None
             else neighbourhoods
         )
-        self.bound, self.reach = bound, reach
+        self.bound = bound
         place = {i: k for k, i in enumerate(self.passive)}
         inputs = [
             [place[i] for i in part.passive] + [len(self.passive) + c for c in part.context] for part in parts
         ]
         self.net = LocalMLP(inputs, hidden, [len(part.active) * (3 * bins - 1) for part in parts])
-
-    @override
-    def features(self, fixed: Tensor) -> Tensor:
-        return fixed if self.reach is None else self.reach * torch.tanh(fixed / self.reach)
 
     @override
     def move(self, moving: Tensor, raw: Tensor, *, inverse: bool) -> tuple[Tensor, Tensor]:

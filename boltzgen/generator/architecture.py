@@ -90,9 +90,8 @@ def molecular_flow(
     torsion_layers: int = 6,
     stiff_layers: int = 6,
     masks: Literal["separating", "three bits"] = "separating",
-    broad_torsions: float = 0.02,
+    broad_torsions: float | None = None,
     broad_stiff: float = 0.02,
-    reach: float | None = 3.0,
 ) -> HierarchicalFlow:
     """The untrained flow of a molecule in its flow coordinates y (..., n_periodic + n_stiff).
 
@@ -114,10 +113,10 @@ def molecular_flow(
         masks: which coordinates the couplings move: "separating" for `coupling_masks`, "three bits" for the
             rule of checkpoints of format 3.
         broad_torsions: share of the torsions' density that is a product of densities of two full torsions
-            and of single rotors, see `DefensiveMixture`; 0 for none. A single torsion needs none.
+            and of single rotors, see `DefensiveMixture`; 0 for none, by default 1 % for each full torsion, at most
+            5 %. A single torsion needs none.
         broad_stiff: share of the stiff coordinates' density that is a Gaussian given the torsions, that of
             the triangular layer without couplings; 0 for none.
-        reach: see `SplineCoupling`.
     """
     n_periodic, n_stiff, n_full = coordinates.n_periodic, coordinates.n_stiff, coordinates.n_full
     # A single torsion has no other to be coupled to: its base learns its density, also where it is a rotor.
@@ -144,10 +143,11 @@ def molecular_flow(
     stiff: list[Transform] = []
     for active in moved_in(n_stiff, stiff_layers):
         near = locality.neighbourhoods(active, features.owners)
-        stiff.append(SplineCoupling(n_stiff, active, features.n_out, neighbourhoods=near, reach=reach))
+        stiff.append(SplineCoupling(n_stiff, active, features.n_out, neighbourhoods=near))
     leading: Distribution = Flow(Product(factors), Chain(periodic))
-    if broad_torsions and n_periodic > 1:
-        leading = DefensiveMixture(leading, _product_of_torsions(n_full, n_periodic), broad_torsions)
+    share = min(0.01 * max(n_full, 1), 0.05) if broad_torsions is None else broad_torsions
+    if share and n_periodic > 1:
+        leading = DefensiveMixture(leading, _product_of_torsions(n_full, n_periodic), share)
     normal = StandardNormal(n_stiff)
     if broad_stiff:
         narrow = Flow(normal, Chain(stiff))

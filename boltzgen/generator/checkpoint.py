@@ -12,8 +12,8 @@ CHECKPOINT = "checkpoint.safetensors"
 FORMAT = 5
 #: Options of `molecular_flow` of checkpoints of earlier formats.
 _EARLIER = {
-    3: {"masks": "three bits", "broad_torsions": 0.0, "broad_stiff": 0.0, "reach": None},
-    4: {"broad_torsions": 0.0, "broad_stiff": 0.0, "reach": None},
+    3: {"masks": "three bits", "broad_torsions": 0.0, "broad_stiff": 0.0},
+    4: {"broad_torsions": 0.0, "broad_stiff": 0.0},
 }
 
 

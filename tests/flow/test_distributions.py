@@ -120,16 +120,6 @@ DISTRIBUTIONS: dict[str, tuple[Callable[[], Distribution], str]] = {
     ),
     "defensive mixture": (lambda: DefensiveMixture(resampled(2, 10), UniformTorus(2).double(), 0.2), "tt"),
     "defensive mixture in a conditional flow": (defended, "tr"),
-    "saturating couplings": (
-        lambda: sharp(
-            Flow(
-                StandardNormal(2),
-                Chain([SplineCoupling(2, [k], bins=5, reach=1.0) for k in (0, 1)]),
-            ),
-            0.4,
-        ),
-        "rr",
-    ),
     "spline flow": (
         lambda: sharp(
             Flow(StandardNormal(2), Chain([SplineCoupling(2, [0], bins=5), SplineCoupling(2, [1], bins=5)])),

@@ -88,7 +88,7 @@ def test_a_generator_of_format_3(tmp_path: Path) -> None:
     assert system.folder is not None
     assert read_tensors(system.folder / CHECKPOINT)[0]["format"] == 3
     old = BoltzmannGenerator.load("alanine_dipeptide")
-    options = {"masks": "three bits", "broad_torsions": 0.0, "broad_stiff": 0.0, "reach": None}
+    options = {"masks": "three bits", "broad_torsions": 0.0, "broad_stiff": 0.0}
     assert old.options == options
     old.save(tmp_path / CHECKPOINT)
     metadata, _ = read_tensors(tmp_path / CHECKPOINT)
@@ -107,9 +107,9 @@ def test_a_generator_of_format_3(tmp_path: Path) -> None:
 
 
 def test_a_generator_of_format_4(system: System, tmp_path: Path) -> None:
-    """It had no broad components, and networks without a reach."""
+    """It had no broad components."""
     energy = ForceFieldEnergy(system)
-    old = BoltzmannGenerator.for_system(system, energy, broad_torsions=0.0, broad_stiff=0.0, reach=None)
+    old = BoltzmannGenerator.for_system(system, energy, broad_torsions=0.0, broad_stiff=0.0)
     old.save(tmp_path / CHECKPOINT)
     metadata, _ = read_tensors(tmp_path / CHECKPOINT)
     metadata |= {"format": 4, "options": {}}

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from boltzgen.energy.choose import energy_for
-from boltzgen.evaluation.metrics import psis_k_hat
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.geometry import dihedrals, wrap
 from boltzgen.molecule.system import System
 from boltzgen.simulation.forward import THIN, forward_test
+from boltzgen.weights import psis_k_hat
 
 #: A hole in an ordinary place, a few degrees wide: two percent of the target.
 CENTRE, WIDTH, DEPTH = (math.radians(-75.0), math.radians(150.0)), 0.12, 14.0
