@@ -73,6 +73,8 @@ class DefensiveMixture(Distribution):
         places = torch.randperm(n, generator=generator, device=device)
         found = []
         for which, where in ((self.main, places[n_broad:]), (self.broad, places[:n_broad])):
+            if n > 0 and len(where) == 0:
+                continue
             rows = None if flat is None else flat[where]
             z, own, surrogate = which.draw((len(where),), generator=generator, **context_for(which, rows))
             other = self.broad if which is self.main else self.main

@@ -113,8 +113,8 @@ def molecular_flow(
         masks: which coordinates the couplings move: "separating" for `coupling_masks`, "three bits" for the
             rule of checkpoints of format 3.
         broad_torsions: share of the torsions' density that is a product of densities of two full torsions
-            and of single rotors, see `DefensiveMixture`; 0 for none, by default 1 % for each full torsion, at most
-            5 %. A single torsion needs none.
+            and of single rotors, see `DefensiveMixture`; 0 for none, by default 1 % for each full torsion,
+            at most 5 %. A single torsion needs none.
         broad_stiff: share of the stiff coordinates' density that is a Gaussian given the torsions, that of
             the triangular layer without couplings; 0 for none.
     """

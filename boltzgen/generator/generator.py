@@ -21,6 +21,7 @@ from boltzgen.generator.architecture import molecular_flow
 from boltzgen.generator.checkpoint import CHECKPOINT, FORMAT, read_checkpoint
 from boltzgen.generator.harmonic import harmonic_reference
 from boltzgen.generator.locate import locate
+from boltzgen.generator.rings import check_rings
 from boltzgen.molecule.system import System
 from boltzgen.samples.weighted_samples import WeightedSamples
 from boltzgen.seeding import random_stream
@@ -76,7 +77,11 @@ class BoltzmannGenerator(nn.Module):
             temperature: where training is to start, in K; the initial distribution of the stiff coordinates
                 is that of this temperature (default: the energy's).
             **options: passed to `molecular_flow` (resampled, torsion_layers, stiff_layers).
+
+        Raises:
+            ValueError: the molecule has rings that turn, see `check_rings`.
         """
+        check_rings(system)
         reference = harmonic_reference(system, energy)
         start = energy.temperature if temperature is None else float(units.strip_units(temperature, "kelvin"))
         with torch.random.fork_rng(devices=[]):

@@ -10,6 +10,7 @@ from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.energy.forcefield import ForceFieldEnergy
 from boltzgen.energy.openmm import OpenMMEnergy
 from boltzgen.generator.harmonic import HarmonicReference, harmonic_reference
+from boltzgen.generator.rings import check_rings
 from boltzgen.geometry import dihedrals
 from boltzgen.molecule.system import System
 from boltzgen.preparation.structure import atom_names, listed
@@ -112,6 +113,7 @@ def check_coordinates(system: System, energy: ForceFieldEnergy) -> HarmonicRefer
         ValueError: it does not come back, or lies outside the domain; or there are no such coordinates for
             this molecule.
     """
+    check_rings(system)
     coordinates = MolecularCoordinates(system)
     if sorted(row.atom for row in coordinates.zmatrix.rows) != list(range(system.n_atoms)):
         raise ValueError("the coordinates found do not place every atom; please report this molecule")

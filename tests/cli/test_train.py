@@ -55,6 +55,7 @@ def test_train_hands_everything_on(
         "objective": None,
         "rounds": None,
         "minutes": None,
+        "learning_rate": None,
         "checkpoint": None,
     }
     assert seen == {
@@ -74,6 +75,8 @@ def test_train_hands_everything_on(
     assert (seen["rounds"], seen["minutes"], seen["objective"]) == (12, None, None)
     call(capfd, "train", "alanine_dipeptide", "--minutes", "2.5")
     assert (seen["rounds"], seen["minutes"]) == (None, 2.5)
+    call(capfd, "train", "alanine_dipeptide", "--learning-rate", "0.002")
+    assert (seen["learning_rate"], seen["rounds"]) == (0.002, None)
     call(capfd, "train", "alanine_dipeptide", "--objective", "reverse_kl")
     assert seen["objective"] == "reverse_kl"
     call(capfd, "train", "alanine_dipeptide", "--from", "run")

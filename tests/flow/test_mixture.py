@@ -31,6 +31,15 @@ def test_draws_come_from_the_broad_component_in_proportion() -> None:
     assert float((places - 0.15).abs().max()) < 5 * math.sqrt(0.15 * 0.85 / 2000)
 
 
+def test_a_few_draws_may_all_be_of_one_component() -> None:
+    mixture = DefensiveMixture(StandardNormal(1), Marked(1), 0.01)
+    generator = torch.Generator().manual_seed(3)
+    drawn = [mixture.sample((2,), generator=generator) for _ in range(300)]
+    assert {tuple(z.shape) for z in drawn} == {(2, 1)}
+    assert 0 < sum(int((z > 50).sum()) for z in drawn) < 30
+    assert mixture.sample((0,)).shape == (0, 1)
+
+
 def test_the_density_of_a_draw_is_that_of_its_place() -> None:
     torch.manual_seed(0)
     main = Flow(StandardNormal(3), TriangularAffine(3, 2, hidden=(4,)))

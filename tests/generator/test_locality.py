@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.flow.coupling import SplineCoupling
 from boltzgen.flow.masks import coupling_layers
-from boltzgen.flow.transform import Transform
 from boltzgen.generator.architecture import TorsionFeatures, molecular_flow, torsion_pairs
 from boltzgen.generator.locality import COUPLING_CUTOFF, PIECE, Locality
 from boltzgen.molecule.system import System
@@ -94,7 +94,7 @@ def test_growth_is_about_linear() -> None:
     sizes = {}
     for name in ("ace_ala_nme", "ace_ala5_nme", "chignolin"):
         coordinates = coordinates_of(name)
-        layers = molecular_flow(coordinates).conditional.transform.modules()
+        layers = molecular_flow(coordinates).conditional.modules()
         couplings = [layer for layer in layers if isinstance(layer, SplineCoupling)]
         n_parameters = sum(p.numel() for layer in couplings for p in layer.parameters())
         sizes[coordinates.n_atoms] = n_parameters / len(couplings)
@@ -117,9 +117,9 @@ def test_a_local_flow_is_a_density(pentapeptide: MolecularCoordinates) -> None:
     assert y.shape == (64, pentapeptide.n_periodic + pentapeptide.n_stiff)
 
 
-def codes(transform: Transform, n: int) -> list[tuple[bool, ...]]:
+def codes(flow: nn.Module, n: int) -> list[tuple[bool, ...]]:
     """Of each coordinate, whether it moves in each coupling of a flow."""
-    couplings = [set(layer.active) for layer in transform.modules() if hasattr(layer, "active")]
+    couplings = [set(layer.active) for layer in flow.modules() if hasattr(layer, "active")]
     return [tuple(i in moved for moved in couplings) for i in range(n)]
 
 
@@ -137,26 +137,26 @@ def test_couplings_separate_every_pair(name: str, torsion_layers: int, stiff_lay
     """As a walk through the flow's own layers finds it."""
     coordinates = MolecularCoordinates(System.load(name))
     flow = molecular_flow(coordinates)
-    for transform, n, layers in (
-        (flow.leading.transform, coordinates.n_periodic, torsion_layers),
-        (flow.conditional.transform, coordinates.n_stiff, stiff_layers),
+    for part, n, layers in (
+        (flow.leading, coordinates.n_periodic, torsion_layers),
+        (flow.conditional, coordinates.n_stiff, stiff_layers),
     ):
-        found = codes(transform, n)
+        found = codes(part, n)
         assert {len(code) for code in found} == {layers}
         assert len(set(found)) == n
         assert not {(False,) * layers, (True,) * layers} & set(found)
     with_more = molecular_flow(coordinates, torsion_layers=7, stiff_layers=1)
-    assert len(codes(with_more.leading.transform, 1)[0]) == 7
+    assert len(codes(with_more.leading, 1)[0]) == 7
     least = coupling_layers(coordinates.n_stiff, 1)
-    assert len(codes(with_more.conditional.transform, 1)[0]) == least
+    assert len(codes(with_more.conditional, 1)[0]) == least
 
 
 def test_the_three_bits_of_format_3() -> None:
     """As shipped checkpoints have them, with the number of layers that is asked for."""
     coordinates = MolecularCoordinates(System.load("alanine_dipeptide"))
     flow = molecular_flow(coordinates, masks="three bits", stiff_layers=4)
-    moved = [layer.active for layer in flow.leading.transform.modules() if hasattr(layer, "active")]
+    moved = [layer.active for layer in flow.leading.modules() if hasattr(layer, "active")]
     assert moved == [[0, 2, 4], [1, 3], [0, 1, 4], [2, 3], [0, 1, 2, 3], [4]]
-    found = codes(flow.conditional.transform, coordinates.n_stiff)
+    found = codes(flow.conditional, coordinates.n_stiff)
     assert found[0] == (True, False, True, False)
     assert all(found[i] == found[i + 8] for i in range(coordinates.n_stiff - 8))

@@ -53,8 +53,9 @@ def test_a_run_leaves_its_files_and_counts_everything(
         assert 1 / (3 * 64) <= record["sampling_efficiency"] * (1 + 1e-9) <= 1 + 1e-9
         assert {"loss", "log_z", "log_z_error", "skipped_steps", "fraction_outside_domain"} <= record.keys()
     assert (
-        summary["n_energy_evaluations"] == rounds[-1]["n_energy_evaluations"] + 4096
-    )  # two whole blocks of validation draws
+        summary["n_energy_evaluations"]
+        == rounds[-1]["n_energy_evaluations"] + 4096 + 2048 + 15 + 15 * 20 * 10
+    )  # two whole blocks of validation draws; one, 15 walkers and their moves in the forward test
     for key in ("seconds", "sampling_efficiency", "log_z", "seed", "versions", "hardware"):
         assert key in summary
     assert BoltzmannGenerator.load(folder, system).temperature == system.temperature
@@ -198,10 +199,11 @@ def test_minutes_become_rounds_of_the_run(
     monkeypatch.setattr("boltzgen.training.run.rounds_in", two)
     with pytest.raises(KeyboardInterrupt):
         train(system, tmp_path, settings=TINY, minutes=1.5, progress=StopAt(5))
+    sized = TINY.for_size(60)  # with the learning rate of so many coordinates
     assert 30 < asked["seconds"] < 90
-    assert (asked["settings"], asked["validation"], asked["data"]) == (TINY, 3000, False)
+    assert (asked["settings"], asked["validation"], asked["data"]) == (sized, 6000, False)
     summary = train(system, tmp_path, resume=True)
-    assert summary["settings"] == TINY.as_dict() | {"rounds": 2}
+    assert summary["settings"] == sized.as_dict() | {"rounds": 2}
     assert len(timeless(tmp_path)) == 2
 
 
