@@ -2,11 +2,13 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from boltzgen.molecule.system import shipped_systems
+from boltzgen.simulation import forward
 from tests.helpers.command_line import call
 from tests.helpers.standin import stand_in
 
@@ -56,3 +58,32 @@ def test_evaluate_needs_the_systems_own_reference(tmp_path: Path, capfd: pytest.
     assert (code, out) == (2, "")
     assert "is a reference of another system" in err
     assert err.count("\n") == 1
+
+
+def test_the_forward_test_needs_no_reference(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Alone where the system has none, beside the rest where it has; a table, or one object, and a file."""
+    source = shipped_systems()["alanine_dipeptide"]
+    for file in ("topology.pdb", "checkpoint.safetensors", "system.toml"):
+        (tmp_path / file).write_bytes((source / file).read_bytes())
+    small = partial(forward.forward_test, n_walkers=16, n_steps=2, interval=30)
+    monkeypatch.setattr("boltzgen.simulation.forward.forward_test", small)
+    code, out, err = call(capfd, "evaluate", tmp_path, "--forward", "--json", "-o", tmp_path / "out")
+    assert (code, out.count("\n"), "warning" in err) == (0, 1, False)
+    result = json.loads(out)
+    assert list(result) == ["forward"]
+    assert (result["forward"]["n_walkers"], result["forward"]["n_snapshots"]) == (16, 2)
+    assert json.loads((tmp_path / "out" / "forward.json").read_text()) == result["forward"]
+    code, out, _ = call(capfd, "evaluate", tmp_path, "--forward")
+    assert code == 0
+    assert f"{100 * result['forward']['forward_ess']:.2f} %" in out
+    worst = result["forward"]["worst"][0]
+    assert f"{worst['log_w']:.2f}" in out and f"{worst['torsions']['phi']:.0f}" in out
+    stand_in().save(tmp_path / "reference.h5")
+    code, out, _ = call(capfd, "evaluate", tmp_path, "--forward", "-n", 500, "--json")
+    assert code == 0
+    assert {"forward", "basins", "log_z"} <= json.loads(out).keys()
+    monkeypatch.setattr(forward.ForwardTest, "flagged", True)
+    _, _, err = call(capfd, "evaluate", tmp_path, "--forward", "-n", 500)
+    assert "warning: simulations from weighted draws came to conformations" in err
