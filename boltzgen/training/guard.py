@@ -63,19 +63,15 @@ class Snapshot:
         average: ParameterAverage,
         clipping: AdaptiveClipping,
     ) -> None:
+        self._changing = generator.flow, optimizer, average, clipping
         self._flow = _copy(generator.flow.state_dict())
         self._moments = _copy(optimizer.state_dict())
         self._average, self._norms = _copy(average.state), dict(clipping.norms)
 
-    def restore(
-        self,
-        generator: BoltzmannGenerator,
-        optimizer: MatrixOptimizer,
-        average: ParameterAverage,
-        clipping: AdaptiveClipping,
-    ) -> None:
+    def restore(self) -> None:
         """Put it back."""
-        generator.flow.load_state_dict(self._flow)
+        flow, optimizer, average, clipping = self._changing
+        flow.load_state_dict(self._flow)
         optimizer.forget()
         optimizer.load_state_dict(self._moments)
         average.state, clipping.norms = _copy(self._average), dict(self._norms)

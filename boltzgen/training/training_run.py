@@ -132,8 +132,8 @@ class TrainingRun:
     def run_round(self) -> None:
         """Go through one round; after the last of a stage, the flow has what `checkpoint` says."""
         began, stage, objective = time.perf_counter(), self.stages[self.stage], self.objective
-        changing = (self.generator, self.optimizer, self.average, self.clipping)
-        before, earlier = Snapshot(*changing), self._stage_metrics()
+        before = Snapshot(self.generator, self.optimizer, self.average, self.clipping)
+        earlier = self._stage_metrics()
         slower = 0.5 ** n_halvings(earlier)
         objective.start_round(random_stream(self.generator.device, self.seed, self.round_index))
         first = self.stage_round * stage.steps
@@ -156,7 +156,7 @@ class TrainingRun:
         except FloatingPointError:  # no draw is of any use
             found, gone = {}, True
         if gone:
-            before.restore(*changing)
+            before.restore()
             found[WENT_BACK] = True
             self._warn_of_divergence(n_halvings(earlier) + 1)
         self.generator.temperature = objective.temperature
