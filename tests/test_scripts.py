@@ -1,6 +1,7 @@
 """Benchmarks and examples can be imported: a name that has moved is missed at once."""
 
 import importlib.util
+import subprocess
 import sys
 from pathlib import Path
 
@@ -19,3 +20,10 @@ def test_script_can_be_imported(path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(sys.modules, spec.name, module)
     spec.loader.exec_module(module)
     assert hasattr(module, "main") == ("__main__" in path.read_text())
+
+
+def test_no_script_hides_a_library() -> None:
+    """A script's folder comes first on the path: a `coverage.py` there is what numba would then import."""
+    code = f"import sys; sys.path.insert(0, {str(ROOT / 'benchmarks')!r}); import numba"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -13,7 +13,6 @@ from boltzgen.energy.base import CountedEnergy, Energy
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.geometry import dihedrals
 from boltzgen.molecule.system import System
-from boltzgen.samples.weighted_samples import WeightedSamples
 from boltzgen.seeding import random_stream
 from boltzgen.simulation.hmc import Configurations, HamiltonianMonteCarlo
 from boltzgen.simulation.integrator import integrator_for
@@ -155,7 +154,7 @@ def forward_test(
         counted, integrator, inside=lambda x: inside_domain(coordinates, x), n_steps=n_steps
     )
     stream = random_stream(generator.device, seed, _STREAM)
-    here = Configurations.at(counted, _starts(samples, n_walkers, seed).to(generator.device))
+    here = Configurations.at(counted, samples.resample(n_walkers, seed).x.to(generator.device))
     kt = torch.full(
         (n_walkers,),
         units.MOLAR_GAS_CONSTANT * energy.temperature,
@@ -186,8 +185,3 @@ def forward_test(
         counted.n_evaluations,
         system,
     )
-
-
-def _starts(samples: WeightedSamples, n: int, seed: int) -> Tensor:
-    """Positions of n draws, chosen in proportion to their weights."""
-    return samples.resample(n, seed).x

@@ -194,6 +194,11 @@ def _check(given: set[str], *, resume: bool, options: set[str]) -> None:
         raise ValueError("a `topology`, or training on data and energies `mixed`, needs `data`")
     if "checkpoint" in given and options:
         raise ValueError(f"a trained generator has its own flow; leave out {', '.join(sorted(options))}")
+    if {"learning_rate", "data"} <= given and "mixed" not in given:
+        raise ValueError(
+            "the `learning_rate` is that of training on energies, and training on data alone has its own; "
+            "leave out `learning_rate`, or add `mixed`"
+        )
     if {"minutes", "data"} <= given and "mixed" not in given:
         raise ValueError(
             "training on data alone ends when the likelihood of the frames held out does; leave out "

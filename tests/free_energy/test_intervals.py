@@ -134,7 +134,7 @@ def weighted(law: str, rng: np.random.Generator, n: int) -> np.ndarray:
     ("law", "mean", "n"), [("equal", 1.0, 20), ("log-normal", math.exp(0.5), 60), ("Pareto", 2.0, 50)]
 )
 def test_intervals_of_few_effective_draws_cover(law: str, mean: float, n: int) -> None:
-    """About 20 to 30 effective draws: benchmarks/coverage.py has the whole table."""
+    """About 20 to 30 effective draws: benchmarks/interval_coverage.py has the whole table."""
     exact = math.log(n / (20 * n))
     hits = []
     for seed in range(600):

@@ -199,8 +199,14 @@ def test_the_rest_learns_where_walkers_show_that_it_is_thin(
     assert all(g.isfinite().all() for g in gradients) and any(g.abs().max() > 0 for g in gradients)
 
 
-def test_the_broad_component_learns_the_torsions_of_walkers(system: System) -> None:
-    """Their likelihood under it rises from that of the uniform density that it starts as."""
+def test_the_broad_component_learns_the_torsions_of_walkers(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By likelihood, also where the mixture's own loss says nothing: it starts as the uniform density."""
+    monkeypatch.setattr(
+        "boltzgen.training.energy_objective.torsion_loss",
+        lambda log_q, u, n_own: (0.0 * log_q.sum(), -(log_q.detach() + u)[:n_own].median()),
+    )
     energy = CountedEnergy(energy_for(system))
     generator = BoltzmannGenerator.for_system(system, energy, temperature=300.0)
     settings = Settings(
@@ -213,7 +219,7 @@ def test_the_broad_component_learns_the_torsions_of_walkers(system: System) -> N
     _, y, _ = walkers.draw(500, 300.0, torch.Generator().manual_seed(0))
     with torch.no_grad():
         broad = generator.flow.leading.broad.log_prob(y[:, : generator.flow.n_leading])  # type: ignore[union-attr, operator]
-    assert float(broad.mean()) > -generator.flow.n_leading * math.log(2 * math.pi) + 0.05
+    assert float(broad.mean()) > -generator.flow.n_leading * math.log(2 * math.pi) + 0.02
 
 
 def test_what_the_torsions_learn_from() -> None:

@@ -171,6 +171,8 @@ def test_a_resumed_run_keeps_its_settings(system: System, whole: tuple[Path, dic
         ({"minutes": float("nan")}, "positive number of `minutes`"),
         ({"minutes": 1.0, "resume": True}, "leave out `minutes`"),
         ({"minutes": 1.0, "data": "md.xtc"}, "leave out `minutes`, or add `mixed`"),
+        ({"learning_rate": 1e-3, "data": "md.xtc"}, "leave out `learning_rate`, or add `mixed`"),
+        ({"learning_rate": 0.0}, "expected a positive `learning_rate`, got 0.0"),
         ({"settings": Settings(objective="gan")}, "no `objective` called 'gan'"),
     ],
 )

@@ -1,7 +1,7 @@
 """How often 95 % intervals of populations and free-energy differences hold what they are to hold.
 
-    python benchmarks/coverage.py intervals [--share 0.03] [--effective 3 5 10 20 30 100 1000]
-    python benchmarks/coverage.py methods [--share 0.03] [--effective 10 20 30 100]
+    python benchmarks/interval_coverage.py intervals [--share 0.03] [--effective 3 5 10 20 30 100 1000]
+    python benchmarks/interval_coverage.py methods [--share 0.03] [--effective 10 20 30 100]
 
 A basin gets a share of n draws, and its draws weights of a law; the other draws have weights of the same law
 or of another, and six tenths of them are the reference basin of the free-energy difference. n is chosen so

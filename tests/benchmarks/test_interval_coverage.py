@@ -11,7 +11,7 @@ import pytest
 
 from boltzgen.free_energy.intervals import Interval
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "coverage.py"
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "interval_coverage.py"
 
 
 @pytest.fixture(scope="module")
