@@ -114,7 +114,7 @@ def molecular_flow(
             rule of checkpoints of format 3.
         broad_torsions: share of the torsions' density that is a product of densities of two full torsions
             and of single rotors, see `DefensiveMixture`; 0 for none, by default 1 % for each full torsion,
-            at most 5 %. A single torsion needs none.
+            at most 5 %. Up to two full torsions need none, as their base is such a density.
         broad_stiff: share of the stiff coordinates' density that is a Gaussian given the torsions, that of
             the triangular layer without couplings; 0 for none.
     """
@@ -145,9 +145,10 @@ def molecular_flow(
         near = locality.neighbourhoods(active, features.owners)
         stiff.append(SplineCoupling(n_stiff, active, features.n_out, neighbourhoods=near))
     leading: Distribution = Flow(Product(factors), Chain(periodic))
-    share = min(0.01 * max(n_full, 1), 0.05) if broad_torsions is None else broad_torsions
-    if share and n_periodic > 1:
-        leading = DefensiveMixture(leading, _product_of_torsions(n_full, n_periodic), share)
+    if broad_torsions is None:
+        broad_torsions = min(0.01 * n_full, 0.05) if n_full > 2 else 0.0
+    if broad_torsions and n_periodic > 1:
+        leading = DefensiveMixture(leading, _product_of_torsions(n_full, n_periodic), broad_torsions)
     normal = StandardNormal(n_stiff)
     if broad_stiff:
         narrow = Flow(normal, Chain(stiff))

@@ -9,8 +9,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.energy import CountedEnergy, ForceFieldEnergy
 from boltzgen.flow.acceptance_rate import Quadrature
+from boltzgen.flow.mixture import DefensiveMixture
+from boltzgen.generator.architecture import molecular_flow
 from boltzgen.generator.checkpoint import CHECKPOINT
 from boltzgen.generator.generator import BLOCK, BoltzmannGenerator
 from boltzgen.molecule.system import System
@@ -119,6 +122,15 @@ def test_a_generator_of_format_4(system: System, tmp_path: Path) -> None:
     found, expected = BoltzmannGenerator.load(tmp_path, system).sample(50, energy), old.sample(50, energy)
     assert torch.equal(found.x, expected.x)
     assert torch.equal(found.log_q, expected.log_q)
+
+
+@pytest.mark.parametrize(
+    ("name", "share"),
+    [("alanine_dipeptide", None), ("alanine_tripeptide", 0.04), ("alanine_hexapeptide", 0.05)],
+)
+def test_broad_torsions_where_their_base_is_no_such_density(name: str, share: float | None) -> None:
+    leading = molecular_flow(MolecularCoordinates(System.load(name))).leading
+    assert (leading.share if isinstance(leading, DefensiveMixture) else None) == share
 
 
 def test_energies_are_those_of_training_by_default(generator: BoltzmannGenerator) -> None:

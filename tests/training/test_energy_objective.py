@@ -208,7 +208,7 @@ def test_the_broad_component_learns_the_torsions_of_walkers(
         lambda log_q, u, n_own: (0.0 * log_q.sum(), -(log_q.detach() + u)[:n_own].median()),
     )
     energy = CountedEnergy(energy_for(system))
-    generator = BoltzmannGenerator.for_system(system, energy, temperature=300.0)
+    generator = BoltzmannGenerator.for_system(system, energy, temperature=300.0, broad_torsions=0.02)
     settings = Settings(
         rounds=1, steps=30, batch=64, learning_rate=2e-2, annealing=0.0, walkers=64, walker_share=0.5
     )
