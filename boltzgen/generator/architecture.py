@@ -91,7 +91,7 @@ def molecular_flow(
     stiff_layers: int = 6,
     masks: Literal["separating", "three bits"] = "separating",
     broad_torsions: float | None = None,
-    broad_stiff: float = 0.02,
+    broad_stiff: float | None = None,
 ) -> HierarchicalFlow:
     """The untrained flow of a molecule in its flow coordinates y (..., n_periodic + n_stiff).
 
@@ -114,9 +114,11 @@ def molecular_flow(
             rule of checkpoints of format 3.
         broad_torsions: share of the torsions' density that is a product of densities of two full torsions
             and of single rotors, see `DefensiveMixture`; 0 for none, by default 1 % for each full torsion,
-            at most 5 %. Up to two full torsions need none, as their base is such a density.
+            at most 5 %.
         broad_stiff: share of the stiff coordinates' density that is a Gaussian given the torsions, that of
-            the triangular layer without couplings; 0 for none.
+            the triangular layer without couplings; 0 for none, by default 2 %. With up to two full torsions
+            neither is there by default: draws are everywhere in the plane of two torsions, and leave nothing
+            thin.
     """
     n_periodic, n_stiff, n_full = coordinates.n_periodic, coordinates.n_stiff, coordinates.n_full
     # A single torsion has no other to be coupled to: its base learns its density, also where it is a rotor.
@@ -145,8 +147,9 @@ def molecular_flow(
         near = locality.neighbourhoods(active, features.owners)
         stiff.append(SplineCoupling(n_stiff, active, features.n_out, neighbourhoods=near))
     leading: Distribution = Flow(Product(factors), Chain(periodic))
-    if broad_torsions is None:
-        broad_torsions = min(0.01 * n_full, 0.05) if n_full > 2 else 0.0
+    many = n_full > 2
+    broad_torsions = (min(0.01 * n_full, 0.05) if many else 0.0) if broad_torsions is None else broad_torsions
+    broad_stiff = (0.02 if many else 0.0) if broad_stiff is None else broad_stiff
     if broad_torsions and n_periodic > 1:
         leading = DefensiveMixture(leading, _product_of_torsions(n_full, n_periodic), broad_torsions)
     normal = StandardNormal(n_stiff)

@@ -125,12 +125,12 @@ def test_a_generator_of_format_4(system: System, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "share"),
-    [("alanine_dipeptide", None), ("alanine_tripeptide", 0.04), ("alanine_hexapeptide", 0.05)],
+    ("name", "shares"),
+    [("alanine_dipeptide", []), ("alanine_tripeptide", [0.04, 0.02]), ("alanine_hexapeptide", [0.05, 0.02])],
 )
-def test_broad_torsions_where_their_base_is_no_such_density(name: str, share: float | None) -> None:
-    leading = molecular_flow(MolecularCoordinates(System.load(name))).leading
-    assert (leading.share if isinstance(leading, DefensiveMixture) else None) == share
+def test_broad_components_where_there_are_more_than_two_torsions(name: str, shares: list[float]) -> None:
+    flow = molecular_flow(MolecularCoordinates(System.load(name)))
+    assert [m.share for m in flow.modules() if isinstance(m, DefensiveMixture)] == shares
 
 
 def test_energies_are_those_of_training_by_default(generator: BoltzmannGenerator) -> None:
