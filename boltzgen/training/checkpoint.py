@@ -143,7 +143,10 @@ def _restore(run: TrainingRun, held: _Metadata, tensors: dict[str, Tensor]) -> N
     if held.stage > len(run.stages):
         raise ValueError(f"expected at most {len(run.stages)} stages, got {held.stage}")
     if held.round_index != len(held.metrics) or held.stage_round > held.round_index:
-        raise ValueError(f"{len(held.metrics)} metrics of {held.round_index} rounds")
+        raise ValueError(
+            f"it has {len(held.metrics)} metrics of {held.round_index} rounds, {held.stage_round} of them in "
+            "the present stage"
+        )
     for name in ("stage", "stage_round", "round_index", "seconds", "metrics"):
         setattr(run, name, getattr(held, name))
     if not run.done:
