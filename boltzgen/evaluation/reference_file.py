@@ -18,6 +18,7 @@ import torch
 from boltzgen import __version__, units
 from boltzgen.evaluation.tally import SURFACE_BINS, Surface
 from boltzgen.free_energy.histograms import Axis, Histogram
+from boltzgen.hdf5 import open_hdf5
 from boltzgen.molecule.basins import Basin
 from boltzgen.molecule.graph import Quadruple
 from boltzgen.molecule.names import check_name
@@ -47,7 +48,8 @@ def write(path: Path, fields: Mapping[str, Any]) -> None:
         arrays |= {f"surface{k}/probability": surface.probability, f"surface{k}/halves": surface.halves}
     header = json.dumps(_header(fields))
     memory = io.BytesIO()
-    with h5py.File(memory, "w") as file:
+    # The latest format has checksums of its own for what is not data.
+    with h5py.File(memory, "w", libver="latest") as file:
         file.attrs["format"] = FORMAT
         file.attrs["header"] = header
         file.attrs["crc32"] = _checksum(header, arrays | plain)
@@ -83,7 +85,7 @@ def read(path: Path) -> dict[str, Any]:
             "(`boltzgen.simulate`)"
         )
     try:
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path, "a reference file") as file:
             if int(file.attrs["format"]) != FORMAT:
                 raise ValueError(f"it has format {file.attrs['format']}, this version reads {FORMAT}")
             header, arrays = str(file.attrs["header"]), _arrays(file)
