@@ -47,6 +47,8 @@ from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.generator.locate import locate
 from boltzgen.molecule.openmm_files import OPENMM_DATA
 from boltzgen.molecule.system import SYSTEM_FILE, System
+from boltzgen.preparation.relax import minimise
+from boltzgen.preparation.sources import from_amber
 from boltzgen.samples.file import read_header, read_samples
 from boltzgen.samples.writer import SamplesWriter
 from boltzgen.simulation.checkpoint import Checkpoint, checkpoint_files
@@ -145,6 +147,20 @@ def targets(place: Path) -> dict[str, Target]:
     assert before in toml
     (folder / SYSTEM_FILE).write_text(toml.replace(before, 'system = "system.xml"'))
     found["System"] = Target(folder / "system.xml", of_system(folder), text=True)
+
+    folder = place / "amber"
+    folder.mkdir()
+    amber = Path(__file__).parents[1] / "tests" / "data" / "amber"
+    for kind in ("prmtop", "inpcrd"):
+        file = folder / f"molecule.{kind}"
+        shutil.copyfile(amber / f"ace_ala_nme.{kind}", file)
+
+        def molecule(folder: Path = folder) -> str:
+            read = from_amber(folder / "molecule.prmtop", folder / "molecule.inpcrd", solvent="OBC2")
+            positions = minimise(read.openmm_system, read.positions)
+            return digest(openmm.XmlSerializer.serialize(read.openmm_system), positions.tobytes())
+
+        found[kind] = Target(file, molecule, text=True)
 
     folder = place / "run"
     training.train(system, folder, settings=SETTINGS)

@@ -51,8 +51,9 @@ def write(path: Path, fields: Mapping[str, Any]) -> None:
     # The latest format has checksums of its own for what is not data.
     with h5py.File(memory, "w", libver="latest") as file:
         file.attrs["format"] = FORMAT
-        file.attrs["header"] = header
-        file.attrs["crc32"] = _checksum(header, arrays | plain)
+        # Text of fixed length is part of what these cover.
+        file.attrs["header"] = np.bytes_(header)
+        file.attrs["crc32"] = np.bytes_(_checksum(header, arrays | plain))
         for name, values in arrays.items():
             file.create_dataset(name, data=values, **_COMPRESSED)
         for name, values in plain.items():
@@ -88,8 +89,8 @@ def read(path: Path) -> dict[str, Any]:
         with open_hdf5(path, "a reference file") as file:
             if int(file.attrs["format"]) != FORMAT:
                 raise ValueError(f"it has format {file.attrs['format']}, this version reads {FORMAT}")
-            header, arrays = str(file.attrs["header"]), _arrays(file)
-            if "crc32" in file.attrs and file.attrs["crc32"] != _checksum(header, arrays):
+            header, arrays = _text(file.attrs["header"]), _arrays(file)
+            if "crc32" in file.attrs and _text(file.attrs["crc32"]) != _checksum(header, arrays):
                 raise ValueError("the checksum of its contents is another one: some bytes have changed")
         return _read(header, arrays)
     except (OSError, RecursionError, *DAMAGE) as error:
@@ -110,6 +111,10 @@ def _header(fields: Mapping[str, Any]) -> dict[str, Any]:
             for surface in fields["surfaces"]
         ],
     }
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def _arrays(file: h5py.File) -> dict[str, np.ndarray]:

@@ -133,7 +133,7 @@ def load_run(
         )
         _restore(run, held, tensors)
     except DAMAGE as error:
-        raise _damaged(folder, str(error).strip().split("\n")[0] or type(error).__name__) from error
+        raise _damaged(folder, " ".join(str(error).split())[:200] or type(error).__name__) from error
     energy.n_evaluations = held.n_energy_evaluations
     return run
 

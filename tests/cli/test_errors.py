@@ -15,6 +15,7 @@ from tests.helpers.command_line import FakeGenerator, call
         (["sample", "{run}", "-n", "0"], "Invalid value for '-n'"),
         (["sample", "{run}", "-n", "many"], "Invalid value for '-n'"),
         (["sample", "{run}", "-n", "5", "--seed", "-1"], "Invalid value for '--seed'"),
+        (["sample", "{run}", "-n", "5", "--seed", str(10**30)], "Invalid value for '--seed'"),
         (["sample", "{run}", "-n", "5", "--temperature", "-5"], "positive number of kelvin"),
         (["sample", "{run}", "-n", "5", "--temperature", "inf"], "positive number of kelvin"),
         (["sample", "{run}", "-n", "5", "--temperature", "nan"], "positive number of kelvin"),

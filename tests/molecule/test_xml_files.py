@@ -1,6 +1,7 @@
 """XML files of force fields and Systems that would run code, hang or crash OpenMM."""
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from boltzgen.molecule.system import System
 from boltzgen.molecule.xml_files import expanded_size
 
 CODE = "__import__('pathlib').Path({proof!r}).touch()"
+TOML = 'name = "x"\nstructure.file = "topology.pdb"\nforcefield.files = ["amber96.xml", "{file}"]\n'
 
 
 def force_field(folder: Path, text: str) -> str:
@@ -31,8 +33,10 @@ def force_field(folder: Path, text: str) -> str:
         "<InitializationScript>{code}</InitializationScript>",
     ],
 )
-def test_no_code_of_a_force_field_is_run(tmp_path: Path, force: str, *, included: bool) -> None:
-    """Not of a file, nor of what it includes, nor of a folder that a run's summary points to."""
+def test_no_code_of_a_force_field_is_run(
+    alanine: System, tmp_path: Path, force: str, *, included: bool
+) -> None:
+    """Not of a file, nor of what it includes, nor of the folder of a system, whoever points there."""
     proof = tmp_path / "proof"
     file = force_field(tmp_path, force.format(code=CODE.format(proof=str(proof))))
     if included:
@@ -40,6 +44,10 @@ def test_no_code_of_a_force_field_is_run(tmp_path: Path, force: str, *, included
         file = str(tmp_path / "outer.xml")
     with pytest.raises(ValueError, match="Python code"):
         load_forcefield([file])
+    (tmp_path / "system.toml").write_text(TOML.format(file=Path(file).name))
+    shutil.copyfile(Path(str(alanine.folder)) / "topology.pdb", tmp_path / "topology.pdb")
+    with pytest.raises(ValueError, match="Python code"):
+        System.load(tmp_path)
     assert not proof.exists()
 
 
