@@ -4,24 +4,26 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from boltzgen.samples.weighted_samples import WeightedSamples
 from tests.helpers.command_line import FakeGenerator, call
 
 
 def stop_with(monkeypatch: pytest.MonkeyPatch, action: Callable[[], Any]) -> None:
-    """Have `boltzgen sample` do something after its first chunk."""
+    """Have `boltzgen sample` do something after its first chunk, and raise what comes of it."""
+    draw = FakeGenerator.sample_chunks
 
-    class Stop(BaseException):
-        def __new__(cls) -> Any:
-            return action()
+    def sample_chunks(self: FakeGenerator, *arguments: Any, **keywords: Any) -> Iterator[WeightedSamples]:
+        yield next(draw(self, *arguments, **keywords))
+        raise action()
 
-    monkeypatch.setattr(FakeGenerator, "stop", Stop)
+    monkeypatch.setattr(FakeGenerator, "sample_chunks", sample_chunks)
 
 
 @pytest.mark.parametrize(
