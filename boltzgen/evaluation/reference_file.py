@@ -14,6 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 import torch
+from pydantic import ValidationError
 
 from boltzgen import __version__, units
 from boltzgen.evaluation.tally import SURFACE_BINS, Surface
@@ -21,7 +22,7 @@ from boltzgen.free_energy.histograms import Axis, Histogram
 from boltzgen.hdf5 import open_hdf5
 from boltzgen.molecule.basins import Basin
 from boltzgen.molecule.graph import Quadruple
-from boltzgen.molecule.names import check_name
+from boltzgen.molecule.names import check_name, reason
 from boltzgen.storage import DAMAGE, write_atomically
 
 FORMAT = 1
@@ -94,7 +95,8 @@ def read(path: Path) -> dict[str, Any]:
                 raise ValueError("the checksum of its contents is another one: some bytes have changed")
         return _read(header, arrays)
     except (OSError, RecursionError, *DAMAGE) as error:
-        detail = (str(error).strip() or type(error).__name__).splitlines()[0]
+        said = reason(error) if isinstance(error, ValidationError) else str(error).strip()
+        detail = (said or type(error).__name__).splitlines()[0]
         raise ValueError(f"{path} is not a whole reference file ({detail}); copy or make it again") from error
 
 
