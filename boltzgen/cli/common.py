@@ -14,7 +14,9 @@ _LOW_EFFICIENCY = 0.05
 _LARGE_SHARE = 0.05
 
 Device = Annotated[str, typer.Option(help="Torch device, for instance cpu or cuda.")]
-Seed = Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same result.")]
+Seed = Annotated[
+    int, typer.Option(min=0, max=2**63 - 1, help="Random seed; the same seed gives the same result.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
 SystemName = Annotated[str, typer.Argument(help="Name of a shipped system, or a folder with a system.toml.")]
 
@@ -24,7 +26,7 @@ def check_device(device: str) -> None:
     import torch
 
     try:
-        torch.empty(0, device=device)
+        torch.ones(1, device=device).item()  # "meta" has tensors without numbers
     except (RuntimeError, AssertionError) as error:
         raise ValueError(
             f"device {device!r} cannot be used here ({str(error).splitlines()[0]}); use --device cpu"

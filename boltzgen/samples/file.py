@@ -19,6 +19,7 @@ import torch
 
 from boltzgen.molecule.basins import Basin
 from boltzgen.molecule.graph import Quadruple
+from boltzgen.molecule.names import check_name
 from boltzgen.molecule.torsions import Rotamer
 from boltzgen.samples.topology import topology_from_dict
 from boltzgen.samples.weighted_samples import WeightedSamples
@@ -158,7 +159,7 @@ def _header(file: h5py.File, path: Path) -> SamplesHeader:
         return SamplesHeader(
             n_samples=shape[0],
             n_atoms=shape[1],
-            system=json.loads(text["system"]),
+            system=check_name(json.loads(text["system"])),
             fingerprint=text["fingerprint"],
             temperature=float(file.attrs["temperature"]),
             seed=int(file.attrs["seed"]),
@@ -166,9 +167,9 @@ def _header(file: h5py.File, path: Path) -> SamplesHeader:
             version=text["boltzgen_version"],
             domain=json.loads(text["domain"]),
             basins=tuple(Basin.model_validate(b, strict=False) for b in json.loads(text["basins"])),
-            torsions={name: tuple(atoms) for name, atoms in json.loads(text["torsions"]).items()},
+            torsions={check_name(name): tuple(atoms) for name, atoms in json.loads(text["torsions"]).items()},
             rotamers={
-                name: Rotamer(fields["division"], tuple(map(tuple, fields["torsions"])))
+                check_name(name): Rotamer(fields["division"], tuple(map(tuple, fields["torsions"])))
                 for name, fields in json.loads(_text(file.attrs.get("rotamers", "{}"))).items()
             },
             mdtraj_topology=topology_from_dict(json.loads(file["topology"][0]))

@@ -15,8 +15,13 @@ from tests.helpers.command_line import FakeGenerator, call
         (["sample", "{run}", "-n", "0"], "Invalid value for '-n'"),
         (["sample", "{run}", "-n", "many"], "Invalid value for '-n'"),
         (["sample", "{run}", "-n", "5", "--seed", "-1"], "Invalid value for '--seed'"),
+        (["sample", "{run}", "-n", "5", "--seed", str(10**30)], "Invalid value for '--seed'"),
         (["sample", "{run}", "-n", "5", "--temperature", "-5"], "positive number of kelvin"),
+        (["sample", "{run}", "-n", "5", "--temperature", "inf"], "positive number of kelvin"),
+        (["sample", "{run}", "-n", "5", "--temperature", "nan"], "positive number of kelvin"),
+        (["sample", "{run}", "-n", "5", "--temperature", "true"], "Invalid value for '--temperature'"),
         (["sample", "{run}", "-n", "5", "--device", "abacus"], "use --device cpu"),
+        (["sample", "{run}", "-n", "5", "--device", "meta"], "use --device cpu"),
         (["sample", "{run}", "-n", "5", "--device", "cuda:99"], "use --device cpu"),
         (["sample", "{run}", "-n", "5", "-o", "{tmp}/no/s.h5"], "does not exist"),
         (["sample", "{run}", "-n", "5", "-o", "{tmp}/s.dcd"], "ends in .h5"),
@@ -66,6 +71,29 @@ from tests.helpers.command_line import FakeGenerator, call
         ),
         (["train", "alanine_dipeptide", "-o", "{tmp}/r", "--rounds", "0"], "Invalid value for '--rounds'"),
         (["train", "alanine_dipeptide", "-o", "{tmp}/r", "--minutes", "-3"], "positive number of --minutes"),
+        (["train", "alanine_dipeptide", "-o", "{tmp}/r", "--minutes", "inf"], "positive number of --minutes"),
+        (
+            ["train", "alanine_dipeptide", "-o", "{tmp}/r", "--learning-rate", "inf"],
+            "positive --learning-rate",
+        ),
+        (
+            ["train", "alanine_dipeptide", "-o", "{run}"],
+            "holds checkpoint.safetensors, but no run to go on with",
+        ),
+        (["train", "alanine_dipeptide", "-o", "{system}"], "is the folder of a system"),
+        (["train", "alanine_dipeptide", "-o", "{foreign}"], "holds metrics.jsonl, but no run to go on with"),
+        (["train", "alanine_dipeptide", "-o", "{good}"], "is a file; choose another folder"),
+        (["simulate", "alanine_dipeptide", "-o", "{system}"], "is the folder of a system"),
+        (["simulate", "alanine_dipeptide", "-o", "{foreign}"], "holds simulation.json, but no simulation"),
+        (
+            ["simulate", "alanine_dipeptide", "-o", "{tmp}/r", "--platform", "Nope"],
+            "--platform is for dynamics",
+        ),
+        (
+            ["simulate", "alanine_dipeptide", "-o", "{tmp}/r", "--method", "md", "--platform", "Nope"],
+            "no platform 'Nope' here",
+        ),
+        (["simulate", "alanine_dipeptide", "-o", "{tmp}/r", "--highest", "nan"], "positive number of kelvin"),
         (
             ["train", "alanine_dipeptide", "-o", "{tmp}/r", "--resume", "--minutes", "3"],
             "leave out --minutes",
@@ -93,6 +121,13 @@ def test_wrong_input_is_one_line_and_exit_code_2(
     for name in ("halfway", "broken"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "checkpoint.safetensors").touch()
+    for name, file in (
+        ("system", "system.toml"),
+        ("foreign", "metrics.jsonl"),
+        ("foreign", "simulation.json"),
+    ):
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / file).write_text("mine")
     (tmp_path / "broken" / "summary.json").write_text("{}")
     names = {
         "run": run_folder,
@@ -100,6 +135,8 @@ def test_wrong_input_is_one_line_and_exit_code_2(
         "halfway": tmp_path / "halfway",
         "broken": tmp_path / "broken",
         "good": tmp_path / "good.h5",
+        "system": tmp_path / "system",
+        "foreign": tmp_path / "foreign",
     }
     call(capfd, "sample", run_folder, "-n", 5, "-o", tmp_path / "good.h5")
     code, out, err = call(capfd, *(a.format(**names) for a in arguments))
@@ -112,24 +149,19 @@ def test_wrong_input_is_one_line_and_exit_code_2(
 
 @pytest.mark.parametrize(
     ("stop", "code", "message"),
-    [(KeyboardInterrupt, 130, "interrupted"), (ValueError, 2, ""), (MemoryError, None, "")],
+    [(KeyboardInterrupt, 130, "interrupted"), (ValueError, 2, ""), (MemoryError, 2, "not enough memory")],
 )
 def test_an_interrupted_command_leaves_no_file(
     run_folder: Path,
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     stop: type[BaseException],
-    code: int | None,
+    code: int,
     message: str,
 ) -> None:
     monkeypatch.setattr(FakeGenerator, "stop", stop)
-    arguments = ("sample", run_folder, "-n", 2_000, "-o", run_folder / "s.h5")
-    if code is None:  # a fault of ours keeps its traceback
-        with pytest.raises(stop):
-            call(capfd, *arguments)
-    else:
-        got, out, err = call(capfd, *arguments)
-        assert (got, out) == (code, "")
-        assert message in err
-        assert err.count("\n") == 1
+    got, out, err = call(capfd, "sample", run_folder, "-n", 2_000, "-o", run_folder / "s.h5")
+    assert (got, out) == (code, "")
+    assert message in err
+    assert err.count("\n") == 1
     assert sorted(p.name for p in run_folder.iterdir()) == ["checkpoint.safetensors", "summary.json"]
