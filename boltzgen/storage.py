@@ -3,11 +3,23 @@
 import json
 import math
 import os
+import re
+import shutil
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
+
+#: What is wrong with the contents of a file shows as one of these when it is read.
+DAMAGE = (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError, OverflowError)
+#: Temporary files and folders, `partial_path`: the number is the process that writes them.
+_PARTIAL = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)\.part")
 
 
 def tensors_under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -15,21 +27,55 @@ def tensors_under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
+def write_tensors(path: Path, metadata: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Write metadata and tensors with a checksum of both, for `read_tensors`.
+
+    The file is in the safetensors format. Its metadata are two texts: `boltzgen`, which is JSON, and `crc32`.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    text = json.dumps(metadata)
+    # Copies, since the format refuses tensors that share memory.
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    write_atomically(path, save(plain, metadata={"boltzgen": text, "crc32": _checksum(text, plain)}))
+
+
 def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Metadata and tensors of a file that this package wrote.
 
+    They are compared with the file's checksum. Files of earlier versions have none.
+
     Raises:
-        ValueError: it is anything else, or truncated.
+        ValueError: it is anything else, or truncated, or damaged.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = json.loads((file.metadata() or {})["boltzgen"])
-            return metadata, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (SafetensorError, KeyError, ValueError) as error:
+            header = file.metadata() or {}
+            metadata = json.loads(header["boltzgen"])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        if not isinstance(metadata, dict):
+            raise ValueError(f"expected a JSON object of metadata, got {type(metadata).__name__}")
+        if "crc32" in header and header["crc32"] != _checksum(header["boltzgen"], tensors):
+            raise ValueError("the checksum of its contents is another one: some bytes have changed")
+    except FileNotFoundError:
+        raise
+    except (SafetensorError, OSError, RecursionError, *DAMAGE) as error:
         raise ValueError(
             f"{path} is not a whole boltzgen checkpoint ({type(error).__name__}: {error}); copy or train it "
             "again"
         ) from error
+    return metadata, tensors
+
+
+def _checksum(text: str, tensors: Mapping[str, Tensor]) -> str:
+    """CRC-32 of a text, and of names, types, shapes and bytes of tensors, in hexadecimal digits."""
+    value = zlib.crc32(text.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        value = zlib.crc32(f"{name} {tensor.dtype} {list(tensor.shape)}".encode(), value)
+        value = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy(), value)
+    return f"{value:08x}"
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -38,18 +84,112 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         OSError: it could not be written.
     """
-    temporary = path.with_name(path.name + ".partial")
+    with atomic_file(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write into, which appears under its name if all goes well, and is gone otherwise.
+
+    What processes that were killed have left of the same file is removed.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    temporary = partial_path(path)
     try:
-        with open(temporary, "wb") as file:
-            file.write(content)
+        remove_stale(path.parent, path.name)
+        with open(temporary, "w+b") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+        sync(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise OSError(
             error.errno, f"could not write {path}: {error.strerror}; free some space or choose another folder"
         ) from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def partial_path(path: Path) -> Path:
+    """Where this process writes a file or folder until it is whole: ``.NAME.PROCESS.part`` beside it."""
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
+
+
+def remove_stale(folder: Path, name: str | None = None) -> None:
+    """Remove temporary files that processes of this machine have left which are no more.
+
+    Args:
+        folder: where they lie; it may be missing.
+        name: of the file that they were to become, or None for any.
+    """
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        found = _PARTIAL.fullmatch(path.name)
+        if found and name in (None, found["name"]) and not is_alive(int(found["process"])):
+            remove(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it, as far as that can be done."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
+
+
+def is_alive(process: int) -> bool:
+    """Whether a process of this number exists."""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # another user's
+        pass
+    return True
+
+
+def sync(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk: they outlive a power failure.
+
+    Raises:
+        OSError: a file's contents could not be written.
+    """
+    if path.is_dir():
+        with suppress(OSError):  # not every system can open folders, or write them
+            _fsync(path)
+    else:
+        _fsync(path)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_figure(path: Path, figure: Any, **options: Any) -> None:
+    """Write a picture of Matplotlib's whole or not at all; the suffix gives the format.
+
+    Args:
+        path: of the picture.
+        figure: a `matplotlib.figure.Figure`.
+        **options: of its `savefig`.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    with atomic_file(path) as file:
+        figure.savefig(file, format=path.suffix.removeprefix("."), **options)
 
 
 def finite_or_none(value: Any) -> Any:

@@ -4,6 +4,7 @@ Throughout the package: lengths in nm, energies in kJ/mol or (reduced) in kT, te
 radians.
 """
 
+import math
 from typing import Any
 
 #: Molar gas constant in kJ/(mol K) (CODATA 2018, exact).
@@ -11,10 +12,24 @@ MOLAR_GAS_CONSTANT = 0.00831446261815324
 
 
 def kt(temperature: float) -> float:
-    """Thermal energy RT at `temperature` [K], in kJ/mol."""
-    if not temperature > 0:
+    """Thermal energy RT at `temperature` [K], in kJ/mol; raises ValueError as `kelvin`."""
+    return MOLAR_GAS_CONSTANT * kelvin(temperature)
+
+
+def kelvin(temperature: Any) -> float:
+    """A temperature in K, given as a number or as an OpenMM `Quantity`.
+
+    Raises:
+        ValueError: it is not a positive, finite number.
+    """
+    plain = strip_units(temperature, "kelvin")
+    try:
+        found = math.nan if isinstance(plain, bool | str) else float(plain)
+    except (TypeError, ValueError, OverflowError):
+        found = math.nan
+    if not 0 < found < math.inf:
         raise ValueError(f"temperature must be a positive number of kelvin, got {temperature!r}")
-    return MOLAR_GAS_CONSTANT * temperature
+    return found
 
 
 def strip_units(value: Any, unit_name: str) -> Any:

@@ -1,6 +1,7 @@
 """Free-energy profiles along one length: weighted histograms with errors."""
 
 import csv
+import io
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from boltzgen.free_energy.intervals import WeightSum, share_interval
+from boltzgen.storage import write_atomically
 
 #: Bins of a profile, and how many standard deviations about the mean it covers at most.
 _N_BINS = 50
@@ -95,27 +97,28 @@ def _intervals(labels: np.ndarray, weights: np.ndarray, n_bins: int) -> np.ndarr
 
 def save_profile(found: Profile, name: str, path: Path) -> None:
     """One row for each bin, as CSV; an interval that is not estimated leaves its cells empty."""
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(
-            [
-                f"{name}_nm",
-                "free_energy_kT",
-                "free_energy_error_kT",
-                "free_energy_low_kT",
-                "free_energy_high_kT",
-                "probability",
-                "probability_error",
-                "count",
-            ]
-        )
-        columns = (
-            found.centres,
-            found.free_energy,
-            found.free_energy_error,
-            *found.free_energy_interval,
-            found.probability,
-            found.error,
-        )
-        for row, count in zip(np.stack(columns, axis=1), found.counts, strict=True):
-            writer.writerow([*("" if math.isnan(v) else f"{v:.8g}" for v in row), count])
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(
+        [
+            f"{name}_nm",
+            "free_energy_kT",
+            "free_energy_error_kT",
+            "free_energy_low_kT",
+            "free_energy_high_kT",
+            "probability",
+            "probability_error",
+            "count",
+        ]
+    )
+    columns = (
+        found.centres,
+        found.free_energy,
+        found.free_energy_error,
+        *found.free_energy_interval,
+        found.probability,
+        found.error,
+    )
+    for row, count in zip(np.stack(columns, axis=1), found.counts, strict=True):
+        writer.writerow([*("" if math.isnan(v) else f"{v:.8g}" for v in row), count])
+    write_atomically(path, text.getvalue().encode())

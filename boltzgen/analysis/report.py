@@ -1,6 +1,7 @@
 """The analysis of a samples file, in one folder: weights, populations, surfaces, sizes and pictures."""
 
 import csv
+import io
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -20,12 +21,13 @@ from boltzgen.analysis.ramachandran import Ramachandran, ramachandran, suitable_
 from boltzgen.free_energy.populations import basin_populations
 from boltzgen.molecule.basins import assign_basins
 from boltzgen.molecule.graph import backbone_pairs
+from boltzgen.molecule.names import file_stem
 from boltzgen.molecule.rotamers import DIVISIONS, rotamer_labels
 from boltzgen.molecule.torsions import alpha_carbons
 from boltzgen.samples.file import SamplesHeader, iter_samples, read_header, read_topology
 from boltzgen.samples.sizes import end_to_end_distance, radius_of_gyration
 from boltzgen.samples.weighted_samples import WeightedSamples
-from boltzgen.storage import finite_or_none
+from boltzgen.storage import atomic_file, finite_or_none, write_atomically, write_figure
 from boltzgen.weights import normalized_weights, weight_summary, weighted_mean
 
 
@@ -87,7 +89,8 @@ def analyze(path: str | os.PathLike[str], output: str | os.PathLike[str]) -> dic
         values, folder, title
     )
     result: dict[str, Any] = finite_or_none(report)
-    (folder / "report.json").write_text(json.dumps(result, indent=2, allow_nan=False) + "\n")
+    text = json.dumps(result, indent=2, allow_nan=False) + "\n"
+    write_atomically(folder / "report.json", text.encode())
     return result
 
 
@@ -160,16 +163,16 @@ def _save_surfaces(
     files, surfaces = [], []
     for names in backbone_pairs(header.torsions):
         phi, psi = (values.torsions[name] for name in names)
-        stem = "ramachandran" + names[0].removeprefix("phi")
+        stem = "ramachandran" + file_stem(names[0].removeprefix("phi"))
         basins = header.basins if names == ("phi", "psi") else ()
         figure = ramachandran_figure(phi, psi, values.weights, n_effective, basins, names=names, title=title)
-        figure.savefig(folder / f"{stem}.png")
+        write_figure(folder / f"{stem}.png", figure)
         surface = ramachandran(phi, psi, values.weights, suitable_bins(n_effective))
         _save_surface(surface, names, folder / stem)
         files += [f"{stem}{suffix}" for suffix in (".png", ".npz", ".csv")]
         surfaces.append((topology.atom(header.torsions[names[0]][2]).residue.name, names, surface))
     if len(surfaces) > 1:
-        ramachandran_grid(surfaces, title).savefig(folder / "ramachandran.png")
+        write_figure(folder / "ramachandran.png", ramachandran_grid(surfaces, title))
         files.append("ramachandran.png")
     return files
 
@@ -179,24 +182,24 @@ def _save_profiles(values: _Values, folder: Path, title: str) -> list[str]:
     profiles = {name: profile(lengths, values.weights) for name, lengths in values.sizes.items()}
     for name, found in profiles.items():
         save_profile(found, name, folder / f"{name}.csv")
-    profile_figure(profiles, title).savefig(folder / "sizes.png")
+    write_figure(folder / "sizes.png", profile_figure(profiles, title))
     return [*(f"{name}.csv" for name in profiles), "sizes.png"]
 
 
 def _save_surface(surface: Ramachandran, names: tuple[str, str], stem: Path) -> None:
     centres, free_energy = surface.centres, surface.free_energy
-    np.savez(
-        stem.with_suffix(".npz"),
-        centres=centres,
-        free_energy=free_energy,
-        probability=surface.probability,
-        counts=surface.counts,
-    )
-    with stem.with_suffix(".csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(
-            [f"{names[0]}_degrees", f"{names[1]}_degrees", "free_energy_kT", "probability", "count"]
+    with atomic_file(stem.with_name(f"{stem.name}.npz")) as file:
+        np.savez(
+            file,
+            centres=centres,
+            free_energy=free_energy,
+            probability=surface.probability,
+            counts=surface.counts,
         )
-        for i, j in np.ndindex(free_energy.shape):
-            row = (centres[i], centres[j], free_energy[i, j], surface.probability[i, j])
-            writer.writerow([*(f"{v:.8g}" for v in row), surface.counts[i, j]])
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow([f"{names[0]}_degrees", f"{names[1]}_degrees", "free_energy_kT", "probability", "count"])
+    for i, j in np.ndindex(free_energy.shape):
+        row = (centres[i], centres[j], free_energy[i, j], surface.probability[i, j])
+        writer.writerow([*(f"{v:.8g}" for v in row), surface.counts[i, j]])
+    write_atomically(stem.with_name(f"{stem.name}.csv"), text.getvalue().encode())

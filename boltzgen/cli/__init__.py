@@ -4,7 +4,9 @@ A new command is a file ``name.py`` with a function of that name, and its name i
 are imported inside the commands that need them, so that help comes at once.
 """
 
+import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Annotated
 
@@ -12,6 +14,7 @@ import typer
 
 from boltzgen import __version__
 from boltzgen.cli.flags import InputError, TranslatedCommand
+from boltzgen.cli.process import allow_any_terminal, ending, signals_as_interrupts
 
 #: In the order of the help.
 COMMANDS = ("systems", "prepare", "train", "sample", "simulate", "analyze", "evaluate", "export")
@@ -31,22 +34,30 @@ _UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
-    It is 0, or 2 for wrong input (said in one line on stderr), or 130 for Ctrl-C.
+    It is 0, or 2 for wrong input (said in one line on stderr), or 130 for Ctrl-C, 143 for SIGTERM and 129 for
+    SIGHUP, or 1 for a fault of this package, with its traceback.
     """
     command = typer.main.get_command(app)
-    try:
-        code = command.main(
-            args=None if arguments is None else list(arguments), prog_name="boltzgen", standalone_mode=False
-        )
-        if code == 130:
-            raise KeyboardInterrupt
-        return code if isinstance(code, int) else 0
-    except (KeyboardInterrupt, typer.Abort):
-        return _complain("interrupted", 130)
-    except _UsageError as error:
-        return _complain(f"{error.format_message()} (see boltzgen --help)", 2)  # type: ignore[attr-defined]
-    except InputError as error:
-        return _complain(str(error), 2)
+    allow_any_terminal()
+    with signals_as_interrupts() as received:
+        try:
+            code = command.main(
+                args=None if arguments is None else list(arguments),
+                prog_name="boltzgen",
+                standalone_mode=False,
+            )
+            if code == 130:
+                raise KeyboardInterrupt
+            return code if isinstance(code, int) else 0
+        except (KeyboardInterrupt, typer.Abort):
+            return _complain(*ending(received))
+        except _UsageError as error:
+            return _complain(f"{error.format_message()} (see boltzgen --help)", 2)  # type: ignore[attr-defined]
+        except InputError as error:
+            return _complain(str(error), 2)
+        except Exception:
+            traceback.print_exc()
+            return _complain("this is a fault of the package; please report it, with the lines above", 1)
 
 
 @app.callback(invoke_without_command=True)
@@ -66,5 +77,6 @@ def boltzgen(
 
 def _complain(message: str, code: int) -> int:
     """Print an error as one line on stderr and return the exit code."""
-    typer.echo(f"boltzgen: {' '.join(message.split())}", err=True)
+    with suppress(OSError):  # a closed terminal takes no message
+        typer.echo(f"boltzgen: {' '.join(message.split())}", err=True)
     return code

@@ -24,7 +24,7 @@ def check_device(device: str) -> None:
     import torch
 
     try:
-        torch.empty(0, device=device)
+        torch.ones(1, device=device).item()  # "meta" has tensors without numbers
     except (RuntimeError, AssertionError) as error:
         raise ValueError(
             f"device {device!r} cannot be used here ({str(error).splitlines()[0]}); use --device cpu"

@@ -32,11 +32,27 @@ class TranslatedCommand(TyperCommand):
         """
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:  # of stdout: nobody reads on
+            raise
         except OSError as error:
             message = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
             raise InputError(with_flags(message, self)) from error
         except (ValueError, NotImplementedError, FloatingPointError) as error:
             raise InputError(with_flags(str(error), self)) from error
+        except RecursionError as error:
+            raise InputError("a file is nested too deeply to be read") from error
+        except (MemoryError, RuntimeError) as error:
+            if not _is_memory(error):
+                raise
+            raise InputError(
+                "there is not enough memory for this; ask for less, or close other programs"
+            ) from error
+
+
+def _is_memory(error: Exception) -> bool:
+    """Whether memory ran out: numpy's, Python's or torch's error."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or "can't allocate memory" in said or "out of memory" in said
 
 
 def with_flags(message: str, command: Any) -> str:

@@ -70,6 +70,11 @@ class MolecularCoordinates(Transform):
             bond, bend, twist = DEFAULT_SCALES
             scale = torch.tensor([bond] * (n - 1) + [bend] * (n - 2) + [twist] * (n - 3), dtype=torch.float64)
             scale[[position[r.atom] - (n - 3) for r in rows if r.kind is TorsionKind.LINEAR]] = twist
+        if not (reference.shape == scale.shape == (3 * n - 6,)) or not bool((scale > 0).all()):
+            raise ValueError(
+                f"expected a reference and positive scales of the {3 * n - 6} internal coordinates, got "
+                f"{tuple(reference.shape)} and {tuple(scale.shape)}"
+            )
         reference = reference.to(torch.float64).clone()
         for k, length in lengths.items():
             reference[k] = length

@@ -28,8 +28,7 @@ class Energy(nn.Module, ABC):
     def __init__(self, n_atoms: int, temperature: Any) -> None:
         super().__init__()
         self.n_atoms = n_atoms
-        self.temperature = float(units.strip_units(temperature, "kelvin"))
-        units.kt(self.temperature)
+        self.temperature = units.kelvin(temperature)
 
     @abstractmethod
     def potential(self, x: Tensor) -> Tensor:
@@ -47,8 +46,7 @@ class Energy(nn.Module, ABC):
     def at(self, temperature: Any) -> Self:
         """The same energy at another temperature [K], sharing all parameters."""
         other = copy.copy(self)
-        other.temperature = float(units.strip_units(temperature, "kelvin"))
-        units.kt(other.temperature)
+        other.temperature = units.kelvin(temperature)
         return other
 
 

@@ -16,7 +16,7 @@ from boltzgen.evaluation.reference import Reference
 from boltzgen.evaluation.tally import Surface, surface_name
 from boltzgen.free_energy.histograms import Axis
 from boltzgen.free_energy.intervals import percent_interval
-from boltzgen.storage import finite_or_none
+from boltzgen.storage import finite_or_none, write_atomically, write_figure
 
 #: What `save_evaluation` writes.
 FILES = ("evaluation.json", "evaluation.md", "evaluation.png", "evaluation.pdf")
@@ -36,11 +36,11 @@ def save_evaluation(
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
     data, text, picture, vector = (folder / name for name in FILES)
-    data.write_text(json.dumps(finite_or_none(result), indent=2, allow_nan=False) + "\n")
-    text.write_text(markdown(result))
+    write_atomically(data, (json.dumps(finite_or_none(result), indent=2, allow_nan=False) + "\n").encode())
+    write_atomically(text, markdown(result).encode())
     figure = evaluation_figure(result, draws, reference)
-    figure.savefig(picture, dpi=150)
-    figure.savefig(vector)
+    write_figure(picture, figure, dpi=150)
+    write_figure(vector, figure)
     return list(FILES)
 
 

@@ -122,10 +122,7 @@ class Reference:
                 "some frames with weight have an energy u that is not finite; give them log_w = -inf, or "
                 "leave them out"
             )
-        kelvin = (
-            system.temperature if temperature is None else float(units.strip_units(temperature, "kelvin"))
-        )
-        units.kt(kelvin)
+        kelvin = system.temperature if temperature is None else units.kelvin(temperature)
         tally = Tally(system, x, u, normalized_weights(log_w).numpy())
         sums = tally.add(x, u, walker_groups(walker.numpy()))
         kept = _systematic(tally.weights, n_configurations, seed)

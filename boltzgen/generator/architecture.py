@@ -20,6 +20,10 @@ from boltzgen.flow.transform import Chain, Transform
 from boltzgen.flow.triangular import TriangularAffine
 from boltzgen.generator.locality import Locality
 
+#: Couplings of torsions, or of stiff coordinates: 9 separate the coordinates of hundreds of atoms, and the
+#: codes by which they do are 2 to this power.
+MOST_LAYERS = 16
+
 
 class TorsionFeatures(nn.Module):
     """What the stiff coordinates see of the periodic torsions t (..., n_periodic): shape (..., n_out).
@@ -117,7 +121,13 @@ def molecular_flow(
             at most 5 %. A single torsion needs none.
         broad_stiff: share of the stiff coordinates' density that is a Gaussian given the torsions, that of
             the triangular layer without couplings; 0 for none.
+
+    Raises:
+        ValueError: more than `MOST_LAYERS` couplings, or a negative number of them.
     """
+    for name, layers in (("torsion_layers", torsion_layers), ("stiff_layers", stiff_layers)):
+        if not 0 <= layers <= MOST_LAYERS:
+            raise ValueError(f"expected 0 to {MOST_LAYERS} layers as `{name}`, got {layers}")
     n_periodic, n_stiff, n_full = coordinates.n_periodic, coordinates.n_stiff, coordinates.n_full
     # A single torsion has no other to be coupled to: its base learns its density, also where it is a rotor.
     n_learned = 0 if not resampled else 1 if n_periodic == 1 else n_full

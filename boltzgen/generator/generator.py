@@ -1,7 +1,6 @@
 """The Boltzmann generator: a molecule's coordinates and flow, what it samples, and its checkpoint file."""
 
 import hashlib
-import json
 import math
 import os
 from collections.abc import Iterator
@@ -9,11 +8,11 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from boltzgen import __version__, units
 from boltzgen.coordinates.molecular import MolecularCoordinates
+from boltzgen.coordinates.zmatrix import ZMatrix
 from boltzgen.energy.base import Energy
 from boltzgen.energy.choose import energy_for
 from boltzgen.flow.flow import HierarchicalFlow
@@ -25,7 +24,7 @@ from boltzgen.generator.rings import check_rings
 from boltzgen.molecule.system import System
 from boltzgen.samples.weighted_samples import WeightedSamples
 from boltzgen.seeding import random_stream
-from boltzgen.storage import tensors_under, write_atomically
+from boltzgen.storage import DAMAGE, tensors_under, write_tensors
 
 #: Draws are made in blocks of this many, each from its own seed, so that the samples do not depend on how
 #: they are chunked.
@@ -83,7 +82,7 @@ class BoltzmannGenerator(nn.Module):
         """
         check_rings(system)
         reference = harmonic_reference(system, energy)
-        start = energy.temperature if temperature is None else float(units.strip_units(temperature, "kelvin"))
+        start = energy.temperature if temperature is None else units.kelvin(temperature)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             flow = molecular_flow(
@@ -99,9 +98,7 @@ class BoltzmannGenerator(nn.Module):
     @property
     def fingerprint(self) -> str:
         """Identifies the molecule, its force field, domain and z-matrix: what a checkpoint belongs to."""
-        return hashlib.sha256(
-            repr((self.system.fingerprint, self.coordinates.zmatrix.rows)).encode()
-        ).hexdigest()
+        return _fingerprint(self.system, self.coordinates.zmatrix)
 
     def log_prob(self, x: Tensor) -> Tensor:
         """log q(x), shape (...), with respect to dx / (8 pi^2 V), of positions (..., n_atoms, 3) in nm.
@@ -163,7 +160,7 @@ class BoltzmannGenerator(nn.Module):
         return x, u, log_prob.double() - log_det.double()
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the checkpoint (safetensors with JSON metadata) at once or not at all."""
+        """Write the checkpoint (safetensors with JSON metadata and a checksum) at once or not at all."""
         metadata = {
             "format": FORMAT,
             "boltzgen_version": __version__,
@@ -174,9 +171,9 @@ class BoltzmannGenerator(nn.Module):
             "domain": self.system.domain.model_dump(),
             "options": self.options,
         }
-        tensors = {f"flow.{k}": v.detach().cpu().contiguous() for k, v in self.flow.state_dict().items()}
-        tensors |= {f"coordinates.{k}": v.cpu() for k, v in self.coordinates.state_dict().items()}
-        write_atomically(Path(path), save(tensors, metadata={"boltzgen": json.dumps(metadata)}))
+        tensors = {f"flow.{k}": v for k, v in self.flow.state_dict().items()}
+        tensors |= {f"coordinates.{k}": v for k, v in self.coordinates.state_dict().items()}
+        write_tensors(Path(path), metadata, tensors)
 
     @classmethod
     def load(
@@ -208,29 +205,33 @@ class BoltzmannGenerator(nn.Module):
         file = Path(source) / CHECKPOINT if Path(source).is_dir() else Path(source)
         if not file.is_file():
             raise FileNotFoundError(f"no checkpoint at {file}; train a generator of {system.name!r} first")
+        metadata, tensors = read_checkpoint(file)
+        options = metadata["options"]
+        if metadata["system_fingerprint"] != _fingerprint(system, ZMatrix.from_graph(system.graph)):
+            raise ValueError(
+                f"{file} was trained for another system than {system.name!r} (it says "
+                f"{metadata['system']!r}); force field, domain or z-matrix differ: give the system that it "
+                "was trained for"
+            )
         try:
-            metadata, tensors = read_checkpoint(file)
             coordinates = MolecularCoordinates(
                 system, tensors["coordinates.reference"], tensors["coordinates.scale"]
             )
-            flow = molecular_flow(coordinates, **metadata["options"])
-            generator = cls(
-                system,
-                coordinates,
-                flow,
-                temperature=metadata["temperature"],
-                seed=metadata["seed"],
-                options=metadata["options"],
-            )
-            if metadata["system_fingerprint"] != generator.fingerprint:
-                raise ValueError(
-                    f"{file} was trained for another system than {system.name!r} (it says "
-                    f"{metadata['system']!r}); force field, domain or z-matrix differ: give the system that "
-                    "it was trained for"
-                )
+            flow = molecular_flow(coordinates, **options)
             flow.load_state_dict(tensors_under(tensors, "flow."))
-        except (KeyError, TypeError, RuntimeError, IndexError) as error:
+        except DAMAGE as error:
             raise ValueError(
                 f"{file} is not a checkpoint of {system.name!r}: {str(error).splitlines()[0]}"
             ) from error
-        return generator.to(device)
+        return cls(
+            system,
+            coordinates,
+            flow,
+            temperature=metadata["temperature"],
+            seed=metadata["seed"],
+            options=options,
+        ).to(device)
+
+
+def _fingerprint(system: System, zmatrix: ZMatrix) -> str:
+    return hashlib.sha256(repr((system.fingerprint, zmatrix.rows)).encode()).hexdigest()

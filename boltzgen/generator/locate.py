@@ -47,7 +47,7 @@ def _system_of_run(folder: Path) -> System:
     try:
         read = json.loads(summary.read_text())
         name, moved = str(read["system"]), folder.resolve() / str(read.get("system_from_run", ""))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(
             f"{summary} does not say which system the run is of; give `system`, or train again"
         ) from error

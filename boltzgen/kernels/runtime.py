@@ -24,15 +24,18 @@ _CHUNK = 1 << 18
 
 @cache
 def available() -> bool:
-    """Whether numba can be imported; where it cannot, one warning says so."""
+    """Whether numba can be imported and compiles; where it does not, one warning says so."""
     try:
-        import numba  # noqa: F401
+        import numba
+
+        why = "NUMBA_DISABLE_JIT is set" if numba.config.DISABLE_JIT else None
     except (ImportError, OSError) as error:
+        why = str(error)
+    if why is not None:
         _log.warning(
-            "energies and flows are computed without compiled kernels, several times slower: %s", error
+            "energies and flows are computed without compiled kernels, several times slower: %s", why
         )
-        return False
-    return True
+    return why is None
 
 
 def ready(*tensors: Tensor) -> bool:

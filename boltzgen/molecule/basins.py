@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
-Interval = Annotated[tuple[float, float], Field(strict=False)]
+from boltzgen.molecule.names import Name
+
+Interval = Annotated[tuple[FiniteFloat, FiniteFloat], Field(strict=False)]
 
 
 class Strict(BaseModel):
@@ -24,7 +26,7 @@ class Basin(Strict):
             180; None means any.
     """
 
-    name: str
+    name: Name
     phi: Interval | None = None
     psi: Interval | None = None
 

@@ -3,6 +3,7 @@
 Nothing in them is executed.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,11 @@ import numpy as np
 import openmm
 from openmm import app, unit
 
+from boltzgen.molecule.xml_files import check_expressions, check_force_field, check_numbers, parse
+
 OPENMM_DATA = Path(app.__file__).parent / "data"
+#: Force-field files that include each other, at most.
+_MOST_FILES = 100
 #: What the `type` of a node of a serialized System may be: classes whose XML holds numbers and expressions. A
 #: PythonForce's holds a pickle, which OpenMM would load and so execute.
 _PLAIN = {
@@ -139,17 +144,16 @@ def _collect(file: str, name: str, found: dict[str, Path], *, trust: bool) -> No
     ):
         return
     found[name] = path
-    for element in _parse(path, "force-field file").iter():
-        if element.tag in ("Script", "InitializationScript") and not trust:
-            raise ValueError(
-                f"force-field file {file} holds a <{element.tag}>, Python code that OpenMM would run; "
-                "remove it or use one of OpenMM's own files"
-            )
-        if element.tag == "Include":
-            include = element.get("file", "")
-            beside = path.parent / include
-            source = str(beside) if beside.is_file() else include
-            _collect(source, str(Path(name).parent / include), found, trust=trust)
+    if len(found) > _MOST_FILES:
+        raise ValueError(f"more than {_MOST_FILES} force-field files include each other; put them into fewer")
+    root = parse(path, "force-field file")
+    if not trust:
+        check_force_field(root, file)
+    for element in root.iter("Include"):
+        include = element.get("file", "")
+        beside = path.parent / include
+        source = str(beside) if beside.is_file() else include
+        _collect(source, str(Path(name).parent / include), found, trust=trust)
 
 
 def forcefield_system(
@@ -197,7 +201,7 @@ def read_system(path: Path) -> openmm.System:
     """
     if not path.is_file():
         raise FileNotFoundError(f"no serialized OpenMM System at {path}")
-    root = _parse(path, "serialized OpenMM System")
+    root = parse(path, "serialized OpenMM System")
     if root.tag != "System":
         raise ValueError(
             f"{path} is not a serialized OpenMM System: expected <System>, got <{root.tag}>; write it with "
@@ -209,6 +213,8 @@ def read_system(path: Path) -> openmm.System:
             f"{path} holds a {min(kinds - _PLAIN)}, which may be code that OpenMM would run; only OpenMM's "
             "own forces that are plain data are read"
         )
+    check_numbers(root, path)
+    check_expressions(root, path)
     try:
         # What was checked is what OpenMM reads: not the file, in which two parsers might see different
         # things.
@@ -220,14 +226,42 @@ def read_system(path: Path) -> openmm.System:
     for k in reversed(range(system.getNumForces())):
         if isinstance(system.getForce(k), openmm.CMMotionRemover):
             system.removeForce(k)
+    try:
+        check_constraints(system)
+        # Forces of atoms that are not there, tables of another size and the like.
+        reference_context(system)
+    except Exception as error:
+        raise ValueError(
+            f"{path} is no System that OpenMM can compute ({first_line(error)}); write it again"
+        ) from error
     return system
 
 
-def _parse(path: Path, what: str) -> ElementTree.Element:
-    try:
-        return ElementTree.parse(path).getroot()
-    except (ElementTree.ParseError, UnicodeDecodeError, LookupError) as error:
-        raise ValueError(f"{what} {path} is not valid XML: {error}") from error
+def reference_context(system: openmm.System) -> openmm.Context:
+    """What computes energies and forces in double precision, the same everywhere."""
+    return openmm.Context(
+        system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName("Reference")
+    )
+
+
+def check_constraints(system: openmm.System) -> None:
+    """Raise ValueError for a constraint of an atom with itself, of no positive length, or made twice."""
+    seen: set[frozenset[int]] = set()
+    atoms = set(range(system.getNumParticles()))
+    for k in range(system.getNumConstraints()):
+        i, j, length = system.getConstraintParameters(k)
+        nm = float(length.value_in_unit(unit.nanometer))
+        if i == j or not 0 < nm < math.inf or not {i, j} <= atoms:
+            raise ValueError(
+                f"the OpenMM System constrains atoms {i + 1} and {j + 1} to {nm:g} nm; expected two atoms of "
+                f"its {system.getNumParticles()} and a positive length"
+            )
+        if frozenset((i, j)) in seen:
+            raise ValueError(
+                f"the OpenMM System constrains atoms {i + 1} and {j + 1} more than once; expected each pair "
+                "once"
+            )
+        seen.add(frozenset((i, j)))
 
 
 def first_line(error: Exception) -> str:

@@ -20,17 +20,22 @@ from pydantic import ValidationError
 from boltzgen import units
 from boltzgen.molecule.basins import Basin
 from boltzgen.molecule.graph import MolecularGraph, Quadruple, Rotor
+from boltzgen.molecule.names import reason
 from boltzgen.molecule.openmm_files import (
     OPENMM_DATA,
+    check_constraints,
     first_line,
     forcefield_system,
     load_forcefield,
     read_structure,
     read_system,
+    reference_context,
 )
 from boltzgen.molecule.system_file import CONSTRAINTS, Domain, SystemFile
 from boltzgen.molecule.torsions import Rotamer, named_torsions, rotamers, torsion_states
 
+#: What a system's folder says of itself.
+SYSTEM_FILE = "system.toml"
 #: kJ/mol by which relabelling a symmetric rotor may change an energy.
 ROTOR_TOLERANCE = 1.0
 
@@ -79,12 +84,13 @@ class System:
                 "positions contain NaN or infinite coordinates; give a structure in which every atom is "
                 "placed"
             )
+        check_constraints(openmm_system)
         self.topology = topology
         self.openmm_system = openmm_system
         self.positions = torch.from_numpy(values.copy())
         self.name = name
         self.description = description
-        self.temperature = float(units.strip_units(temperature, "kelvin"))
+        self.temperature = units.kelvin(temperature)
         self.domain = domain or Domain()
         self.basins = tuple(basins)
         self.folder = folder
@@ -129,9 +135,7 @@ class System:
         if not found:
             return found
         noise = np.random.default_rng(0).normal(scale=0.003, size=(self.n_atoms, 3))
-        context = openmm.Context(
-            self.openmm_system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName("Reference")
-        )
+        context = reference_context(self.openmm_system)
 
         def potential(order: list[int]) -> float:
             context.setPositions((self.positions.numpy() + noise)[order])
@@ -186,7 +190,7 @@ class System:
             ValueError: the folder's contents are not a valid system.
         """
         folder = Path(name_or_folder)
-        if not (folder / "system.toml").is_file():
+        if not (folder / SYSTEM_FILE).is_file():
             shipped = shipped_systems()
             if str(name_or_folder) not in shipped:
                 raise FileNotFoundError(
@@ -194,11 +198,12 @@ class System:
                     f"system.toml; shipped systems: {', '.join(shipped)}"
                 )
             folder = shipped[str(name_or_folder)]
+        file = folder / SYSTEM_FILE
         try:
-            spec = SystemFile.model_validate(tomllib.loads((folder / "system.toml").read_text()))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
-            detail = _reason(error)
-            raise ValueError(f"{folder / 'system.toml'} is not a valid system file: {detail}") from error
+            spec = SystemFile.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
+        except (ValueError, RecursionError) as error:
+            detail = reason(error) if isinstance(error, ValidationError) else first_line(error)
+            raise ValueError(f"{file} is not a valid system file: {detail}") from error
         described: dict[str, Any] = {
             "name": spec.name,
             "description": spec.description,
@@ -266,13 +271,6 @@ def shipped_systems() -> dict[str, Path]:
     for root in (package / "_systems", package.parent / "systems"):
         if root.is_dir():
             for folder in sorted(root.iterdir()):
-                if (folder / "system.toml").is_file():
+                if (folder / SYSTEM_FILE).is_file():
                     found.setdefault(folder.name, folder)
     return found
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        return f"{'.'.join(str(p) for p in first['loc'])}: {first['msg']}"
-    return first_line(error)

@@ -1,11 +1,13 @@
 """What a `system.toml` holds."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from openmm import app
-from pydantic import model_validator
+from pydantic import AfterValidator, model_validator
 
+from boltzgen import units
 from boltzgen.molecule.basins import Basin, Strict
+from boltzgen.molecule.names import Name
 
 #: Names of constraints and what OpenMM calls them.
 CONSTRAINTS = {"none": None, "HBonds": app.HBonds}
@@ -52,9 +54,9 @@ class _ForceField(Strict):
 class SystemFile(Strict):
     """The contents of a `system.toml`."""
 
-    name: str
+    name: Name
     description: str = ""
-    temperature: float = 300.0
+    temperature: Annotated[float, AfterValidator(units.kelvin)] = 300.0
     structure: _Structure
     forcefield: _ForceField
     domain: Domain = Domain()

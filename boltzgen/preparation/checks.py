@@ -17,13 +17,24 @@ from boltzgen.preparation.structure import atom_names, listed
 
 #: In kJ/mol, and relative.
 ENERGY_TOLERANCE = (1e-3, 1e-8)
+#: Atoms of a molecule. The Hessian at its minimum, and the flow's layers, grow with their square; what has
+#: been trained has some hundred.
+MOST_ATOMS = 1000
 #: In nm, how much a distance may change on the way through the coordinates: a PDB file's rounding moves an
 #: atom off its constraint by up to 2e-4.
 DISTANCE_TOLERANCE = 5e-4
 
 
 def check_system(topology: app.Topology, system: openmm.System) -> None:
-    """Raise ValueError for a System with virtual sites or periodic forces, or of another number of atoms."""
+    """Raise ValueError for a System with virtual sites or periodic forces, or of another number of atoms.
+
+    Or where there are too many.
+    """
+    if topology.getNumAtoms() > MOST_ATOMS:
+        raise ValueError(
+            f"expected a molecule of at most {MOST_ATOMS} atoms, got {topology.getNumAtoms()}: generators of "
+            "larger ones cannot be trained; take a part of it"
+        )
     if system.getNumParticles() != topology.getNumAtoms():
         raise ValueError(
             f"the structure has {topology.getNumAtoms()} atoms but the System {system.getNumParticles()} "

@@ -1,8 +1,8 @@
 """Writing a system's folder, whole or not at all."""
 
+import errno
 import io
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -16,10 +16,12 @@ from openmm import app, unit
 from boltzgen.molecule.openmm_files import read_structure
 from boltzgen.molecule.system_file import Domain
 from boltzgen.preparation.sources import Source
+from boltzgen.storage import partial_path, remove, remove_stale, sync
 
 STRUCTURE, SYSTEM_XML = "topology.pdb", "system.xml"
 #: nm; a PDB file has three decimals in Angstrom.
 ROUNDING = 1e-4
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _NAME = re.compile(r"[\w.+-]+")
 _COMMENT = "# The part of configuration space on which the density is defined; outside it u = +inf."
 
@@ -44,19 +46,32 @@ def new_folder(output: Path) -> Iterator[Path]:
 
     Raises:
         FileExistsError: there is something at `output` already.
+        OSError: it cannot be written.
     """
     check_free(output)
     output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f".{output.name}.{os.getpid()}.part")
-    partial.mkdir()
+    partial = partial_path(output)
+    remove_stale(output.parent, output.name)
     try:
+        partial.mkdir()
         yield partial
+        for path in (*partial.rglob("*"), partial):
+            sync(path)
         check_free(output)
         if output.is_dir():
             output.rmdir()
         partial.rename(output)
+        sync(output.parent)
+    except OSError as error:
+        remove(partial)
+        if error.errno not in _NO_SPACE:
+            raise
+        raise OSError(
+            error.errno,
+            f"could not write {output}: {error.strerror}; free some space or choose another folder",
+        ) from error
     except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
+        remove(partial)
         raise
 
 

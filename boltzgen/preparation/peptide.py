@@ -40,6 +40,9 @@ AMINO_ACIDS = (
 VARIANTS = {"HID": "HIS", "HIE": "HIS", "HIP": "HIS", "ASH": "ASP", "GLH": "GLU", "LYN": "LYS"}
 CAPS = ("ACE", "NME")
 ATTEMPTS = 5
+#: Residues of a sequence. The time to build one grows with the square of their number; generators of more
+#: than some ten have not been trained.
+MOST_RESIDUES = 50
 #: A backbone's bonds in Angstrom and angles in degrees (Engh and Huber, Acta Cryst. A 47, 392, 1991).
 _BONDS = {"C-N": 1.329, "N-CA": 1.458, "CA-C": 1.525, "C-O": 1.231}
 _ANGLES = {"C-N-CA": 121.7, "N-CA-C": 111.2, "CA-C-N": 116.2}
@@ -66,7 +69,7 @@ class Sequence:
         """Read names such as ``"ACE ALA HID NME"``; spaces, commas and hyphens separate.
 
         Raises:
-            ValueError: an unknown name, a cap inside the chain, or no amino acid at all.
+            ValueError: an unknown name, a cap inside the chain, no amino acid at all, or too many.
 
         >>> Sequence.parse("ACE-HID-NME")
         Sequence(residues=('ACE', 'HIS', 'NME'), variants=(None, 'HID', None))
@@ -78,6 +81,11 @@ class Sequence:
                 f"unknown residues in the sequence: {', '.join(dict.fromkeys(unknown))}; known are "
                 f"{' '.join((*AMINO_ACIDS, *VARIANTS))} "
                 "and the caps ACE (first) and NME (last)"
+            )
+        if len(given) > MOST_RESIDUES:
+            raise ValueError(
+                f"expected a sequence of at most {MOST_RESIDUES} residues, got {len(given)}: generators of "
+                "larger molecules cannot be trained; take a part of it"
             )
         inside = [
             name

@@ -82,7 +82,7 @@ def _write(source: Source, output: Path, *, name: str | None, temperature: float
     """Minimise the energy of a molecule that was read, check it, and write its folder."""
     name = output.resolve().name if name is None else name
     check_name(name)
-    units.kt(temperature)
+    temperature = units.kelvin(temperature)
     check_system(source.topology, source.openmm_system)
     given = System(source.topology, source.openmm_system, source.positions)
     ForceFieldEnergy(given)  # for what it says of forces that it does not compute

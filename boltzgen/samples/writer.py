@@ -59,8 +59,7 @@ class SamplesWriter:
         self.n_energy_evaluations = 0
         self.n_samples = 0
         self._system, self._seed = system, seed
-        self._temperature = float(units.strip_units(temperature, "kelvin"))
-        units.kt(self._temperature)
+        self._temperature = units.kelvin(temperature)
         check_target(self.path, SUFFIXES)
         self._partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
         self._sink: _Sink | None = None

@@ -1,16 +1,14 @@
 """A simulation's checkpoints: files of recorded frames, each with the state to go on from."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import torch
-from safetensors.torch import save
 
 from boltzgen.molecule.system import System
 from boltzgen.simulation.sampler import Frames, State
-from boltzgen.storage import read_tensors, write_atomically
+from boltzgen.storage import DAMAGE, read_tensors, tensors_under, write_tensors
 
 _NAME = "checkpoint_{:06d}.safetensors"
 #: What only the first checkpoint's plan holds.
@@ -46,18 +44,41 @@ class Checkpoint:
         """
         metadata, tensors = read_tensors(path)
         try:
-            frames = {k.removeprefix("frames."): v for k, v in tensors.items() if k.startswith("frames.")}
-            state = {k.removeprefix("state."): v for k, v in tensors.items() if k.startswith("state.")}
-            return cls(
-                Frames(**frames, statistics=metadata["statistics"]),
-                State(**state),
+            checkpoint = cls(
+                Frames(**tensors_under(tensors, "frames."), statistics=metadata["statistics"]),
+                State(**tensors_under(tensors, "state.")),
                 **{key: metadata[key] for key in ("system", "fingerprint", "burn_in", "plan")},
             )
-        except (KeyError, TypeError) as error:
+            checkpoint._check()
+        except DAMAGE as error:
             raise ValueError(
                 f"{path} is not a checkpoint of a simulation ({error}); remove it, and go on with "
                 "`resume=True`"
             ) from error
+        return checkpoint
+
+    def _check(self) -> None:
+        """Raise ValueError unless frames and state are of one number of walkers, temperatures and atoms."""
+        frames, state = self.frames, self.state
+        n_walkers, n_temperatures, n_atoms, _ = shape = tuple(state.x.shape)
+        each = (n_walkers, n_temperatures)
+        expected = {
+            "frames.x": (frames.x, (len(frames.x), *shape)),
+            "frames.potential": (frames.potential, (len(frames.x), *each)),
+            "frames.replica": (frames.replica, (len(frames.x), *each)),
+            "state.x": (state.x, (*each, n_atoms, 3)),
+            "state.replica": (state.replica, each),
+            "state.end": (state.end, each),
+            "state.step": (state.step, (n_temperatures,)),
+            "state.v": (state.x if state.v is None else state.v, shape),
+        }
+        for name, (tensor, wanted) in expected.items():
+            if tuple(tensor.shape) != wanted:
+                raise ValueError(f"expected {name} of shape {wanted}, got {tuple(tensor.shape)}")
+            if not bool(tensor.isfinite().all()):
+                raise ValueError(f"{name} holds NaN or infinite numbers")
+        if not (isinstance(self.plan, dict) and isinstance(self.frames.statistics, dict)):
+            raise TypeError("expected a plan and statistics by name")
 
     def save(self, folder: Path, index: int) -> None:
         """Write the checkpoint of that index, whole or not at all."""
@@ -74,11 +95,7 @@ class Checkpoint:
             "plan": self.plan,
             "statistics": self.frames.statistics,
         }
-        content = save(
-            {k: v.detach().cpu().contiguous() for k, v in tensors.items()},
-            metadata={"boltzgen": json.dumps(metadata)},
-        )
-        write_atomically(folder / _NAME.format(index), content)
+        write_tensors(folder / _NAME.format(index), metadata, tensors)
 
     def check_system(self, system: System, folder: Path) -> None:
         """Raise ValueError unless the simulation in `folder` is of this system."""

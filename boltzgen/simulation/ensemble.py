@@ -49,6 +49,16 @@ class Ensemble:
             FileNotFoundError: it holds no simulation, or none past its burn-in.
             ValueError: a file is broken, or the simulation is of another system.
         """
+        try:
+            return cls._load(folder, system)
+        except (KeyError, TypeError, IndexError, RuntimeError, AttributeError) as error:
+            raise ValueError(
+                f"the checkpoints in {folder} do not belong together, or are damaged ({error}); copy them "
+                "again, or begin a new simulation"
+            ) from error
+
+    @classmethod
+    def _load(cls, folder: Path, system: System) -> "Ensemble":
         parts: list[Frames] = []
         burn_in: list[dict[str, Any]] = []
         plan: dict[str, Any] = {}

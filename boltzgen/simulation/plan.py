@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import torch
 
+from boltzgen import units
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.energy.base import CountedEnergy
 from boltzgen.energy.choose import energy_for
@@ -47,9 +48,20 @@ class Plan:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, value in (("walkers", self.n_walkers), ("interval", self.interval)):
-            if value < 1:
+        if self.method not in ("remd", "md"):
+            raise ValueError(f"expected `method` to be remd or md, got {self.method!r}")
+        counts = {
+            "walkers": self.n_walkers,
+            "interval": self.interval,
+            "n_steps": self.n_steps,
+            "checkpoint_frames": self.checkpoint_frames,
+        }
+        for name, value in counts.items():
+            if not isinstance(value, int) or value < 1:
                 raise ValueError(f"expected `{name}` to be at least 1, got {value}")
+        if not isinstance(self.burn_in, int) or self.burn_in < 0:
+            raise ValueError(f"expected `burn_in` to be a number of checkpoints, got {self.burn_in}")
+        units.kelvin(self.highest)
 
     @classmethod
     def for_method(cls, method: Method, **changes: Any) -> "Plan":
@@ -58,8 +70,6 @@ class Plan:
         Raises:
             ValueError: there is no such method.
         """
-        if method not in ("remd", "md"):
-            raise ValueError(f"expected `method` to be remd or md, got {method!r}")
         defaults: dict[str, Any] = (
             {}
             if method == "remd"

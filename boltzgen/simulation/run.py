@@ -8,12 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from boltzgen.molecule.system import System
+from boltzgen.evaluation.reference import REFERENCE
+from boltzgen.locks import working_folder
+from boltzgen.molecule.system import SYSTEM_FILE, System
 from boltzgen.simulation.checkpoint import ONCE, Checkpoint, checkpoint_files
 from boltzgen.simulation.plan import Method, Plan
 from boltzgen.simulation.sampler import Sampler, State
-from boltzgen.simulation.summary import summarize
+from boltzgen.simulation.summary import SUMMARY, summarize
 from boltzgen.simulation.trajectory import check_trajectory, write_trajectory
+from boltzgen.storage import DAMAGE
 
 
 @dataclass(frozen=True)
@@ -77,12 +80,17 @@ def simulate(
         with their errors, acceptance and exchange rates, costs, and how the simulation was set up.
 
     Raises:
-        FileExistsError: the folder holds a simulation already, and `resume` is false.
+        FileExistsError: `resume` is false, and the folder holds a simulation already, or files that one would
+            replace.
         FileNotFoundError: there is no such system; or nothing to resume.
+        BlockingIOError: another process writes into the folder.
         ValueError: a setting is wrong; or as for `record`.
     """
     if frames < 1:
         raise ValueError(f"expected at least one frame, got `frames={frames}`")
+    if (method, platform is None) == ("remd", False) or (method, highest is None) == ("md", False):
+        only = "`platform` is for dynamics" if method == "remd" else "`highest` is for replica exchange"
+        raise ValueError(f"{only}, not for `method='{method}'`; leave it out")
     settings = {"walkers": walkers, "highest": highest, "interval": interval, "platform": platform}
     given = [f"`{name}`" for name, value in settings.items() if value is not None]
     if resume and given:
@@ -97,10 +105,11 @@ def simulate(
     folder, target = Path(folder), None if trajectory is None else Path(trajectory)
     if target is not None:
         check_trajectory(target, folder)
-    record(molecule, folder, frames, plan=plan, resume=resume, device=device, progress=progress)
-    summary = summarize(folder, molecule, command=command)
-    if target is not None:
-        write_trajectory(folder, molecule, target, skip=summary["stationarity"]["burn_in_frames"])
+    with working_folder(folder):
+        _record(molecule, folder, frames, plan, resume=resume, device=device, progress=progress)
+        summary = summarize(folder, molecule, command=command)
+        if target is not None:
+            write_trajectory(folder, molecule, target, skip=summary["stationarity"]["burn_in_frames"])
     return summary
 
 
@@ -119,11 +128,28 @@ def record(
     Only whole checkpoints are written, so there may be a few frames more; `Ensemble.load` reads them.
 
     Raises:
-        FileExistsError: the folder holds a simulation already, and `resume` is false.
+        FileExistsError: `resume` is false, and the folder holds a simulation already, or files that one would
+            replace.
         FileNotFoundError: `resume` is true and there is nothing to resume.
-        ValueError: the simulation is of another system; or has constraints that replica exchange cannot keep,
-            see `Integrator`.
+        BlockingIOError: another process writes into the folder.
+        ValueError: the simulation is of another system, or its checkpoints are damaged; or it has constraints
+            that replica exchange cannot keep, see `Integrator`.
     """
+    with working_folder(folder):
+        _record(system, folder, n_frames, plan or Plan(), resume=resume, device=device, progress=progress)
+
+
+def _record(
+    system: System,
+    folder: Path,
+    n_frames: int,
+    plan: Plan,
+    *,
+    resume: bool,
+    device: str,
+    progress: Callable[[Progress], None] | None,
+) -> None:
+    """What `record` does, in a folder that is this process's own."""
     files = checkpoint_files(folder)
     if files and not resume:
         raise FileExistsError(
@@ -132,14 +158,14 @@ def record(
         )
     if resume and not files:
         raise FileNotFoundError(f"nothing to resume in {folder}: no checkpoint; start it without `resume`")
+    if not files:
+        _check_free(folder)
     mark = time.perf_counter()
     if files:
         plan, sampler, state, description = _resumed(files, system, folder, device)
     else:
-        plan = plan or Plan()
         sampler, state, description = _started(plan, system, device)
         mark = time.perf_counter()
-    folder.mkdir(parents=True, exist_ok=True)
     began, wanted = time.perf_counter(), n_frames + plan.burn_in_frames
     statistics: dict[str, Any] = {}
     for index in range(len(files), math.ceil(wanted / plan.checkpoint_frames)):
@@ -153,6 +179,20 @@ def record(
         statistics["seconds"], mark = time.perf_counter() - mark, time.perf_counter()
         kept = {k: v for k, v in description.items() if index == 0 or k not in ONCE}
         Checkpoint(frames, state, system.name, system.fingerprint, burn_in, kept).save(folder, index)
+
+
+def _check_free(folder: Path) -> None:
+    """Raise FileExistsError where a new simulation would replace a system's reference or other files."""
+    if (folder / SYSTEM_FILE).exists():
+        raise FileExistsError(
+            f"{folder} is the folder of a system, whose {REFERENCE} a simulation would replace; choose "
+            "another folder"
+        )
+    if taken := [name for name in (SUMMARY, REFERENCE) if (folder / name).exists()]:
+        raise FileExistsError(
+            f"{folder} holds {taken[0]}, but no simulation to go on with; a simulation would replace it: "
+            "move it away, or choose another folder"
+        )
 
 
 def _started(plan: Plan, system: System, device: str) -> tuple[Sampler, State, dict[str, Any]]:
@@ -175,7 +215,16 @@ def _resumed(
     # Where walkers began, and what that took, stands in the first checkpoint's plan alone.
     description = Checkpoint.load(files[0]).plan
     settings = {field.name for field in fields(Plan)}
-    plan = Plan(**{name: value for name, value in description.items() if name in settings})
+    try:
+        plan = Plan(**{name: value for name, value in description.items() if name in settings})
+        shape = plan.n_walkers, len(plan.temperatures(system)), system.n_atoms, 3
+        if tuple(last.state.x.shape) != shape:
+            raise ValueError(f"expected positions {shape}, got {tuple(last.state.x.shape)}")
+    except DAMAGE as error:
+        raise ValueError(
+            f"the simulation in {folder} cannot go on: {files[0].name} and {files[-1].name} do not say how "
+            f"({error}); begin a new one"
+        ) from error
     last.state.x = last.state.x.to(device)
     return plan, plan.sampler(system, device), last.state, description
 

@@ -1,17 +1,20 @@
 """A run's folder: the state after each round, written whole or not at all."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from safetensors.torch import save
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from torch import Tensor
 
+from boltzgen import units
 from boltzgen.energy.base import CountedEnergy
 from boltzgen.generator.checkpoint import CHECKPOINT
 from boltzgen.generator.generator import BoltzmannGenerator
+from boltzgen.molecule.names import reason
 from boltzgen.molecule.system import System
-from boltzgen.storage import read_tensors, tensors_under, write_atomically
+from boltzgen.storage import DAMAGE, read_tensors, tensors_under, write_atomically, write_tensors
 from boltzgen.training.data import DATA, Data
 from boltzgen.training.progress import Progress
 from boltzgen.training.settings import Settings
@@ -19,6 +22,27 @@ from boltzgen.training.training_run import TrainingRun
 
 STATE = "state.safetensors"
 METRICS = "metrics.jsonl"
+
+_Count = Annotated[int, Field(ge=0)]
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class _Metadata(BaseModel):
+    """What a state says beside its tensors."""
+
+    model_config = ConfigDict(strict=True)
+
+    settings: dict[str, Any]
+    seed: _Count
+    stage: _Count
+    stage_round: _Count
+    round_index: _Count
+    seconds: _Finite
+    temperature: Annotated[float, AfterValidator(units.kelvin)]
+    n_energy_evaluations: _Count
+    fingerprint: str
+    metrics: list[dict[str, Any]]
+    norms: dict[str, _Finite]
 
 
 def save_run(folder: Path, run: TrainingRun) -> None:
@@ -51,8 +75,13 @@ def save_run(folder: Path, run: TrainingRun) -> None:
     tensors = {f"{part}.{k}": v for part, state in parts.items() for k, v in state.items()}
     run.save_generator(folder / CHECKPOINT)
     write_atomically(folder / METRICS, "".join(json.dumps(m) + "\n" for m in run.metrics).encode())
-    tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-    write_atomically(folder / STATE, save(tensors, metadata={"boltzgen": json.dumps(metadata)}))
+    write_tensors(folder / STATE, metadata, tensors)
+
+
+def check_resumable(folder: Path) -> None:
+    """Raise FileNotFoundError unless the folder holds the state of a run."""
+    if not (folder / STATE).is_file():
+        raise FileNotFoundError(f"nothing to resume in {folder}: no {STATE}; start the run without `resume`")
 
 
 def load_run(
@@ -69,44 +98,76 @@ def load_run(
         FileNotFoundError: the folder holds no state.
         ValueError: a file is broken, or the run belongs to another system or was begun by another version.
     """
-    if not (folder / STATE).is_file():
-        raise FileNotFoundError(f"nothing to resume in {folder}: no {STATE}; start the run without `resume`")
+    check_resumable(folder)
     metadata, tensors = read_tensors(folder / STATE)
+    try:
+        held = _Metadata.model_validate(metadata)
+    except ValidationError as error:
+        raise _damaged(folder, reason(error)) from error
     generator = BoltzmannGenerator.load(folder, system, device=device)
-    if metadata["fingerprint"] != generator.fingerprint:
+    if held.fingerprint != generator.fingerprint:
         raise ValueError(
             f"the run in {folder} belongs to another system than {system.name!r}; give the system it was "
             "started with"
         )
-    tensors = {k: v.to(device) for k, v in tensors.items()}
     try:
-        settings = Settings.from_dict(metadata["settings"])
+        settings = Settings.from_dict(held.settings)
     except ValueError as error:
         raise ValueError(
             f"the run in {folder} was started by another version ({error}); begin a new one with {folder} as "
             "`checkpoint`"
         ) from error
-    generator.flow.load_state_dict(tensors_under(tensors, "flow."))
-    generator.temperature = metadata["temperature"]
     data = Data.load(folder).to(device) if (folder / DATA).exists() else None
-    run = TrainingRun(
-        generator,
-        energy,
-        system.temperature,
-        settings,
-        seed=metadata["seed"],
-        data=data,
-        progress=progress,
-    )
+    tensors = {k: v.to(device) for k, v in tensors.items()}
+    try:
+        generator.flow.load_state_dict(tensors_under(tensors, "flow."))
+        generator.temperature = held.temperature
+        run = TrainingRun(
+            generator,
+            energy,
+            system.temperature,
+            settings,
+            seed=held.seed,
+            data=data,
+            progress=progress,
+        )
+        _restore(run, held, tensors)
+    except DAMAGE as error:
+        raise _damaged(folder, str(error).strip().split("\n")[0] or type(error).__name__) from error
+    energy.n_evaluations = held.n_energy_evaluations
+    return run
+
+
+def _restore(run: TrainingRun, held: _Metadata, tensors: dict[str, Tensor]) -> None:
+    """Put a run that stands at its beginning where a state says."""
+    if held.stage > len(run.stages):
+        raise ValueError(f"expected at most {len(run.stages)} stages, got {held.stage}")
+    if held.round_index != len(held.metrics) or held.stage_round > held.round_index:
+        raise ValueError(f"{len(held.metrics)} metrics of {held.round_index} rounds")
     for name in ("stage", "stage_round", "round_index", "seconds", "metrics"):
-        setattr(run, name, metadata[name])
+        setattr(run, name, getattr(held, name))
     if not run.done:
         run.begin_stage()
-        run.clipping.norms = metadata["norms"]
+        run.clipping.norms = held.norms
         run.average.state = tensors_under(tensors, "average.")
         # A state that was taken between two stages holds nothing of the present one.
         if run.stage_round:
+            if run.average.state:  # a first round that diverged leaves none
+                _check_like(run.average.state, run.generator.flow.state_dict())
             run.objective.load_state_dict(tensors_under(tensors, "objective."))
     run.optimizer.load_state_dict(tensors_under(tensors, "optimizer."))
-    energy.n_evaluations = metadata["n_energy_evaluations"]
-    return run
+
+
+def _check_like(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Raise ValueError unless tensors have the names and shapes of others."""
+    shapes, wanted = ({k: tuple(v.shape) for k, v in t.items()} for t in (found, expected))
+    if shapes != wanted:
+        wrong = next(k for k in (*wanted, *shapes) if shapes.get(k) != wanted.get(k))
+        raise ValueError(f"expected {wrong} of shape {wanted.get(wrong)}, got {shapes.get(wrong)}")
+
+
+def _damaged(folder: Path, why: str) -> ValueError:
+    return ValueError(
+        f"the state of the run in {folder} is damaged ({why}); copy it again, or begin a new run with "
+        f"{folder} as `checkpoint`"
+    )

@@ -1,6 +1,5 @@
 """Samples of the target from elsewhere (MD, another generator) as training data."""
 
-import json
 import logging
 import math
 import os
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from safetensors.torch import save
 from torch import Tensor
 
 from boltzgen import units
@@ -20,7 +18,7 @@ from boltzgen.energy.base import Energy
 from boltzgen.flow.distribution import Distribution
 from boltzgen.molecule.system import System
 from boltzgen.samples.trajectory import iter_frames
-from boltzgen.storage import read_tensors, write_atomically
+from boltzgen.storage import read_tensors, write_tensors
 from boltzgen.training.fit import using
 from boltzgen.weights import effective_sample_size
 
@@ -126,19 +124,24 @@ class Data:
         if self.potential is not None:
             tensors["potential"] = self.potential
         metadata = {"source": self.source, "n_read": self.n_read, "dropped": self.dropped}
-        write_atomically(
-            folder / DATA,
-            save(
-                {k: v.cpu().contiguous() for k, v in tensors.items()},
-                metadata={"boltzgen": json.dumps(metadata)},
-            ),
-        )
+        write_tensors(folder / DATA, metadata, tensors)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what `save` wrote; raises ValueError if the file is broken."""
         metadata, tensors = read_tensors(folder / DATA)
-        return cls(tensors["y"], tensors["log_det"], tensors["weight"], tensors.get("potential"), **metadata)
+        try:
+            y, log_det, weight = (tensors[name] for name in ("y", "log_det", "weight"))
+            data = cls(y, log_det, weight, tensors.get("potential"), **metadata)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{folder / DATA} holds no data of a run ({error}); copy it again") from error
+        others = (t for t in (log_det, weight, data.potential) if t is not None)
+        if y.dim() != 2 or len(y) < MINIMUM or any(t.shape != y.shape[:1] for t in others):
+            raise ValueError(
+                f"{folder / DATA} holds no data of a run: expected {MINIMUM} frames or more, and numbers of "
+                f"each, got shapes {[tuple(t.shape) for t in tensors.values()]}; copy it again"
+            )
+        return data
 
 
 @torch.no_grad()

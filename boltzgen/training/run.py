@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+import math
 import os
 import platform
 import time
@@ -17,12 +18,14 @@ from boltzgen import __version__
 from boltzgen.energy.base import CountedEnergy
 from boltzgen.energy.choose import energy_for
 from boltzgen.generator.generator import BoltzmannGenerator
+from boltzgen.locks import working_folder
 from boltzgen.molecule.system import System, shipped_systems
 from boltzgen.samples.trajectory import iter_frames
 from boltzgen.simulation.forward import forward_test
 from boltzgen.storage import write_atomically
-from boltzgen.training.checkpoint import STATE, load_run, save_run
+from boltzgen.training.checkpoint import check_resumable, load_run, save_run
 from boltzgen.training.data import DATA, read_data
+from boltzgen.training.folder import SUMMARY, check_free
 from boltzgen.training.objectives import objective_named
 from boltzgen.training.progress import Progress
 from boltzgen.training.settings import Settings
@@ -32,7 +35,6 @@ from boltzgen.weights import weight_summary
 
 logger = logging.getLogger(__name__)
 
-SUMMARY = "summary.json"
 #: Share of the learning rate at which a generator goes on that was trained at the target already.
 POLISH = 0.2
 #: Fresh draws of the finished generator for the summary, and their seed.
@@ -94,7 +96,9 @@ def train(
         **options: of `molecular_flow`, for instance ``resampled=False``.
 
     Raises:
-        FileExistsError: the folder already holds a run and `resume` is false.
+        FileExistsError: `resume` is false, and the folder already holds a run, or files that a run would
+            replace.
+        BlockingIOError: another process writes into the folder.
         FileNotFoundError: `resume` is true and there is nothing to resume; or there is no such data or
             checkpoint.
         ValueError: the data or the checkpoint does not fit the system; arguments contradict each other.
@@ -112,14 +116,14 @@ def train(
         **options,
     }
     _check({name for name, value in given.items() if value is not None}, resume=resume, options=set(options))
-    if learning_rate is not None and not learning_rate > 0:
+    if learning_rate is not None and not 0 < learning_rate < math.inf:
         raise ValueError(f"expected a positive `learning_rate`, got {learning_rate}")
-    if minutes is not None and not minutes > 0:
+    if minutes is not None and not 0 < minutes < math.inf:
         raise ValueError(f"expected a positive number of `minutes`, got {minutes}")
     folder = Path(folder)
     energy = CountedEnergy(energy_for(system))
     if resume:
-        run = load_run(folder, system, energy.to(device), device=device, progress=progress)
+        check_resumable(folder)
     else:
         changes: dict[str, Any] = {"objective": objective, "rounds": rounds, "learning_rate": learning_rate}
         settings = dataclasses.replace(
@@ -130,57 +134,96 @@ def train(
         if data is not None:
             # What is wrong with a file mostly shows here, before the work.
             next(iter_frames(data, system, topology=topology))
-        if (folder / STATE).exists():
-            raise FileExistsError(
-                f"{folder} already holds a training run; go on with it by `resume`, or choose another folder"
-            )
-        began = time.perf_counter()
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / DATA).unlink(missing_ok=True)  # of a run that was interrupted before its first round's end
-        # The reference minimum and its Hessian are found on the CPU, in float64, whatever the device.
-        generator = trained or BoltzmannGenerator.for_system(
-            system,
-            energy,
-            seed=seed,
-            temperature=settings.start(system.temperature) if data is None else system.temperature,
-            **options,
-        )
-        generator.seed = seed
-        settings = settings.for_size(generator.flow.event_shape[0])
-        if learning_rate is None and trained is not None and trained.temperature <= system.temperature:
-            settings = dataclasses.replace(settings, learning_rate=POLISH * settings.rate)
-        frames = None
-        if data is not None:
-            used = energy if mixed else None
-            frames = read_data(data, system, generator.coordinates, topology=topology, energy=used)
-            frames.save(folder)
-            frames = frames.to(device)
-        generator.to(device)
-        if minutes is not None:
-            left = 60 * minutes - (time.perf_counter() - began)
-            n_rounds = rounds_in(
-                left,
-                generator,
+        check_free(folder)
+    with working_folder(folder):
+        if resume:
+            run = load_run(folder, system, energy.to(device), device=device, progress=progress)
+        else:
+            assert settings is not None
+            check_free(folder)  # another process may have come first
+            run = _begun(
+                system,
+                folder,
                 energy,
                 settings,
-                validation=2 * _N_VALIDATION,  # the forward test takes about as long as the draws
-                data=frames is not None,
+                trained,
+                seed=seed,
+                device=device,
+                progress=progress,
+                keep_rate=learning_rate is not None,
+                minutes=minutes,
+                data=data,
+                topology=topology,
+                mixed=mixed,
+                options=options,
             )
-            settings = dataclasses.replace(settings, rounds=n_rounds)
-        run = TrainingRun(
+        while not run.done:
+            run.run_round()
+            save_run(folder, run)
+        return _summarize(folder, run, system, device)
+
+
+def _begun(
+    system: System,
+    folder: Path,
+    energy: CountedEnergy,
+    settings: Settings,
+    trained: BoltzmannGenerator | None,
+    *,
+    seed: int,
+    device: str,
+    progress: Callable[[Progress], None] | None,
+    keep_rate: bool,
+    minutes: float | None,
+    data: str | os.PathLike[str] | None,
+    topology: str | os.PathLike[str] | None,
+    mixed: bool,
+    options: dict[str, Any],
+) -> TrainingRun:
+    """A new run at its beginning; `trained` is the generator that it begins with, if any."""
+    began = time.perf_counter()
+    (folder / DATA).unlink(missing_ok=True)  # of a run that was interrupted before its first round's end
+    # The reference minimum and its Hessian are found on the CPU, in float64, whatever the device.
+    generator = trained or BoltzmannGenerator.for_system(
+        system,
+        energy,
+        seed=seed,
+        temperature=settings.start(system.temperature) if data is None else system.temperature,
+        **options,
+    )
+    generator.seed = seed
+    settings = settings.for_size(generator.flow.event_shape[0])
+    if not keep_rate and trained is not None and trained.temperature <= system.temperature:
+        settings = dataclasses.replace(settings, learning_rate=POLISH * settings.rate)
+    frames = None
+    if data is not None:
+        used = energy if mixed else None
+        frames = read_data(data, system, generator.coordinates, topology=topology, energy=used)
+        frames.save(folder)
+        frames = frames.to(device)
+    generator.to(device)
+    if minutes is not None:
+        left = 60 * minutes - (time.perf_counter() - began)
+        n_rounds = rounds_in(
+            left,
             generator,
-            energy.to(device),
-            system.temperature,
+            energy,
             settings,
-            seed=seed,
-            data=frames,
-            progress=progress,
+            validation=2 * _N_VALIDATION,  # the forward test takes about as long as the draws
+            data=frames is not None,
         )
-        run.seconds = time.perf_counter() - began
-    while not run.done:
-        run.run_round()
-        save_run(folder, run)
-    return _summarize(folder, run, system, device)
+        settings = dataclasses.replace(settings, rounds=n_rounds)
+    run = TrainingRun(
+        generator,
+        energy.to(device),
+        system.temperature,
+        settings,
+        seed=seed,
+        data=frames,
+        progress=progress,
+    )
+    run.seconds = time.perf_counter() - began
+    return run
 
 
 def _check(given: set[str], *, resume: bool, options: set[str]) -> None:

@@ -1,6 +1,8 @@
 """The numbers that define a training run."""
 
+import math
 from dataclasses import asdict, dataclass, fields, replace
+from numbers import Integral, Real
 from typing import Any, Self
 
 #: Learning rate of flows of up to `_SMALL` coordinates.
@@ -47,7 +49,8 @@ class Settings:
             as well.
 
     Raises:
-        ValueError: `annealing` is not a share from 0 to below 1.
+        ValueError: `annealing` is not a share from 0 to below 1; or a setting is of the wrong kind, negative
+            or not finite.
     """
 
     objective: str = "hierarchical_kl"
@@ -73,6 +76,15 @@ class Settings:
     data_weight: float = 0.1
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name == "objective" or (field.name == "learning_rate" and value is None):
+                continue
+            whole = field.type is int
+            right = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
+            if not (right and 0 <= value < math.inf):
+                kind = "a whole number" if whole else "a number"
+                raise ValueError(f"expected as `{field.name}` {kind} from 0, got {value!r}")
         if not 0 <= self.annealing < 1:
             raise ValueError(
                 f"expected for `annealing` a share of the steps from 0 to below 1, got {self.annealing}"

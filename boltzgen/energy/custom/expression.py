@@ -16,7 +16,10 @@ import torch
 from torch import Tensor
 
 from boltzgen.energy.custom.operations import Functions, Value, apply
-from boltzgen.energy.custom.parser import Node, Parser
+from boltzgen.energy.custom.parser import ExpressionError, Node, Parser
+
+#: Operations inside each other: each takes a few of the calls that Python allows.
+DEEPEST = 150
 
 
 class Expression:
@@ -31,6 +34,7 @@ class Expression:
 
     Raises:
         ExpressionError: the text does not parse, or uses a name that is none of these; the message names it.
+            Or more than `DEEPEST` operations are inside each other.
 
     >>> import torch
     >>> harmonic = Expression("k*d^2/2; d = r-r0", ["r", "r0"], {"k": 3.0})
@@ -50,7 +54,14 @@ class Expression:
     ) -> None:
         self.text = text
         self.functions = dict(functions or {})
-        self.root = Parser(text, frozenset(variables), dict(constants or {}), self.functions).root
+        try:
+            self.root = Parser(text, frozenset(variables), dict(constants or {}), self.functions).root
+        except RecursionError as error:
+            raise ExpressionError(f"too many brackets inside each other in {text[:60]!r}...") from error
+        if (deepest := depth(self.root)) > DEEPEST:
+            raise ExpressionError(
+                f"operations inside each other {deepest} deep, at most {DEEPEST}, in {text[:60]!r}..."
+            )
         self._uses: dict[Node, int] = {}
         for node in self.nodes():
             for argument in node.arguments:
@@ -122,6 +133,20 @@ class Expression:
         a = self._evaluate(first, scope if first.tame else scope.where(mask))
         b = self._evaluate(second, scope if second.tame else scope.where(~mask))
         return _where(mask, a, b, like)
+
+
+def depth(root: Node) -> int:
+    """Operations inside each other, of a node with all that it is made of."""
+    depths: dict[Node, int] = {}
+    stack = [root]
+    while stack:
+        node = stack[-1]
+        waiting = [argument for argument in node.arguments if argument not in depths]
+        if waiting:
+            stack.extend(waiting)
+        else:
+            depths[stack.pop()] = 1 + max((depths[argument] for argument in node.arguments), default=0)
+    return depths[root]
 
 
 class _Scope:

@@ -3,6 +3,7 @@
 The only liberty given to the compiler is to fuse a product and a sum: numbers that are not finite stay so.
 """
 
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from hashlib import sha256
@@ -15,6 +16,8 @@ import numpy as np
 from numba.core.caching import FunctionCache
 
 from boltzgen.kernels import constants
+
+_log = logging.getLogger(__name__)
 
 F = np.float32
 _0, _1, _2 = F(0.0), F(1.0), F(2.0)
@@ -32,11 +35,29 @@ _SOURCES = sha256(b"".join(path.read_bytes() for path in _FILES if path.is_file(
 class _Cache(FunctionCache):
     """What has been compiled, on disk, for as long as no file with compiled functions changes.
 
-    numba itself notices changes of the one file in which the function stands, not of those it calls.
+    numba itself notices changes of the one file in which the function stands, not of those it calls. Files
+    that are cut off or cannot be written are as good as none.
     """
 
     def _index_key(self, *arguments: Any) -> tuple:
         return (*super()._index_key(*arguments), _SOURCES)
+
+    def load_overload(self, *arguments: Any) -> Any:
+        """What was compiled, or None where that is not on disk."""
+        try:
+            return super().load_overload(*arguments)
+        except Exception as error:  # whatever pickle raises
+            _log.warning("compiled again, since the files in %s are damaged: %s", self.cache_path, error)
+            with suppress(OSError):
+                self.flush()
+            return None
+
+    def save_overload(self, *arguments: Any) -> None:
+        """Put what was compiled on disk, if that can be done."""
+        try:
+            super().save_overload(*arguments)
+        except OSError as error:
+            _log.warning("what was compiled is not kept in %s: %s", self.cache_path, error)
 
 
 def kept(function: Any) -> Any:
