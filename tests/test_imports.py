@@ -14,7 +14,7 @@ ROOT = Path(boltzgen.__file__).parent
 #: own package.
 FLOORS = [
     ["units", "geometry", "weights", "storage", "hdf5", "seeding"],
-    ["kernels", "molecule"],
+    ["kernels", "molecule", "locks"],
     ["flow", "free_energy"],
     ["energy", "coordinates", "samples"],
     ["generator"],

@@ -14,7 +14,9 @@ _LOW_EFFICIENCY = 0.05
 _LARGE_SHARE = 0.05
 
 Device = Annotated[str, typer.Option(help="Torch device, for instance cpu or cuda.")]
-Seed = Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same result.")]
+Seed = Annotated[
+    int, typer.Option(min=0, max=2**63 - 1, help="Random seed; the same seed gives the same result.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
 SystemName = Annotated[str, typer.Argument(help="Name of a shipped system, or a folder with a system.toml.")]
 

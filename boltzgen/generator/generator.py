@@ -241,7 +241,7 @@ class BoltzmannGenerator(nn.Module):
             flow.load_state_dict(tensors_under(tensors, "flow."))
         except DAMAGE as error:
             raise ValueError(
-                f"{file} is not a checkpoint of {system.name!r}: {str(error).splitlines()[0]}"
+                f"{file} is not a checkpoint of {system.name!r}: {' '.join(str(error).split())[:200]}"
             ) from error
         return cls(
             system,
