@@ -171,8 +171,8 @@ def test_an_interrupted_command_leaves_the_samples_it_has(
         got, out, err = call(capfd, *arguments, *options)
         assert (got, out) == (code, "")
         note, said = err.splitlines()
-        kept = f"{n} of 2000 samples are in {run_folder / 's.partial.h5'}; go on with the same command and --resume"
-        assert note == f"warning: {kept}"
+        kept = f"{n} of 2000 samples are in {run_folder / 's.partial.h5'}"
+        assert note == f"warning: {kept}; go on with the same command and --resume"
         assert message in said
         files = ["checkpoint.safetensors", "s.partial.h5", "summary.json"]
         assert sorted(p.name for p in run_folder.iterdir()) == files
