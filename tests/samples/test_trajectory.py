@@ -260,7 +260,10 @@ def test_topologies_and_units_of_hdf5_files(
     assert torch.allclose(read(other, system), torch.from_numpy(frames.xyz), atol=1e-6)
     changes: list[tuple[Callable[[h5py.File], object], str]] = [
         (lambda f: f["topology"].write_direct(np.array([b"[]"])), "has no topology of MDTraj's"),
-        (lambda f: f["coordinates"].attrs.modify("units", "furlongs"), r"in nanometers, got .* in furlongs"),
+        (
+            lambda f: f["coordinates"].attrs.modify("units", "furlongs"),
+            r"in nanometers, got .* in 'furlongs'",
+        ),
         (lambda f: f.pop("coordinates"), "expected coordinates .*, got none"),
         (lambda f: f.create_dataset("coordinates", data=np.zeros((3, 22, 3), int)), "floats, .*, got int64"),
     ]
