@@ -88,7 +88,7 @@ def print_fields(fields: dict[str, Any]) -> None:
 
 
 def warn_of_weights(summary: dict[str, Any]) -> None:
-    """Warn of weights with which little can be said, from what `weights.weight_summary` found.
+    """Warn of weights with which little can be said, from what `weight_summary` found.
 
     These are a low sampling efficiency, a PSIS k-hat above 0.7, and a single draw with more than 5 % of the
     weight that is also ten times an equal share.

@@ -14,6 +14,7 @@ from boltzgen.cli.common import (
     check_device,
     print_fields,
     progress,
+    warn,
     warn_of_weights,
 )
 
@@ -33,43 +34,62 @@ def sample(
         float | None, typer.Option(help="Temperature of the target in K (default: that of training).")
     ] = None,
     seed: Seed = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with what an interrupted run has left of the output.")
+    ] = False,
     device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
     """Draw weighted conformations from a trained generator."""
     from contextlib import nullcontext
 
-    import torch
-
     from boltzgen.energy.base import CountedEnergy
     from boltzgen.energy.choose import energy_for
+    from boltzgen.free_energy.weight_summary import WeightTally
     from boltzgen.generator.generator import BoltzmannGenerator
     from boltzgen.generator.locate import locate
     from boltzgen.samples.writer import SamplesWriter
     from boltzgen.storage import finite_or_none
-    from boltzgen.weights import weight_summary
 
     check_device(device)
+    if resume and output is None:
+        raise ValueError("only samples that are written can be gone on with: `resume` needs an `output`")
     system, folder = locate(source)
     generator = BoltzmannGenerator.load(folder, system, device=device)
     target = generator.temperature if temperature is None else temperature
     energy = CountedEnergy(energy_for(system, target)).to(device)
     start = time.perf_counter()
-    log_w = []
-    with (
-        SamplesWriter(output, system, target, seed=seed) if output else nullcontext() as writer,
-        progress("sampling", n) as move,
-    ):
-        for chunk in generator.sample_chunks(n, energy, seed=seed):
-            log_w.append(chunk.log_w)
-            move(advance=len(chunk))
-            if writer is not None:
-                writer.write(chunk)
-                writer.n_energy_evaluations = energy.n_evaluations
-    seconds = time.perf_counter() - start
-    summary = weight_summary(torch.cat(log_w)) | {
-        "n_energy_evaluations": energy.n_evaluations,
-        "seconds": seconds,
+    writer = (
+        SamplesWriter(output, system, target, seed=seed, generator=generator.digest, resume=resume)
+        if output
+        else None
+    )
+    try:
+        with writer or nullcontext():
+            n_left = writer.n_samples if writer else 0
+            n_spent = writer.n_energy_evaluations if writer else 0
+            n = max(n, n_left)
+            tally = WeightTally(n)
+            with progress("sampling", n) as move:
+                for chunk in writer.chunks() if writer else ():
+                    tally.add(chunk.log_w)
+                    move(advance=len(chunk))
+                for chunk in generator.sample_chunks(n, energy, seed=seed, start=n_left):
+                    tally.add(chunk.log_w)
+                    move(advance=len(chunk))
+                    if writer:
+                        writer.n_energy_evaluations = n_spent + energy.n_evaluations
+                        writer.write(chunk)
+    except BaseException:
+        if writer and writer.kept:
+            warn(
+                f"{writer.n_samples} of {n} samples are in {writer.kept}; go on with the same command and "
+                "--resume"
+            )
+        raise
+    summary = tally.summary() | {
+        "n_energy_evaluations": n_spent + energy.n_evaluations,
+        "seconds": time.perf_counter() - start,
     }
     warn_of_weights(summary)
     if as_json:

@@ -13,7 +13,8 @@ from boltzgen.evaluation.reference import Reference
 from boltzgen.evaluation.shares import basin_shares, torsion_shares
 from boltzgen.evaluation.tally import Surface, surface_name
 from boltzgen.free_energy.histograms import Axis, Histogram, walker_groups
-from boltzgen.weights import psis_k_hat, weight_summary
+from boltzgen.free_energy.weight_summary import weight_summary
+from boltzgen.weights import psis_k_hat
 
 CONVENTIONS = (
     "log_w = -u - log q, u in kT, densities with respect to dx / (8 pi^2 V) on the domain; draws outside "

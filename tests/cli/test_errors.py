@@ -1,10 +1,12 @@
 """Input that commands refuse in one line, and interrupted commands."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from tests.helpers.command_line import FakeGenerator, call
+from boltzgen.samples.file import read_header
+from tests.helpers.command_line import FakeGenerator, call, refused
 
 
 @pytest.mark.parametrize(
@@ -25,6 +27,7 @@ from tests.helpers.command_line import FakeGenerator, call
         (["sample", "{run}", "-n", "5", "--device", "cuda:99"], "use --device cpu"),
         (["sample", "{run}", "-n", "5", "-o", "{tmp}/no/s.h5"], "does not exist"),
         (["sample", "{run}", "-n", "5", "-o", "{tmp}/s.dcd"], "ends in .h5"),
+        (["sample", "{run}", "-n", "5", "--resume"], "--resume needs an --output"),
         (["sample", "{tmp}", "-n", "5"], "neither a run folder"),
         (["sample", "{halfway}", "-n", "5"], "--resume"),
         (["sample", "{broken}", "-n", "5"], "does not say which system"),
@@ -151,7 +154,7 @@ def test_wrong_input_is_one_line_and_exit_code_2(
     ("stop", "code", "message"),
     [(KeyboardInterrupt, 130, "interrupted"), (ValueError, 2, ""), (MemoryError, 2, "not enough memory")],
 )
-def test_an_interrupted_command_leaves_no_file(
+def test_an_interrupted_command_leaves_the_samples_it_has(
     run_folder: Path,
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -159,9 +162,30 @@ def test_an_interrupted_command_leaves_no_file(
     code: int,
     message: str,
 ) -> None:
+    arguments = ("sample", run_folder, "-n", 2_000, "--json", "-o", run_folder / "s.h5")
+    whole = json.loads(call(capfd, *arguments)[1])
+    expected = (run_folder / "s.h5").read_bytes()
+    (run_folder / "s.h5").unlink()
     monkeypatch.setattr(FakeGenerator, "stop", stop)
-    got, out, err = call(capfd, "sample", run_folder, "-n", 2_000, "-o", run_folder / "s.h5")
-    assert (got, out) == (code, "")
-    assert message in err
-    assert err.count("\n") == 1
-    assert sorted(p.name for p in run_folder.iterdir()) == ["checkpoint.safetensors", "summary.json"]
+    for options, n in (((), 700), (("--resume",), 1400)):
+        got, out, err = call(capfd, *arguments, *options)
+        assert (got, out) == (code, "")
+        note, said = err.splitlines()
+        kept = f"{n} of 2000 samples are in {run_folder / 's.partial.h5'}"
+        assert note == f"warning: {kept}; go on with the same command and --resume"
+        assert message in said
+        files = ["checkpoint.safetensors", "s.partial.h5", "summary.json"]
+        assert sorted(p.name for p in run_folder.iterdir()) == files
+        assert read_header(run_folder / "s.partial.h5").n_samples == n
+    refused(
+        call(capfd, *arguments), "s.partial.h5 holds 1400 samples of an interrupted run; go on with --resume"
+    )
+    monkeypatch.setattr(FakeGenerator, "stop", None)
+    code, out, _ = call(capfd, *arguments, "--resume")
+    assert code == 0
+    found = json.loads(out)
+    assert {k: v for k, v in found.items() if k != "seconds"} == pytest.approx(
+        {k: v for k, v in whole.items() if k != "seconds"}
+    )
+    assert (run_folder / "s.h5").read_bytes() == expected
+    assert sorted(p.name for p in run_folder.iterdir()) == ["checkpoint.safetensors", "s.h5", "summary.json"]
