@@ -1,28 +1,48 @@
 """`boltzgen export`."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from boltzgen.cli.common import Seed, warn
+from boltzgen.cli.common import Force, Json, Seed, check_replaceable, warn
+from boltzgen.cli.progress import progress
 
 
 def export(
-    file: Annotated[Path, typer.Argument(help="Samples file made by `boltzgen sample`.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Samples file made by `boltzgen sample`.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Trajectory to write: .dcd, .xtc or .pdb.")],
     resample: Annotated[
-        int | None, typer.Option(min=1, help="Draw this many frames of equal weight, with replacement.")
+        int | None,
+        typer.Option(
+            "--resample",
+            min=1,
+            metavar="N",
+            help="Draw so many frames of equal weight, with replacement (default: all samples, in order).",
+        ),
     ] = None,
+    force: Force = False,
     seed: Seed = 0,
+    as_json: Json = False,
 ) -> None:
-    """Write samples as a trajectory for other programs."""
+    """Write samples as a trajectory for other programs.
+
+    Examples:
+        boltzgen export samples.h5 frames.xtc --resample 1000
+        boltzgen export samples.h5 all.pdb
+    """
     from boltzgen.samples.export import export as write
 
-    n_frames = write(file, target, resample=resample, seed=seed)
+    check_replaceable(target, force=force)
+    with progress("writing frames"):
+        n_frames = write(file, target, resample=resample, seed=seed)
     if resample is None:
         warn(
             f"the frames of {target} do not have equal weight: averages over them need log_w of {file}; use "
             "--resample N for equal weights"
         )
-    typer.echo(f"{n_frames} frames written to {target}")
+    if as_json:
+        typer.echo(json.dumps({"file": str(target), "n_frames": n_frames, "equal_weights": bool(resample)}))
+    else:
+        typer.echo(f"{n_frames} frames written to {target}")

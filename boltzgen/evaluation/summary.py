@@ -13,7 +13,7 @@ from boltzgen.evaluation.reference import Reference
 from boltzgen.evaluation.shares import basin_shares, torsion_shares
 from boltzgen.evaluation.tally import Surface, surface_name
 from boltzgen.free_energy.histograms import Axis, Histogram, walker_groups
-from boltzgen.weights import psis_k_hat, weight_summary
+from boltzgen.weights import K_HAT_LIMIT, k_hat_meaning, psis_k_hat, weight_summary
 
 CONVENTIONS = (
     "log_w = -u - log q, u in kT, densities with respect to dx / (8 pi^2 V) on the domain; draws outside "
@@ -218,10 +218,10 @@ def _warnings(draws: Draws, reference: Reference, result: dict[str, Any]) -> lis
             "the reference may be at fault; its simulation's own test of stationarity says: "
             f"{reference.doubt}; simulate longer"
         )
-    if result["psis_k_hat"] > 0.7:
+    if result["psis_k_hat"] > K_HAT_LIMIT:
         warnings.append(
-            f"PSIS k-hat is {result['psis_k_hat']:.2f} > 0.7: reweighted averages are unreliable at any "
-            "practical number of draws"
+            f"PSIS k-hat is {result['psis_k_hat']:.2f} > {K_HAT_LIMIT:g}, "
+            f"{k_hat_meaning(result['psis_k_hat'])}"
         )
     far = [m for m in result["marginals"] if abs(m["z"]) > AGREEMENT]
     if far:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from boltzgen.molecule.system import shipped_systems
+from boltzgen.molecule.shipped import shipped_systems
 from boltzgen.simulation import forward
 from tests.helpers.command_line import call
 from tests.helpers.standin import stand_in

@@ -3,7 +3,7 @@
 import pytest
 
 from boltzgen import __version__
-from boltzgen.molecule.system import shipped_systems
+from boltzgen.molecule.shipped import shipped_systems
 from tests.helpers.command_line import call
 
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from boltzgen.generator.generator import BoltzmannGenerator
-from boltzgen.molecule.system import System, shipped_systems
+from boltzgen.molecule.shipped import shipped_systems
+from boltzgen.molecule.system import System
 from boltzgen.samples.file import read_header, read_samples
 from boltzgen.weights import clip_log_weights, sampling_efficiency
 from tests.helpers.command_line import FakeGenerator, call

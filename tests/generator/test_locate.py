@@ -8,7 +8,8 @@ import pytest
 from boltzgen.generator.checkpoint import CHECKPOINT
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.generator.locate import locate
-from boltzgen.molecule.system import System, shipped_systems
+from boltzgen.molecule.shipped import shipped_systems
+from boltzgen.molecule.system import System
 
 SHIPPED = shipped_systems()["alanine_dipeptide"]
 
