@@ -91,16 +91,16 @@ class _Pace:
 
 
 def duration(seconds: float) -> str:
-    """A time in words: ``"42 s"``, ``"7 min"``, ``"3 h 20 min"``, ``"2 d 4 h"``."""
+    """A time in words: ``"42 s"``, ``"2 min 5 s"``, ``"17 min"``, ``"3 h 20 min"``, ``"2 d 4 h"``."""
     if seconds < 99.5:
         return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 10:
+        return f"{minutes} min {rest} s"
     if minutes < 100:
         return f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours} h {minutes} min"
-    return f"{hours // 24} d {hours % 24} h"
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 
 @contextmanager
