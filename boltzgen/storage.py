@@ -5,6 +5,7 @@ import math
 import os
 import re
 import shutil
+import sys
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -74,7 +75,7 @@ def _checksum(text: str, tensors: Mapping[str, Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         value = zlib.crc32(f"{name} {tensor.dtype} {list(tensor.shape)}".encode(), value)
-        value = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy(), value)
+        value = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, value)
     return f"{value:08x}"
 
 
@@ -146,7 +147,9 @@ def remove(path: Path) -> None:
 
 
 def is_alive(process: int) -> bool:
-    """Whether a process of this number exists."""
+    """Whether a process of this number exists, as far as the system tells."""
+    if sys.platform == "win32":  # where the signal 0 would end it
+        return True
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):

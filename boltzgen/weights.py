@@ -5,7 +5,7 @@ space, and accepts -inf for a draw of weight zero (one outside the target's doma
 """
 
 import math
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -18,7 +18,8 @@ Number = TypeVar("Number", bound=float | np.ndarray)
 K_HAT_LIMIT = 0.7
 #: Above this one their errors shrink more slowly than 1 / sqrt(n): the weights have no finite variance.
 _K_HAT_GOOD = 0.5
-_MIN_DRAWS_OF_BLOCKS = 100
+#: Share of the weights that are clipped for a diagnostic.
+CLIPPED = 1e-4
 
 
 class Estimate(NamedTuple, Generic[Number]):
@@ -119,10 +120,22 @@ def psis_k_hat(log_w: np.ndarray) -> float:
     """
     log_w = np.asarray(log_w, dtype=np.float64)
     finite = log_w[np.isfinite(log_w)]
-    n_tail = math.ceil(min(0.2 * len(log_w), 3 * math.sqrt(len(log_w))))
-    if n_tail < 5 or len(finite) <= n_tail:
+    n_tail = tail_size(len(log_w))
+    if len(finite) <= n_tail:
         return math.nan
-    largest = np.sort(np.partition(finite, len(finite) - n_tail - 1)[-n_tail - 1 :])
+    return k_hat_of_tail(np.partition(finite, len(finite) - n_tail - 1)[-n_tail - 1 :])
+
+
+def tail_size(n: int) -> int:
+    """How many of n weights `psis_k_hat` is fitted to."""
+    return math.ceil(min(0.2 * n, 3 * math.sqrt(n)))
+
+
+def k_hat_of_tail(largest: np.ndarray) -> float:
+    """`psis_k_hat` of the largest log-weights: the tail, and the next one."""
+    if len(largest) < 6:
+        return math.nan
+    largest = np.sort(largest)
     tail = np.exp(largest - largest[-1])
     excess = tail[1:] - tail[0]
     excess = excess[excess > 0]
@@ -165,7 +178,7 @@ def k_hat_meaning(k_hat: float | None) -> str:
     return "bad: a few large weights decide the averages, which are unreliable however many draws there are"
 
 
-def clip_log_weights(log_w: Tensor, fraction: float = 1e-4) -> Tensor:
+def clip_log_weights(log_w: Tensor, fraction: float = CLIPPED) -> Tensor:
     """Log-weights (n,), float64, with the top `fraction` of them set to the smallest among that top.
 
     Their order is kept. floor(n * fraction) weights are touched, so none below n = 1 / fraction, and with one
@@ -192,9 +205,12 @@ def log_z(log_w: Tensor) -> Estimate[float]:
     values = _checked(log_w)
     n = values.numel()
     estimate = float(torch.logsumexp(values, dim=0)) - math.log(n)
-    if n == 1:
-        return Estimate(estimate, math.inf)
-    return Estimate(estimate, math.sqrt(max(n / effective_sample_size(values) - 1.0, 0.0) / (n - 1)))
+    return Estimate(estimate, log_z_error(n, effective_sample_size(values)))
+
+
+def log_z_error(n: int, size: float) -> float:
+    """Standard error of log Z from n weights of an effective sample size."""
+    return math.inf if n == 1 else math.sqrt(max(n / size - 1.0, 0.0) / (n - 1))
 
 
 def resampled_indices(log_w: Tensor, n: int, seed: int = 0) -> Tensor:
@@ -208,31 +224,6 @@ def resampled_indices(log_w: Tensor, n: int, seed: int = 0) -> Tensor:
     # right=True: a point equal to a boundary belongs to the next draw, so draws of weight zero are never
     # chosen.
     return torch.searchsorted(cumulative, points, right=True).to(log_w.device)
-
-
-def weight_summary(log_w: Tensor) -> dict[str, Any]:
-    """What log-weights (n,) say of themselves, under the names that the command line prints.
-
-    Counts, efficiencies, PSIS k-hat and log Z. The efficiency's lowest and highest value over ten blocks of
-    draws is None for fewer than 100 draws, k-hat where there are too few weights or the largest are equal.
-    """
-    estimate, error = log_z(log_w)
-    n = log_w.numel()
-    blocks = sampling_efficiency_of_blocks(log_w) if n >= _MIN_DRAWS_OF_BLOCKS else None
-    k_hat = psis_k_hat(log_w.numpy(force=True))
-    return {
-        "n_samples": n,
-        "effective_sample_size": effective_sample_size(log_w),
-        "sampling_efficiency": sampling_efficiency(log_w),
-        "sampling_efficiency_blocks_low": None if blocks is None else float(blocks.min()),
-        "sampling_efficiency_blocks_high": None if blocks is None else float(blocks.max()),
-        "sampling_efficiency_clipped": sampling_efficiency(clip_log_weights(log_w)),
-        "largest_weight_share": largest_weight_share(log_w),
-        "psis_k_hat": k_hat if math.isfinite(k_hat) else None,
-        "log_z": estimate,
-        "log_z_error": error,
-        "fraction_outside_domain": float((log_w == -math.inf).double().mean()),
-    }
 
 
 def weighted_mean(values: np.ndarray, weights: np.ndarray) -> Estimate[float]:
@@ -252,18 +243,31 @@ def weighted_mean(values: np.ndarray, weights: np.ndarray) -> Estimate[float]:
 
 def _checked(log_w: Tensor) -> Tensor:
     """`log_w` as float64 (n,) without gradient; ValueError unless it can be normalised."""
-    if log_w.dim() != 1 or log_w.numel() == 0:
+    values = usable(log_w)
+    if values.numel() == 0:
+        raise ValueError("expected log-weights of shape (n,) with n >= 1, got (0,)")
+    if (values == -math.inf).all():
+        raise ValueError(weightless(values.numel()))
+    return values
+
+
+def usable(log_w: Tensor) -> Tensor:
+    """`log_w` as float64 (n,) without gradient; ValueError if one is NaN or +inf."""
+    if log_w.dim() != 1:
         raise ValueError(f"expected log-weights of shape (n,) with n >= 1, got {tuple(log_w.shape)}")
     values = log_w.detach().double()
-    if torch.isnan(values).any() or (values == math.inf).any():
-        n_bad = int((torch.isnan(values) | (values == math.inf)).sum())
+    n_bad = int((values.isnan() | (values == math.inf)).sum())
+    if n_bad:
         raise ValueError(
             f"{n_bad} of {values.numel()} log-weights are NaN or +inf; expected finite values, or -inf for "
             "weight zero"
         )
-    if (values == -math.inf).all():
-        raise ValueError(
-            f"all {values.numel()} weights are zero: no draw lies where the target's energy is finite; "
-            "train longer, or draw more"
-        )
     return values
+
+
+def weightless(n: int) -> str:
+    """What to say of n weights that are all zero."""
+    return (
+        f"all {n} weights are zero: no draw lies where the target's energy is finite; train longer, or draw "
+        "more"
+    )

@@ -13,8 +13,8 @@ ROOT = Path(boltzgen.__file__).parent
 #: Modules and packages by floor, the ground first. One may import those of lower floors, and modules of its
 #: own package.
 FLOORS = [
-    ["units", "geometry", "weights", "storage", "seeding"],
-    ["kernels", "molecule"],
+    ["units", "geometry", "weights", "storage", "hdf5", "seeding"],
+    ["kernels", "molecule", "locks"],
     ["flow", "free_energy"],
     ["energy", "coordinates", "samples"],
     ["generator"],

@@ -19,16 +19,18 @@ from boltzgen.analysis.plots import ramachandran_figure
 from boltzgen.analysis.profiles import profile, save_profile
 from boltzgen.analysis.ramachandran import Ramachandran, ramachandran, suitable_bins
 from boltzgen.free_energy.populations import basin_populations
+from boltzgen.free_energy.weight_summary import weight_summary
 from boltzgen.molecule.basins import assign_basins
 from boltzgen.molecule.graph import backbone_pairs
 from boltzgen.molecule.names import file_stem
 from boltzgen.molecule.rotamers import DIVISIONS, rotamer_labels
 from boltzgen.molecule.torsions import alpha_carbons
-from boltzgen.samples.file import SamplesHeader, iter_samples, read_header, read_topology
+from boltzgen.samples.file import iter_samples, read_header, read_topology
+from boltzgen.samples.header import SamplesHeader
 from boltzgen.samples.sizes import end_to_end_distance, radius_of_gyration
 from boltzgen.samples.weighted_samples import WeightedSamples
 from boltzgen.storage import atomic_file, finite_or_none, write_atomically, write_figure
-from boltzgen.weights import normalized_weights, weight_summary, weighted_mean
+from boltzgen.weights import normalized_weights, weighted_mean
 
 #: What holds the numbers of an analysis.
 REPORT = "report.json"

@@ -33,7 +33,13 @@ Device = Annotated[
 ]
 Seed = Annotated[
     int,
-    typer.Option("--seed", min=0, metavar="N", help="Random seed; the same seed gives the same result."),
+    typer.Option(
+        "--seed",
+        min=0,
+        max=2**63 - 1,
+        metavar="N",
+        help="Random seed; the same seed gives the same result.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace results that are there already.")]
@@ -186,7 +192,7 @@ def weight_fields(summary: dict[str, Any]) -> dict[str, str]:
 
 
 def warn_of_weights(summary: dict[str, Any]) -> None:
-    """Warn of weights with which little can be said, from what `weights.weight_summary` found.
+    """Warn of weights with which little can be said, from what `weight_summary` found.
 
     These are a low sampling efficiency, a PSIS k-hat above 0.7, and a single draw with more than 5 % of the
     weight that is also ten times an equal share.

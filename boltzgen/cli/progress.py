@@ -46,19 +46,18 @@ def progress(description: str, total: float | None = None) -> Iterator[Callable[
         rich.BarColumn(None, table_column=Column(ratio=1)),
         Standing(table_column=Column(no_wrap=True)),
     ]
-    disable, said = not console.is_terminal, description
-    with rich.Progress(*columns, console=console, transient=True, disable=disable, expand=True) as bar:
-        identity = bar.add_task(description, total=total, left=math.inf)
-        task, pace = bar.tasks[0], _Pace()
-        with _compiling_said(bar, identity), _lines(task, wanted=disable):
+    bar = rich.Progress(*columns, console=console, transient=True, expand=True)
+    identity = bar.add_task(description, total=total, left=math.inf)
+    task, pace, said = bar.tasks[0], _Pace(), description
 
-            def move(description: str | None = None, **changes: Any) -> None:
-                nonlocal said
-                said = description or said
-                bar.update(identity, description=said, **changes)
-                bar.update(identity, left=pace.left(task.completed, task.total))
+    def move(description: str | None = None, **changes: Any) -> None:
+        nonlocal said
+        said = description or said
+        bar.update(identity, description=said, **changes)
+        bar.update(identity, left=pace.left(task.completed, task.total))
 
-            yield move
+    with _compiling_said(bar, identity), bar if console.is_terminal else _lines(task):
+        yield move
 
 
 def standing(task: "Task") -> str:
@@ -104,11 +103,8 @@ def duration(seconds: float) -> str:
 
 
 @contextmanager
-def _lines(task: "Task", *, wanted: bool) -> Iterator[None]:
+def _lines(task: "Task") -> Iterator[None]:
     """Lines on stderr, from a thread: they come also while the work itself says nothing."""
-    if not wanted:
-        yield
-        return
     began, ended, said = time.monotonic(), threading.Event(), threading.Event()
 
     def say(what: str) -> None:

@@ -16,7 +16,9 @@ from boltzgen.cli.common import (
     Unfinished,
     check_device,
     check_replaceable,
+    command_line,
     print_fields,
+    warn,
     warn_of_stage,
     warn_of_weights,
     weight_fields,
@@ -41,6 +43,9 @@ def sample(
         ),
     ] = None,
     unfinished: Unfinished = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with what an interrupted run has left of the output.")
+    ] = False,
     force: Force = False,
     seed: Seed = 0,
     device: Device = "cpu",
@@ -52,22 +57,27 @@ def sample(
         boltzgen sample alanine_dipeptide -n 100000 -o samples.h5
         boltzgen sample run -n 20000 --temperature 350 --seed 1
         boltzgen sample run -n 20000 --unfinished --json
+        boltzgen sample run -n 1000000 -o many.h5 --resume
     """
     from contextlib import nullcontext
 
-    import torch
-
     from boltzgen.energy.base import CountedEnergy
     from boltzgen.energy.choose import energy_for
+    from boltzgen.free_energy.weight_summary import WeightTally
     from boltzgen.generator.generator import BoltzmannGenerator
     from boltzgen.generator.locate import locate
     from boltzgen.samples.writer import SamplesWriter
     from boltzgen.storage import finite_or_none
-    from boltzgen.weights import weight_summary
 
     check_device(device)
+    if resume and output is None:
+        raise ValueError("only samples that are written can be gone on with: `resume` needs an `output`")
+    if resume and force:
+        raise ValueError(
+            "`resume` goes on with the samples that there are, `force` draws anew; give one of them"
+        )
     if output is not None:
-        check_replaceable(output, force=force)
+        check_replaceable(output, force=force or resume)
     with progress("reading the generator", n) as move:
         system, folder = locate(source, unfinished=unfinished)
         generator = BoltzmannGenerator.load(folder, system, device=device)
@@ -75,19 +85,39 @@ def sample(
         target = generator.temperature if temperature is None else temperature
         energy = CountedEnergy(energy_for(system, target)).to(device)
         start = time.perf_counter()
-        log_w = []
-        with SamplesWriter(output, system, target, seed=seed) if output else nullcontext() as writer:
-            move("drawing conformations")
-            for chunk in generator.sample_chunks(n, energy, seed=seed):
-                log_w.append(chunk.log_w)
-                move(advance=len(chunk))
-                if writer is not None:
-                    writer.write(chunk)
-                    writer.n_energy_evaluations = energy.n_evaluations
-    seconds = time.perf_counter() - start
-    summary = weight_summary(torch.cat(log_w)) | {
-        "n_energy_evaluations": energy.n_evaluations,
-        "seconds": seconds,
+        writer = (
+            SamplesWriter(
+                output, system, target, seed=seed, generator=generator.digest, resume=resume, force=force
+            )
+            if output
+            else None
+        )
+        try:
+            with writer or nullcontext():
+                n_left = writer.n_samples if writer else 0
+                n_spent = writer.n_energy_evaluations if writer else 0
+                n = max(n, n_left)
+                tally = WeightTally(n)
+                move("drawing conformations", total=n)
+                for chunk in writer.chunks() if writer else ():
+                    tally.add(chunk.log_w)
+                    move(advance=len(chunk))
+                for chunk in generator.sample_chunks(n, energy, seed=seed, start=n_left):
+                    tally.add(chunk.log_w)
+                    move(advance=len(chunk))
+                    if writer:
+                        writer.n_energy_evaluations = n_spent + energy.n_evaluations
+                        writer.write(chunk)
+        except BaseException:
+            if writer and writer.kept:
+                given = () if temperature is None else ("--temperature", temperature)
+                how = ("-n", n, "-o", writer.path, "--seed", seed, *given, *["--unfinished"] * unfinished)
+                again = command_line("sample", source, *how, "--resume", device=device)
+                warn(f"{writer.n_samples} of {n} samples are kept in {writer.kept}; go on with: {again}")
+            raise
+    summary = tally.summary() | {
+        "n_energy_evaluations": n_spent + energy.n_evaluations,
+        "seconds": time.perf_counter() - start,
     }
     warn_of_weights(summary)
     if as_json:
@@ -95,8 +125,11 @@ def sample(
         return
     print_fields(
         weight_fields(summary)
-        | {"energies computed": energy.n_evaluations, "time": duration(seconds)}
+        | {
+            "energies computed": f"{summary['n_energy_evaluations']:,}",
+            "time": duration(summary["seconds"]),
+        }
         | ({"file": str(output)} if output else {})
     )
     if output:
-        typer.echo(f"populations and pictures: boltzgen analyze {output} -o report")
+        typer.echo(f"populations and pictures: {command_line('analyze', output, '-o', 'report')}")

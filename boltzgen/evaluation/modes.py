@@ -60,6 +60,10 @@ class Drawn:
         """Sums over bins with coefficients 0 or 1, (m, n_bins)."""
         return Drawn(bins @ self.weight, bins @ self.square, bins @ self.count, self.largest)
 
+    def error_of_share(self, share: np.ndarray) -> np.ndarray:
+        """Standard errors (...) that shares (...) would have from draws of these weights."""
+        return np.sqrt(np.clip(share * (1 - share), 0.0, None) * self.square.sum())
+
     def cumulative_error(self) -> np.ndarray:
         """Standard error of the cumulative share F at each bin's upper edge, (n_bins,).
 

@@ -18,6 +18,7 @@ import torch
 from boltzgen import __version__, units
 from boltzgen.evaluation.tally import SURFACE_BINS, Surface
 from boltzgen.free_energy.histograms import Axis, Histogram
+from boltzgen.hdf5 import open_hdf5
 from boltzgen.molecule.basins import Basin
 from boltzgen.molecule.graph import Quadruple
 from boltzgen.molecule.names import check_name
@@ -47,10 +48,12 @@ def write(path: Path, fields: Mapping[str, Any]) -> None:
         arrays |= {f"surface{k}/probability": surface.probability, f"surface{k}/halves": surface.halves}
     header = json.dumps(_header(fields))
     memory = io.BytesIO()
-    with h5py.File(memory, "w") as file:
+    # The latest format has checksums of its own for what is not data.
+    with h5py.File(memory, "w", libver="latest") as file:
         file.attrs["format"] = FORMAT
-        file.attrs["header"] = header
-        file.attrs["crc32"] = _checksum(header, arrays | plain)
+        # Text of fixed length is part of what these cover.
+        file.attrs["header"] = np.bytes_(header)
+        file.attrs["crc32"] = np.bytes_(_checksum(header, arrays | plain))
         for name, values in arrays.items():
             file.create_dataset(name, data=values, **_COMPRESSED)
         for name, values in plain.items():
@@ -83,11 +86,11 @@ def read(path: Path) -> dict[str, Any]:
             "(`boltzgen.simulate`)"
         )
     try:
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path, "a reference file") as file:
             if int(file.attrs["format"]) != FORMAT:
                 raise ValueError(f"it has format {file.attrs['format']}, this version reads {FORMAT}")
-            header, arrays = str(file.attrs["header"]), _arrays(file)
-            if "crc32" in file.attrs and file.attrs["crc32"] != _checksum(header, arrays):
+            header, arrays = _text(file.attrs["header"]), _arrays(file)
+            if "crc32" in file.attrs and _text(file.attrs["crc32"]) != _checksum(header, arrays):
                 raise ValueError("the checksum of its contents is another one: some bytes have changed")
         return _read(header, arrays)
     except (OSError, RecursionError, *DAMAGE) as error:
@@ -108,6 +111,10 @@ def _header(fields: Mapping[str, Any]) -> dict[str, Any]:
             for surface in fields["surfaces"]
         ],
     }
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def _arrays(file: h5py.File) -> dict[str, np.ndarray]:

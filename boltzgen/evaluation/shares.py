@@ -49,12 +49,14 @@ def _rows(draws: Draws, table: str, names: tuple[str, ...], histogram: Histogram
     spread = np.sqrt(
         np.maximum(drawn.square * (1 - 2 * drawn.weight) + drawn.square.sum() * drawn.weight**2, 0.0)
     )
-    # A region that no draw or no walker visited has an error too: that of one draw.
+    # A region that no draw or no walker visited has an error too: that of one draw, and that of as many draws
+    # of the pooled share.
+    least = drawn.error_of_share((share + drawn.weight) / 2)
     z = metrics.z_score(
         drawn.weight - share,
         np.maximum(error, 1.0 / max(histogram.n_effective, 1.0)),
         histogram.degrees_of_freedom,
-        np.maximum(spread, drawn.largest),
+        np.maximum(np.maximum(spread, drawn.largest), least),
     )
     return [
         {

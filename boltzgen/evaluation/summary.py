@@ -13,7 +13,8 @@ from boltzgen.evaluation.reference import Reference
 from boltzgen.evaluation.shares import basin_shares, torsion_shares
 from boltzgen.evaluation.tally import Surface, surface_name
 from boltzgen.free_energy.histograms import Axis, Histogram, walker_groups
-from boltzgen.weights import K_HAT_LIMIT, k_hat_meaning, psis_k_hat, weight_summary
+from boltzgen.free_energy.weight_summary import weight_summary
+from boltzgen.weights import K_HAT_LIMIT, k_hat_meaning, psis_k_hat
 
 CONVENTIONS = (
     "log_w = -u - log q, u in kT, densities with respect to dx / (8 pi^2 V) on the domain; draws outside "
@@ -156,12 +157,16 @@ def cumulative_z(histogram: Histogram, drawn: Drawn) -> float:
     """The largest difference of the cumulative shares over its combined error, in normal deviates.
 
     Positive if the generator has more below. Kolmogorov's statistic with errors of its own at every edge,
-    over those with at least 0.2 % of the pooled shares on either side.
+    over those with at least 0.2 % of the pooled shares on either side. The draws' error is at least that of
+    as many draws of the pooled share: where few fell on one side, their own scatter says too little.
     """
     p, q = np.cumsum(histogram.probability), np.cumsum(drawn.weight)
     error = histogram.combined_error(np.tri(len(p)))
-    z = metrics.z_score(q - p, error, histogram.degrees_of_freedom, drawn.cumulative_error())
     pooled = (p + q) / 2
+    least = drawn.error_of_share(pooled)
+    z = metrics.z_score(
+        q - p, error, histogram.degrees_of_freedom, np.maximum(drawn.cumulative_error(), least)
+    )
     inner = z[(pooled > _TAIL) & (pooled < 1 - _TAIL)]
     return float(inner[np.abs(inner).argmax()]) if len(inner) else 0.0
 

@@ -100,6 +100,16 @@ class BoltzmannGenerator(nn.Module):
         """Identifies the molecule, its force field, domain and z-matrix: what a checkpoint belongs to."""
         return _fingerprint(self.system, self.coordinates.zmatrix)
 
+    @property
+    def digest(self) -> str:
+        """Identifies the generator with its parameters: what draws are of."""
+        found = hashlib.sha256(self.fingerprint.encode())
+        for part in (self.flow, self.coordinates):
+            for name, tensor in sorted(part.state_dict().items()):
+                found.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+                found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return found.hexdigest()
+
     def log_prob(self, x: Tensor) -> Tensor:
         """log q(x), shape (...), with respect to dx / (8 pi^2 V), of positions (..., n_atoms, 3) in nm.
 
@@ -118,7 +128,13 @@ class BoltzmannGenerator(nn.Module):
 
     @torch.no_grad()
     def sample_chunks(
-        self, n: int, energy: Energy | None = None, *, seed: int = 0, chunk_size: int = 16384
+        self,
+        n: int,
+        energy: Energy | None = None,
+        *,
+        seed: int = 0,
+        start: int = 0,
+        chunk_size: int = 16384,
     ) -> Iterator[WeightedSamples]:
         """Yield n weighted conformations in chunks, with memory bounded by `chunk_size`.
 
@@ -132,22 +148,26 @@ class BoltzmannGenerator(nn.Module):
             energy: energy of the system at the temperature of the target; None: `energy_for` this system, at
                 `temperature`.
             seed: of the random streams.
+            start: leave out so many of the n, which are known already.
             chunk_size: number of conformations in a chunk, rounded down to whole blocks.
 
         Raises:
-            ValueError: n is not positive.
+            ValueError: n is not positive, or `start` negative.
         """
-        if n < 1:
-            raise ValueError(f"expected a positive number of samples, got {n}")
+        if n < 1 or start < 0:
+            raise ValueError(f"expected a positive number of samples and `start` >= 0, got {n} and {start}")
         per_chunk = max(1, chunk_size // BLOCK)
         n_blocks = math.ceil(n / BLOCK)
+        if start >= n:
+            return
         flow = self.flow.frozen()
         if energy is None:
             energy = energy_for(self.system, self.temperature).to(self.device)
-        for start in range(0, n_blocks, per_chunk):
-            blocks = range(start, min(start + per_chunk, n_blocks))
+        for first in range(start // BLOCK, n_blocks, per_chunk):
+            blocks = range(first, min(first + per_chunk, n_blocks))
             parts = [self._block(flow, energy, seed, block) for block in blocks]
-            x, u, log_q = (torch.cat(p)[: n - start * BLOCK].cpu() for p in zip(*parts, strict=True))
+            wanted = slice(max(0, start - first * BLOCK), n - first * BLOCK)
+            x, u, log_q = (torch.cat(p)[wanted].cpu() for p in zip(*parts, strict=True))
             yield WeightedSamples.from_energies(x, u, log_q, self.system)
 
     def _block(
@@ -223,7 +243,7 @@ class BoltzmannGenerator(nn.Module):
             flow.load_state_dict(tensors_under(tensors, "flow."))
         except DAMAGE as error:
             raise ValueError(
-                f"{file} is not a checkpoint of {system.name!r}: {str(error).splitlines()[0]}"
+                f"{file} is not a checkpoint of {system.name!r}: {' '.join(str(error).split())[:200]}"
             ) from error
         return cls(
             system,

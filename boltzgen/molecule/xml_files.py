@@ -11,9 +11,19 @@ _DEEPEST = 100
 #: Operators, brackets and commas of an expression, its definitions put in. OpenMM's time grows with the third
 #: power of this number; its own have at most 60.
 _LONGEST_EXPRESSION = 300
-#: Attributes of a serialized System that hold text, whatever it looks like.
-_TEXTS = ("name", "type", "energy", "expression", "parameter", "openmmVersion")
-_NOT_FINITE = re.compile(r"\s*[+-]?(nan(\(.*\))?|inf(inity)?)\s*", re.IGNORECASE)
+#: Attributes of a serialized System that hold text; all others are numbers, of which OpenMM takes what it can
+#: read and makes zero of the rest.
+_TEXTS = {
+    "name",
+    "type",
+    "types",
+    "energy",
+    "expression",
+    "parameter",
+    "openmmVersion",
+    "SigmaCombiningRule",
+    "EpsilonCombiningRule",
+}
 _SYMBOL, _WORD = re.compile(r"[-+*/^(),]"), re.compile(r"[^-+*/^(),\s]+")
 
 
@@ -62,12 +72,10 @@ def check_force_field(root: ElementTree.Element, file: str) -> None:
 
 
 def check_numbers(root: ElementTree.Element, file: Path) -> None:
-    """Raise ValueError where a number of a serialized System is NaN, infinite or too large for one."""
+    """Raise ValueError where a number of a serialized System is none, or is NaN or infinite."""
     for element in root.iter():
         for name, value in element.items():
-            if name in _TEXTS:
-                continue
-            if _NOT_FINITE.fullmatch(value) or (_is_number(value) and not math.isfinite(float(value))):
+            if name not in _TEXTS and not (_is_number(value) and math.isfinite(float(value))):
                 raise ValueError(
                     f"{file}: <{element.tag} {name}={value[:30]!r}> is no finite number; correct the System "
                     "and serialize it again"

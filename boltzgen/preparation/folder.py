@@ -32,7 +32,7 @@ _COMMENT = "# The part of configuration space on which the density is defined; o
 
 def check_name(name: str) -> None:
     """Raise ValueError unless a system's name can be that of a folder."""
-    if not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(name) or ".." in name:
         raise ValueError(f"expected a name of letters, digits and . _ + -, got {name!r}; give one as `name`")
 
 

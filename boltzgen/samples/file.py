@@ -8,8 +8,7 @@ attributes, what the analysis needs to know of the molecule. `writer.SamplesWrit
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,49 +16,18 @@ import h5py
 import mdtraj
 import torch
 
-from boltzgen.molecule.basins import Basin
-from boltzgen.molecule.graph import Quadruple
-from boltzgen.molecule.torsions import Rotamer
+from boltzgen.hdf5 import open_hdf5
+from boltzgen.samples.checks import check_samples, check_weights
+from boltzgen.samples.header import SamplesHeader, parse
 from boltzgen.samples.topology import topology_from_dict
 from boltzgen.samples.weighted_samples import WeightedSamples
+from boltzgen.storage import DAMAGE
 
 SUFFIXES = (".h5", ".hdf5")
 #: Datasets of one number for each sample.
 SCALARS = ("u", "log_q", "log_w")
+_CHUNK = 16384
 _EXPECTED = "expected a file that `SamplesWriter` or the command `boltzgen sample` wrote; draw it again"
-
-
-@dataclass(frozen=True)
-class SamplesHeader:
-    """What a samples file says about its contents; it serves as the `system` of the samples read from it.
-
-    Attributes:
-        n_samples, n_atoms: size.
-        system: name of the system.
-        fingerprint: `System.fingerprint`, equal for equal target densities.
-        temperature: of the target, in K.
-        seed: that the samples were drawn with.
-        n_energy_evaluations: spent on drawing them.
-        version: of boltzgen that wrote the file.
-        domain: on which the density is defined.
-        basins, torsions: named regions and torsions of the molecule.
-        rotamers: the torsions whose states are counted; empty if the file names none.
-        mdtraj_topology: atoms and bonds; None if the file holds no topology.
-    """
-
-    n_samples: int
-    n_atoms: int
-    system: str
-    fingerprint: str
-    temperature: float
-    seed: int
-    n_energy_evaluations: int
-    version: str
-    domain: dict[str, str]
-    basins: tuple[Basin, ...]
-    torsions: dict[str, Quadruple]
-    rotamers: dict[str, Rotamer]
-    mdtraj_topology: mdtraj.Topology | None = field(repr=False)
 
 
 def check_target(path: Path, suffixes: tuple[str, ...], *, makes: Path | None = None) -> None:
@@ -89,14 +57,14 @@ def read_samples(path: str | os.PathLike[str]) -> WeightedSamples:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not an HDF5 file, cut off, or without what `SamplesWriter` writes.
+        ValueError: not an HDF5 file, cut off, damaged, or without what `SamplesWriter` writes.
     """
     with _open(path) as file:
         header = _header(file, Path(path))
         return _slice(file, header, 0, header.n_samples, Path(path))
 
 
-def iter_samples(path: str | os.PathLike[str], chunk: int = 16384) -> Iterator[WeightedSamples]:
+def iter_samples(path: str | os.PathLike[str], chunk: int = _CHUNK) -> Iterator[WeightedSamples]:
     """The samples of a file in order, at most `chunk` at a time; errors as `read_samples`."""
     if chunk < 1:
         raise ValueError(f"expected chunks of at least one sample, got {chunk}")
@@ -109,8 +77,14 @@ def iter_samples(path: str | os.PathLike[str], chunk: int = 16384) -> Iterator[W
 def read_log_weights(path: str | os.PathLike[str]) -> torch.Tensor:
     """The log-weights alone, float64 (n,); errors as `read_samples`."""
     with _open(path) as file:
-        _header(file, Path(path))
-        return torch.from_numpy(file["log_w"][:])
+        n_samples = _header(file, Path(path)).n_samples
+        log_w = torch.empty(n_samples, dtype=torch.float64)
+        for start in range(0, n_samples, _CHUNK):
+            stop = min(start + _CHUNK, n_samples)
+            with _damage(Path(path), start, stop):
+                u, log_q, log_w[start:stop] = (torch.from_numpy(file[name][start:stop]) for name in SCALARS)
+                check_weights(u, log_q, log_w[start:stop], start)
+        return log_w
 
 
 def read_topology(path: str | os.PathLike[str]) -> mdtraj.Topology:
@@ -123,26 +97,25 @@ def read_topology(path: str | os.PathLike[str]) -> mdtraj.Topology:
 
 @contextmanager
 def _open(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
-    path = Path(path)
-    if not path.exists():
+    if not Path(path).exists():
         raise FileNotFoundError(
             f"no samples file at {path}; write one with `SamplesWriter` or the command `boltzgen sample`"
         )
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder; expected a samples file (.h5)")
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        cause = "cut off" if "truncated" in str(error) else "not an HDF5 file, or damaged"
-        raise ValueError(f"{path} cannot be read as a samples file: it is {cause}; {_EXPECTED}") from error
-    with file:
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(open_hdf5(path, "a samples file"))
+        except ValueError as error:
+            raise ValueError(f"{error}; {_EXPECTED}") from error
         yield file
 
 
 def _header(file: h5py.File, path: Path) -> SamplesHeader:
-    for name in ("coordinates", *SCALARS):
-        if not isinstance(file.get(name), h5py.Dataset):
+    for name, dtype in {"coordinates": "float32", **dict.fromkeys(SCALARS, "float64")}.items():
+        data = file.get(name)
+        if not isinstance(data, h5py.Dataset):
             raise ValueError(f"{path} has no dataset {name!r}; {_EXPECTED}")
+        if data.dtype != dtype:
+            raise ValueError(f"{path}: expected {name} to be {dtype}, got {data.dtype}; {_EXPECTED}")
     shape = file["coordinates"].shape
     lengths = {name: file[name].shape for name in SCALARS}
     if len(shape) != 3 or shape[2] != 3 or any(s != shape[:1] for s in lengths.values()):
@@ -151,44 +124,40 @@ def _header(file: h5py.File, path: Path) -> SamplesHeader:
             f"got {shape} and {lengths}"
         )
     try:
-        text = {
-            key: _text(file.attrs[key])
-            for key in ("system", "fingerprint", "boltzgen_version", "domain", "basins", "torsions")
-        }
-        return SamplesHeader(
+        said = {key: _plain(value) for key, value in file.attrs.items()}
+        topology = topology_from_dict(json.loads(file["topology"][0])) if "topology" in file else None
+        return parse(
+            said,
             n_samples=shape[0],
             n_atoms=shape[1],
-            system=json.loads(text["system"]),
-            fingerprint=text["fingerprint"],
-            temperature=float(file.attrs["temperature"]),
-            seed=int(file.attrs["seed"]),
-            n_energy_evaluations=int(file.attrs["n_energy_evaluations"]),
-            version=text["boltzgen_version"],
-            domain=json.loads(text["domain"]),
-            basins=tuple(Basin.model_validate(b, strict=False) for b in json.loads(text["basins"])),
-            torsions={name: tuple(atoms) for name, atoms in json.loads(text["torsions"]).items()},
-            rotamers={
-                name: Rotamer(fields["division"], tuple(map(tuple, fields["torsions"])))
-                for name, fields in json.loads(_text(file.attrs.get("rotamers", "{}"))).items()
-            },
-            mdtraj_topology=topology_from_dict(json.loads(file["topology"][0]))
-            if "topology" in file
-            else None,
+            n_energy_evaluations=said["n_energy_evaluations"],
+            topology=topology,
         )
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        detail = str(error).strip().splitlines()[0]
+    except (OSError, RecursionError, *DAMAGE) as error:
+        detail = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"{path} lacks a valid attribute or topology ({detail}); {_EXPECTED}") from error
 
 
 def _slice(file: h5py.File, header: SamplesHeader, start: int, stop: int, path: Path) -> WeightedSamples:
-    try:
+    with _damage(path, start, stop):
         x, u, log_q, log_w = (torch.from_numpy(file[name][start:stop]) for name in ("coordinates", *SCALARS))
+        samples = WeightedSamples(x, u, log_q, log_w, header)
+        check_samples(samples, start)
+    return samples
+
+
+@contextmanager
+def _damage(path: Path, start: int, stop: int) -> Iterator[None]:
+    """What is wrong with samples start to stop, in one line."""
+    try:
+        yield
     except OSError as error:
         raise ValueError(
             f"{path} is damaged: samples {start} to {stop} cannot be read; {_EXPECTED}"
         ) from error
-    return WeightedSamples(x, u, log_q, log_w, header)
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}; {_EXPECTED}") from error
 
 
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+def _plain(value: Any) -> Any:
+    return value.decode() if isinstance(value, bytes) else value

@@ -1,5 +1,6 @@
 """Topologies as MDTraj's HDF5 files hold them: nested dictionaries, stored as JSON."""
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import mdtraj
@@ -35,23 +36,47 @@ def topology_to_dict(topology: "app.Topology") -> dict[str, Any]:
 
 
 def topology_from_dict(held: dict[str, Any]) -> mdtraj.Topology:
-    """MDTraj's topology of what `topology_to_dict` made.
+    """MDTraj's topology of what `topology_to_dict`, or MDTraj, made.
 
     Raises:
-        KeyError, TypeError, IndexError: it is anything else.
+        KeyError, TypeError, ValueError, AttributeError: it is anything else.
     """
     topology = mdtraj.Topology()
-    for chain_fields in held["chains"]:
-        chain = topology.add_chain(chain_fields["chain_id"])
-        for fields in chain_fields["residues"]:
+    for chain_fields in _in_order(held["chains"]):
+        chain = topology.add_chain(chain_fields.get("chain_id"))
+        for fields in _in_order(chain_fields["residues"]):
             residue = topology.add_residue(
-                fields["name"], chain, resSeq=fields["resSeq"], segment_id=fields["segmentID"]
+                _text(fields["name"]),
+                chain,
+                resSeq=_number(fields["resSeq"]) if "resSeq" in fields else None,
+                segment_id=_text(fields.get("segmentID", "")),
             )
-            for atom in fields["atoms"]:
-                symbol = atom["element"]
-                element = elements.get_by_symbol(symbol) if symbol else elements.virtual
-                topology.add_atom(atom["name"], element, residue)
+            for atom in _in_order(fields["atoms"]):
+                try:
+                    element = elements.get_by_symbol(_text(atom["element"]))
+                except KeyError:
+                    element = elements.virtual
+                topology.add_atom(_text(atom["name"]), element, residue)
     atoms = list(topology.atoms)
-    for i, j in held["bonds"]:
+    for bond in held["bonds"]:
+        i, j = map(_number, bond)
+        if i == j or not (0 <= i < len(atoms) and 0 <= j < len(atoms)):
+            raise ValueError(f"a bond between atoms {i} and {j} of {len(atoms)}")
         topology.add_bond(atoms[i], atoms[j])
     return topology
+
+
+def _in_order(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(parts, key=itemgetter("index"))
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected text, got {value!r}")
+    return value
+
+
+def _number(value: Any) -> int:
+    if type(value) is not int:
+        raise TypeError(f"expected a whole number, got {value!r}")
+    return value

@@ -1,219 +1,244 @@
-"""Writing the samples file in chunks, whole or not at all; `samples.file` says what is in it."""
+"""Writing the samples file in chunks, none of which is lost; `samples.file` says what is in it."""
 
-import errno
-import io
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import h5py
 import numpy as np
 
 from boltzgen import __version__, units
+from boltzgen.locks import locked
 from boltzgen.molecule.system import System
-from boltzgen.samples.file import SCALARS, SUFFIXES, check_target
+from boltzgen.samples.checks import check_samples
+from boltzgen.samples.file import SCALARS, SUFFIXES, check_target, iter_samples, read_header
+from boltzgen.samples.header import describe
+from boltzgen.samples.journal import Journal
 from boltzgen.samples.topology import topology_to_dict
 from boltzgen.samples.weighted_samples import WeightedSamples
+from boltzgen.samples.whole_file import add_array, new_hdf5
 
 _CHUNK_BYTES = 2**18
+#: What samples must agree in to be of one file.
+_IDENTITY = ("fingerprint", "generator", "temperature", "seed")
 
 
 class SamplesWriter:
     """Writes weighted samples to an HDF5 file, chunk by chunk in constant memory.
 
-    The file appears under its name when the `with` block ends without an exception; until then it is a
-    temporary file beside it, which any exception (Ctrl-C included) removes. An older file of that name is
-    replaced only then.
+    Chunks go to a journal beside the file, ``samples.h5.journal``. At the end of the `with` block the file
+    is made of them, whole or not at all, and replaces an older one. Where an exception ends the block (Ctrl-C
+    included), what was written becomes ``samples.partial.h5``, a samples file of fewer samples. A process
+    that is killed leaves the journal. From either, a writer with ``resume=True`` goes on.
 
     Args:
         path: of the file, .h5 or .hdf5.
         system: the molecule.
         temperature: of the target, in K.
         seed: that the samples are drawn with.
+        generator: `BoltzmannGenerator.digest` of what draws them, so that no other goes on with them.
+        resume: go on with the samples that were left by an earlier writer, or that the file holds, if any.
+        force: begin anew, whatever an earlier writer has left.
 
     Attributes:
-        n_energy_evaluations: spent on drawing; to be set before the `with` block ends.
-        n_samples: written so far.
+        n_energy_evaluations: spent on drawing so far, in all; to be set before `write` or the block's end.
+        n_samples: written so far, those of earlier writers included.
+        kept: where the samples are if the block ended with an exception; None if there are none.
 
     Raises:
         FileNotFoundError: the folder does not exist.
-        ValueError: the name does not end in .h5 or .hdf5.
+        FileExistsError: without `resume` and `force`, an interrupted writer has left samples.
+        BlockingIOError: another process writes this file.
+        ValueError: the name does not end in .h5 or .hdf5; or the samples to go on with are of another
+            molecule, temperature, seed or generator.
         OSError: the file cannot be written (full disk, no permission).
 
     Example:
-        with SamplesWriter("samples.h5", system, 300.0, seed=1) as writer:
-            for chunk in generator.sample_chunks(n, energy, seed=1):
+        with SamplesWriter("samples.h5", system, 300.0, seed=1, resume=True) as writer:
+            for chunk in generator.sample_chunks(n, energy, seed=1, start=writer.n_samples):
+                writer.n_energy_evaluations += energy.n_evaluations
                 writer.write(chunk)
-            writer.n_energy_evaluations = energy.n_evaluations
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], system: System, temperature: Any, *, seed: int = 0
+        self,
+        path: str | os.PathLike[str],
+        system: System,
+        temperature: Any,
+        *,
+        seed: int = 0,
+        generator: str = "",
+        resume: bool = False,
+        force: bool = False,
     ) -> None:
         self.path = Path(path)
         self.n_energy_evaluations = 0
-        self.n_samples = 0
-        self._system, self._seed = system, seed
-        self._temperature = units.kelvin(temperature)
+        self.kept: Path | None = None
+        self._system, self._resume, self._force = system, resume, force
         check_target(self.path, SUFFIXES)
-        self._partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
-        self._sink: _Sink | None = None
-        self._file: h5py.File | None = None
+        self._said = describe(system, units.kelvin(temperature), seed=seed, generator=generator)
+        self._partial = self.path.with_name(f"{self.path.stem}.partial{self.path.suffix}")
+        self._journal_path = self.path.with_name(f"{self.path.name}.journal")
+        self._journal: Journal | None = None
+        self._n_samples = 0
+        self._stack = ExitStack()
+
+    @property
+    def n_samples(self) -> int:
+        """Samples written so far, those of earlier writers included."""
+        return self._n_samples if self._journal is None else self._journal.n_samples
 
     def __enter__(self) -> Self:
         try:
-            with self._clear_errors():
-                self._sink = _Sink(self._partial)
-                self._file = h5py.File(self._sink, "w")
-                self._create()
+            self._stack.enter_context(locked(self.path))
+            self._journal = self._begin()
+            self.n_energy_evaluations = self._journal.n_energy_evaluations
         except BaseException:
-            self._discard()
+            self._stack.close()
             raise
         return self
 
+    def chunks(self) -> Iterator[WeightedSamples]:
+        """What is written so far, chunk by chunk."""
+        return self._open().chunks()
+
     def write(self, samples: WeightedSamples) -> None:
-        """Append samples to the file."""
-        if self._file is None:
-            raise ValueError("the samples file is not open; use `with SamplesWriter(...) as writer:`")
+        """Append samples.
+
+        Raises:
+            ValueError: of another molecule; or their weights are not ``-u - log_q``, as those of resampled
+                conformations are not.
+        """
+        journal = self._open()
         if samples.x.shape[1] != self._system.n_atoms:
             raise ValueError(
                 f"expected positions of {self._system.n_atoms} atoms ({self._system.name}), got "
                 f"{samples.x.shape[1]}"
             )
-        stop = self.n_samples + len(samples)
-        arrays = {"coordinates": samples.x} | {name: getattr(samples, name) for name in SCALARS}
-        with self._clear_errors():
-            for name, values in arrays.items():
-                self._file[name].resize(stop, axis=0)
-                self._file[name][self.n_samples : stop] = values.numpy(force=True)
-        self.n_samples = stop
+        check_samples(samples, journal.n_samples)
+        if len(samples):
+            journal.append(samples, self.n_energy_evaluations)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if kind is not None:
-            self._discard()
-            return
-        assert self._file is not None
-        assert self._sink is not None
+        journal = self._open()
+        self._n_samples = journal.n_samples
+        self.kept = journal.path if journal.n_samples else None
         try:
-            with self._clear_errors():
-                self._file.attrs["n_energy_evaluations"] = self.n_energy_evaluations
-                self._file.close()
-                os.fsync(self._sink.fileno())
-                self._sink.close()
-            with self._clear_errors():
-                os.replace(self._partial, self.path)
-        except BaseException:
-            self._discard()
+            if error is None:
+                self._make(self.path, self.n_energy_evaluations)
+                self.kept = None
+            elif journal.n_samples:
+                with suppress(OSError):  # the journal keeps them
+                    self._make(self._partial, journal.n_energy_evaluations)
+                    self.kept = self._partial
+        except BaseException as failure:
+            error = failure
             raise
+        finally:
+            journal.close()
+            if self.kept != journal.path:
+                journal.path.unlink(missing_ok=True)
+            if self.kept is None:
+                self._partial.unlink(missing_ok=True)
+            elif error is not None:
+                error.add_note(
+                    f"{journal.n_samples} samples are kept in {self.kept}: go on with `resume=True`"
+                )
+            self._journal = None
+            self._stack.close()
 
-    def _create(self) -> None:
-        assert self._file is not None
-        n_atoms = self._system.n_atoms
-        rows = max(1, _CHUNK_BYTES // (12 * n_atoms))
-        coordinates = self._file.create_dataset(
-            "coordinates", (0, n_atoms, 3), "f4", maxshape=(None, n_atoms, 3), chunks=(rows, n_atoms, 3)
-        )
-        coordinates.attrs["units"] = np.bytes_("nanometers")
-        for name in SCALARS:
-            scalar = self._file.create_dataset(
-                name, (0,), "f8", maxshape=(None,), chunks=(_CHUNK_BYTES // 8,)
+    def _open(self) -> Journal:
+        if self._journal is None:
+            raise ValueError("the samples file is not open; use `with SamplesWriter(...) as writer:`")
+        return self._journal
+
+    def _begin(self) -> Journal:
+        """The journal to write to: an empty one, or one that holds what an earlier writer has left."""
+        if self._force:
+            return self._create()
+        journal = Journal.open(self._journal_path) if self._journal_path.exists() else None
+        left = {self._journal_path: journal.n_samples if journal is not None else 0}
+        if self._partial.exists():
+            left[self._partial] = read_header(self._partial).n_samples
+        source = max(left, key=lambda path: left[path])
+        if left[source] and not self._resume:
+            raise FileExistsError(
+                f"{source} holds {left[source]} samples of an interrupted run; go on with `resume=True`, or "
+                "begin anew with `force=True`"
             )
-            scalar.attrs["units"] = np.bytes_("kT" if name == "u" else "dimensionless")
-        topology = json.dumps(topology_to_dict(self._system.topology)).encode("ascii")
-        self._file.create_dataset("topology", data=np.array([topology]))
-        for key, value in self._attributes().items():
-            self._file.attrs[key] = np.bytes_(value) if isinstance(value, str) else value
+        if journal is not None and journal.n_samples and source == journal.path:
+            self._check_identity(source, journal.said)
+            return journal
+        if not left[source]:
+            source = self.path
+        return self._copy(source) if self._resume and source.exists() else self._create()
 
-    def _attributes(self) -> dict[str, Any]:
+    def _create(self) -> Journal:
+        return Journal.create(self._journal_path, self._said)
+
+    def _copy(self, source: Path) -> Journal:
+        """A journal of the samples of a file; a file of an interrupted writer is not needed afterwards."""
+        header = read_header(source)
+        self._check_identity(source, asdict(replace(header, mdtraj_topology=None)))
+        journal = self._create()
+        try:
+            for chunk in iter_samples(source):
+                journal.append(chunk, header.n_energy_evaluations)
+        except BaseException:
+            journal.remove()
+            raise
+        if source == self._partial:
+            source.unlink()
+        return journal
+
+    def _check_identity(self, source: Path, said: Mapping[str, Any]) -> None:
+        for name in _IDENTITY:
+            if said.get(name) != self._said[name]:
+                found = "" if name in ("fingerprint", "generator") else f": {said.get(name)!r}"
+                of = "system" if name == "fingerprint" else name
+                raise ValueError(
+                    f"the samples in {source} are of another {of} than these{found}; go on with the same, or "
+                    "choose another file"
+                )
+
+    def _make(self, target: Path, n_energy_evaluations: int) -> None:
+        """Write all samples as one file."""
+        journal, n_atoms = self._open(), self._system.n_atoms
+        shape = (journal.n_samples, n_atoms, 3)
+        with new_hdf5(target) as file:
+            for key, value in self._attributes(n_energy_evaluations).items():
+                file.attrs[key] = np.bytes_(value) if isinstance(value, str) else value
+            coordinates = add_array(file, "coordinates", shape, "f4", _CHUNK_BYTES // (12 * n_atoms))
+            coordinates.attrs["units"] = np.bytes_("nanometers")
+            for name in SCALARS:
+                scalar = add_array(file, name, shape[:1], "f8", _CHUNK_BYTES // 8)
+                scalar.attrs["units"] = np.bytes_("kT" if name == "u" else "dimensionless")
+            topology = json.dumps(topology_to_dict(self._system.topology)).encode("ascii")
+            add_array(file, "topology", (1,), f"S{len(topology)}", 1)[0] = topology
+            start = 0
+            for chunk in journal.chunks():
+                stop = start + len(chunk)
+                coordinates[start:stop] = chunk.x.numpy()
+                for name in SCALARS:
+                    file[name][start:stop] = getattr(chunk, name).numpy()
+                start = stop
+
+    def _attributes(self, n_energy_evaluations: int) -> dict[str, Any]:
         """MDTraj's attributes (ASCII, as PyTables writes them), then our own, as numbers, text or JSON."""
-        system = self._system
+        title = f"Weighted samples of {self._system.name}; frames do not have equal weight, see log_w"
         return {
             "conventions": "Pande",
             "conventionVersion": "1.1",
             "program": "boltzgen",
             "programVersion": __version__,
             "application": "boltzgen",
-            "title": _ascii(f"Weighted samples of {system.name}; frames do not have equal weight, see log_w"),
-            "boltzgen_version": __version__,
-            "system": json.dumps(system.name),
-            "fingerprint": system.fingerprint,
-            "temperature": self._temperature,
-            "seed": self._seed,
-            "n_energy_evaluations": 0,
-            "domain": json.dumps(system.domain.model_dump()),
-            "basins": json.dumps([b.model_dump() for b in system.basins]),
-            "torsions": json.dumps(system.torsions),
-            "rotamers": json.dumps({name: asdict(rotamer) for name, rotamer in system.rotamers.items()}),
+            "title": title.encode("ascii", "replace").decode(),
+            "n_energy_evaluations": n_energy_evaluations,
+            **self._said,
         }
-
-    def _discard(self) -> None:
-        if self._file is not None:
-            self._file.close()
-        if self._sink is not None:
-            self._sink.close()
-        self._partial.unlink(missing_ok=True)
-
-    @contextmanager
-    def _clear_errors(self) -> Iterator[None]:
-        """One line that names file and cause, for an error that HDF5 reports or the sink has kept."""
-        try:
-            yield
-        except (OSError, RuntimeError) as error:
-            raise self._explain(
-                self._sink.error if self._sink is not None and self._sink.error is not None else error
-            ) from error
-        if self._sink is not None and self._sink.error is not None:
-            raise self._explain(self._sink.error)
-
-    def _explain(self, error: Exception) -> OSError:
-        code = getattr(error, "errno", None) or errno.EIO
-        reason = (
-            os.strerror(code)
-            if isinstance(error, OSError) and error.errno
-            else str(error).strip().splitlines()[0]
-        )
-        return OSError(
-            code,
-            f"cannot write ({reason}), nothing was saved; free some space or choose another place",
-            str(self.path),
-        )
-
-
-class _Sink(io.FileIO):
-    """A file whose writes never fail: the first error is kept in `error`, and what follows it is dropped.
-
-    HDF5 cannot close a file whose disk is full: it repeats the failing write, prints the error and may crash
-    the process.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.error: OSError | None = None
-        super().__init__(path, "w+")
-
-    def write(self, data: Any) -> int:
-        view = memoryview(data).cast("B")
-        done = 0
-        while self.error is None and done < len(view):
-            try:
-                done += super().write(view[done:])
-            except OSError as error:
-                self.error = error
-        return len(view)
-
-    def truncate(self, size: int | None = None) -> int:
-        try:
-            return super().truncate(size)
-        except OSError as error:
-            self.error = self.error or error
-            return size or 0
-
-
-def _ascii(text: str) -> str:
-    return text.encode("ascii", "replace").decode()

@@ -6,12 +6,13 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
+from boltzgen.free_energy.weight_summary import weight_summary
 from boltzgen.generator.target import PullbackEnergy
 from boltzgen.training.guard import SPREAD, spread
 from boltzgen.training.objective import Metrics
 from boltzgen.training.run_objective import RunObjective, Task
 from boltzgen.training.schedule import annealed_temperature
-from boltzgen.weights import sampling_efficiency, weight_summary
+from boltzgen.weights import sampling_efficiency
 
 
 class AnnealedObjective(RunObjective):

@@ -133,7 +133,7 @@ def load_run(
         )
         _restore(run, held, tensors)
     except DAMAGE as error:
-        raise _damaged(folder, str(error).strip().split("\n")[0] or type(error).__name__) from error
+        raise _damaged(folder, " ".join(str(error).split())[:200] or type(error).__name__) from error
     energy.n_evaluations = held.n_energy_evaluations
     return run
 
@@ -143,7 +143,10 @@ def _restore(run: TrainingRun, held: _Metadata, tensors: dict[str, Tensor]) -> N
     if held.stage > len(run.stages):
         raise ValueError(f"expected at most {len(run.stages)} stages, got {held.stage}")
     if held.round_index != len(held.metrics) or held.stage_round > held.round_index:
-        raise ValueError(f"{len(held.metrics)} metrics of {held.round_index} rounds")
+        raise ValueError(
+            f"it has {len(held.metrics)} metrics of {held.round_index} rounds, {held.stage_round} of them in "
+            "the present stage"
+        )
     for name in ("stage", "stage_round", "round_index", "seconds", "metrics"):
         setattr(run, name, getattr(held, name))
     if not run.done:

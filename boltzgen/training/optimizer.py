@@ -74,10 +74,17 @@ class MatrixOptimizer:
         }
 
     def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
-        """Take over the momenta of an optimizer of the same modules."""
+        """Take over the momenta of an optimizer of the same modules.
+
+        Raises:
+            ValueError: they are of other parameters.
+        """
         states = {kind: part.state_dict() for kind, part in self._parts.items()}
         for key, value in tensors.items():
             kind, index, name = key.split(".")
+            parameters = [p for group in self._parts[kind].param_groups for p in group["params"]]
+            if value.dim() and value.shape != parameters[int(index)].shape:
+                raise ValueError(f"expected momenta of the parameters' shapes, got {tuple(value.shape)}")
             states[kind]["state"].setdefault(int(index), {})[name] = value
         for kind, part in self._parts.items():
             part.load_state_dict(states[kind])

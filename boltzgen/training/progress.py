@@ -52,8 +52,11 @@ def fraction_done(
         validation: its whole work, in samples trained on.
     """
     s = settings
-    of_round = {"data": s.data_steps * s.data_batch, "energies": 2 * s.steps * s.batch}
-    of_round[VALIDATION] = validation
+    of_round = {
+        VALIDATION: validation,
+        "data": s.data_steps * s.data_batch,
+        "energies": 2 * s.steps * s.batch,
+    }
     work = {name: of_round[name] * n for name, n in {**planned, VALIDATION: 1}.items()}
     names = list(work)
     before = sum(work[earlier] for earlier in names[: names.index(stage)])

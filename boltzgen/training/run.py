@@ -18,6 +18,7 @@ import torch
 from boltzgen import __version__
 from boltzgen.energy.base import CountedEnergy
 from boltzgen.energy.choose import energy_for
+from boltzgen.free_energy.weight_summary import weight_summary
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.generator.locate import SUMMARY
 from boltzgen.locks import working_folder
@@ -34,7 +35,6 @@ from boltzgen.training.progress import Progress
 from boltzgen.training.settings import Settings
 from boltzgen.training.timing import rounds_in
 from boltzgen.training.training_run import TrainingRun
-from boltzgen.weights import weight_summary
 
 logger = logging.getLogger(__name__)
 

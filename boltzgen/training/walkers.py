@@ -56,6 +56,9 @@ class Walkers:
         step: mean time step in ps, a scalar.
         potential, gradient: of x, as `Configurations` has them; computed if they are not given.
 
+    Raises:
+        ValueError: their shapes do not belong together.
+
     Attributes:
         priority: float32 (n,), see `update_priorities`.
         step: mean time step in ps, tuned to an acceptance of 80 %.
@@ -73,6 +76,11 @@ class Walkers:
         potential: Tensor | None = None,
         gradient: Tensor | None = None,
     ) -> None:
+        found = [None if t is None else tuple(t.shape) for t in (x, priority, potential, gradient)]
+        n, shape = x.shape[:1], (*x.shape[:1], system.n_atoms, 3)
+        expected = (shape, n, n, shape)
+        if any(f not in (None, e) for f, e in zip(found, expected, strict=True)):
+            raise ValueError(f"expected walkers' positions {shape} and numbers of each, got {found}")
         self.coordinates, self.step = coordinates, float(step)
         self.priority = torch.ones_like(x[:, 0, 0]) if priority is None else priority.clone()
         integrator = integrator_for(system, str(x.device))

@@ -2,9 +2,12 @@
 
 import csv
 import json
+import os
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -178,6 +181,41 @@ def test_several_residues_are_in_one_picture_too(tmp_path: Path) -> None:
     }
     height, width, _ = imread(tmp_path / "out" / "ramachandran.png").shape
     assert width > 2 * height
+
+
+def test_a_killed_analysis_leaves_no_half_of_a_file(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each file appears when it is whole, the report last, and an older one stays until then."""
+    shutil.copytree(folder / "new" / "out", tmp_path / "out")
+    before = {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
+    synchronise = os.fsync
+    left: list[None] = []
+
+    def stop(descriptor: int) -> None:
+        if not left:
+            raise KeyboardInterrupt
+        left.pop()
+        synchronise(descriptor)
+
+    monkeypatch.setattr(os, "fsync", stop)
+    for n in (0, 1, 4, 7):
+        left[:] = [None] * n
+        with pytest.raises(KeyboardInterrupt):
+            analyze(folder / "s.h5", tmp_path / "out")
+        assert {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()} == before
+
+
+def test_a_name_leads_to_no_other_folder(folder: Path, tmp_path: Path) -> None:
+    """A file whose torsion is called as a path is refused."""
+    shutil.copyfile(folder / "s.h5", tmp_path / "s.h5")
+    with h5py.File(tmp_path / "s.h5", "a") as file:
+        names = json.loads(file.attrs["torsions"])
+        names = {f"{name}/../../OUTSIDE": atoms for name, atoms in names.items()}
+        file.attrs["torsions"] = np.bytes_(json.dumps(names))
+    with pytest.raises(ValueError, match=r"expected a name of 1 to 100 printed characters.*OUTSIDE"):
+        analyze(tmp_path / "s.h5", tmp_path / "a" / "b")
+    assert [p.name for p in tmp_path.iterdir()] == ["s.h5"]
 
 
 def test_only_a_chunk_of_positions_is_held(

@@ -62,9 +62,9 @@ def test_sample_weights_to_the_temperature_asked_for(
 ) -> None:
     seen = []
     sample_chunks = FakeGenerator.sample_chunks
-    FakeGenerator.sample_chunks = lambda self, n, energy, *, seed=0: (
+    FakeGenerator.sample_chunks = lambda self, n, energy, **options: (
         seen.append(energy.temperature),
-        sample_chunks(self, n, energy, seed=seed),
+        sample_chunks(self, n, energy, **options),
     )[1]  # type: ignore[method-assign,assignment,func-returns-value]
     try:
         assert (
@@ -132,5 +132,5 @@ def test_a_run_a_folder_and_a_name_are_found(
 
 
 def test_the_fake_has_the_real_ones_methods() -> None:
-    for name in ("load", "sample_chunks"):
+    for name in ("load", "sample_chunks", "digest"):
         assert hasattr(BoltzmannGenerator, name)

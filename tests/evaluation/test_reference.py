@@ -2,8 +2,11 @@
 
 import json
 import math
+import random
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -172,7 +175,7 @@ def test_a_file_without_states_has_them_counted_in_its_configurations(
     replace(reference, states={}).save(path)
     with h5py.File(path, "a") as file:
         header = json.loads(file.attrs["header"])
-        del header["states"]
+        del header["states"], file.attrs["crc32"]
         file.attrs["header"] = json.dumps(header)
     assert Reference.load(path).states == {}
     counted = Reference.load(path, system).states
@@ -242,6 +245,86 @@ def test_broken_and_foreign_files_are_refused(reference: Reference, system: Syst
     assert Reference.load(path).fingerprint == "another"
     with pytest.raises(ValueError, match="reference of another system"):
         Reference.load(path, system)
+
+
+def test_no_changed_byte_is_read_as_something_else(reference: Reference, tmp_path: Path) -> None:
+    """A file with a changed bit is refused, or says what it said (where the bit has no meaning)."""
+    path = tmp_path / "reference.h5"
+    reference.save(path)
+    whole, draws, refused = path.read_bytes(), random.Random(0), 0
+    for k in range(60):
+        changed = bytearray(whole)
+        changed[draws.randrange(2000 if k % 2 else len(whole))] ^= 1 << draws.randrange(8)
+        path.write_bytes(changed)
+        try:
+            back = Reference.load(path)
+        except ValueError:
+            refused += 1
+            continue
+        assert torch.equal(back.x, reference.x) and torch.equal(back.u, reference.u)
+        assert (back.metadata, back.torsions) == (reference.metadata, reference.torsions)
+        for name, (axis, histogram) in back.marginals.items():
+            assert axis == reference.marginals[name][0]
+            np.testing.assert_allclose(histogram.groups, reference.marginals[name][1].groups, atol=1e-8)
+    assert refused > 30
+
+
+def edited(**changes: Any) -> Callable[[h5py.File], None]:
+    """A change of the header, with no checksum that could tell."""
+
+    def change(file: h5py.File) -> None:
+        header = json.loads(file.attrs["header"])
+        file.attrs["header"] = json.dumps(header | changes)
+
+    return change
+
+
+def replaced(name: str, change: Callable[[np.ndarray], np.ndarray]) -> Callable[[h5py.File], None]:
+    def apply(file: h5py.File) -> None:
+        values = change(file[name][()])
+        del file[name]
+        file[name] = values
+
+    return apply
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (edited(temperature="hot"), "positive number of kelvin"),
+        (edited(temperature=float("nan")), "positive number of kelvin"),
+        (edited(system="a/../b"), "expected a name of"),
+        (edited(torsions={"phi/../x": [0, 1, 2, 3]}), "expected a name of"),
+        (edited(torsions={"phi": [0, 1, 2, 2]}), "torsions of four of the 22 atoms"),
+        (edited(torsions={"phi": [0, 1, 2, 99]}), "torsions of four of the 22 atoms"),
+        (edited(torsions={"phi": [0, 1, 2]}), "not a whole reference file"),
+        (edited(torsions=3), "not a whole reference file"),
+        (edited(axes=[]), "not a whole reference file"),
+        (edited(energy_axis={"kind": "line", "low": 1.0, "high": 0.0}), "from low to high"),
+        (edited(metadata=[]), "by name"),
+        (edited(basins=[{"name": "a", "phi": [float("nan"), 1.0]}]), "not a whole reference file"),
+        (edited(n_frames="many"), "a number of frames"),
+        (lambda file: file.attrs.update(header="[" * 100_000), "not a whole reference file"),
+        (replaced("x", lambda x: x * np.nan), "NaN or infinite"),
+        (replaced("x", lambda x: x.astype(int)), "expected float32"),
+        (replaced("walker", lambda w: w.astype(float)), "expected float32, float64 and int64"),
+        (replaced("u", lambda u: u[:-1]), r"expected x \(n, n_atoms, 3\)"),
+        (replaced("energy", lambda e: e - 1.0), "negative, NaN or infinite"),
+        (replaced("marginals", lambda m: m[:-1]), "not a whole reference file"),
+        (replaced("surface0/halves", lambda h: h * np.inf), "not a whole reference file"),
+        (replaced("surface0/probability", lambda p: p[:3]), "expected surfaces of"),
+    ],
+)
+def test_hostile_references_are_refused(
+    reference: Reference, tmp_path: Path, change: Callable[[h5py.File], None], message: str
+) -> None:
+    path = tmp_path / "reference.h5"
+    reference.save(path)
+    with h5py.File(path, "a") as file:
+        del file.attrs["crc32"]
+        change(file)
+    with pytest.raises(ValueError, match=f"not a whole reference file.*{message}"):
+        Reference.load(path)
 
 
 def test_wrong_frames_are_refused(system: System) -> None:

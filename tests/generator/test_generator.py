@@ -2,12 +2,16 @@
 
 import json
 import math
+import random
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from boltzgen.energy import CountedEnergy, ForceFieldEnergy
 from boltzgen.flow.acceptance_rate import Quadrature
@@ -15,7 +19,7 @@ from boltzgen.generator.checkpoint import CHECKPOINT
 from boltzgen.generator.generator import BLOCK, BoltzmannGenerator
 from boltzgen.molecule.system import System
 from boltzgen.samples.weighted_samples import WeightedSamples
-from boltzgen.storage import read_tensors, write_atomically
+from boltzgen.storage import read_tensors, write_atomically, write_tensors
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +165,89 @@ def test_broken_checkpoints_are_refused(
         BoltzmannGenerator.load(tmp_path / "none", system)
     with pytest.raises(FileNotFoundError, match="has no folder"):
         BoltzmannGenerator.load(None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"options": {"torsion_layers": 10**9}}, "expected 0 to 16 layers as `torsion_layers`"),
+        ({"options": {"stiff_layers": 40}}, "expected 0 to 16 layers as `stiff_layers`"),
+        ({"options": {"stiff_layers": -1}}, "options.stiff_layers"),
+        ({"options": {"torsion_layers": 2.5}}, "options.torsion_layers"),
+        ({"options": {"torsion_layers": 2}}, "is not a checkpoint of 'alanine_dipeptide'"),
+        ({"options": {"resampled": "no"}}, "options.resampled"),
+        ({"options": {"masks": "none"}}, "options.masks"),
+        ({"options": {"broad_stiff": float("nan")}}, "options.broad_stiff"),
+        ({"options": {"broad_torsions": 1.0}}, "options.broad_torsions"),
+        ({"options": {"precision": [[1.0]]}}, "options.precision"),
+        ({"options": [1, 2]}, "options"),
+        ({"temperature": float("nan")}, "positive number of kelvin"),
+        ({"temperature": -300.0}, "positive number of kelvin"),
+        ({"temperature": "warm"}, "temperature"),
+        ({"temperature": True}, "temperature"),
+        ({"temperature": None}, "temperature"),
+        ({"seed": "first"}, "seed"),
+        ({"seed": 1.5}, "seed"),
+        ({"system": "../../x"}, "expected a name"),
+        ({"system_fingerprint": 3}, "system_fingerprint"),
+        ({"system_fingerprint": "other"}, "was trained for another system"),
+        ({"format": [5]}, "checkpoint format"),
+        ({"format": None}, "checkpoint format None"),
+    ],
+)
+def test_hostile_metadata_are_refused_at_once(
+    system: System, generator: BoltzmannGenerator, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    file = tmp_path / CHECKPOINT
+    generator.save(file)
+    metadata, tensors = read_tensors(file)
+    write_tensors(file, metadata | changes, tensors)
+    with pytest.raises(ValueError, match=message):
+        BoltzmannGenerator.load(file, system)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t[:-1], "coordinates"),
+        (lambda t: t * math.nan, "NaN or infinite"),
+        (lambda t: -t, "positive scales"),
+        (lambda t: t.reshape(1, -1), "positive scales"),
+        (lambda t: None, "coordinates.scale"),
+    ],
+)
+def test_hostile_tensors_are_refused(
+    system: System,
+    generator: BoltzmannGenerator,
+    tmp_path: Path,
+    change: Callable[[Tensor], Tensor | None],
+    message: str,
+) -> None:
+    file = tmp_path / CHECKPOINT
+    generator.save(file)
+    metadata, tensors = read_tensors(file)
+    changed = change(tensors.pop("coordinates.scale"))
+    write_tensors(file, metadata, tensors | ({} if changed is None else {"coordinates.scale": changed}))
+    with pytest.raises(ValueError, match=message):
+        BoltzmannGenerator.load(file, system)
+
+
+def test_no_changed_byte_of_a_checkpoint_is_loaded(
+    system: System, generator: BoltzmannGenerator, tmp_path: Path
+) -> None:
+    file = tmp_path / CHECKPOINT
+    generator.save(file)
+    whole = file.read_bytes()
+    draws = random.Random(0)
+    header = 8 + int.from_bytes(whole[:8], "little")
+    places = [draws.randrange(header) for _ in range(30)]
+    places += [draws.randrange(header, len(whole)) for _ in range(10)]
+    for at in places:
+        changed = bytearray(whole)
+        changed[at] ^= 1 << draws.randrange(8)
+        file.write_bytes(changed)
+        with pytest.raises(ValueError, match=CHECKPOINT):
+            read_tensors(file)
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,7 @@ class FakeGenerator:
     """Stands for a trained generator of any system; `spread` and `stop` make it bad or interrupted."""
 
     temperature = 300.0
+    digest = "made up"
     spread = 0.3
     stop: type[BaseException] | None = None
     loaded: Path | None = None
@@ -41,10 +42,12 @@ class FakeGenerator:
         cls.loaded, cls.system = Path(path), system
         return cls()
 
-    def sample_chunks(self, n: int, energy: torch.nn.Module, *, seed: int = 0) -> Iterator[WeightedSamples]:
+    def sample_chunks(
+        self, n: int, energy: torch.nn.Module, *, seed: int = 0, start: int = 0
+    ) -> Iterator[WeightedSamples]:
         whole = made_up_samples(self.system, n, seed, spread=self.spread)
-        for start in range(0, n, 700):
-            part = whole[start : start + 700]
+        for first in range(start, n, 700):
+            part = whole[first : first + 700]
             energy(part.x[:1].expand(len(part), -1, -1))
             yield part
             if self.stop is not None:

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import openmm
@@ -105,6 +107,8 @@ def test_the_table_names_torsions_and_the_next_command(
         ),
         (["{pdb}", "--system", "{tmp}/s.xml"], "no serialized OpenMM System at"),
         (["{pdb}", *FIELD, "--temperature", "-3"], "positive number of kelvin"),
+        (["{pdb}", *FIELD, "--temperature", "inf"], "positive number of kelvin"),
+        (["{pdb}", *FIELD, "--temperature", "nan"], "positive number of kelvin"),
         (["{pdb}", *FIELD, "--name", "a/b"], "expected a name of letters, digits"),
         (["{pdb}", *FIELD, "-o", "{full}"], "is not empty; choose another folder, or remove it first"),
         (["{pdb}", *FIELD, "-o", "{pdb}"], "is a file; choose another folder"),
@@ -130,6 +134,7 @@ def test_the_table_names_torsions_and_the_next_command(
         (["--sequence", "ALA ACE ALA", *FIELD], "with ACE only before and NME only after them"),
         (["--sequence", "ACE NME", *FIELD], "expected amino acids"),
         (["--sequence", "", *FIELD], "expected amino acids"),
+        (["--sequence", "ACE " + "ALA " * 200 + "NME", *FIELD], "at most 50 residues, got 202"),
         (["--sequence", "ACE ALA NME"], "a sequence needs --forcefield"),
         (
             ["--sequence", "ACE ALA NME", *FIELD, "--add-hydrogens"],
@@ -173,6 +178,26 @@ def test_nothing_is_left_of_an_interrupted_command(
     code, out, err = call(capfd, "prepare", PEPTIDES / "ace_ala_nme.pdb", *FIELD, "-o", tmp_path / "out")
     assert (code, out) == (130 if stop is KeyboardInterrupt else 2, "")
     assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+FULL = """
+import resource, signal, sys
+from boltzgen.cli import main
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
+    """A limit on the size of files stands for it."""
+    command = ["prepare", str(PEPTIDES / "ace_ala_nme.pdb"), *FIELD, "-o", str(tmp_path / "out")]
+    done = subprocess.run([sys.executable, "-c", FULL, *command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "could not write" in done.stderr and "free some space" in done.stderr
+    assert done.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 

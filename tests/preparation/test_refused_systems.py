@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import openmm
 import pytest
-from openmm import app
+from openmm import app, unit
 
+from boltzgen.preparation import checks, relax
 from tests.helpers.command_line import call, refused
 from tests.helpers.molecules import FOLDER
 from tests.helpers.pdb_lines import exchanged, lines
@@ -42,6 +44,17 @@ def code_inside() -> str:
     return made().replace("</Forces>", force + "</Forces>")
 
 
+def stiff(k: float, absurd: int = 0) -> Callable[[openmm.System], object]:
+    """A bond with such a force constant, which the minimisation cannot bring to rest."""
+
+    def change(system: openmm.System) -> None:
+        force = next(f for f in system.getForces() if isinstance(f, openmm.HarmonicBondForce))
+        i, j, length, _ = force.getBondParameters(absurd)
+        force.setBondParameters(absurd, i, j, length, k)
+
+    return change
+
+
 SYSTEMS: dict[str, tuple[Callable[[], str], Callable[[], str], str]] = {
     "other molecule": (
         good,
@@ -54,6 +67,9 @@ SYSTEMS: dict[str, tuple[Callable[[], str], Callable[[], str], str]] = {
         "atom 15 is O (ALA 2) in the structure, but the System gives it (and its hydrogens) other masses",
     ),
     "bonds": (lambda: exchanged("H", "HA"), made, "the System has no bond"),
+    "infinite": (good, lambda: made(stiff(float("inf"))), "<Bond k='inf'> is no finite number"),
+    "not a number": (good, lambda: made(stiff(float("nan"))), "<Bond k='nan'> is no finite number"),
+    "absurd": (good, lambda: made(stiff(1e308)), "the energy of the structure is not finite"),
     "periodic": (
         good,
         lambda: made(periodic),
@@ -96,3 +112,23 @@ def test_serialized_systems_that_are_refused(
         message,
     )
     assert sorted(p.name for p in tmp_path.iterdir()) == ["given.pdb", "given.xml"]
+
+
+def test_a_minimisation_comes_to_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After so many iterations, or so much time, whatever the parameters are."""
+    file = app.PDBFile(str(FOLDER / "ace_ala_nme.pdb"))
+    system = app.ForceField("amber99sbildn.xml").createSystem(file.topology)
+    x = np.asarray(file.getPositions(asNumpy=True).value_in_unit(unit.nanometer))
+    x = x + np.random.default_rng(0).normal(scale=0.005, size=x.shape)
+    for limit, value in (("MOST_ITERATIONS", 5), ("MOST_SECONDS", 0.0)):
+        with monkeypatch.context() as patch:
+            patch.setattr(relax, limit, value)
+            with pytest.raises(ValueError, match="it still falls after [15] iterations"):
+                relax.minimise(system, x)
+
+
+def test_molecules_that_are_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "MOST_ATOMS", 20)
+    topology = app.PDBFile(str(FOLDER / "ace_ala_nme.pdb")).topology
+    with pytest.raises(ValueError, match="a molecule of at most 20 atoms, got 22"):
+        checks.check_system(topology, openmm.System())

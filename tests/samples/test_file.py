@@ -3,8 +3,6 @@ files are named.
 """
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -155,80 +153,6 @@ def test_samples_read_back_know_their_basins(
     again = read_samples(save(tmp_path / "s.h5", samples, system))
     assert again.free_energy_difference("C7eq", "alphaR") == samples.free_energy_difference("C7eq", "alphaR")
     assert again.free_energy_difference("C7eq", "alphaR").delta_f == pytest.approx(np.log(0.7 / 0.3), abs=0.4)
-
-
-def test_a_whole_file_replaces_an_older_one(tmp_path: Path, samples: WeightedSamples, system: System) -> None:
-    save(tmp_path / "s.h5", samples[:5], system)
-    assert len(read_samples(save(tmp_path / "s.h5", samples, system))) == 300
-
-
-@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_an_exception_leaves_what_was_there(
-    tmp_path: Path, samples: WeightedSamples, system: System, error: type[BaseException]
-) -> None:
-    path = save(tmp_path / "s.h5", samples[:5], system)
-
-    def interrupted() -> None:
-        with SamplesWriter(path, system, 300.0) as writer:
-            writer.write(samples)
-            raise error
-
-    with pytest.raises(error):
-        interrupted()
-    assert os.listdir(tmp_path) == ["s.h5"]
-    assert len(read_samples(path)) == 5
-
-
-@pytest.mark.parametrize("room", [3_000, 5_500_000])  # bytes: the header does not fit; the last chunks do not
-def test_a_full_disk_leaves_nothing_and_says_so(tmp_path: Path, room: int) -> None:
-    script = """
-import resource, sys, torch
-from boltzgen import System, WeightedSamples
-from boltzgen.samples.writer import SamplesWriter
-system = System.load("alanine_dipeptide")
-zero = torch.zeros(20_000)
-chunk = WeightedSamples.from_energies(torch.zeros(20_000, 22, 3), zero, zero)
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
-try:
-    with SamplesWriter(sys.argv[1], system, 300.0) as writer:
-        writer.write(chunk)
-except OSError as error:
-    print(error)
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path / "s.h5"), str(room)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    assert "cannot write (File too large)" in done.stdout
-    assert done.stdout.count("\n") == 1
-    assert os.listdir(tmp_path) == []
-
-
-def test_a_missing_folder_or_a_wrong_name_is_refused_at_once(tmp_path: Path, system: System) -> None:
-    with pytest.raises(FileNotFoundError, match=r"the folder .*nowhere does not exist"):
-        SamplesWriter(tmp_path / "nowhere" / "s.h5", system, 300.0)
-    with pytest.raises(ValueError, match=r"ends in \.h5 or \.hdf5, got .*s\.dcd"):
-        SamplesWriter(tmp_path / "s.dcd", system, 300.0)
-    with pytest.raises(ValueError, match="positive number of kelvin"):
-        SamplesWriter(tmp_path / "s.h5", system, -1.0)
-    (tmp_path / "folder.h5").mkdir()
-    with pytest.raises(IsADirectoryError, match="is a folder"):
-        SamplesWriter(tmp_path / "folder.h5", system, 300.0)
-
-
-def test_samples_of_another_molecule_are_refused(tmp_path: Path, system: System) -> None:
-    zero = torch.zeros(2)
-    with (
-        pytest.raises(ValueError, match="positions of 22 atoms"),
-        SamplesWriter(tmp_path / "s.h5", system, 300.0) as writer,
-    ):
-        writer.write(WeightedSamples.from_energies(torch.zeros(2, 5, 3), zero, zero))
-    assert os.listdir(tmp_path) == []
 
 
 def _truncate(path: Path) -> None:

@@ -127,19 +127,6 @@ def test_blocks_have_the_efficiency_of_their_own_draws() -> None:
         reweighting.sampling_efficiency_of_blocks(log_w[100:109])
 
 
-def test_a_summary_quotes_the_spread_over_blocks_and_k_hat() -> None:
-    log_w = gaussian_log_weights(5_000, 0)
-    log_w[4_999] = 9.0  # one draw of large weight: its block alone is bad
-    found = reweighting.weight_summary(log_w)
-    blocks = reweighting.sampling_efficiency_of_blocks(log_w)
-    assert found["sampling_efficiency_blocks_low"] == float(blocks[9]) < 0.5 * float(blocks[:9].min())
-    assert found["sampling_efficiency_blocks_high"] == float(blocks.max()) > found["sampling_efficiency"]
-    assert found["psis_k_hat"] == reweighting.psis_k_hat(log_w.numpy())
-    few = reweighting.weight_summary(log_w[:20])
-    assert few["psis_k_hat"] is few["sampling_efficiency_blocks_low"] is None
-    assert reweighting.weight_summary(torch.zeros(1_000))["psis_k_hat"] is None
-
-
 def test_one_draw_has_an_unknown_error() -> None:
     assert reweighting.log_z(torch.tensor([2.0])) == (2.0, INF)
 

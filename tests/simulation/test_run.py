@@ -4,7 +4,9 @@ dynamics.
 
 import json
 import math
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from boltzgen import units
 from boltzgen.cli import main
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.energy.forcefield import ForceFieldEnergy
+from boltzgen.locks import locked
 from boltzgen.molecule.system import System
 from boltzgen.simulation.checkpoint import Checkpoint, checkpoint_files
 from boltzgen.simulation.ensemble import Ensemble
@@ -28,6 +31,7 @@ from boltzgen.simulation.replica_exchange import FIRST_STEP
 from boltzgen.simulation.run import Progress, record, simulate
 from boltzgen.simulation.start import inside_domain, random_starts
 from boltzgen.simulation.trajectory import check_trajectory
+from boltzgen.storage import read_tensors, write_tensors
 
 SMALL = Plan(n_walkers=8, interval=2, n_steps=5, checkpoint_frames=3, burn_in=1, seed=5)
 
@@ -104,6 +108,76 @@ def test_errors(alanine: System, small: Path, tmp_path: Path) -> None:
     last.write_bytes(last.read_bytes()[:1000])
     with pytest.raises(ValueError, match="not a whole"):
         Ensemble.load(tmp_path / "broken", alanine)
+
+
+@pytest.mark.parametrize("name", ["simulation.json", "reference.h5", "system.toml"])
+def test_what_is_not_a_simulations_is_not_replaced(alanine: System, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(FileExistsError, match=name if name != "system.toml" else "the folder of a system"):
+        record(alanine, tmp_path, 6, plan=SMALL)
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {name: "mine"}
+
+
+def test_two_do_not_write_into_one_folder(alanine: System, small: Path) -> None:
+    before = {p.name for p in small.iterdir()}
+    for call in (
+        lambda: record(alanine, small, 9, resume=True),
+        lambda: simulate(alanine, small, frames=9, resume=True),
+    ):
+        with locked(small), pytest.raises(BlockingIOError, match=f"written by process {os.getpid()}; wait"):
+            call()
+    assert {p.name for p in small.iterdir()} == before
+
+
+def damaged(folder: Path, index: int, change: Callable[[dict[str, Any], dict[str, Any]], object]) -> None:
+    """Change metadata and tensors of a checkpoint, and write it with the checksum that belongs to them."""
+    path = checkpoint_files(folder)[index]
+    metadata, tensors = read_tensors(path)
+    change(metadata, tensors)
+    write_tensors(path, metadata, tensors)
+
+
+@pytest.mark.parametrize(
+    ("index", "change", "message"),
+    [
+        (-1, lambda m, t: m.pop("statistics"), "not a checkpoint of a simulation"),
+        (-1, lambda m, t: m.update(plan=[1]), "a plan and statistics by name"),
+        (-1, lambda m, t: t.pop("state.end"), "not a checkpoint of a simulation"),
+        (-1, lambda m, t: t.update({"state.other": t["state.end"]}), "not a checkpoint of a simulation"),
+        (-1, lambda m, t: t.update({"state.x": t["state.x"][:3]}), "of shape"),
+        (-1, lambda m, t: t.update({"state.x": t["state.x"][0]}), "not a checkpoint of a simulation"),
+        (-1, lambda m, t: t.update({"state.step": t["state.step"][:-1]}), "expected state.step of shape"),
+        (-1, lambda m, t: t.update({"frames.replica": t["frames.replica"][1:]}), "expected frames.replica"),
+        (-1, lambda m, t: t["state.x"].fill_(math.nan), "state.x holds NaN"),
+        (0, lambda m, t: m["plan"].update(n_walkers="many"), "`walkers` to be at least 1, got many"),
+        (0, lambda m, t: m["plan"].update(n_walkers=9), "expected positions"),
+        (0, lambda m, t: m["plan"].update(method="magic"), "`method` to be remd or md"),
+        (0, lambda m, t: m["plan"].update(highest=math.inf), "positive number of kelvin"),
+        (0, lambda m, t: m["plan"].update(checkpoint_frames=0), "`checkpoint_frames` to be at least 1"),
+    ],
+)
+def test_damaged_checkpoints_are_refused(
+    alanine: System,
+    small: Path,
+    tmp_path: Path,
+    index: int,
+    change: Callable[[dict[str, Any], dict[str, Any]], object],
+    message: str,
+) -> None:
+    folder = shutil.copytree(small, tmp_path / "run")
+    damaged(folder, index, change)
+    with pytest.raises(ValueError, match=message):
+        record(alanine, folder, 9, resume=True)
+    assert len(checkpoint_files(folder)) == len(checkpoint_files(small))
+
+
+def test_checkpoints_that_do_not_belong_together_make_no_ensemble(
+    alanine: System, small: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(small, tmp_path / "run")
+    damaged(folder, 0, lambda m, t: m["plan"].pop("starts"))
+    with pytest.raises(ValueError, match="do not belong together, or are damaged"):
+        Ensemble.load(folder, alanine)
 
 
 def test_time_steps_are_tuned_in_the_burn_in_alone(alanine: System, small: Path) -> None:
@@ -243,6 +317,9 @@ def test_simulate_in_one_call(tmp_path: Path) -> None:
         ({"walkers": 0}, "`walkers` to be at least 1"),
         ({"highest": 200.0}, "lowest <= highest"),
         ({"method": "md", "platform": "Abacus"}, "no platform 'Abacus' here; give `platform` as one of"),
+        ({"platform": "CPU"}, "`platform` is for dynamics, not for `method='remd'`"),
+        ({"method": "md", "highest": 400.0}, "`highest` is for replica exchange"),
+        ({"highest": math.inf}, "positive number of kelvin"),
         ({"resume": True, "walkers": 3, "interval": 2}, "leave out `walkers` and `interval`"),
     ],
 )

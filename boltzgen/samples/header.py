@@ -1,0 +1,130 @@
+"""What a samples file says of its contents: as an object, and as the plain values that files hold."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import mdtraj
+
+from boltzgen import __version__
+from boltzgen.molecule.basins import Basin
+from boltzgen.molecule.graph import Quadruple
+from boltzgen.molecule.names import check_name
+from boltzgen.molecule.rotamers import DIVISIONS
+from boltzgen.molecule.system import System
+from boltzgen.molecule.torsions import Rotamer
+
+#: Of the samples file. Files of format 1 have no checksums, and say neither their format nor their generator.
+FORMAT = 2
+
+
+@dataclass(frozen=True)
+class SamplesHeader:
+    """What a samples file says about its contents; it serves as the `system` of the samples read from it.
+
+    Attributes:
+        n_samples, n_atoms: size.
+        system: name of the system.
+        fingerprint: `System.fingerprint`, equal for equal target densities.
+        temperature: of the target, in K.
+        seed: that the samples were drawn with.
+        n_energy_evaluations: spent on drawing them.
+        version: of boltzgen that wrote the file.
+        domain: on which the density is defined.
+        basins, torsions: named regions and torsions of the molecule.
+        rotamers: the torsions whose states are counted; empty if the file names none.
+        generator: `BoltzmannGenerator.digest` of what drew them; empty if the file does not say.
+        mdtraj_topology: atoms and bonds; None if the file holds no topology.
+    """
+
+    n_samples: int
+    n_atoms: int
+    system: str
+    fingerprint: str
+    temperature: float
+    seed: int
+    n_energy_evaluations: int
+    version: str
+    domain: dict[str, str]
+    basins: tuple[Basin, ...]
+    torsions: dict[str, Quadruple]
+    rotamers: dict[str, Rotamer]
+    generator: str
+    mdtraj_topology: mdtraj.Topology | None = field(repr=False)
+
+
+def describe(system: System, temperature: float, *, seed: int, generator: str) -> dict[str, Any]:
+    """What is said of samples of a system, as numbers and text; text other than names is JSON."""
+    return {
+        "format": FORMAT,
+        "boltzgen_version": __version__,
+        "system": json.dumps(system.name),
+        "fingerprint": system.fingerprint,
+        "generator": generator,
+        "temperature": temperature,
+        "seed": seed,
+        "domain": json.dumps(system.domain.model_dump()),
+        "basins": json.dumps([b.model_dump() for b in system.basins]),
+        "torsions": json.dumps(system.torsions),
+        "rotamers": json.dumps({name: asdict(rotamer) for name, rotamer in system.rotamers.items()}),
+    }
+
+
+def parse(
+    said: Mapping[str, Any],
+    *,
+    n_samples: int,
+    n_atoms: int,
+    n_energy_evaluations: int,
+    topology: mdtraj.Topology | None,
+) -> SamplesHeader:
+    """The header of what `describe` said, in this version or an earlier one.
+
+    Raises:
+        KeyError, TypeError, ValueError: a value is missing, or is none that `describe` gives.
+    """
+    if not 1 <= (version := int(said.get("format", 1))) <= FORMAT:
+        raise ValueError(f"format {version}, this version of boltzgen reads 1 to {FORMAT}")
+    basins, torsions, rotamers = (
+        json.loads(said.get(key, "{}")) if key == "rotamers" else json.loads(said[key])
+        for key in ("basins", "torsions", "rotamers")
+    )
+    temperature, seed, spent = float(said["temperature"]), int(said["seed"]), int(n_energy_evaluations)
+    if not 0 < temperature < math.inf or seed < 0 or spent < 0:
+        raise ValueError(
+            f"expected a positive temperature, seed >= 0 and n_energy_evaluations >= 0, got {temperature}, "
+            f"{seed} and {spent}"
+        )
+    if topology is not None and topology.n_atoms != n_atoms:
+        raise ValueError(f"a topology of {topology.n_atoms} atoms, but positions of {n_atoms}")
+    return SamplesHeader(
+        n_samples=n_samples,
+        n_atoms=n_atoms,
+        system=check_name(json.loads(said["system"])),
+        fingerprint=said["fingerprint"],
+        temperature=temperature,
+        seed=seed,
+        n_energy_evaluations=spent,
+        version=said["boltzgen_version"],
+        domain=dict(json.loads(said["domain"])),
+        basins=tuple(Basin.model_validate(b, strict=False) for b in basins),
+        torsions={check_name(name): _quadruple(atoms, n_atoms) for name, atoms in torsions.items()},
+        rotamers={check_name(name): _rotamer(held, n_atoms) for name, held in rotamers.items()},
+        generator=said.get("generator", ""),
+        mdtraj_topology=topology,
+    )
+
+
+def _rotamer(held: Mapping[str, Any], n_atoms: int) -> Rotamer:
+    if held["division"] not in DIVISIONS or not held["torsions"]:
+        raise ValueError(f"a torsion divided as {held['division']!r}; expected one of {', '.join(DIVISIONS)}")
+    return Rotamer(held["division"], tuple(_quadruple(atoms, n_atoms) for atoms in held["torsions"]))
+
+
+def _quadruple(atoms: Iterable[Any], n_atoms: int) -> Quadruple:
+    found = tuple(atoms)
+    if len(set(found)) != 4 or len(found) != 4 or not all(type(i) is int and 0 <= i < n_atoms for i in found):
+        raise ValueError(f"a torsion of the atoms {found}; expected four different ones of {n_atoms}")
+    return found
