@@ -5,6 +5,7 @@ import math
 import shlex
 import shutil
 import textwrap
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -105,7 +106,10 @@ def library_warnings() -> Iterator[None]:
     logger, handler = logging.getLogger("boltzgen"), Handler(logging.WARNING)
     logger.addHandler(handler)
     try:
-        yield
+        with warnings.catch_warnings():
+            # Of some versions of torch, about a setting that others do not have.
+            warnings.filterwarnings("ignore", message="Please use the new API settings to control TF32")
+            yield
     finally:
         logger.removeHandler(handler)
 
@@ -172,7 +176,7 @@ def _wrapped(text: str, start: str, indent: str) -> str:
 
 
 def weight_fields(summary: dict[str, Any]) -> dict[str, str]:
-    """What `weights.weight_summary` found, or JSON of it, in words for `print_fields`."""
+    """What `weight_summary` found, or JSON of it, in words for `print_fields`."""
     from boltzgen.weights import Estimate, k_hat_meaning
 
     low, high = (summary[f"sampling_efficiency_blocks_{end}"] for end in ("low", "high"))

@@ -81,6 +81,6 @@ def _text(parameter: Any) -> str:
     text, default = parameter.help or "", parameter.default
     if parameter.required:
         return f"{text} (required)"
-    if isinstance(default, str | int | float) and not isinstance(default, bool):
-        return f"{text.removesuffix('.')} (default: {default})."
-    return text
+    if isinstance(default, bool) or not isinstance(default, str | int | float):
+        return text
+    return f"{text.removesuffix('.')} (default: {default if isinstance(default, str) else f'{default:g}'})."
