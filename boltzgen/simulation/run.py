@@ -133,6 +133,7 @@ def record(
     *,
     plan: Plan | None = None,
     resume: bool = False,
+    force: bool = False,
     device: str = "cpu",
     progress: Callable[[Progress], None] | None = None,
 ) -> None:
@@ -141,8 +142,7 @@ def record(
     Only whole checkpoints are written, so there may be a few frames more; `Ensemble.load` reads them.
 
     Raises:
-        FileExistsError: `resume` is false, and the folder holds a simulation already, or files that one would
-            replace.
+        FileExistsError: as for `simulate`.
         FileNotFoundError: `resume` is true and there is nothing to resume.
         BlockingIOError: another process writes into the folder.
         ValueError: the simulation is of another system, or its checkpoints are damaged; or it has constraints
@@ -150,7 +150,7 @@ def record(
     """
     with working_folder(folder):
         plan, tell = plan or Plan(), _Teller(progress)
-        _record(system, folder, n_frames, plan, resume=resume, force=False, device=device, tell=tell)
+        _record(system, folder, n_frames, plan, resume=resume, force=force, device=device, tell=tell)
 
 
 def _record(
