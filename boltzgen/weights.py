@@ -168,6 +168,9 @@ def k_hat_meaning(k_hat: float | None) -> str:
     """What a PSIS k-hat says of averages over the draws, in words; None and NaN where there is none.
 
     The limits are those of Vehtari, Simpson, Gelman, Yao and Gabry (JMLR 25, 2024, arXiv:1507.02646).
+
+    >>> [k_hat_meaning(k).split(":")[0] for k in (-math.inf, 0.5, 0.51, 0.7, 0.71, math.nan, None)]
+    ['good', 'good', 'fair', 'fair', 'bad', 'not estimated', 'not estimated']
     """
     if k_hat is None or math.isnan(k_hat):
         return "not estimated: too few draws, or equal weights"

@@ -86,7 +86,6 @@ def train(
         float | None,
         typer.Option(
             "--learning-rate",
-            min=0.0,
             metavar="RATE",
             help="Learning rate (default: 0.008, less for more than 60 coordinates); it is halved where "
             "training diverges.",

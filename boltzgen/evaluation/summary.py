@@ -29,6 +29,7 @@ CONVENTIONS = (
     "reference and weights",
     "z: largest difference of the cumulative shares over their combined error; reference errors are a "
     "jackknife over walkers",
+    "halves: the same distance between the two halves of the reference's walkers",
     "before: the draws as made; after: reweighted",
 )
 #: Largest |z| of a marginal or a basin that still counts as agreement: hundreds of edges are compared.
