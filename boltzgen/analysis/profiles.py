@@ -79,7 +79,7 @@ def profile(values: np.ndarray, weights: np.ndarray, n_bins: int = _N_BINS) -> P
     edges = np.linspace(max(f.min(), mean - width) - 1e-6, min(f.max(), mean + width) + 1e-6, n_bins + 1)
     p, square = (np.histogram(f, edges, weights=v)[0] for v in (w, np.square(w)))
     error = np.sqrt(np.maximum(square * (1 - 2 * p) + np.square(w).sum() * p**2, 0.0))
-    low, high = _intervals(np.digitize(f, edges) - 1, w, n_bins)
+    low, high = _intervals((np.digitize(f, edges) - 1).astype(np.int16), w, n_bins)
     return Profile(edges, p, error, low, high, np.histogram(f, edges)[0])
 
 

@@ -33,8 +33,10 @@ def export(
         boltzgen export samples.h5 all.pdb
     """
     from boltzgen.samples.export import export as write
+    from boltzgen.samples.export import topology_path
 
-    check_replaceable(target, force=force)
+    topology = topology_path(target)
+    check_replaceable(*(file for file in (target, topology) if file), force=force)
     with progress("writing frames"):
         n_frames = write(file, target, resample=resample, seed=seed)
     if resample is None:
@@ -43,6 +45,10 @@ def export(
             "--resample N for equal weights"
         )
     if as_json:
-        typer.echo(json.dumps({"file": str(target), "n_frames": n_frames, "equal_weights": bool(resample)}))
-    else:
-        typer.echo(f"{n_frames} frames written to {target}")
+        beside = None if topology is None else str(topology)
+        result = {"file": str(target), "topology": beside, "n_frames": n_frames}
+        typer.echo(json.dumps(result | {"equal_weights": resample is not None}))
+        return
+    typer.echo(f"{n_frames} frames written to {target}")
+    if topology is not None:
+        typer.echo(f"a trajectory of this format holds no topology, which is in {topology}")

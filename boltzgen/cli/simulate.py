@@ -123,13 +123,14 @@ def simulate(
         boltzgen simulate my_peptide --method md -n 1000 -o md
     """
     from boltzgen.molecule.system import System
+    from boltzgen.samples.export import topology_path
     from boltzgen.simulation import run
     from boltzgen.simulation.checkpoint import checkpoint_files
     from boltzgen.storage import finite_or_none
 
     check_device(device)
-    if trajectory is not None:
-        check_replaceable(trajectory, force=force or resume)
+    topology = None if trajectory is None else topology_path(trajectory)
+    check_replaceable(*(file for file in (trajectory, topology) if file), force=force or resume)
     with progress("reading the molecule") as move:
         molecule = System.load(system)
         folder = output or Path("simulations") / f"{molecule.name}-{method}"
@@ -203,7 +204,8 @@ def simulate(
     if populated:
         print_table(_population_table("torsion", populated))
     reference = folder / "reference.h5"
-    print_fields({"folder": str(folder)} | ({"reference": str(reference)} if reference.is_file() else {}))
+    files = {"folder": folder, "reference": reference, "trajectory": trajectory, "its topology": topology}
+    print_fields({name: str(file) for name, file in files.items() if file is not None and file.exists()})
     if reference.is_file():
         typer.echo(
             f"compare a generator with it: {command_line('evaluate', 'RUN', '--reference', reference)}"

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import gammainc, gammaincinv
 
-from boltzgen.weights import K_HAT_LIMIT, psis_k_hat
+from boltzgen.weights import K_HAT_LIMIT, k_hat_of_tail, tail_size
 
 #: Below this many effective draws a sum gets a bound instead of an interval.
 MIN_EFFECTIVE = 10.0
@@ -44,8 +44,13 @@ class WeightSum:
             return cls(0, 0.0, 0.0, 0.0, math.nan)
         largest = float(weights.max())
         relative = weights / largest
-        total, square = float(relative.sum()), float(np.square(relative).sum())
-        return cls(len(weights), total**2 / square, total * largest, largest, psis_k_hat(np.log(relative)))
+        total, square = float(relative.sum()), float(relative @ relative)
+        n_tail = tail_size(len(weights))
+        k_hat = math.nan
+        if len(weights) > n_tail:
+            tail = np.partition(relative, len(weights) - n_tail - 1)[-n_tail - 1 :]
+            k_hat = k_hat_of_tail(np.log(tail))
+        return cls(len(weights), total**2 / square, total * largest, largest, k_hat)
 
     @property
     def is_rare(self) -> bool:

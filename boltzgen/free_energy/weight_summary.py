@@ -10,6 +10,8 @@ from torch import Tensor
 from boltzgen.weights import CLIPPED, k_hat_of_tail, log_z_error, tail_size, usable, weightless
 
 _MIN_DRAWS_OF_BLOCKS, _N_BLOCKS = 100, 10
+#: Log-weights that are looked at together, which bounds what is copied.
+_CHUNK = 2**16
 
 
 def weight_summary(log_w: Tensor) -> dict[str, Any]:
@@ -19,7 +21,8 @@ def weight_summary(log_w: Tensor) -> dict[str, Any]:
     draws is None for fewer than 100 draws, k-hat where there are too few weights or the largest are equal.
     """
     tally = WeightTally(log_w.numel())
-    tally.add(log_w)
+    for part in log_w.split(_CHUNK) if log_w.numel() else (log_w,):
+        tally.add(part)
     return tally.summary()
 
 

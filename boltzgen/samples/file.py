@@ -5,7 +5,6 @@
 attributes, what the analysis needs to know of the molecule. `writer.SamplesWriter` makes such a file.
 """
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,11 +18,10 @@ import torch
 from boltzgen.hdf5 import open_hdf5
 from boltzgen.samples.checks import check_samples, check_weights
 from boltzgen.samples.header import SamplesHeader, parse
-from boltzgen.samples.topology import topology_from_dict
+from boltzgen.samples.mdtraj_hdf5 import topology_of
 from boltzgen.samples.weighted_samples import WeightedSamples
 from boltzgen.storage import DAMAGE
 
-SUFFIXES = (".h5", ".hdf5")
 #: Datasets of one number for each sample.
 SCALARS = ("u", "log_q", "log_w")
 _CHUNK = 16384
@@ -125,13 +123,12 @@ def _header(file: h5py.File, path: Path) -> SamplesHeader:
         )
     try:
         said = {key: _plain(value) for key, value in file.attrs.items()}
-        topology = topology_from_dict(json.loads(file["topology"][0])) if "topology" in file else None
         return parse(
             said,
             n_samples=shape[0],
             n_atoms=shape[1],
             n_energy_evaluations=said["n_energy_evaluations"],
-            topology=topology,
+            topology=topology_of(file),
         )
     except (OSError, RecursionError, *DAMAGE) as error:
         detail = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -160,4 +157,4 @@ def _damage(path: Path, start: int, stop: int) -> Iterator[None]:
 
 
 def _plain(value: Any) -> Any:
-    return value.decode() if isinstance(value, bytes) else value
+    return value.decode(errors="replace") if isinstance(value, bytes) else value

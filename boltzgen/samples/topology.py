@@ -1,38 +1,35 @@
 """Topologies as MDTraj's HDF5 files hold them: nested dictionaries, stored as JSON."""
 
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import mdtraj
 from mdtraj.core import element as elements
 
-if TYPE_CHECKING:
-    from openmm import app
 
-
-def topology_to_dict(topology: "app.Topology") -> dict[str, Any]:
-    """An OpenMM topology as MDTraj's HDF5 files hold it."""
+def topology_to_dict(topology: mdtraj.Topology) -> dict[str, Any]:
+    """A topology as MDTraj's HDF5 files hold it."""
     chains = []
-    for chain in topology.chains():
+    for chain in topology.chains:
         residues = [
             {
                 "index": residue.index,
                 "name": residue.name,
-                "resSeq": int(residue.id) if str(residue.id).lstrip("-").isdigit() else residue.index + 1,
-                "segmentID": "",
+                "resSeq": int(residue.resSeq),
+                "segmentID": residue.segment_id,
                 "atoms": [
                     {
                         "index": a.index,
                         "name": a.name,
                         "element": a.element.symbol if a.element is not None else "",
                     }
-                    for a in residue.atoms()
+                    for a in residue.atoms
                 ],
             }
-            for residue in chain.residues()
+            for residue in chain.residues
         ]
-        chains.append({"index": chain.index, "chain_id": chain.id or None, "residues": residues})
-    return {"chains": chains, "bonds": [[bond[0].index, bond[1].index] for bond in topology.bonds()]}
+        chains.append({"index": chain.index, "chain_id": chain.chain_id or None, "residues": residues})
+    return {"chains": chains, "bonds": [[bond[0].index, bond[1].index] for bond in topology.bonds]}
 
 
 def topology_from_dict(held: dict[str, Any]) -> mdtraj.Topology:

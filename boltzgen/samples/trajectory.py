@@ -9,17 +9,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import h5py
 import mdtraj
 import numpy as np
 import torch
 from torch import Tensor
 
+from boltzgen.hdf5 import open_hdf5
 from boltzgen.molecule.system import System
-from boltzgen.samples.file import SUFFIXES, read_header, read_log_weights
+from boltzgen.samples import foreign, mdtraj_hdf5
+from boltzgen.samples.dcd import count_frames
+from boltzgen.samples.file import iter_samples, read_header
+from boltzgen.samples.header import SamplesHeader
+from boltzgen.samples.mdtraj_hdf5 import SUFFIXES
 
-#: Formats that hold their own topology.
-_SELF_CONTAINED = (".h5", ".hdf5", ".lh5", ".pdb", ".gz", ".gsd")
 #: A bond this many times longer, or shorter, than in the reference structure is no bond.
 _BROKEN = 1.5
 
@@ -47,72 +49,109 @@ def iter_frames(
 
     Atoms and bonds are checked against the trajectory's own topology, or that of the file `topology` where
     its format holds none; without either, the atoms' order shows in the bond lengths alone, which are checked
-    in every frame. A samples file brings its weights.
+    in every frame. A samples file brings its weights. Formats other than HDF5 are read in a process of their
+    own, since a damaged file can end it.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: it cannot be read, belongs to another molecule (atoms, order, bonds) or to another target
-            (the weights of a samples file), is not in nm, has a molecule that is split by a periodic box, or
-            a coordinate that is not finite.
+        ValueError: it cannot be read or is cut off, belongs to another molecule (atoms, order, bonds) or to
+            another target (the weights of a samples file), is not in nm, has a molecule that is split by a
+            periodic box, or a coordinate that is not finite.
     """
     path = Path(path)
     for file in (path, *([] if topology is None else [Path(topology)])):
         if not file.is_file():
             raise FileNotFoundError(f"no trajectory or topology at {file}")
-    log_w = _weights(path, system)
     bonds = _Bonds(system)
     start = 0
-    for part in _chunks(path, system, topology, chunk):
-        if start == 0:
-            _check_topology(part.topology, system, path)
-        x = torch.from_numpy(np.ascontiguousarray(part.xyz, dtype=np.float32))
-        bonds.check(x, start, path, periodic=part.unitcell_lengths is not None)
-        yield Frames(
-            x, torch.zeros(len(x), dtype=torch.float64) if log_w is None else log_w[start : start + len(x)]
-        )
+    for x, log_w, found, periodic in _parts(path, system, topology, chunk):
+        if start == 0 and found is not None:
+            _check_topology(found, system, path)
+        if start == 0 and x.shape[1] != system.n_atoms:
+            raise ValueError(
+                f"{path} has {x.shape[1]} atoms, but {system.name} has {system.n_atoms}; expected the "
+                "molecule alone, with every hydrogen"
+            )
+        bonds.check(x, start, path, periodic=periodic)
+        yield Frames(x, log_w)
         start += len(x)
     if start == 0:
         raise ValueError(f"{path} holds no frames; expected a trajectory of {system.name}")
 
 
-def _chunks(path: Path, system: System, topology: str | os.PathLike[str] | None, chunk: int) -> Iterator[Any]:
-    """MDTraj's trajectories of at most `chunk` frames; whatever goes wrong in reading is one ValueError."""
+def _parts(
+    path: Path, system: System, topology: str | os.PathLike[str] | None, chunk: int
+) -> Iterator[tuple[Tensor, Tensor, mdtraj.Topology | None, bool]]:
+    """Positions, log-weights, topology, and whether there is a periodic box, of at most `chunk` frames."""
+    if path.suffix.lower() in SUFFIXES and _is_samples_file(path):
+        _check_target(read_header(path), system, path)
+        for samples in iter_samples(path, chunk):
+            yield samples.x, samples.log_w, samples.mdtraj_topology, False
+        return
+    for x, found, periodic in _foreign_parts(path, system, topology, chunk):
+        yield torch.from_numpy(x), torch.zeros(len(x), dtype=torch.float64), found, periodic
+
+
+def _foreign_parts(
+    path: Path, system: System, topology: str | os.PathLike[str] | None, chunk: int
+) -> Iterator[tuple[np.ndarray, mdtraj.Topology | None, bool]]:
+    """Positions (m, n_atoms, 3) in nm, topology and box; whatever goes wrong in reading is one ValueError."""
+    if path.suffix.lower() in SUFFIXES:
+        yield from mdtraj_hdf5.read_frames(path, chunk)
+        return
+    own = path.suffix.lower() in foreign.SELF_CONTAINED
+    n_frames, n_read = _count_frames(path), 0
     try:
-        if path.suffix.lower() in _SELF_CONTAINED:
-            yield from mdtraj.iterload(str(path), chunk=chunk)
-            return
-        top = system.mdtraj_topology if topology is None else mdtraj.load_topology(str(topology))
-        yield from mdtraj.iterload(str(path), chunk=chunk, top=top)
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        KeyError,
-        RuntimeError,
-        IndexError,
-        EOFError,
-        AttributeError,
-    ) as error:
+        _refuse_code(path)
+        given = None if topology is None or own else _read_topology(Path(topology))
+        n_atoms = system.n_atoms if given is None else given.n_atoms
+        for x, found, periodic in foreign.read_frames(path, chunk, n_atoms):
+            n_read += len(x)
+            yield x, given or found, periodic
+    except (OSError, ValueError, TypeError, KeyError) as error:
         detail = next(iter(str(error).strip().splitlines()), type(error).__name__)
         hint = (
             ""
-            if topology or path.suffix.lower() in _SELF_CONTAINED
+            if topology or own
             else "; if its atoms are not this molecule's, give a file of them as `topology`"
         )
         raise ValueError(
             f"{path} cannot be read as a trajectory of the {system.n_atoms} atoms of {system.name}: "
             f"{detail}{hint}"
         ) from error
+    if n_read < (n_frames or 0):
+        raise ValueError(f"{path} is damaged: only {n_read} of its {n_frames} frames can be read")
 
 
-def _weights(path: Path, system: System) -> Tensor | None:
-    """Log-weights of a samples file, or None for any other file."""
-    if path.suffix.lower() not in SUFFIXES or not h5py.is_hdf5(path):
+def _count_frames(path: Path) -> int | None:
+    """The number of frames that a trajectory must have, where its format lets it be known beforehand."""
+    if path.suffix.lower() != ".dcd":
         return None
-    with h5py.File(path, "r") as file:
-        if "log_w" not in file:
-            return None
-    header = read_header(path)
+    try:
+        return count_frames(path)
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read as a trajectory: {error}") from error
+
+
+def _refuse_code(path: Path) -> None:
+    if path.suffix.lower() in foreign.REFUSED:
+        raise ValueError(f"{path.suffix} files can run code when they are read; write HDF5 or XTC instead")
+
+
+def _read_topology(path: Path) -> mdtraj.Topology:
+    if path.suffix.lower() in SUFFIXES:
+        return mdtraj_hdf5.read_topology(path)
+    _refuse_code(path)
+    return foreign.read_topology(path)
+
+
+def _is_samples_file(path: Path) -> bool:
+    with open_hdf5(path, "a trajectory") as file:
+        return "log_w" in file
+
+
+def _check_target(header: SamplesHeader, system: System, path: Path) -> None:
+    """Raise unless the weights of a samples file are those of the system's target."""
     if header.fingerprint != system.fingerprint:
         raise ValueError(
             f"the weights in {path} are for another target ({header.system}, another force field or domain) "
@@ -124,7 +163,6 @@ def _weights(path: Path, system: System) -> Tensor | None:
             f"the weights in {path} are for {header.temperature:g} K, but {system.name} is at "
             f"{system.temperature:g} K; draw samples at that temperature"
         )
-    return read_log_weights(path)
 
 
 def _check_topology(found: Any, system: System, path: Path) -> None:

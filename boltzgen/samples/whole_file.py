@@ -1,4 +1,4 @@
-"""HDF5 files written whole or not at all, with checksums of all that is in them."""
+"""Trajectories and samples files written whole or not at all; HDF5 files with checksums of all they hold."""
 
 import errno
 import io
@@ -17,34 +17,55 @@ _VERSION = ("v110", "v110")
 
 
 @contextmanager
-def new_hdf5(path: Path) -> Iterator[h5py.File]:
-    """An HDF5 file to write into, which appears under its name if all goes well, and is gone otherwise.
+def new_file(path: Path, *, stand_in: Path | None = None) -> Iterator[Path]:
+    """The path of a file to write, which is renamed if all goes well, and gone otherwise.
+
+    Args:
+        path: of the file in the end.
+        stand_in: another name in the same folder that the temporary one is made of.
 
     Raises:
         OSError: it could not be written (full disk, no permission).
     """
-    temporary = partial_path(path)
-    sink: _Sink | None = None
-    file: h5py.File | None = None
+    like = path if stand_in is None else stand_in
+    temporary = partial_path(like)
     try:
-        remove_stale(path.parent, path.name)
-        sink = _Sink(temporary)
-        file = h5py.File(sink, "w", libver=_VERSION)
-        yield file
-        file.close()
-        if sink.error is not None:
-            raise sink.error
-        os.fsync(sink.fileno())
-        sink.close()
+        remove_stale(path.parent, like.name)
+        yield temporary
+        sync(temporary)
         os.replace(temporary, path)
         sync(path.parent)
     except BaseException as error:
-        _close(file, sink)
         temporary.unlink(missing_ok=True)
-        cause = error if sink is None or sink.error is None else sink.error
-        if isinstance(error, Exception) and isinstance(cause, OSError) and cause.errno:
-            raise cannot_write(cause, path) from error
+        if isinstance(error, OSError) and error.errno:
+            raise cannot_write(error, path) from error
         raise
+
+
+@contextmanager
+def new_hdf5(path: Path) -> Iterator[h5py.File]:
+    """An HDF5 file to write, as `new_file`."""
+    with new_file(path) as temporary:
+        sink = _Sink(temporary)
+        try:
+            file = h5py.File(sink, "w", libver=_VERSION)
+            try:
+                yield file
+            finally:
+                file.close()
+        except Exception as error:
+            raise sink.error or error from error
+        finally:
+            sink.close()
+        if sink.error is not None:
+            raise sink.error
+
+
+def add_array(file: h5py.File, name: str, shape: tuple[int, ...], dtype: str, rows: int) -> h5py.Dataset:
+    """An array in a file, which can grow, in chunks of so many rows, each with a checksum."""
+    return file.create_dataset(
+        name, shape, dtype, maxshape=(None, *shape[1:]), chunks=(rows, *shape[1:]), fletcher32=True
+    )
 
 
 def cannot_write(error: OSError, path: Path) -> OSError:
@@ -52,27 +73,6 @@ def cannot_write(error: OSError, path: Path) -> OSError:
     code = error.errno or errno.EIO
     reason = f"cannot write ({os.strerror(code)}); free some space or choose another place"
     return OSError(code, reason, str(path))
-
-
-def add_array(file: h5py.File, name: str, shape: tuple[int, ...], dtype: str, rows: int) -> h5py.Dataset:
-    """An array in a file, in chunks of so many rows, each with a checksum."""
-    return file.create_dataset(
-        name,
-        shape,
-        dtype,
-        maxshape=(None, *shape[1:]),
-        chunks=(max(1, min(rows, shape[0])), *shape[1:]),
-        fletcher32=True,
-    )
-
-
-def _close(file: h5py.File | None, sink: "_Sink | None") -> None:
-    try:
-        if file is not None:
-            file.close()
-    finally:
-        if sink is not None:
-            sink.close()
 
 
 class _Sink(io.FileIO):

@@ -1,6 +1,5 @@
 """Writing the samples file in chunks, none of which is lost; `samples.file` says what is in it."""
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
@@ -11,18 +10,17 @@ from typing import Any, Self
 
 import numpy as np
 
-from boltzgen import __version__, units
+from boltzgen import units
 from boltzgen.locks import locked
 from boltzgen.molecule.system import System
 from boltzgen.samples.checks import check_samples
-from boltzgen.samples.file import SCALARS, SUFFIXES, check_target, iter_samples, read_header
+from boltzgen.samples.file import SCALARS, check_target, iter_samples, read_header
 from boltzgen.samples.header import describe
 from boltzgen.samples.journal import Journal
-from boltzgen.samples.topology import topology_to_dict
+from boltzgen.samples.mdtraj_hdf5 import CHUNK_BYTES, SUFFIXES, add_coordinates, describe_frames
 from boltzgen.samples.weighted_samples import WeightedSamples
 from boltzgen.samples.whole_file import add_array, new_hdf5
 
-_CHUNK_BYTES = 2**18
 #: What samples must agree in to be of one file.
 _IDENTITY = ("fingerprint", "generator", "temperature", "seed")
 
@@ -210,17 +208,16 @@ class SamplesWriter:
     def _make(self, target: Path, n_energy_evaluations: int) -> None:
         """Write all samples as one file."""
         journal, n_atoms = self._open(), self._system.n_atoms
-        shape = (journal.n_samples, n_atoms, 3)
+        title = f"Weighted samples of {self._system.name}; frames do not have equal weight, see log_w"
         with new_hdf5(target) as file:
-            for key, value in self._attributes(n_energy_evaluations).items():
+            describe_frames(file, self._system.mdtraj_topology, title=title)
+            for key, value in {**self._said, "n_energy_evaluations": n_energy_evaluations}.items():
                 file.attrs[key] = np.bytes_(value) if isinstance(value, str) else value
-            coordinates = add_array(file, "coordinates", shape, "f4", _CHUNK_BYTES // (12 * n_atoms))
-            coordinates.attrs["units"] = np.bytes_("nanometers")
+            coordinates = add_coordinates(file, journal.n_samples, n_atoms)
+            rows = max(1, min(CHUNK_BYTES // 8, journal.n_samples))
             for name in SCALARS:
-                scalar = add_array(file, name, shape[:1], "f8", _CHUNK_BYTES // 8)
+                scalar = add_array(file, name, (journal.n_samples,), "f8", rows)
                 scalar.attrs["units"] = np.bytes_("kT" if name == "u" else "dimensionless")
-            topology = json.dumps(topology_to_dict(self._system.topology)).encode("ascii")
-            add_array(file, "topology", (1,), f"S{len(topology)}", 1)[0] = topology
             start = 0
             for chunk in journal.chunks():
                 stop = start + len(chunk)
@@ -228,17 +225,3 @@ class SamplesWriter:
                 for name in SCALARS:
                     file[name][start:stop] = getattr(chunk, name).numpy()
                 start = stop
-
-    def _attributes(self, n_energy_evaluations: int) -> dict[str, Any]:
-        """MDTraj's attributes (ASCII, as PyTables writes them), then our own, as numbers, text or JSON."""
-        title = f"Weighted samples of {self._system.name}; frames do not have equal weight, see log_w"
-        return {
-            "conventions": "Pande",
-            "conventionVersion": "1.1",
-            "program": "boltzgen",
-            "programVersion": __version__,
-            "application": "boltzgen",
-            "title": title.encode("ascii", "replace").decode(),
-            "n_energy_evaluations": n_energy_evaluations,
-            **self._said,
-        }

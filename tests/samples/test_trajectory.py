@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import mdtraj
 import numpy as np
 import pytest
 import torch
 
 from boltzgen.molecule.system import System
+from boltzgen.samples import foreign
 from boltzgen.samples.trajectory import iter_frames
 from boltzgen.samples.writer import SamplesWriter
 from tests.helpers.posing import made_up_samples
@@ -172,3 +174,110 @@ def test_files_that_are_no_trajectories(system: System, frames: mdtraj.Trajector
         (tmp_path / name).write_text("nothing of the kind")
         with pytest.raises(ValueError, match="cannot be read as a trajectory"):
             read(tmp_path / name, system)
+
+
+def test_a_dcd_file_that_is_cut_off_is_refused(
+    system: System, frames: mdtraj.Trajectory, tmp_path: Path
+) -> None:
+    path = tmp_path / "md.dcd"
+    for kind in (frames, boxed(frames)):
+        kind[:10].save_dcd(str(path))
+        whole = path.read_bytes()
+        frame = 3 * (4 * 22 + 8) + (56 if kind is not frames else 0)
+        for lost in (1, frame - 1, frame, 3 * frame, len(whole) - 200, len(whole) - 20):
+            path.write_bytes(whole[:-lost])
+            with pytest.raises(ValueError, match=r"md\.dcd cannot be read as a trajectory: it is cut off"):
+                read(path, system)
+        count = np.array([3], "<i4").tobytes()  # as of a program that was stopped
+        path.write_bytes(whole[:8] + count + whole[12:])
+        assert len(read(path, system)) == 10
+
+
+def test_frames_that_the_reader_leaves_out_are_missed(
+    system: System, frames: mdtraj.Trajectory, tmp_path: Path
+) -> None:
+    path = tmp_path / "md.dcd"
+    frames.save_dcd(str(path))
+    content = bytearray(path.read_bytes())
+    content[-(3 * (4 * 22 + 8)) * 4] ^= 64  # the length of a record, four frames from the end
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="is damaged: only .. of its 30 frames can be read"):
+        read(path, system)
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("kill -SEGV $$", r"reading it crashes the process that does \(exit code -11\): it is damaged"),
+        ('printf \'{"shape": [2, 22, 3], "periodic": false, "topology": null}\n123\'', "crashes"),
+        ("exec sleep 60", "reading it does not end within 1 s"),
+    ],
+)
+def test_a_reader_that_crashes_or_hangs_is_an_error(
+    system: System,
+    frames: mdtraj.Trajectory,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    script: str,
+    message: str,
+) -> None:
+    frames.save_xtc(str(tmp_path / "md.xtc"))
+    reader = tmp_path / "reader"
+    reader.write_text(f"#!/bin/sh\n{script}\n")
+    reader.chmod(0o755)
+    monkeypatch.setattr(foreign.sys, "executable", str(reader))
+    monkeypatch.setattr(foreign, "_PATIENCE", 1.0 if "sleep" in script else 60.0)
+    with pytest.raises(ValueError, match=message):
+        read(tmp_path / "md.xtc", system)
+
+
+def test_a_reader_ends_when_nobody_reads_on(
+    system: System, frames: mdtraj.Trajectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+    start = foreign.subprocess.Popen
+    monkeypatch.setattr(
+        foreign.subprocess, "Popen", lambda *a, **k: (started.append(start(*a, **k)), started[-1])[1]
+    )
+    frames.save_xtc(str(tmp_path / "md.xtc"))
+    parts = iter_frames(tmp_path / "md.xtc", system, chunk=1)
+    next(parts)
+    parts.close()  # type: ignore[attr-defined]
+    assert [process.returncode is not None for process in started] == [True]
+
+
+def test_topologies_and_units_of_hdf5_files(
+    system: System, frames: mdtraj.Trajectory, tmp_path: Path
+) -> None:
+    path, other = tmp_path / "md.h5", tmp_path / "angstroms.h5"
+    frames.save_hdf5(str(path))
+    frames.save_xtc(str(tmp_path / "md.xtc"))
+    assert len(read(tmp_path / "md.xtc", system, topology=path)) == 30
+    with h5py.File(path) as a, h5py.File(other, "w") as b:
+        a.copy("topology", b)
+        b["coordinates"] = 10 * a["coordinates"][:].astype("f8")
+        b["coordinates"].attrs["units"] = "angstroms"
+    assert torch.allclose(read(other, system), torch.from_numpy(frames.xyz), atol=1e-6)
+    changes: list[tuple[Callable[[h5py.File], object], str]] = [
+        (lambda f: f["topology"].write_direct(np.array([b"[]"])), "has no topology of MDTraj's"),
+        (
+            lambda f: f["coordinates"].attrs.modify("units", "furlongs"),
+            r"in nanometers, got .* in 'furlongs'",
+        ),
+        (lambda f: f.pop("coordinates"), "expected coordinates .*, got none"),
+        (lambda f: f.create_dataset("coordinates", data=np.zeros((3, 22, 3), int)), "floats, .*, got int64"),
+    ]
+    for change, message in changes:
+        with h5py.File(other, "r+") as file:
+            change(file)
+        with pytest.raises(ValueError, match=message):
+            read(other, system)
+
+
+def test_a_lossy_hdf5_file_is_refused(system: System, frames: mdtraj.Trajectory, tmp_path: Path) -> None:
+    frames.save_hdf5(str(tmp_path / "md.lh5"))
+    frames.save_xtc(str(tmp_path / "md.xtc"))
+    with pytest.raises(ValueError, match="can run code"):
+        read(tmp_path / "md.lh5", system)
+    with pytest.raises(ValueError, match="can run code"):
+        read(tmp_path / "md.xtc", system, topology=tmp_path / "md.lh5")

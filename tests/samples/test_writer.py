@@ -3,7 +3,6 @@
 import os
 import resource
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import mdtraj
@@ -16,6 +15,7 @@ from boltzgen.samples.journal import Journal
 from boltzgen.samples.weighted_samples import WeightedSamples
 from boltzgen.samples.writer import SamplesWriter
 from tests.helpers.posing import made_up_samples
+from tests.helpers.processes import in_a_child
 
 CHUNK = 64
 
@@ -193,17 +193,6 @@ def test_one_process_at_a_time_writes_a_file(
         ):
             pass
     assert len(read_samples(tmp_path / "s.h5")) == 300
-
-
-def in_a_child(work: Callable[[], None]) -> int:
-    """Do some work in a copy of this process, and return how that ended."""
-    process = os.fork()
-    if process == 0:
-        try:
-            work()
-        finally:
-            os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
 @pytest.mark.parametrize(
