@@ -2,8 +2,10 @@
 # make test   linters, types, and the tests that belong to every change
 # make test-all  the same with every test: slow ones, and the matrix
 # make matrix every force field and molecule against OpenMM
+# make minimum  every command, with the oldest dependencies that pyproject.toml admits (Python 3.11)
 PYTHON ?= python3
 VENV := .venv
+OLDEST := .venv-minimum
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
@@ -15,12 +17,12 @@ READY := $(if $(wildcard $(DEV)),$(DEV),$(INSTALLED))
 WORKERS ?= auto
 PYTEST := $(BIN)/pytest -q -n $(WORKERS) --dist worksteal
 
-.PHONY: demo checked kernels lint test test-all matrix venv dev clean
+.PHONY: demo checked kernels lint test test-all matrix minimum venv dev clean
 
 demo: $(READY)
 	mkdir -p demo
-	$(BIN)/boltzgen sample alanine_dipeptide -n 20000 -o demo/samples.h5
-	$(BIN)/boltzgen analyze demo/samples.h5 -o demo
+	$(BIN)/boltzgen sample alanine_dipeptide -n 20000 -o demo/samples.h5 --force
+	$(BIN)/boltzgen analyze demo/samples.h5 -o demo --force
 
 # The kernels are compiled, and found on disk by all workers later, while mypy keeps another core busy.
 checked: $(DEV)
@@ -44,6 +46,13 @@ test-all: checked
 matrix: $(DEV)
 	$(PYTEST) -m matrix tests/energy
 
+# Gigabytes and minutes: the old torch comes with CUDA, unless pip's own settings name an index of CPU builds.
+minimum:
+	rm -rf $(OLDEST)
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/pip install --quiet --constraint minimum.txt .
+	.ci/smoke $(OLDEST)/bin/boltzgen
+
 venv: $(READY)
 
 dev: $(DEV)
@@ -61,4 +70,4 @@ $(DEV): pyproject.toml | $(BIN)/pip
 	touch $@
 
 clean:
-	rm -rf demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf demo build dist $(OLDEST) *.egg-info .mypy_cache .ruff_cache .pytest_cache

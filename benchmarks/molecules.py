@@ -88,9 +88,11 @@ def run(folder: Path, name: str, options: argparse.Namespace) -> None:
             *(["--resume"] if resume else ["--seed", options.seed, *length]),
         )
     drawn = json.loads(
-        boltzgen("sample", place / "run", "-n", options.n, "-o", place / "samples.h5", "--json")
+        boltzgen("sample", place / "run", "-n", options.n, "-o", place / "samples.h5", "--force", "--json")
     )
-    report = json.loads(boltzgen("analyze", place / "samples.h5", "-o", place / "report", "--json"))
+    report = json.loads(
+        boltzgen("analyze", place / "samples.h5", "-o", place / "report", "--force", "--json")
+    )
     system = System.load(place / "system")
     generator = BoltzmannGenerator.load(place / "run", system)
     summary = json.loads((place / "run" / "summary.json").read_text())

@@ -16,6 +16,8 @@ Number = TypeVar("Number", bound=float | np.ndarray)
 
 #: Above this PSIS k-hat, estimates are unreliable at any practical number of draws.
 K_HAT_LIMIT = 0.7
+#: Above this one their errors shrink more slowly than 1 / sqrt(n): the weights have no finite variance.
+_K_HAT_GOOD = 0.5
 #: Share of the weights that are clipped for a diagnostic.
 CLIPPED = 1e-4
 
@@ -160,6 +162,23 @@ def pareto_shape(x: np.ndarray) -> float:
     weights = np.exp(log_likelihood - logsumexp(log_likelihood))
     shape = float(np.log1p(-(b @ weights) * x).mean())
     return (n * shape + 10 * 0.5) / (n + 10)
+
+
+def k_hat_meaning(k_hat: float | None) -> str:
+    """What a PSIS k-hat says of averages over the draws, in words; None and NaN where there is none.
+
+    The limits are those of Vehtari, Simpson, Gelman, Yao and Gabry (JMLR 25, 2024, arXiv:1507.02646).
+
+    >>> [k_hat_meaning(k).split(":")[0] for k in (-math.inf, 0.5, 0.51, 0.7, 0.71, math.nan, None)]
+    ['good', 'good', 'fair', 'fair', 'bad', 'not estimated', 'not estimated']
+    """
+    if k_hat is None or math.isnan(k_hat):
+        return "not estimated: too few draws, or equal weights"
+    if k_hat <= _K_HAT_GOOD:
+        return "good: no few draws decide the averages"
+    if k_hat <= K_HAT_LIMIT:
+        return "fair: averages settle slowly with more draws"
+    return "bad: a few large weights decide the averages, which are unreliable however many draws there are"
 
 
 def clip_log_weights(log_w: Tensor, fraction: float = CLIPPED) -> Tensor:

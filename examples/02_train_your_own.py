@@ -30,10 +30,10 @@ def main() -> None:
             run,
             seed=0,
             settings=settings,
-            progress=lambda p: print(f"{p.stage:7s} {100 * p.fraction:5.1f} %", end="\r"),
+            progress=lambda p: print(f"\r{100 * p.fraction:3.0f} % {p.stage:45s}", end=""),
         )
         print(
-            f"{summary['n_energy_evaluations']} energies in {summary['seconds']:.0f} s: efficiency "
+            f"\n{summary['n_energy_evaluations']} energies in {summary['seconds']:.0f} s: efficiency "
             f"{100 * summary['sampling_efficiency']:.2f} %"
         )
         samples = BoltzmannGenerator.load(run).sample(4096, ForceFieldEnergy(system), seed=1)

@@ -34,6 +34,13 @@ def test_conda_installs_what_pip_does() -> None:
     assert bounds(packages) == expected | {"python": python}
 
 
+def test_the_oldest_versions_are_those_declared() -> None:
+    """What `make minimum` installs, dependency by dependency."""
+    lines = (ROOT / "minimum.txt").read_text().splitlines()
+    pinned = dict(line.split("==") for line in lines if not line.startswith("#"))
+    assert pinned == bounds(PROJECT["dependencies"])
+
+
 def test_every_command_resolves() -> None:
     for target in PROJECT["scripts"].values():
         module, name = target.split(":")

@@ -32,6 +32,9 @@ from boltzgen.samples.weighted_samples import WeightedSamples
 from boltzgen.storage import atomic_file, finite_or_none, write_atomically, write_figure
 from boltzgen.weights import normalized_weights, weighted_mean
 
+#: What holds the numbers of an analysis.
+REPORT = "report.json"
+
 
 def analyze(path: str | os.PathLike[str], output: str | os.PathLike[str]) -> dict[str, Any]:
     """Analyse a samples file and leave the results in a folder.
@@ -92,7 +95,7 @@ def analyze(path: str | os.PathLike[str], output: str | os.PathLike[str]) -> dic
     )
     result: dict[str, Any] = finite_or_none(report)
     text = json.dumps(result, indent=2, allow_nan=False) + "\n"
-    write_atomically(folder / "report.json", text.encode())
+    write_atomically(folder / REPORT, text.encode())
     return result
 
 

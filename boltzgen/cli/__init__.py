@@ -13,19 +13,23 @@ from typing import Annotated
 import typer
 
 from boltzgen import __version__
-from boltzgen.cli.flags import InputError, TranslatedCommand
+from boltzgen.cli.common import library_warnings
+from boltzgen.cli.flags import InputError
+from boltzgen.cli.help import Command, Group
 from boltzgen.cli.process import allow_any_terminal, ending, signals_as_interrupts
 
 #: In the order of the help.
 COMMANDS = ("systems", "prepare", "train", "sample", "simulate", "analyze", "evaluate", "export")
 
+_SETTINGS = {"help_option_names": ["-h", "--help"]}
+
 app = typer.Typer(
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="Exactly weighted conformations of a molecule from its force field.",
+    cls=Group, context_settings=_SETTINGS, rich_markup_mode=None, pretty_exceptions_enable=False
 )
 for _name in COMMANDS:
-    app.command(cls=TranslatedCommand)(getattr(import_module(f"boltzgen.cli.{_name}"), _name))
+    app.command(cls=Command, context_settings=_SETTINGS)(
+        getattr(import_module(f"boltzgen.cli.{_name}"), _name)
+    )
 #: What a wrong command line raises, the base of `typer.BadParameter`: typer exports it under no name of its
 #: own.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[2]
@@ -39,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     command = typer.main.get_command(app)
     allow_any_terminal()
-    with signals_as_interrupts() as received:
+    with signals_as_interrupts() as received, library_warnings():
         try:
             code = command.main(
                 args=None if arguments is None else list(arguments),
@@ -52,7 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except (KeyboardInterrupt, typer.Abort):
             return _complain(*ending(received))
         except _UsageError as error:
-            return _complain(f"{error.format_message()} (see boltzgen --help)", 2)  # type: ignore[attr-defined]
+            context = getattr(error, "ctx", None)
+            where = context.command_path if context else "boltzgen"
+            return _complain(f"{error.format_message()} (see {where} -h)", 2)  # type: ignore[attr-defined]
         except InputError as error:
             return _complain(str(error), 2)
         except Exception:

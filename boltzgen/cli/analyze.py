@@ -6,43 +6,50 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from boltzgen.cli.common import Json, new_table, print_fields, print_table, warn_of_weights
+from boltzgen.cli.common import (
+    Force,
+    Json,
+    check_replaceable,
+    new_table,
+    print_block,
+    print_fields,
+    print_table,
+    warn_of_weights,
+    weight_fields,
+)
+from boltzgen.cli.progress import progress
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
 def analyze(
-    file: Annotated[Path, typer.Argument(help="Samples file made by `boltzgen sample`.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Samples file made by `boltzgen sample`.")],
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="Folder for the report, the surfaces and the pictures.")
+        Path,
+        typer.Option(
+            "-o", "--output", metavar="FOLDER", help="Folder for the report, the surfaces and the pictures."
+        ),
     ],
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Free-energy surfaces, populations, free-energy differences and sizes from a samples file."""
+    """Populations, free energies and sizes from a samples file, with intervals and pictures.
+
+    Examples:
+        boltzgen analyze samples.h5 -o report
+        boltzgen analyze samples.h5 -o report --force --json
+    """
     from boltzgen.analysis import report
 
-    result = report.analyze(file, output)
+    check_replaceable(output / report.REPORT, force=force)
+    with progress("reading samples and drawing pictures"):
+        result = report.analyze(file, output)
     warn_of_weights(result)
     if as_json:
         typer.echo(json.dumps(result, allow_nan=False))
         return
-    print_fields(
-        {
-            key: result[key]
-            for key in (
-                "n_samples",
-                "sampling_efficiency",
-                "sampling_efficiency_blocks_low",
-                "sampling_efficiency_blocks_high",
-                "sampling_efficiency_clipped",
-                "largest_weight_share",
-                "psis_k_hat",
-                "log_z",
-                "log_z_error",
-            )
-        }
-    )
+    print_fields(weight_fields(result))
     if result["basins"]:
         print_table(_basin_table(result["basins"]))
     if result["rotamers"]:
@@ -53,7 +60,7 @@ def analyze(
             for name, size in result["sizes"].items()
         }
     )
-    typer.echo(f"written to {output}: {', '.join(['report.json', *result['files']])}")
+    print_block(f"written to {output}: {', '.join([report.REPORT, *result['files']])}")
 
 
 def _basin_table(basins: list[dict[str, Any]]) -> "Table":

@@ -1,8 +1,14 @@
-"""What the commands share: options, a progress bar, and printing."""
+"""What the commands share: options, what they refuse to replace, and printing."""
 
-from collections.abc import Callable, Iterator
+import logging
+import math
+import shlex
+import shutil
+import textwrap
+import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,15 +16,53 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
+
+def _system_names(incomplete: str) -> list[str]:
+    """Shipped systems, for the shell to complete."""
+    from boltzgen.molecule.shipped import shipped_systems
+
+    return [name for name in shipped_systems() if name.startswith(incomplete)]
+
+
 _LOW_EFFICIENCY = 0.05
 _LARGE_SHARE = 0.05
+#: Columns that a paragraph has at least.
+_LEAST_WIDTH = 20
 
-Device = Annotated[str, typer.Option(help="Torch device, for instance cpu or cuda.")]
+Device = Annotated[
+    str, typer.Option("--device", metavar="DEVICE", help="Where torch computes, for instance cpu or cuda.")
+]
 Seed = Annotated[
-    int, typer.Option(min=0, max=2**63 - 1, help="Random seed; the same seed gives the same result.")
+    int,
+    typer.Option(
+        "--seed",
+        min=0,
+        max=2**63 - 1,
+        metavar="N",
+        help="Random seed; the same seed gives the same result.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
-SystemName = Annotated[str, typer.Argument(help="Name of a shipped system, or a folder with a system.toml.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace results that are there already.")]
+SystemName = Annotated[
+    str,
+    typer.Argument(
+        metavar="SYSTEM",
+        autocompletion=_system_names,
+        help="Name of a shipped system, or a folder with a system.toml.",
+    ),
+]
+GeneratorName = Annotated[
+    str,
+    typer.Argument(
+        metavar="SYSTEM_OR_RUN",
+        autocompletion=_system_names,
+        help="A shipped system that comes trained, a trained system's folder, or a run's folder.",
+    ),
+]
+Unfinished = Annotated[
+    bool, typer.Option("--unfinished", help="Take the last checkpoint of a run that has not ended.")
+]
 
 
 def check_device(device: str) -> None:
@@ -33,30 +77,47 @@ def check_device(device: str) -> None:
         ) from error
 
 
-@contextmanager
-def progress(
-    description: str, total: float | None = None, *, counts: bool = True
-) -> Iterator[Callable[..., None]]:
-    """A progress bar on stderr, absent where stderr is not a terminal.
+def check_replaceable(*paths: Path, force: bool) -> None:
+    """Raise FileExistsError where a result exists already, unless it is to be replaced by `force`.
 
-    Args:
-        description: what is being done.
-        total: of what is to be done; None where that is not known yet.
-        counts: show how many are done and the time left; else the share that is done.
-
-    Yields:
-        A function that moves the bar: its keywords are `advance`, `completed`, `total` and `description`.
+    To be called before the work. Results are written whole or not at all, so that one that is replaced stays
+    until the new one is there.
     """
-    from rich import progress as rich
-    from rich.console import Console
+    found = [path for path in paths if path.exists()]
+    if found and not force:
+        raise FileExistsError(
+            f"{found[0]} exists already; add `force=True` to replace it, or choose another place"
+        )
 
-    console = Console(stderr=True)
-    ending: list[rich.ProgressColumn] = (
-        [rich.MofNCompleteColumn(), rich.TimeRemainingColumn()] if counts else [rich.TaskProgressColumn()]
-    )
-    columns = [rich.TextColumn("{task.description}"), rich.BarColumn(), *ending]
-    with rich.Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        yield partial(bar.update, bar.add_task(description, total=total))
+
+def written(files: Sequence[Path]) -> list[int]:
+    """When those of the files that exist were written, in nanoseconds: whether one was written since."""
+    return [file.stat().st_mtime_ns for file in files if file.is_file()]
+
+
+@contextmanager
+def library_warnings() -> Iterator[None]:
+    """Print what the library warns of as the command line's own warnings are printed."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            warn(record.getMessage())
+
+    logger, handler = logging.getLogger("boltzgen"), Handler(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        with warnings.catch_warnings():
+            # Of some versions of torch, about a setting that others do not have.
+            warnings.filterwarnings("ignore", message="Please use the new API settings to control TF32")
+            yield
+    finally:
+        logger.removeHandler(handler)
+
+
+def command_line(*arguments: object, device: str = "cpu") -> str:
+    """A command of ours, as it is to be typed; with the device where that is not the default."""
+    chosen = [] if device == "cpu" else ["--device", device]
+    return shlex.join(["boltzgen", *map(str, arguments), *chosen])
 
 
 def new_table(*columns: str) -> "Table":
@@ -70,21 +131,68 @@ def new_table(*columns: str) -> "Table":
 
 
 def print_table(table: "Table") -> None:
-    """Print a table on stdout."""
+    """Print a table on stdout, whole: where the terminal is narrower its lines go on in the next."""
     from rich.console import Console
 
-    Console().print(table)
+    console = Console()
+    console.width = max(console.width, console.measure(table).maximum)
+    console.print(table)
+
+
+def print_block(text: str, *, indent: int = 0, first: int | None = None) -> None:
+    """Print a paragraph on stdout, broken between words at the terminal's width.
+
+    Args:
+        text: without line breaks.
+        indent: of its lines, in columns.
+        first: of the first line, where it has another.
+    """
+    start = " " * (indent if first is None else first)
+    typer.echo(_wrapped(text, start, " " * indent))
 
 
 def print_fields(fields: dict[str, Any]) -> None:
     """Print those of the fields that are texts or numbers, a line each."""
-    from rich.table import Table
+    shown = {
+        key.replace("_", " "): f"{value:.6g}" if isinstance(value, float) else str(value)
+        for key, value in fields.items()
+        if isinstance(value, str | int | float)
+    }
+    width = max(map(len, shown), default=0) + 2
+    for key, value in shown.items():
+        typer.echo(_wrapped(value, key.ljust(width), " " * width))
 
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for key, value in fields.items():
-        if isinstance(value, str | int | float):
-            table.add_row(key.replace("_", " "), f"{value:.6g}" if isinstance(value, float) else str(value))
-    print_table(table)
+
+def _wrapped(text: str, start: str, indent: str) -> str:
+    """A paragraph between words at most; what has none, such as a path, stays whole and can be copied."""
+    return textwrap.fill(
+        text,
+        max(shutil.get_terminal_size().columns, len(indent) + _LEAST_WIDTH),
+        initial_indent=start,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def weight_fields(summary: dict[str, Any]) -> dict[str, str]:
+    """What `weight_summary` found, or JSON of it, in words for `print_fields`."""
+    from boltzgen.weights import Estimate, k_hat_meaning
+
+    low, high = (summary[f"sampling_efficiency_blocks_{end}"] for end in ("low", "high"))
+    tenths = "" if low is None else f" ({100 * low:.3g} to {100 * high:.3g} % in tenths of the draws)"
+    k_hat, error = summary["psis_k_hat"], summary["log_z_error"]
+    known = error is not None and math.isfinite(error)
+    return {
+        "draws": f"{summary['n_samples']:,}",
+        "effective draws": f"{summary['effective_sample_size']:,.0f}",
+        "sampling efficiency": f"{100 * summary['sampling_efficiency']:.3g} %{tenths}",
+        "  clipped": f"{100 * summary['sampling_efficiency_clipped']:.3g} %",
+        "largest weight": f"{100 * summary['largest_weight_share']:.2g} % of the whole",
+        "PSIS k-hat": (f"{k_hat:.2f}, " if k_hat is not None else "") + k_hat_meaning(k_hat),
+        "log Z": str(Estimate(summary["log_z"], error)) if known else f"{summary['log_z']:.6g} (one draw)",
+        "outside the domain": f"{100 * summary['fraction_outside_domain']:.2g} %",
+    }
 
 
 def warn_of_weights(summary: dict[str, Any]) -> None:
@@ -93,7 +201,7 @@ def warn_of_weights(summary: dict[str, Any]) -> None:
     These are a low sampling efficiency, a PSIS k-hat above 0.7, and a single draw with more than 5 % of the
     weight that is also ten times an equal share.
     """
-    from boltzgen.weights import K_HAT_LIMIT
+    from boltzgen.weights import K_HAT_LIMIT, k_hat_meaning
 
     efficiency, k_hat = summary["sampling_efficiency"], summary["psis_k_hat"]
     share = summary["largest_weight_share"]
@@ -104,13 +212,22 @@ def warn_of_weights(summary: dict[str, Any]) -> None:
         )
     if k_hat is not None and k_hat > K_HAT_LIMIT:
         warn(
-            f"PSIS k-hat is {k_hat:.2f} > {K_HAT_LIMIT:g}: the largest weights are so unequal that weighted "
-            "averages are unreliable and intervals are not estimated; train longer"
+            f"PSIS k-hat is {k_hat:.2f} > {K_HAT_LIMIT:g}, {k_hat_meaning(k_hat)}; intervals are not "
+            "estimated: train longer"
         )
     if share > max(_LARGE_SHARE, 10 / summary["n_samples"]):
         warn(
             f"one draw holds {100 * share:.2g} % of the weight: compare with other seeds, as what one such "
             "draw shows may be missing from them"
+        )
+
+
+def warn_of_stage(generator: Any) -> None:
+    """Warn of a generator whose training has not come down to its system's temperature."""
+    if generator.temperature > 1.001 * generator.system.temperature:
+        warn(
+            f"this generator's training has only come to {generator.temperature:.0f} K on its way to "
+            f"{generator.system.temperature:g} K: it is used at {generator.temperature:.0f} K"
         )
 
 

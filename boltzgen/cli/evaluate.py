@@ -6,7 +6,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from boltzgen.cli.common import Device, Json, Seed, check_device, progress, warn
+from boltzgen.cli.common import (
+    Device,
+    Force,
+    GeneratorName,
+    Json,
+    Seed,
+    Unfinished,
+    check_device,
+    check_replaceable,
+    print_block,
+    warn,
+    warn_of_stage,
+)
+from boltzgen.cli.progress import progress
 
 if TYPE_CHECKING:
     from boltzgen.evaluation.page import TextTable
@@ -19,18 +32,22 @@ _MOVES = 60
 
 
 def evaluate(
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN_OR_SYSTEM", help="A run folder, a shipped system, or a folder with a system.toml."
-        ),
-    ],
+    source: GeneratorName,
     reference: Annotated[
-        Path | None, typer.Option(help="Reference file (default: reference.h5 of the system).")
+        Path | None,
+        typer.Option(
+            "--reference", metavar="FILE", help="Reference file (default: reference.h5 of the system)."
+        ),
     ] = None,
-    n: Annotated[int, typer.Option("-n", min=100, help="Number of conformations to draw.")] = 100_000,
+    n: Annotated[
+        int,
+        typer.Option("-n", "--n-samples", min=100, metavar="N", help="Number of conformations to draw."),
+    ] = 100_000,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Folder for evaluation.json, .md, .png and .pdf.")
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FOLDER", help="Folder for evaluation.json, .md, .png and .pdf."
+        ),
     ] = None,
     forward: Annotated[
         bool,
@@ -40,6 +57,8 @@ def evaluate(
             "no reference, and where there is none it is done alone.",
         ),
     ] = False,
+    unfinished: Unfinished = False,
+    force: Force = False,
     seed: Seed = 0,
     device: Device = "cpu",
     as_json: Json = False,
@@ -47,6 +66,11 @@ def evaluate(
     """Compare a trained generator with a reference ensemble.
 
     By weights, densities, populations, marginals and missing modes.
+
+    Examples:
+        boltzgen evaluate alanine_dipeptide -o evaluation
+        boltzgen evaluate run --reference remd/reference.h5 -o evaluation
+        boltzgen evaluate run --forward
     """
     from boltzgen.evaluation import evaluate as evaluation
     from boltzgen.evaluation.page import FILES, aligned, text_tables
@@ -56,16 +80,26 @@ def evaluate(
     from boltzgen.storage import finite_or_none
 
     check_device(device)
-    system, folder = locate(source)
-    generator = BoltzmannGenerator.load(folder, system, device=device)
-    result: dict[str, Any] = {}
+    system, folder = locate(source, unfinished=unfinished)
     has_reference = system.folder is not None and (system.folder / REFERENCE).is_file()
-    if reference or has_reference or not forward:
+    compare = bool(reference or has_reference or not forward)
+    if output is not None:
+        written = [*(FILES if compare else ()), *([FORWARD] if forward else ())]
+        check_replaceable(*(output / name for name in written), force=force)
+    generator = BoltzmannGenerator.load(folder, system, device=device)
+    warn_of_stage(generator)
+    result: dict[str, Any] = {}
+    if compare:
         target = Reference.load(reference, system) if reference else None
-        with progress("sampling", n) as move:
-            result = evaluation.evaluate(
-                generator, target, n=n, seed=seed, output=output, progress=lambda done: move(advance=done)
-            )
+        with progress("drawing conformations", n) as move:
+            done = 0
+
+            def count(drawn: int) -> None:
+                nonlocal done
+                done += drawn
+                move("drawing conformations" if done < n else "comparing with the reference", completed=done)
+
+            result = evaluation.evaluate(generator, target, n=n, seed=seed, output=output, progress=count)
         for warning in result["warnings"]:
             warn(warning)
     if forward:
@@ -75,7 +109,9 @@ def evaluate(
         return
     if "conventions" in result:
         typer.echo("\n\n".join(map(aligned, text_tables(result))))
-        typer.echo("\n".join(["", "CONVENTIONS", *(f"- {line}" for line in result["conventions"])]))
+        typer.echo("\nCONVENTIONS")
+        for line in result["conventions"]:
+            print_block(f"- {line}", indent=2, first=0)
         if output:
             typer.echo(f"written to {output}: {', '.join(FILES)}")
     if forward:
@@ -91,9 +127,13 @@ def _forward(generator: "BoltzmannGenerator", seed: int, output: Path | None) ->
     from boltzgen.storage import finite_or_none, write_atomically
 
     energy = energy_for(generator.system).to(generator.device)
-    with progress("simulating", _MOVES) as move:
+    with progress("forward test: drawing conformations", _MOVES) as move:
         test = forward_test(
-            generator, energy, n_moves=_MOVES, seed=seed, progress=lambda done: move(advance=done)
+            generator,
+            energy,
+            n_moves=_MOVES,
+            seed=seed,
+            progress=lambda done: move("forward test: simulating", advance=done),
         )
     if test.flagged:
         warn(test.sentence)

@@ -1,28 +1,54 @@
 """`boltzgen export`."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from boltzgen.cli.common import Seed, warn
+from boltzgen.cli.common import Force, Json, Seed, check_replaceable, warn
+from boltzgen.cli.progress import progress
 
 
 def export(
-    file: Annotated[Path, typer.Argument(help="Samples file made by `boltzgen sample`.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Samples file made by `boltzgen sample`.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Trajectory to write: .dcd, .xtc or .pdb.")],
     resample: Annotated[
-        int | None, typer.Option(min=1, help="Draw this many frames of equal weight, with replacement.")
+        int | None,
+        typer.Option(
+            "--resample",
+            min=1,
+            metavar="N",
+            help="Draw so many frames of equal weight, with replacement (default: all samples, in order).",
+        ),
     ] = None,
+    force: Force = False,
     seed: Seed = 0,
+    as_json: Json = False,
 ) -> None:
-    """Write samples as a trajectory for other programs."""
-    from boltzgen.samples.export import export as write
+    """Write samples as a trajectory for other programs.
 
-    n_frames = write(file, target, resample=resample, seed=seed)
+    Examples:
+        boltzgen export samples.h5 frames.xtc --resample 1000
+        boltzgen export samples.h5 all.pdb
+    """
+    from boltzgen.samples.export import export as write
+    from boltzgen.samples.export import topology_path
+
+    topology = topology_path(target)
+    check_replaceable(*(file for file in (target, topology) if file), force=force)
+    with progress("writing frames"):
+        n_frames = write(file, target, resample=resample, seed=seed)
     if resample is None:
         warn(
             f"the frames of {target} do not have equal weight: averages over them need log_w of {file}; use "
             "--resample N for equal weights"
         )
+    if as_json:
+        beside = None if topology is None else str(topology)
+        result = {"file": str(target), "topology": beside, "n_frames": n_frames}
+        typer.echo(json.dumps(result | {"equal_weights": resample is not None}))
+        return
     typer.echo(f"{n_frames} frames written to {target}")
+    if topology is not None:
+        typer.echo(f"a trajectory of this format holds no topology, which is in {topology}")

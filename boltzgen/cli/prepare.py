@@ -3,72 +3,122 @@
 import json
 import time
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import typer
 
-from boltzgen.cli.common import Json, print_fields
+from boltzgen.cli.common import Force, Json, command_line, print_fields
+from boltzgen.cli.progress import duration, progress
+
+#: The implicit solvents and constraints of `boltzgen.preparation.sources`.
+Solvent = Literal["none", "HCT", "OBC1", "OBC2", "GBn", "GBn2"]
+Constraints = Literal["none", "HBonds"]
 
 
 def prepare(
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="Folder to write; anything in it already is refused.")
+        Path, typer.Option("-o", "--output", metavar="FOLDER", help="Folder to write, of the new system.")
     ],
     molecule: Annotated[
         Path | None,
-        typer.Argument(help="The molecule: a PDB file (or .cif), or an Amber topology (.prmtop)."),
+        typer.Argument(
+            metavar="MOLECULE",
+            help="The molecule: a PDB file (or .cif), or an Amber topology (.prmtop); none with --sequence.",
+        ),
     ] = None,
     sequence: Annotated[
-        str | None, typer.Option(help="Build this peptide instead, for instance 'ACE ALA ALA NME'.")
+        str | None,
+        typer.Option(
+            "--sequence",
+            metavar="RESIDUES",
+            help="Build this peptide instead, for instance 'ACE ALA ALA NME'.",
+        ),
     ] = None,
     forcefield: Annotated[
-        list[str] | None, typer.Option(help="OpenMM force-field file, its own or yours; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--forcefield",
+            metavar="FILE",
+            help="OpenMM force-field file, its own or yours; may be repeated.",
+        ),
     ] = None,
     system: Annotated[
         Path | None,
-        typer.Option(help="Serialized OpenMM System of the PDB file's atoms, in place of a force field."),
+        typer.Option(
+            "--system",
+            metavar="FILE",
+            help="Serialized OpenMM System of the PDB file's atoms, in place of a force field.",
+        ),
     ] = None,
     coordinates: Annotated[
-        Path | None, typer.Option(help="Coordinates of an Amber topology: .inpcrd, .rst7 or .pdb.")
+        Path | None,
+        typer.Option(
+            "--coordinates",
+            metavar="FILE",
+            help="Coordinates of an Amber topology: .inpcrd, .rst7 or .pdb.",
+        ),
     ] = None,
     solvent: Annotated[
-        Literal["none", "HCT", "OBC1", "OBC2", "GBn", "GBn2"] | None,
-        typer.Option(help="Implicit solvent of an Amber topology (default: none)."),
+        Solvent | None,
+        typer.Option(
+            "--solvent",
+            metavar="|".join(get_args(Solvent)),
+            help="Implicit solvent of an Amber topology (default: none).",
+        ),
     ] = None,
     constraints: Annotated[
-        Literal["none", "HBonds"] | None, typer.Option(help="Bonds of fixed length (default: none).")
+        Constraints | None,
+        typer.Option(
+            "--constraints",
+            metavar="|".join(get_args(Constraints)),
+            help="HBonds: bonds to hydrogen keep their lengths (default: none).",
+        ),
     ] = None,
     add_hydrogens: Annotated[
         bool, typer.Option("--add-hydrogens", help="Add the hydrogens that a PDB file lacks, as at pH 7.")
     ] = False,
-    temperature: Annotated[float, typer.Option(help="Temperature in K.")] = 300.0,
-    name: Annotated[str | None, typer.Option(help="Name of the system (default: the folder's).")] = None,
+    temperature: Annotated[
+        float, typer.Option("--temperature", metavar="K", help="Temperature in K.")
+    ] = 300.0,
+    name: Annotated[
+        str | None,
+        typer.Option("--name", metavar="NAME", help="Name of the system (default: the folder's)."),
+    ] = None,
     trust_forcefield: Annotated[
         bool,
         typer.Option(
             "--trust-forcefield", help="Run the Python code that your own force-field files may hold."
         ),
     ] = False,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Make your own molecule a system: check it, minimise its energy, write its folder."""
+    """Make your own molecule a system: check it, minimise its energy, write its folder.
+
+    Examples:
+        boltzgen prepare --sequence "ACE SER NME" --forcefield amber99sbildn.xml -o serine
+        boltzgen prepare my.pdb --forcefield amber14-all.xml --add-hydrogens -o mine
+        boltzgen prepare my.prmtop --coordinates my.inpcrd --solvent OBC2 -o mine
+    """
     from boltzgen.preparation import run
 
     began = time.perf_counter()
-    summary = run.prepare(
-        molecule,
-        output,
-        sequence=sequence,
-        forcefield=forcefield or (),
-        system=system,
-        coordinates=coordinates,
-        solvent=solvent,
-        constraints=constraints,
-        add_hydrogens=add_hydrogens,
-        temperature=temperature,
-        name=name,
-        trust_forcefield=trust_forcefield,
-    )
+    with progress("checking the molecule and minimising its energy"):
+        summary = run.prepare(
+            molecule,
+            output,
+            sequence=sequence,
+            forcefield=forcefield or (),
+            system=system,
+            coordinates=coordinates,
+            solvent=solvent,
+            constraints=constraints,
+            add_hydrogens=add_hydrogens,
+            temperature=temperature,
+            name=name,
+            trust_forcefield=trust_forcefield,
+            force=force,
+        )
     summary["seconds"] = time.perf_counter() - began
     if as_json:
         typer.echo(json.dumps(summary, allow_nan=False))
@@ -80,7 +130,7 @@ def prepare(
     measured = {
         "temperature": f"{summary['temperature']:g} K",
         "energy": f"{summary['energy']:.3f} kJ/mol",
-        "seconds": f"{summary['seconds']:.1f}",
     }
-    print_fields(summary | listed | measured)
-    typer.echo(f"train a generator with: boltzgen train {output} -o RUN")
+    shown = {key: value for key, value in summary.items() if key != "seconds"}
+    print_fields(shown | listed | measured | {"time": duration(summary["seconds"])})
+    typer.echo(f"train a generator with: {command_line('train', output, '-o', 'RUN')}")

@@ -9,38 +9,56 @@ import typer
 
 from boltzgen.cli.common import (
     Device,
+    Force,
+    GeneratorName,
     Json,
     Seed,
+    Unfinished,
     check_device,
+    check_replaceable,
+    command_line,
     print_fields,
-    progress,
     warn,
+    warn_of_stage,
     warn_of_weights,
+    weight_fields,
 )
+from boltzgen.cli.progress import duration, progress
 
 
 def sample(
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="SYSTEM_OR_RUN", help="A shipped system, a folder with a system.toml, or a run folder."
-        ),
+    source: GeneratorName,
+    n: Annotated[
+        int,
+        typer.Option("-n", "--n-samples", min=1, metavar="N", help="Number of conformations to draw."),
     ],
-    n: Annotated[int, typer.Option("-n", min=1, help="Number of conformations to draw.")],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="HDF5 file for the samples (.h5).")
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="HDF5 file for the samples (.h5)."),
     ] = None,
     temperature: Annotated[
-        float | None, typer.Option(help="Temperature of the target in K (default: that of training).")
+        float | None,
+        typer.Option(
+            "--temperature", metavar="K", help="Temperature of the target in K (default: that of training)."
+        ),
     ] = None,
-    seed: Seed = 0,
+    unfinished: Unfinished = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with what an interrupted run has left of the output.")
     ] = False,
+    force: Force = False,
+    seed: Seed = 0,
     device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
-    """Draw weighted conformations from a trained generator."""
+    """Draw weighted conformations from a trained generator.
+
+    Examples:
+        boltzgen sample alanine_dipeptide -n 100000 -o samples.h5
+        boltzgen sample run -n 20000 --temperature 350 --seed 1
+        boltzgen sample run -n 20000 --unfinished --json
+        boltzgen sample run -n 1000000 -o many.h5 --resume
+    """
     from contextlib import nullcontext
 
     from boltzgen.energy.base import CountedEnergy
@@ -54,23 +72,33 @@ def sample(
     check_device(device)
     if resume and output is None:
         raise ValueError("only samples that are written can be gone on with: `resume` needs an `output`")
-    system, folder = locate(source)
-    generator = BoltzmannGenerator.load(folder, system, device=device)
-    target = generator.temperature if temperature is None else temperature
-    energy = CountedEnergy(energy_for(system, target)).to(device)
-    start = time.perf_counter()
-    writer = (
-        SamplesWriter(output, system, target, seed=seed, generator=generator.digest, resume=resume)
-        if output
-        else None
-    )
-    try:
-        with writer or nullcontext():
-            n_left = writer.n_samples if writer else 0
-            n_spent = writer.n_energy_evaluations if writer else 0
-            n = max(n, n_left)
-            tally = WeightTally(n)
-            with progress("sampling", n) as move:
+    if resume and force:
+        raise ValueError(
+            "`resume` goes on with the samples that there are, `force` draws anew; give one of them"
+        )
+    if output is not None:
+        check_replaceable(output, force=force or resume)
+    with progress("reading the generator", n) as move:
+        system, folder = locate(source, unfinished=unfinished)
+        generator = BoltzmannGenerator.load(folder, system, device=device)
+        warn_of_stage(generator)
+        target = generator.temperature if temperature is None else temperature
+        energy = CountedEnergy(energy_for(system, target)).to(device)
+        start = time.perf_counter()
+        writer = (
+            SamplesWriter(
+                output, system, target, seed=seed, generator=generator.digest, resume=resume, force=force
+            )
+            if output
+            else None
+        )
+        try:
+            with writer or nullcontext():
+                n_left = writer.n_samples if writer else 0
+                n_spent = writer.n_energy_evaluations if writer else 0
+                n = max(n, n_left)
+                tally = WeightTally(n)
+                move("drawing conformations", total=n)
                 for chunk in writer.chunks() if writer else ():
                     tally.add(chunk.log_w)
                     move(advance=len(chunk))
@@ -80,13 +108,13 @@ def sample(
                     if writer:
                         writer.n_energy_evaluations = n_spent + energy.n_evaluations
                         writer.write(chunk)
-    except BaseException:
-        if writer and writer.kept:
-            warn(
-                f"{writer.n_samples} of {n} samples are in {writer.kept}; go on with the same command and "
-                "--resume"
-            )
-        raise
+        except BaseException:
+            if writer and writer.kept:
+                given = () if temperature is None else ("--temperature", temperature)
+                how = ("-n", n, "-o", writer.path, "--seed", seed, *given, *["--unfinished"] * unfinished)
+                again = command_line("sample", source, *how, "--resume", device=device)
+                warn(f"{writer.n_samples} of {n} samples are kept in {writer.kept}; go on with: {again}")
+            raise
     summary = tally.summary() | {
         "n_energy_evaluations": n_spent + energy.n_evaluations,
         "seconds": time.perf_counter() - start,
@@ -94,5 +122,14 @@ def sample(
     warn_of_weights(summary)
     if as_json:
         typer.echo(json.dumps(finite_or_none(summary), allow_nan=False))
-    else:
-        print_fields(summary | ({"file": str(output)} if output else {}))
+        return
+    print_fields(
+        weight_fields(summary)
+        | {
+            "energies computed": f"{summary['n_energy_evaluations']:,}",
+            "time": duration(summary["seconds"]),
+        }
+        | ({"file": str(output)} if output else {})
+    )
+    if output:
+        typer.echo(f"populations and pictures: {command_line('analyze', output, '-o', 'report')}")

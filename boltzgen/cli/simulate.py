@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
@@ -13,15 +13,23 @@ from boltzgen.cli.common import (
     Seed,
     SystemName,
     check_device,
+    check_replaceable,
+    command_line,
     new_table,
     print_fields,
     print_table,
-    progress,
     warn,
+    written,
 )
+from boltzgen.cli.progress import duration, progress
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from boltzgen.simulation.run import Progress
+
+#: The methods of `boltzgen.simulation.plan`.
+Method = Literal["remd", "md"]
 
 
 def simulate(
@@ -32,31 +40,62 @@ def simulate(
             "-n",
             "--frames",
             min=1,
+            metavar="N",
             help="Frames of each walker, at each temperature; up to a third may turn out to be burn-in.",
         ),
     ] = 400,
     method: Annotated[
-        str, typer.Option(help="remd: replica exchange on batched energies; md: OpenMM's Langevin dynamics.")
+        Method,
+        typer.Option(
+            "--method",
+            metavar="|".join(get_args(Method)),
+            help="remd: replica exchange on batched energies; md: OpenMM's Langevin dynamics.",
+        ),
     ] = "remd",
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="Folder of the simulation (default: simulations/NAME-METHOD)."),
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FOLDER",
+            help="Folder of the simulation (default: simulations/NAME-METHOD).",
+        ),
     ] = None,
     walkers: Annotated[
-        int | None, typer.Option(min=1, help="Independent walkers (default: 128; md: 1).")
+        int | None,
+        typer.Option("--walkers", min=1, metavar="N", help="Independent walkers (default: 128; for md 1)."),
     ] = None,
     highest: Annotated[
-        float | None, typer.Option(help="Highest temperature of the ladder in K (default: 1200).")
+        float | None,
+        typer.Option(
+            "--highest", metavar="K", help="Highest temperature of the ladder in K (default: 1200)."
+        ),
     ] = None,
     interval: Annotated[
         int | None,
-        typer.Option(min=1, help="Moves of 25 steps between frames (default: 20); md: steps of 1 fs (1000)."),
+        typer.Option(
+            "--interval",
+            min=1,
+            metavar="N",
+            help="Moves of 25 steps between frames (default: 20); for md steps of 1 fs (default: 1000).",
+        ),
     ] = None,
-    platform: Annotated[str | None, typer.Option(help="OpenMM platform, for md (default: CPU).")] = None,
+    platform: Annotated[
+        str | None,
+        typer.Option(
+            "--platform",
+            metavar="NAME",
+            help="OpenMM's platform, for md: CPU, CUDA, OpenCL, HIP or Reference (default: CPU).",
+        ),
+    ] = None,
     trajectory: Annotated[
         Path | None,
         typer.Option(
-            "-t", "--trajectory", help="Write the frames at the system's temperature: .h5, .xtc or .dcd."
+            "-t",
+            "--trajectory",
+            metavar="FILE",
+            help="Write the frames at the system's temperature: .h5, .xtc or .dcd. With --resume an earlier "
+            "one is replaced.",
         ),
     ] = None,
     resume: Annotated[
@@ -65,46 +104,70 @@ def simulate(
             "--resume", help="Go on with the folder's simulation, with the settings it was started with."
         ),
     ] = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Begin anew in a folder that holds a simulation, which the first checkpoint replaces.",
+        ),
+    ] = False,
     seed: Seed = 0,
     device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
-    """Sample a reference ensemble by simulation, independently of any generator."""
+    """Sample a reference ensemble by simulation, independently of any generator.
+
+    Examples:
+        boltzgen simulate alanine_dipeptide -n 800 -o remd
+        boltzgen simulate alanine_dipeptide -n 1600 -o remd --resume -t frames.xtc
+        boltzgen simulate my_peptide --method md -n 1000 -o md
+    """
     from boltzgen.molecule.system import System
+    from boltzgen.samples.export import topology_path
     from boltzgen.simulation import run
     from boltzgen.simulation.checkpoint import checkpoint_files
     from boltzgen.storage import finite_or_none
 
     check_device(device)
-    molecule = System.load(system)
-    folder = output or Path("simulations") / f"{molecule.name}-{method}"
-    try:
-        with progress("finding starts") as move:
+    topology = None if trajectory is None else topology_path(trajectory)
+    check_replaceable(*(file for file in (trajectory, topology) if file), force=force or resume)
+    with progress("reading the molecule") as move:
+        molecule = System.load(system)
+        folder = output or Path("simulations") / f"{molecule.name}-{method}"
+
+        def again(n: int) -> str:
+            where = () if trajectory is None else ("-t", trajectory)
+            how = ("--method", method, "-o", folder, "-n", n, "--resume", *where)
+            return command_line("simulate", system, *how, device=device)
+
+        before = written(checkpoint_files(folder)[:1])
+        try:
             summary = run.simulate(
                 molecule,
                 folder,
                 frames=frames,
-                method=method,  # type: ignore[arg-type]
+                method=method,
                 walkers=walkers,
                 highest=highest,
                 interval=interval,
                 platform=platform,
                 trajectory=trajectory,
                 resume=resume,
+                force=force,
                 seed=seed,
                 device=device,
                 command=" ".join(["boltzgen", *sys.argv[1:]]),
-                progress=lambda p: move(
-                    completed=p.done, total=p.wanted, description=_describe(p.statistics)
-                ),
+                progress=lambda p: move(_describe(p), completed=p.done, total=p.wanted or None),
             )
-    except KeyboardInterrupt:
-        if checkpoint_files(folder):
-            warn(
-                f"what was recorded is kept; go on with: boltzgen simulate {system} --method {method} -o "
-                f"{folder} -n {frames} --resume"
-            )
-        raise
+        except KeyboardInterrupt:
+            after = written(checkpoint_files(folder)[:1])
+            if not after:
+                warn("nothing was recorded yet, so there is nothing to resume: start the simulation again")
+            elif resume or after != before:
+                warn(f"what was recorded is kept; go on with: {again(frames)}")
+            else:
+                warn(f"nothing was recorded yet: the simulation that {folder} held is as it was")
+            raise
     test = summary["stationarity"]
     if not test["stationary"]:
         known = (
@@ -112,15 +175,24 @@ def simulate(
             if test["stationary"] is None
             else "the simulation is not stationary:"
         )
-        warn(
-            f"{known} {test['text']}; go on with: boltzgen simulate {system} --method {method} -o {folder} "
-            f"-n {2 * frames} --resume"
-        )
+        warn(f"{known} {test['text']}; go on with: {again(2 * frames)}")
     if as_json:
         typer.echo(json.dumps(finite_or_none(summary), allow_nan=False))
         return
-    print_fields(summary)
-    typer.echo(f"stationarity: {test['text']}")
+    print_fields(
+        {
+            "system": summary["system"],
+            "method": summary["method"],
+            "temperatures": f"{len(summary['temperatures'])}, from {summary['temperatures'][0]:g} to "
+            f"{summary['temperatures'][-1]:g} K",
+            "walkers": f"{summary['n_walkers']:,}",
+            "frames of each walker": f"{summary['n_frames']:,}, "
+            f"after {summary['burn_in_frames']:,} of burn-in",
+            "energies computed": f"{summary['n_energy_evaluations']:,}",
+            "time": f"{duration(summary['seconds'])}, {summary['steps_per_second']:,.0f} steps/s",
+            "stationarity": test["text"],
+        }
+    )
     if summary["basins"]:
         print_table(_population_table("basin", [("", row) for row in summary["basins"]]))
     populated = [
@@ -132,7 +204,12 @@ def simulate(
     if populated:
         print_table(_population_table("torsion", populated))
     reference = folder / "reference.h5"
-    typer.echo(f"folder: {folder}" + (f"    reference: {reference}" if reference.is_file() else ""))
+    files = {"folder": folder, "reference": reference, "trajectory": trajectory, "its topology": topology}
+    print_fields({name: str(file) for name, file in files.items() if file is not None and file.exists()})
+    if reference.is_file():
+        typer.echo(
+            f"compare a generator with it: {command_line('evaluate', 'RUN', '--reference', reference)}"
+        )
 
 
 def _population_table(title: str, rows: list[tuple[str, dict[str, Any]]]) -> "Table":
@@ -142,16 +219,13 @@ def _population_table(title: str, rows: list[tuple[str, dict[str, Any]]]) -> "Ta
     return table
 
 
-def _describe(statistics: dict[str, Any]) -> str:
-    """One line on how a simulation went since its last checkpoint."""
+def _describe(progress: "Progress") -> str:
+    """A line on where a simulation stands, with how it went since its last checkpoint."""
+    statistics, text = progress.statistics, progress.stage
     if not statistics:
-        return "simulating"
-    rate = statistics["n_energy_evaluations"] / statistics["seconds"]
-    text = f"{rate:.2g} steps/s"
+        return text
+    text += f", {statistics['n_energy_evaluations'] / statistics['seconds']:.2g} steps/s"
     if "exchange" in statistics:
         exchanged = min(statistics["exchange"], default=1.0)
-        text += (
-            f"  acceptance {min(statistics['acceptance']):.2f}  exchange {exchanged:.2f}  round trips "
-            f"{statistics['round_trips']}"
-        )
+        text += f", acceptance {min(statistics['acceptance']):.2f}, exchange {exchanged:.2f}"
     return text

@@ -1,29 +1,42 @@
 """`boltzgen systems`."""
 
+import json
 import tomllib
+from typing import Any
 
-from boltzgen.cli.common import print_table
+import typer
+
+from boltzgen.cli.common import Json, print_block
 
 
-def systems() -> None:
-    """List the molecules that come with the package."""
-    from rich.table import Table
+def systems(as_json: Json = False) -> None:
+    """List the molecules that come with the package.
 
+    Examples:
+        boltzgen systems
+        boltzgen systems --json
+    """
     from boltzgen.generator.checkpoint import CHECKPOINT
-    from boltzgen.molecule.system import shipped_systems
+    from boltzgen.molecule.shipped import SYSTEM_FILE, shipped_systems
     from boltzgen.molecule.system_file import SystemFile
 
-    found = shipped_systems()
-    table = Table(box=None, pad_edge=False)
-    table.add_column("name", min_width=max(map(len, found)))  # to be copied: whole, on a narrow terminal too
-    for heading in ("temperature", "trained", "description"):
-        table.add_column(heading)
-    for name, folder in found.items():
-        spec = SystemFile.model_validate(tomllib.loads((folder / "system.toml").read_text()))
-        table.add_row(
-            name,
-            f"{spec.temperature:g} K",
-            "yes" if (folder / CHECKPOINT).is_file() else "no",
-            spec.description,
+    found: list[dict[str, Any]] = []
+    for name, folder in shipped_systems().items():
+        spec = SystemFile.model_validate(tomllib.loads((folder / SYSTEM_FILE).read_text("utf-8")))
+        found.append(
+            {
+                "name": name,
+                "temperature": spec.temperature,
+                "trained": (folder / CHECKPOINT).is_file(),
+                "description": spec.description,
+                "folder": str(folder),
+            }
         )
-    print_table(table)
+    if as_json:
+        typer.echo(json.dumps({"systems": found}))
+        return
+    for system in found:
+        typer.echo(system["name"] + (" (comes trained)" if system["trained"] else ""))
+        print_block(system["description"], indent=4)
+    typer.echo("\nDraw from one that comes trained: boltzgen sample NAME -n 20000 -o samples.h5")
+    typer.echo("Train another:                    boltzgen train NAME -o run")

@@ -1,12 +1,27 @@
 """`boltzgen train`."""
 
+import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from boltzgen.cli.common import Device, Seed, SystemName, check_device, print_fields, progress, warn
+from boltzgen.cli.common import (
+    Device,
+    Json,
+    Seed,
+    SystemName,
+    check_device,
+    command_line,
+    print_fields,
+    warn,
+    warn_of_weights,
+    weight_fields,
+    written,
+)
+from boltzgen.cli.progress import duration, progress
+from boltzgen.training.names import ObjectiveName
 
 if TYPE_CHECKING:
     from boltzgen.training.progress import Progress
@@ -15,60 +30,104 @@ if TYPE_CHECKING:
 def train(
     system: SystemName,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Run folder (default: runs/NAME).")
+        Path | None,
+        typer.Option("-o", "--output", metavar="FOLDER", help="Run folder (default: runs/NAME)."),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the run folder's last checkpoint.")
     ] = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="Begin anew in a folder that holds a run, which the first round replaces."
+        ),
+    ] = False,
     checkpoint: Annotated[
         Path | None,
-        typer.Option("--from", help="Begin with this trained generator: a run's folder or a checkpoint."),
+        typer.Option(
+            "--from", metavar="RUN", help="Begin with this trained generator: a run's folder or a checkpoint."
+        ),
     ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Train on this trajectory or samples file, sampled at the system's temperature."),
-    ] = None,
-    topology: Annotated[
-        Path | None, typer.Option(help="PDB file of the trajectory's atoms, where its format holds none.")
-    ] = None,
-    mixed: Annotated[bool, typer.Option("--mixed", help="Train on data and energies together.")] = False,
     minutes: Annotated[
-        float | None, typer.Option(help="Train for about so long on this machine (default: 140 rounds).")
+        float | None,
+        typer.Option(
+            "--minutes",
+            metavar="MINUTES",
+            help="Train for about so long on this machine (default: 140 rounds).",
+        ),
     ] = None,
     rounds: Annotated[
         int | None,
-        typer.Option(min=1, help="Train for so many rounds, each of 50 steps of 1024 draws (default: 140)."),
+        typer.Option(
+            "--rounds",
+            min=1,
+            metavar="N",
+            help="Train for so many rounds, each of 50 steps of 1024 draws (default: 140).",
+        ),
     ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="FILE",
+            help="Train on this trajectory or samples file, sampled at the system's temperature.",
+        ),
+    ] = None,
+    topology: Annotated[
+        Path | None,
+        typer.Option(
+            "--topology",
+            metavar="FILE",
+            help="PDB file of the trajectory's atoms, where its format holds none.",
+        ),
+    ] = None,
+    mixed: Annotated[bool, typer.Option("--mixed", help="Train on data and energies together.")] = False,
     learning_rate: Annotated[
         float | None,
         typer.Option(
-            min=0.0,
+            "--learning-rate",
+            metavar="RATE",
             help="Learning rate (default: 0.008, less for more than 60 coordinates); it is halved where "
             "training diverges.",
         ),
     ] = None,
     objective: Annotated[
-        str | None,
-        typer.Option(help="What is minimised on energies (default: hierarchical_kl; see docs/training.md)."),
+        ObjectiveName | None,
+        typer.Option(
+            "--objective",
+            metavar="|".join(get_args(ObjectiveName)),
+            help="What is minimised on energies (default: hierarchical_kl; see docs/training.md).",
+        ),
     ] = None,
     seed: Seed = 0,
     device: Device = "cpu",
+    as_json: Json = False,
 ) -> None:
-    """Train a generator from energies alone, from data alone, or from both."""
+    """Train a generator from energies alone, from data alone, or from both.
+
+    Examples:
+        boltzgen train alanine_dipeptide -o run --minutes 5
+        boltzgen train alanine_dipeptide -o run --resume
+        boltzgen train my_peptide -o more --from run --rounds 40
+        boltzgen train my_peptide -o run --data md.xtc --topology md.pdb --mixed
+    """
     from boltzgen.molecule.system import System
+    from boltzgen.storage import finite_or_none
     from boltzgen.training import run
     from boltzgen.training.checkpoint import STATE
 
     check_device(device)
-    molecule = System.load(system)
-    folder = output or Path("runs") / molecule.name
-    try:
-        with progress("preparing", 1.0, counts=False) as move:
+    with progress("reading the molecule", 1.0) as move:
+        molecule = System.load(system)
+        folder = output or Path("runs") / molecule.name
+        before = written([folder / STATE])
+        try:
             summary = run.train(
                 molecule,
                 folder,
                 seed=seed,
                 resume=resume,
+                force=force,
                 device=device,
                 objective=objective,
                 rounds=rounds,
@@ -78,30 +137,59 @@ def train(
                 data=data,
                 topology=topology,
                 mixed=mixed,
-                progress=lambda progress: move(completed=progress.fraction, description=_describe(progress)),
+                progress=lambda p: move(_describe(p), completed=p.fraction),
             )
-    except KeyboardInterrupt:
-        if (folder / STATE).is_file():
-            warn(f"finished rounds are kept; go on with: boltzgen train {system} -o {folder} --resume")
-        else:
-            warn("no round was finished, so there is nothing to resume: start the run again")
-        raise
+        except KeyboardInterrupt:
+            after = written([folder / STATE])
+            if not after:
+                warn("no round was finished, so there is nothing to resume: start the run again")
+            elif resume or after != before:
+                again = command_line("train", system, "-o", folder, "--resume", device=device)
+                warn(f"finished rounds are kept; go on with: {again}")
+            else:
+                warn(f"no round was finished: the run that {folder} held is as it was")
+            raise
     if dropped := summary.get("frames_dropped"):
         reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
         warn(
             f"{sum(dropped.values())} of {summary['n_frames']} frames were dropped as outside the domain: "
             f"{reasons}"
         )
-    print_fields(summary)
-    typer.echo(f"run folder: {folder}    draw from it with: boltzgen sample {folder} -n 100000")
+    weights = summary | {"n_samples": summary["n_validation"]}
+    warn_of_weights(weights)
+    if as_json:
+        typer.echo(json.dumps(finite_or_none(summary | {"folder": str(folder)}), allow_nan=False))
+        return
+    print_fields(
+        {
+            "system": summary["system_name"],
+            "temperature": f"{summary['temperature']:g} K",
+            "time": duration(summary["seconds"]),
+            "energies computed": f"{summary['n_energy_evaluations']:,}",
+            **weight_fields(weights),
+            **_forward_fields(summary),
+            "run folder": str(folder),
+        }
+    )
+    typer.echo(f"draw from it with: {command_line('sample', folder, '-n', 100000, '-o', 'samples.h5')}")
+
+
+def _forward_fields(summary: dict[str, Any]) -> dict[str, str]:
+    """What the forward test says, where it could be made."""
+    if "forward" not in summary:
+        return {}
+    verdict = "failed, see the warning" if summary["forward"]["flagged"] else "passed"
+    ess, largest = 100 * summary["forward_ess"], summary["largest_log_w"]
+    return {"forward test": f"{verdict} (forward ESS {ess:.3g} %, largest log w {largest:.1f})"}
 
 
 def _describe(progress: "Progress") -> str:
-    """One line on where a training run stands."""
-    minutes, seconds = divmod(int(progress.seconds_left), 60) if progress.seconds_left < 1e6 else (0, 0)
+    """A line on where a training run stands."""
+    if progress.round is None:
+        return progress.stage
+    text = "data, " * (progress.stage == "data") + f"round {progress.round} of {progress.n_rounds}"
+    text += f", {progress.temperature:.0f} K, loss {progress.loss:.5g}"
     # Nothing is drawn while training on data.
-    efficiency = "" if math.isnan(progress.efficiency) else f"efficiency {100 * progress.efficiency:.1f} %  "
     return (
-        f"{progress.stage}  {progress.temperature:.0f} K  loss {progress.loss:.3f}  {efficiency}"
-        f"{progress.n_energy_evaluations:.2e} energies  {minutes}:{seconds:02d} left"
+        text if math.isnan(progress.efficiency) else f"{text}, efficiency {100 * progress.efficiency:.0f} %"
     )

@@ -107,7 +107,7 @@ def _surfaces(surfaces: list[dict[str, Any]]) -> TextTable:
             rows.append(
                 [f"{title} ({', '.join(s['pair'])}), {s['n_bins']} bins", *cells, f"{s['halves'][key]:.4f}"]
             )
-    return "Ramachandran", ["distance", "before", "floor", "after", "floor", "reference's halves"], rows
+    return "Ramachandran", ["distance", "before", "floor", "after", "floor", "halves"], rows
 
 
 def _torsions(torsions: list[dict[str, Any]]) -> TextTable:
@@ -149,7 +149,7 @@ def _marginals(marginals: list[dict[str, Any]]) -> TextTable:
     title = f"worst {len(rows)} of {len(marginals)} marginals"
     return (
         title,
-        ["coordinate", "z before", "z after", "TV before", "TV after", "floor", "reference's halves"],
+        ["coordinate", "z before", "z after", "TV before", "TV after", "floor", "halves"],
         rows,
     )
 
@@ -166,7 +166,7 @@ def _energy(e: dict[str, Any]) -> TextTable:
         ],
         ["z", "", f"{e['z']:+.1f}", "", ""],
     ]
-    return "energy histogram", ["measure", "before", "after", "floor", "reference's halves"], rows
+    return "energy histogram", ["measure", "before", "after", "floor", "halves"], rows
 
 
 def evaluation_figure(result: dict[str, Any], draws: Draws, reference: Reference) -> Figure:

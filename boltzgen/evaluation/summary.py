@@ -14,7 +14,7 @@ from boltzgen.evaluation.shares import basin_shares, torsion_shares
 from boltzgen.evaluation.tally import Surface, surface_name
 from boltzgen.free_energy.histograms import Axis, Histogram, walker_groups
 from boltzgen.free_energy.weight_summary import weight_summary
-from boltzgen.weights import psis_k_hat
+from boltzgen.weights import K_HAT_LIMIT, k_hat_meaning, psis_k_hat
 
 CONVENTIONS = (
     "log_w = -u - log q, u in kT, densities with respect to dx / (8 pi^2 V) on the domain; draws outside "
@@ -29,6 +29,7 @@ CONVENTIONS = (
     "reference and weights",
     "z: largest difference of the cumulative shares over their combined error; reference errors are a "
     "jackknife over walkers",
+    "halves: the same distance between the two halves of the reference's walkers",
     "before: the draws as made; after: reweighted",
 )
 #: Largest |z| of a marginal or a basin that still counts as agreement: hundreds of edges are compared.
@@ -223,10 +224,10 @@ def _warnings(draws: Draws, reference: Reference, result: dict[str, Any]) -> lis
             "the reference may be at fault; its simulation's own test of stationarity says: "
             f"{reference.doubt}; simulate longer"
         )
-    if result["psis_k_hat"] > 0.7:
+    if result["psis_k_hat"] > K_HAT_LIMIT:
         warnings.append(
-            f"PSIS k-hat is {result['psis_k_hat']:.2f} > 0.7: reweighted averages are unreliable at any "
-            "practical number of draws"
+            f"PSIS k-hat is {result['psis_k_hat']:.2f} > {K_HAT_LIMIT:g}, "
+            f"{k_hat_meaning(result['psis_k_hat'])}"
         )
     far = [m for m in result["marginals"] if abs(m["z"]) > AGREEMENT]
     if far:

@@ -201,6 +201,7 @@ class BoltzmannGenerator(nn.Module):
         source: str | os.PathLike[str] | None,
         system: System | None = None,
         *,
+        unfinished: bool = False,
         device: str | torch.device = "cpu",
     ) -> Self:
         """Read a trained generator.
@@ -209,6 +210,7 @@ class BoltzmannGenerator(nn.Module):
             source: name of a shipped system, folder of a system or of a run, or, with `system`, a checkpoint
                 file or any folder that holds one.
             system: the molecule; None where the source says which.
+            unfinished: take the last checkpoint of a run that has not ended.
             device: where the generator is to compute.
 
         Raises:
@@ -221,7 +223,7 @@ class BoltzmannGenerator(nn.Module):
             of = "" if system is None else f" {system.name!r}"
             raise FileNotFoundError(f"the system{of} has no folder; give a run's folder or a checkpoint file")
         if system is None:
-            system, source = locate(source)
+            system, source = locate(source, unfinished=unfinished)
         file = Path(source) / CHECKPOINT if Path(source).is_dir() else Path(source)
         if not file.is_file():
             raise FileNotFoundError(f"no checkpoint at {file}; train a generator of {system.name!r} first")

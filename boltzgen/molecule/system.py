@@ -6,7 +6,6 @@ import re
 import tomllib
 from collections.abc import Sequence
 from functools import cached_property
-from importlib import resources
 from pathlib import Path
 from typing import Any, Self
 
@@ -31,11 +30,10 @@ from boltzgen.molecule.openmm_files import (
     read_system,
     reference_context,
 )
+from boltzgen.molecule.shipped import SYSTEM_FILE, shipped_systems
 from boltzgen.molecule.system_file import CONSTRAINTS, Domain, SystemFile
 from boltzgen.molecule.torsions import Rotamer, named_torsions, rotamers, torsion_states
 
-#: What a system's folder says of itself.
-SYSTEM_FILE = "system.toml"
 #: kJ/mol by which relabelling a symmetric rotor may change an energy.
 ROTOR_TOLERANCE = 1.0
 
@@ -262,15 +260,3 @@ class System:
                 "what is missing and can add hydrogens)"
             ) from error
         return cls(topology, system, positions, name=name or Path(pdb).stem, **keywords)
-
-
-def shipped_systems() -> dict[str, Path]:
-    """Names and folders of the shipped systems: those of the installed wheel, then those of a checkout."""
-    found: dict[str, Path] = {}
-    package = Path(str(resources.files("boltzgen")))
-    for root in (package / "_systems", package.parent / "systems"):
-        if root.is_dir():
-            for folder in sorted(root.iterdir()):
-                if (folder / SYSTEM_FILE).is_file():
-                    found.setdefault(folder.name, folder)
-    return found

@@ -3,6 +3,7 @@
 import errno
 import io
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import openmm
 from openmm import app, unit
 
 from boltzgen.molecule.openmm_files import read_structure
+from boltzgen.molecule.shipped import SYSTEM_FILE
 from boltzgen.molecule.system_file import Domain
 from boltzgen.preparation.sources import Source
 from boltzgen.storage import partial_path, remove, remove_stale, sync
@@ -23,6 +25,8 @@ STRUCTURE, SYSTEM_XML = "topology.pdb", "system.xml"
 ROUNDING = 1e-4
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _NAME = re.compile(r"[\w.+-]+")
+#: Suffixes of the files that `write_system` writes.
+_OURS = (".toml", ".pdb", ".xml")
 _COMMENT = "# The part of configuration space on which the density is defined; outside it u = +inf."
 
 
@@ -32,23 +36,38 @@ def check_name(name: str) -> None:
         raise ValueError(f"expected a name of letters, digits and . _ + -, got {name!r}; give one as `name`")
 
 
-def check_free(output: Path) -> None:
-    """Raise FileExistsError unless a folder can be written there."""
+def check_free(output: Path, *, force: bool = False) -> None:
+    """Raise FileExistsError unless a folder can be written there.
+
+    With `force` it may hold a system, and nothing that cannot be prepared again: no generator, no reference.
+    """
     if output.exists() and not output.is_dir():
         raise FileExistsError(f"{output} is a file; choose another folder")
-    if output.is_dir() and any(output.iterdir()):
-        raise FileExistsError(f"{output} is not empty; choose another folder, or remove it first")
+    if not output.is_dir() or not any(output.iterdir()):
+        return
+    if not (output / SYSTEM_FILE).is_file():
+        raise FileExistsError(f"{output} is not empty, and no system's folder; choose another folder")
+    if not force:
+        raise FileExistsError(
+            f"{output} holds a system already; add `force=True` to replace it, or choose another folder"
+        )
+    others = [path for path in output.rglob("*") if path.is_file() and path.suffix not in _OURS]
+    if others:
+        raise FileExistsError(
+            f"{output} holds more than a system: {min(others).relative_to(output)}; move that away, or "
+            "choose another folder"
+        )
 
 
 @contextmanager
-def new_folder(output: Path) -> Iterator[Path]:
+def new_folder(output: Path, *, force: bool = False) -> Iterator[Path]:
     """A folder to write into, which appears as `output` if all goes well, and is gone otherwise.
 
     Raises:
-        FileExistsError: there is something at `output` already.
+        FileExistsError: there is something at `output` already, see `check_free`.
         OSError: it cannot be written.
     """
-    check_free(output)
+    check_free(output, force=force)
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_path(output)
     remove_stale(output.parent, output.name)
@@ -57,11 +76,13 @@ def new_folder(output: Path) -> Iterator[Path]:
         yield partial
         for path in (*partial.rglob("*"), partial):
             sync(path)
-        check_free(output)
+        check_free(output, force=force)
+        earlier = output.with_name(f".{output.name}.{os.getpid()}.replaced")
         if output.is_dir():
-            output.rmdir()
+            output.rename(earlier)
         partial.rename(output)
         sync(output.parent)
+        remove(earlier)
     except OSError as error:
         remove(partial)
         if error.errno not in _NO_SPACE:
@@ -108,7 +129,7 @@ def write_system(
         for table, rows in tables.items()
     ]
     *others, domain = sections
-    (folder / "system.toml").write_text("\n\n".join([*others, f"{_COMMENT}\n{domain}\n"]), encoding="utf-8")
+    (folder / SYSTEM_FILE).write_text("\n\n".join([*others, f"{_COMMENT}\n{domain}\n"]), encoding="utf-8")
 
 
 def _toml(value: object) -> str:

@@ -34,6 +34,7 @@ def prepare(
     temperature: float = 300.0,
     name: str | None = None,
     trust_forcefield: bool = False,
+    force: bool = False,
 ) -> dict[str, Any]:
     """Make a molecule a system: check it, minimise its energy, write its folder.
 
@@ -53,18 +54,21 @@ def prepare(
         temperature: the system's, in K.
         name: of the system, by default the folder's.
         trust_forcefield: run the Python code that your own force-field files may hold.
+        force: replace a folder that holds a system and nothing else. It stays as it is until the new one is
+            whole.
 
     Returns:
         What there is to know about the system: its name, atoms, torsions, energy in kJ/mol.
 
     Raises:
-        FileExistsError: there is something in the folder already.
+        FileExistsError: there is something in the folder already; with `force`, something else than a
+            system.
         FileNotFoundError: a file is missing.
         ValueError: an option does not belong to such a molecule, or the molecule cannot be treated; the
             message says why, and what may help.
     """
     output = Path(output)
-    check_free(output)
+    check_free(output, force=force)
     options = {
         "forcefield": [forcefield] if isinstance(forcefield, str) else list(forcefield),
         "system": system,
@@ -75,10 +79,12 @@ def prepare(
         "trust_forcefield": trust_forcefield,
     }
     source = source_of(molecule, sequence, options)
-    return _write(source, output, name=name, temperature=temperature)
+    return _write(source, output, name=name, temperature=temperature, force=force)
 
 
-def _write(source: Source, output: Path, *, name: str | None, temperature: float) -> dict[str, Any]:
+def _write(
+    source: Source, output: Path, *, name: str | None, temperature: float, force: bool
+) -> dict[str, Any]:
     """Minimise the energy of a molecule that was read, check it, and write its folder."""
     name = output.resolve().name if name is None else name
     check_name(name)
@@ -89,7 +95,7 @@ def _write(source: Source, output: Path, *, name: str | None, temperature: float
     positions = minimise(source.openmm_system, source.positions)
     check_molecule(source.topology, positions)
     _check_handedness(given, positions)
-    with new_folder(output) as folder:
+    with new_folder(output, force=force) as folder:
         write_system(folder, source, positions, name=name, temperature=temperature)
         system = System.load(folder)
         _check_loaded(given, system)

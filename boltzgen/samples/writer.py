@@ -40,6 +40,7 @@ class SamplesWriter:
         seed: that the samples are drawn with.
         generator: `BoltzmannGenerator.digest` of what draws them, so that no other goes on with them.
         resume: go on with the samples that were left by an earlier writer, or that the file holds, if any.
+        force: begin anew, whatever an earlier writer has left.
 
     Attributes:
         n_energy_evaluations: spent on drawing so far, in all; to be set before `write` or the block's end.
@@ -48,7 +49,7 @@ class SamplesWriter:
 
     Raises:
         FileNotFoundError: the folder does not exist.
-        FileExistsError: without `resume`, an interrupted writer has left samples.
+        FileExistsError: without `resume` and `force`, an interrupted writer has left samples.
         BlockingIOError: another process writes this file.
         ValueError: the name does not end in .h5 or .hdf5; or the samples to go on with are of another
             molecule, temperature, seed or generator.
@@ -70,11 +71,12 @@ class SamplesWriter:
         seed: int = 0,
         generator: str = "",
         resume: bool = False,
+        force: bool = False,
     ) -> None:
         self.path = Path(path)
         self.n_energy_evaluations = 0
         self.kept: Path | None = None
-        self._system, self._resume = system, resume
+        self._system, self._resume, self._force = system, resume, force
         check_target(self.path, SUFFIXES)
         self._said = describe(system, units.kelvin(temperature), seed=seed, generator=generator)
         self._partial = self.path.with_name(f"{self.path.stem}.partial{self.path.suffix}")
@@ -156,6 +158,8 @@ class SamplesWriter:
 
     def _begin(self) -> Journal:
         """The journal to write to: an empty one, or one that holds what an earlier writer has left."""
+        if self._force:
+            return self._create()
         journal = Journal.open(self._journal_path) if self._journal_path.exists() else None
         left = {self._journal_path: journal.n_samples if journal is not None else 0}
         if self._partial.exists():
@@ -164,7 +168,7 @@ class SamplesWriter:
         if left[source] and not self._resume:
             raise FileExistsError(
                 f"{source} holds {left[source]} samples of an interrupted run; go on with `resume=True`, or "
-                "delete it to start afresh"
+                "begin anew with `force=True`"
             )
         if journal is not None and journal.n_samples and source == journal.path:
             self._check_identity(source, journal.said)

@@ -10,7 +10,8 @@ from typing import Any
 
 from boltzgen.evaluation.reference import REFERENCE
 from boltzgen.locks import working_folder
-from boltzgen.molecule.system import SYSTEM_FILE, System
+from boltzgen.molecule.shipped import SYSTEM_FILE
+from boltzgen.molecule.system import System
 from boltzgen.simulation.checkpoint import ONCE, Checkpoint, checkpoint_files
 from boltzgen.simulation.plan import Method, Plan
 from boltzgen.simulation.sampler import Sampler, State
@@ -24,11 +25,13 @@ class Progress:
     """Where a simulation stands.
 
     Attributes:
+        stage: what is being done, in words.
         done, wanted: frames of each walker, those recorded while time steps are tuned included.
         seconds: spent so far.
         statistics: of the last checkpoint, empty before the first (see `Frames`).
     """
 
+    stage: str
     done: int
     wanted: int
     seconds: float
@@ -47,6 +50,7 @@ def simulate(
     platform: str | None = None,
     trajectory: str | Path | None = None,
     resume: bool = False,
+    force: bool = False,
     seed: int = 0,
     device: str = "cpu",
     command: str = "",
@@ -70,18 +74,20 @@ def simulate(
         platform: OpenMM's, for dynamics; by default CPU.
         trajectory: a file for the frames at the system's temperature: .h5, .xtc or .dcd.
         resume: go on with the folder's simulation, with the settings it was started with.
+        force: begin anew in a folder that holds a simulation. That stays as it is until the first checkpoint
+            of this one.
         seed: the same seed gives the same simulation.
         device: of the batched energies.
         command: how the simulation was asked for; it is kept in the summary.
-        progress: called after each frame.
+        progress: called after each frame, and when something else is begun that takes time.
 
     Returns:
         The summary: whether the simulation is stationary, populations of the basins and of torsions' states
         with their errors, acceptance and exchange rates, costs, and how the simulation was set up.
 
     Raises:
-        FileExistsError: `resume` is false, and the folder holds a simulation already, or files that one would
-            replace.
+        FileExistsError: `resume` and `force` are false and the folder holds a simulation already; or it holds
+            other files that one would replace.
         FileNotFoundError: there is no such system; or nothing to resume.
         BlockingIOError: another process writes into the folder.
         ValueError: a setting is wrong; or as for `record`.
@@ -91,6 +97,10 @@ def simulate(
     if (method, platform is None) == ("remd", False) or (method, highest is None) == ("md", False):
         only = "`platform` is for dynamics" if method == "remd" else "`highest` is for replica exchange"
         raise ValueError(f"{only}, not for `method='{method}'`; leave it out")
+    if resume and force:
+        raise ValueError(
+            "`resume` goes on with the folder's simulation, `force` begins anew; give one of them"
+        )
     settings = {"walkers": walkers, "highest": highest, "interval": interval, "platform": platform}
     given = [f"`{name}`" for name, value in settings.items() if value is not None]
     if resume and given:
@@ -105,10 +115,13 @@ def simulate(
     folder, target = Path(folder), None if trajectory is None else Path(trajectory)
     if target is not None:
         check_trajectory(target, folder)
+    tell = _Teller(progress)
     with working_folder(folder):
-        _record(molecule, folder, frames, plan, resume=resume, device=device, progress=progress)
+        _record(molecule, folder, frames, plan, resume=resume, force=force, device=device, tell=tell)
+        tell.stage("estimating populations")
         summary = summarize(folder, molecule, command=command)
         if target is not None:
+            tell.stage("writing the trajectory")
             write_trajectory(folder, molecule, target, skip=summary["stationarity"]["burn_in_frames"])
     return summary
 
@@ -120,6 +133,7 @@ def record(
     *,
     plan: Plan | None = None,
     resume: bool = False,
+    force: bool = False,
     device: str = "cpu",
     progress: Callable[[Progress], None] | None = None,
 ) -> None:
@@ -128,15 +142,15 @@ def record(
     Only whole checkpoints are written, so there may be a few frames more; `Ensemble.load` reads them.
 
     Raises:
-        FileExistsError: `resume` is false, and the folder holds a simulation already, or files that one would
-            replace.
+        FileExistsError: as for `simulate`.
         FileNotFoundError: `resume` is true and there is nothing to resume.
         BlockingIOError: another process writes into the folder.
         ValueError: the simulation is of another system, or its checkpoints are damaged; or it has constraints
             that replica exchange cannot keep, see `Integrator`.
     """
     with working_folder(folder):
-        _record(system, folder, n_frames, plan or Plan(), resume=resume, device=device, progress=progress)
+        plan, tell = plan or Plan(), _Teller(progress)
+        _record(system, folder, n_frames, plan, resume=resume, force=force, device=device, tell=tell)
 
 
 def _record(
@@ -146,37 +160,43 @@ def _record(
     plan: Plan,
     *,
     resume: bool,
+    force: bool,
     device: str,
-    progress: Callable[[Progress], None] | None,
+    tell: "_Teller",
 ) -> None:
     """What `record` does, in a folder that is this process's own."""
     files = checkpoint_files(folder)
-    if files and not resume:
+    if files and not (resume or force):
         raise FileExistsError(
-            f"{folder} already holds a simulation; add `resume=True` to go on with it, or choose another "
-            "folder"
+            f"{folder} already holds a simulation; add `resume=True` to go on with it, `force=True` to begin "
+            "anew, or choose another folder"
         )
+    earlier, files = ([], files) if resume else (files, [])
     if resume and not files:
         raise FileNotFoundError(f"nothing to resume in {folder}: no checkpoint; start it without `resume`")
-    if not files:
+    if not (files or earlier):
         _check_free(folder)
     mark = time.perf_counter()
     if files:
         plan, sampler, state, description = _resumed(files, system, folder, device)
     else:
+        tell.stage("finding conformations to start from")
         sampler, state, description = _started(plan, system, device)
         mark = time.perf_counter()
-    began, wanted = time.perf_counter(), n_frames + plan.burn_in_frames
-    statistics: dict[str, Any] = {}
-    for index in range(len(files), math.ceil(wanted / plan.checkpoint_frames)):
-        report = partial(_report, progress, index * plan.checkpoint_frames, wanted, began, statistics)
+    tell.begin(n_frames + plan.burn_in_frames)
+    n_checkpoints = math.ceil(tell.wanted / plan.checkpoint_frames)
+    for index in range(len(files), n_checkpoints):
         burn_in = index < plan.burn_in
+        what = "tuning time steps" if burn_in else "simulating"
+        report = partial(tell.frame, what, index * plan.checkpoint_frames)
         frames = sampler.run(
             state, index, plan.checkpoint_frames, plan.interval, tune=burn_in, on_frame=report
         )
-        statistics = frames.statistics
+        tell.statistics = frames.statistics
         # Writing the checkpoint before is part of it.
-        statistics["seconds"], mark = time.perf_counter() - mark, time.perf_counter()
+        frames.statistics["seconds"], mark = time.perf_counter() - mark, time.perf_counter()
+        if index == 0:
+            _remove(folder, earlier)
         kept = {k: v for k, v in description.items() if index == 0 or k not in ONCE}
         Checkpoint(frames, state, system.name, system.fingerprint, burn_in, kept).save(folder, index)
 
@@ -229,14 +249,31 @@ def _resumed(
     return plan, plan.sampler(system, device), last.state, description
 
 
-def _report(
-    progress: Callable[[Progress], None] | None,
-    before: int,
-    wanted: int,
-    began: float,
-    statistics: dict[str, Any],
-    done: int,
-) -> None:
-    """Tell `progress` of a frame, the done-th after the `before` of earlier checkpoints."""
-    if progress is not None:
-        progress(Progress(before + done, wanted, time.perf_counter() - began, statistics))
+def _remove(folder: Path, checkpoints: list[Path]) -> None:
+    """Remove what an earlier simulation has left, the last checkpoint first: what remains can go on."""
+    for path in (folder / SUMMARY, folder / REFERENCE, *reversed(checkpoints)):
+        path.unlink(missing_ok=True)
+
+
+class _Teller:
+    """Tells of how far a simulation has come, if anybody listens."""
+
+    def __init__(self, progress: Callable[[Progress], None] | None) -> None:
+        self._progress = progress or (lambda progress: None)
+        self._done, self._began = 0, time.perf_counter()
+        self.wanted = 0
+        self.statistics: dict[str, Any] = {}
+
+    def begin(self, wanted: int) -> None:
+        """Frames are recorded from here on, until there are so many of each walker."""
+        self.wanted, self._began = wanted, time.perf_counter()
+
+    def frame(self, stage: str, before: int, done: int) -> None:
+        """A frame is recorded, the done-th after the `before` of earlier checkpoints."""
+        self._done = before + done
+        self.stage(stage)
+
+    def stage(self, stage: str) -> None:
+        """Something is being done."""
+        seconds = time.perf_counter() - self._began
+        self._progress(Progress(stage, self._done, self.wanted, seconds, self.statistics))

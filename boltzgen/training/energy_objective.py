@@ -31,6 +31,8 @@ class EnergyObjective(AnnealedObjective):
     and there are no walkers.
     """
 
+    opening = "placing walkers"
+
     def __init__(self, task: Task) -> None:
         super().__init__(task)
         s = task.settings

@@ -1,31 +1,36 @@
 """Whether a folder may take a training run, and what is refused because it is somebody else's."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from boltzgen.generator.checkpoint import CHECKPOINT
-from boltzgen.molecule.system import SYSTEM_FILE
-from boltzgen.storage import read_tensors
+from boltzgen.generator.locate import RUN, SUMMARY
+from boltzgen.molecule.shipped import SYSTEM_FILE
+from boltzgen.storage import read_tensors, write_atomically
 from boltzgen.training.checkpoint import METRICS, STATE
-from boltzgen.training.data import DATA
-
-SUMMARY = "summary.json"
+from boltzgen.training.data import DATA, Data
 
 
-def check_free(folder: Path) -> None:
+def check_free(folder: Path, *, force: bool = False) -> None:
     """Raise FileExistsError where a new run would replace a run, a system's generator or other files.
 
-    The data of a run that was interrupted before its first round's end are no obstacle.
+    A run may be replaced by `force`, other files may not. The data of a run that was interrupted before its
+    first round's end are no obstacle.
     """
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"{folder} is a file; choose another folder")
-    if (folder / STATE).exists():
-        raise FileExistsError(
-            f"{folder} already holds a training run; go on with it by `resume`, or choose another folder"
-        )
     if (folder / SYSTEM_FILE).exists():
         raise FileExistsError(
             f"{folder} is the folder of a system, whose {CHECKPOINT} a run would replace; choose another "
             "folder"
+        )
+    if force and ((folder / STATE).exists() or (folder / RUN).exists()):
+        return
+    if (folder / STATE).exists():
+        raise FileExistsError(
+            f"{folder} already holds a training run; go on with it by `resume`, begin anew by `force`, or "
+            "choose another folder"
         )
     taken = [name for name in (CHECKPOINT, METRICS, SUMMARY) if (folder / name).exists()]
     if taken or not _ours(folder / DATA):
@@ -33,6 +38,24 @@ def check_free(folder: Path) -> None:
             f"{folder} holds {(taken or [DATA])[0]}, but no run to go on with; a run would replace it: move "
             "it away, or choose another folder"
         )
+
+
+def begin_folder(folder: Path, system: Mapping[str, str], data: Data | None, *, resumed: bool) -> None:
+    """Write what a run's folder holds from its first round on, before that round is saved.
+
+    Args:
+        folder: the run's.
+        system: what finds the system again, see `boltzgen.generator.locate`.
+        data: the frames of a run that is trained on some.
+        resumed: whether the run goes on. Else what an earlier one has left is removed, its state first, so
+            that nothing goes on from a mixture of the two.
+    """
+    if not resumed:
+        for name in (STATE, SUMMARY, DATA, METRICS):
+            (folder / name).unlink(missing_ok=True)
+        if data is not None:
+            data.save(folder)
+    write_atomically(folder / RUN, json.dumps(system).encode())
 
 
 def _ours(data: Path) -> bool:

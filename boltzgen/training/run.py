@@ -1,6 +1,7 @@
 """A training run from a system to a checkpoint, in a folder from which it can go on."""
 
 import dataclasses
+import itertools
 import json
 import logging
 import math
@@ -19,14 +20,16 @@ from boltzgen.energy.base import CountedEnergy
 from boltzgen.energy.choose import energy_for
 from boltzgen.free_energy.weight_summary import weight_summary
 from boltzgen.generator.generator import BoltzmannGenerator
+from boltzgen.generator.locate import SUMMARY
 from boltzgen.locks import working_folder
-from boltzgen.molecule.system import System, shipped_systems
+from boltzgen.molecule.shipped import shipped_systems
+from boltzgen.molecule.system import System
 from boltzgen.samples.trajectory import iter_frames
 from boltzgen.simulation.forward import forward_test
 from boltzgen.storage import write_atomically
 from boltzgen.training.checkpoint import check_resumable, load_run, save_run
-from boltzgen.training.data import DATA, read_data
-from boltzgen.training.folder import SUMMARY, check_free
+from boltzgen.training.data import read_data
+from boltzgen.training.folder import begin_folder, check_free
 from boltzgen.training.objectives import objective_named
 from boltzgen.training.progress import Progress
 from boltzgen.training.settings import Settings
@@ -41,6 +44,8 @@ POLISH = 0.2
 _N_VALIDATION, _VALIDATION_SEED = 100_000, 2**31
 #: Of these draws, for each walker of the forward test of the summary; and its moves.
 _PER_WALKER, _MOVES = 200, 20
+#: What one of them takes, its share of the forward test included, in samples trained on; for the time left.
+_VALIDATION_WORK = 0.5
 
 
 def train(
@@ -49,6 +54,7 @@ def train(
     *,
     seed: int = 0,
     resume: bool = False,
+    force: bool = False,
     device: str = "cpu",
     progress: Callable[[Progress], None] | None = None,
     objective: str | None = None,
@@ -73,8 +79,10 @@ def train(
         folder: of the run, made if it is missing.
         seed: of the initial parameters and of the training.
         resume: go on with the run in the folder.
+        force: begin anew in a folder that holds a run. That stays as it is until the first round of this one
+            is finished.
         device: torch device, for instance "cuda".
-        progress: called after each step.
+        progress: called after each step, and when something else is begun that takes time.
         objective: what is minimised on energies, a name of `boltzgen.training.objectives.OBJECTIVES`;
             instead of the settings'.
         rounds: of training on energies, instead of the settings' number.
@@ -96,8 +104,8 @@ def train(
         **options: of `molecular_flow`, for instance ``resampled=False``.
 
     Raises:
-        FileExistsError: `resume` is false, and the folder already holds a run, or files that a run would
-            replace.
+        FileExistsError: `resume` and `force` are false and the folder already holds a run; or it holds other
+            files that a run would replace.
         BlockingIOError: another process writes into the folder.
         FileNotFoundError: `resume` is true and there is nothing to resume; or there is no such data or
             checkpoint.
@@ -116,6 +124,8 @@ def train(
         **options,
     }
     _check({name for name, value in given.items() if value is not None}, resume=resume, options=set(options))
+    if resume and force:
+        raise ValueError("`resume` goes on with the folder's run, `force` begins anew; give one of them")
     if learning_rate is not None and not 0 < learning_rate < math.inf:
         raise ValueError(f"expected a positive `learning_rate`, got {learning_rate}")
     if minutes is not None and not 0 < minutes < math.inf:
@@ -134,13 +144,13 @@ def train(
         if data is not None:
             # What is wrong with a file mostly shows here, before the work.
             next(iter_frames(data, system, topology=topology))
-        check_free(folder)
+        check_free(folder, force=force)
     with working_folder(folder):
         if resume:
             run = load_run(folder, system, energy.to(device), device=device, progress=progress)
         else:
             assert settings is not None
-            check_free(folder)  # another process may have come first
+            check_free(folder, force=force)  # another process may have come first
             run = _begun(
                 system,
                 folder,
@@ -157,8 +167,13 @@ def train(
                 mixed=mixed,
                 options=options,
             )
+        run.validation = _VALIDATION_WORK * _N_VALIDATION
+        first = True
         while not run.done:
             run.run_round()
+            if first:
+                begin_folder(folder, _reference(system, folder), run.data, resumed=resume)
+            first = False
             save_run(folder, run)
         return _summarize(folder, run, system, device)
 
@@ -182,7 +197,8 @@ def _begun(
 ) -> TrainingRun:
     """A new run at its beginning; `trained` is the generator that it begins with, if any."""
     began = time.perf_counter()
-    (folder / DATA).unlink(missing_ok=True)  # of a run that was interrupted before its first round's end
+    tell = progress or (lambda stage: None)
+    tell(Progress("finding the energy minimum and its Hessian"))
     # The reference minimum and its Hessian are found on the CPU, in float64, whatever the device.
     generator = trained or BoltzmannGenerator.for_system(
         system,
@@ -197,12 +213,13 @@ def _begun(
         settings = dataclasses.replace(settings, learning_rate=POLISH * settings.rate)
     frames = None
     if data is not None:
+        tell(Progress("reading the data"))
         used = energy if mixed else None
         frames = read_data(data, system, generator.coordinates, topology=topology, energy=used)
-        frames.save(folder)
         frames = frames.to(device)
     generator.to(device)
     if minutes is not None:
+        tell(Progress("measuring how fast this machine is"))
         left = 60 * minutes - (time.perf_counter() - began)
         n_rounds = rounds_in(
             left,
@@ -253,9 +270,12 @@ def _summarize(folder: Path, run: TrainingRun, system: System, device: str) -> d
     """Write the summary of a finished run, of fresh draws whose energies count as well, and return it."""
     began = time.perf_counter()
     generator = BoltzmannGenerator.load(folder, system, device=device)
-    chunks = generator.sample_chunks(_N_VALIDATION, run.energy, seed=_VALIDATION_SEED)
-    found = weight_summary(torch.cat([chunk.log_w for chunk in chunks]))
-    forward = _forward(generator, run.energy)
+    log_w: list[torch.Tensor] = []
+    for chunk in generator.sample_chunks(_N_VALIDATION, run.energy, seed=_VALIDATION_SEED):
+        log_w.append(chunk.log_w)
+        run.tell("drawing for the summary", validated=0.5 * sum(map(len, log_w)) / _N_VALIDATION)
+    found = weight_summary(torch.cat(log_w))
+    forward = _forward(generator, run)
     summary = _reference(system, folder) | {
         "system_name": system.name,
         "temperature": generator.temperature,
@@ -279,15 +299,17 @@ def _summarize(folder: Path, run: TrainingRun, system: System, device: str) -> d
     return summary
 
 
-def _forward(generator: BoltzmannGenerator, energy: CountedEnergy) -> dict[str, Any]:
+def _forward(generator: BoltzmannGenerator, run: TrainingRun) -> dict[str, Any]:
     """What the forward test says of a finished generator; nothing where its simulations cannot be run."""
+    moves = itertools.count(1)
     try:
         test = forward_test(
             generator,
-            energy,
+            run.energy,
             n_walkers=max(1, _N_VALIDATION // _PER_WALKER),
             n_moves=_MOVES,
             seed=_VALIDATION_SEED,
+            progress=lambda done: run.tell("forward test", validated=0.5 + 0.5 * next(moves) / _MOVES),
         )
     except ValueError as error:
         logger.warning("no forward test: %s", error)

@@ -45,6 +45,8 @@ class RunObjective(Objective):
 
     #: Name of the run's stage, in metrics and progress.
     stage: ClassVar[str]
+    #: What comes before the first step of a run that begins with it, in words.
+    opening: ClassVar[str] = "taking the first step"
     temperature: float
 
     def __init__(self, task: Task) -> None:

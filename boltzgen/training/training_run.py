@@ -20,7 +20,7 @@ from boltzgen.training.guard import MOST_HALVINGS, WENT_BACK, Snapshot, diverged
 from boltzgen.training.objective import Metrics
 from boltzgen.training.objectives import objective_named
 from boltzgen.training.optimizer import MatrixOptimizer
-from boltzgen.training.progress import Progress, fraction_done
+from boltzgen.training.progress import VALIDATION, Progress, fraction_done
 from boltzgen.training.run_objective import RunObjective, Task
 from boltzgen.training.schedule import cosine, warmup_hold_cosine
 from boltzgen.training.settings import Settings
@@ -81,6 +81,7 @@ class TrainingRun:
         stage: index of the present stage; `stage_round` counts rounds within it and `round_index` over the
             run.
         seconds: spent on training.
+        validation: work of what is done after the rounds, in samples trained on; see `fraction_done`.
         metrics: a record for each round.
     """
 
@@ -104,7 +105,7 @@ class TrainingRun:
         self.stages = stages(settings, data)
         self.optimizer = MatrixOptimizer(generator.flow, learning_rate=self.stages[0].learning_rate)
         self.stage, self.stage_round, self.round_index = 0, 0, 0
-        self.seconds = 0.0
+        self.seconds, self.validation = 0.0, 0.0
         self.metrics: list[dict[str, Any]] = []
         self.begin_stage()
 
@@ -135,12 +136,21 @@ class TrainingRun:
         before = Snapshot(self.generator, self.optimizer, self.average, self.clipping)
         earlier = self._stage_metrics()
         slower = 0.5 ** n_halvings(earlier)
+        if self.round_index == 0:
+            self.tell(objective.opening)
         objective.start_round(random_stream(self.generator.device, self.seed, self.round_index))
         first = self.stage_round * stage.steps
 
         def report(step: int, loss: float, metrics: Metrics) -> None:
-            if self.progress is not None:
-                self._report((step + 1) / stage.steps, loss, metrics, began)
+            self._report(
+                objective.stage,
+                self._fraction(objective.stage, (step + 1) / stage.steps),
+                self.seconds + time.perf_counter() - began,
+                round=step // stage.steps + 1,
+                n_rounds=stage.rounds,
+                loss=loss,
+                efficiency=metrics.get("sampling_efficiency", math.nan),
+            )
 
         try:
             found = fit(
@@ -203,21 +213,24 @@ class TrainingRun:
         with using(self.generator.flow, {} if self.done else self.checkpoint()):
             self.generator.save(path)
 
-    def _report(self, rounds: float, loss: float, metrics: Metrics, began: float) -> None:
-        """Progress after so many rounds of the stage, the part of the one under way included."""
-        work = {stage.objective.stage: stage.rounds for stage in self.stages}
-        fraction = fraction_done(self.settings, work, self.objective.stage, rounds)
-        seconds = self.seconds + time.perf_counter() - began
-        assert self.progress is not None
-        self.progress(
-            Progress(
-                stage=self.objective.stage,
-                fraction=fraction,
-                loss=loss,
-                efficiency=metrics.get("sampling_efficiency", math.nan),
-                temperature=self.objective.temperature,
-                n_energy_evaluations=self.energy.n_evaluations,
-                seconds=seconds,
-                seconds_left=seconds * (1 - fraction) / fraction if fraction > 0 else math.inf,
+    def tell(self, what: str, *, validated: float | None = None) -> None:
+        """Tell in words what is done outside the rounds; after them, with the share of it that is done."""
+        self._report(what, 0.0 if validated is None else self._fraction(VALIDATION, validated), self.seconds)
+
+    def _fraction(self, stage: str, rounds: float) -> float:
+        """Share of the run's work after so many rounds of a stage, the part of the one under way included."""
+        planned = {stage.objective.stage: stage.rounds for stage in self.stages}
+        return fraction_done(self.settings, planned, stage, rounds, validation=self.validation)
+
+    def _report(self, stage: str, fraction: float, seconds: float, **of_step: Any) -> None:
+        if self.progress is not None:
+            self.progress(
+                Progress(
+                    stage=stage,
+                    fraction=fraction,
+                    temperature=self.objective.temperature,
+                    n_energy_evaluations=self.energy.n_evaluations,
+                    seconds=seconds,
+                    **of_step,
+                )
             )
-        )

@@ -27,7 +27,7 @@ def test_analyze(run_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     )
     assert sum(b["population"] for b in result["basins"]) == pytest.approx(1.0)
     assert result == json.loads((run_folder / "out" / "report.json").read_text())
-    code, out, _ = call(capfd, "analyze", run_folder / "s.h5", "-o", run_folder / "out")
+    code, out, _ = call(capfd, "analyze", run_folder / "s.h5", "-o", run_folder / "out", "--force")
     rows = {line.split()[0]: line for line in out.splitlines() if line.strip()}
     assert code == 0
     assert "< " in rows["alphaL"]
@@ -51,7 +51,7 @@ def test_analyze_a_peptide_with_side_chains(tmp_path: Path, capfd: pytest.Captur
         for s in states
     )
     assert list(result["sizes"]) == ["radius_of_gyration", "end_to_end"]
-    code, out, _ = call(capfd, "analyze", tmp_path / "s.h5", "-o", tmp_path / "out")
+    code, out, _ = call(capfd, "analyze", tmp_path / "s.h5", "-o", tmp_path / "out", "--force")
     rows = [line.split() for line in out.splitlines()]
     for name, states in result["rotamers"].items():
         for state in states:

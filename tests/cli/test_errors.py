@@ -29,7 +29,10 @@ from tests.helpers.command_line import FakeGenerator, call, refused
         (["sample", "{run}", "-n", "5", "-o", "{tmp}/s.dcd"], "ends in .h5"),
         (["sample", "{run}", "-n", "5", "--resume"], "--resume needs an --output"),
         (["sample", "{tmp}", "-n", "5"], "neither a run folder"),
-        (["sample", "{halfway}", "-n", "5"], "--resume"),
+        (["sample", "{halfway}", "-n", "5"], "take its last checkpoint by --unfinished"),
+        (["evaluate", "{halfway}"], "take its last checkpoint by --unfinished"),
+        (["simulate", "alanine_dipeptide", "--method", "mc"], "'mc' is not one of"),
+        (["train", "alanine_dipeptide", "--objective", "kl"], "(see boltzgen train -h)"),
         (["sample", "{broken}", "-n", "5"], "does not say which system"),
         (["train", "nonsense"], "no system called 'nonsense'"),
         (
@@ -171,8 +174,9 @@ def test_an_interrupted_command_leaves_the_samples_it_has(
         got, out, err = call(capfd, *arguments, *options)
         assert (got, out) == (code, "")
         note, said = err.splitlines()
-        kept = f"{n} of 2000 samples are in {run_folder / 's.partial.h5'}"
-        assert note == f"warning: {kept}; go on with the same command and --resume"
+        again = f"boltzgen sample {run_folder} -n 2000 -o {run_folder / 's.h5'} --seed 0 --resume"
+        kept = run_folder / "s.partial.h5"
+        assert note == f"warning: {n} of 2000 samples are kept in {kept}; go on with: {again}"
         assert message in said
         files = ["checkpoint.safetensors", "s.partial.h5", "summary.json"]
         assert sorted(p.name for p in run_folder.iterdir()) == files

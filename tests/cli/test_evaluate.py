@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from boltzgen.molecule.system import shipped_systems
+from boltzgen.molecule.shipped import shipped_systems
 from boltzgen.simulation import forward
-from tests.helpers.command_line import call
+from tests.helpers.command_line import call, refused
 from tests.helpers.standin import stand_in
 
 
@@ -32,7 +32,10 @@ def test_evaluate(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     }
     code, out, _ = call(capfd, *arguments)
     assert code == 0
-    assert all(line in out for line in result["conventions"])
+    said = " ".join(out.split())
+    assert all(" ".join(line.split()) in said for line in result["conventions"])
+    assert max(map(len, out.splitlines())) <= 80
+    refused(call(capfd, *arguments, "-o", tmp_path / "out"), "evaluation.json exists already; add --force")
     assert f"{result['log_z']:.4f} ± {result['log_z_error']:.4f}" in out
     assert (
         len(

@@ -1,14 +1,51 @@
 """`boltzgen train`: what it hands on to the training run, and its line of progress."""
 
+import json
+import logging
+import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from boltzgen.cli.train import _describe
 from boltzgen.molecule.system import System
+from boltzgen.training.progress import Progress
 from tests.helpers.command_line import call
+
+#: Of a run's summary what the command prints.
+SUMMARY = {
+    "system": "alanine_dipeptide",
+    "system_name": "alanine_dipeptide",
+    "temperature": 300.0,
+    "seconds": 130.0,
+    "n_energy_evaluations": 10**6,
+    "n_validation": 1000,
+    "effective_sample_size": 900.0,
+    "sampling_efficiency": 0.9,
+    "sampling_efficiency_blocks_low": 0.88,
+    "sampling_efficiency_blocks_high": 0.91,
+    "sampling_efficiency_clipped": 0.9,
+    "largest_weight_share": 0.002,
+    "psis_k_hat": 0.1,
+    "log_z": -182.0,
+    "log_z_error": 0.01,
+    "fraction_outside_domain": 0.0,
+    "forward": {"flagged": False},
+    "forward_ess": 0.85,
+    "largest_log_w": 1.5,
+}
+
+
+def replace_training(monkeypatch: pytest.MonkeyPatch, train: Callable[..., Any]) -> None:
+    import boltzgen.training
+
+    fake = SimpleNamespace(train=train)
+    monkeypatch.setitem(sys.modules, "boltzgen.training.run", fake)
+    monkeypatch.setattr(boltzgen.training, "run", fake, raising=False)
 
 
 def test_train_hands_everything_on(
@@ -17,37 +54,22 @@ def test_train_hands_everything_on(
     seen = {}
 
     def train(
-        system: System, folder: Path, *, seed: int, resume: bool, device: str, progress, **data
-    ) -> dict[str, object]:  # type: ignore[no-untyped-def]
-        seen.update(system=system.name, folder=folder, seed=seed, resume=resume, device=device, **data)
-        progress(
-            SimpleNamespace(
-                stage="energies",
-                fraction=0.2,
-                loss=1.5,
-                efficiency=0.4,
-                temperature=700.0,
-                n_energy_evaluations=10**6,
-                seconds=9.0,
-                seconds_left=61.0,
-            )
-        )
-        return {
-            "sampling_efficiency": 0.9,
-            "system": system.name,
+        system: System, folder: Path, *, progress: Callable[[Progress], None], **options: Any
+    ) -> dict[str, Any]:
+        seen.update(system=system.name, folder=folder, **options)
+        progress(Progress("placing walkers"))
+        progress(Progress("energies", 0.2, 3, 12, 1.5, 0.4, 700.0, 10**6, 9.0))
+        return SUMMARY | {
             "n_frames": 50,
-            "frames_dropped": {"cis peptide bond": 2} if data["data"] else {},
+            "frames_dropped": {"cis peptide bond": 2} if options["data"] else {},
         }
 
-    import boltzgen.training
-
-    fake = SimpleNamespace(train=train)
-    monkeypatch.setitem(sys.modules, "boltzgen.training.run", fake)
-    monkeypatch.setattr(boltzgen.training, "run", fake, raising=False)
+    replace_training(monkeypatch, train)
     code, out, _ = call(capfd, "train", "alanine_dipeptide", "-o", tmp_path / "r", "--seed", 3, "--resume")
     assert code == 0
-    assert "0.9" in out
-    assert str(tmp_path / "r") in out
+    assert "90 % (88 to 91 % in tenths of the draws)" in out
+    assert "passed (forward ESS 85 %, largest log w 1.5)" in out
+    assert f"boltzgen sample {tmp_path / 'r'} -n 100000" in out
     nothing = {
         "data": None,
         "topology": None,
@@ -63,6 +85,7 @@ def test_train_hands_everything_on(
         "folder": tmp_path / "r",
         "seed": 3,
         "resume": True,
+        "force": False,
         "device": "cpu",
         **nothing,
     }
@@ -88,36 +111,85 @@ def test_train_hands_everything_on(
     assert seen["resume"] is False
 
 
+def test_train_prints_one_json_object(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace_training(monkeypatch, lambda *arguments, **options: SUMMARY)
+    code, out, err = call(capfd, "train", "alanine_dipeptide", "-o", tmp_path, "--json")
+    assert (code, err, out.count("\n")) == (0, "", 1)
+    assert json.loads(out) == SUMMARY | {"folder": str(tmp_path)}
+
+
+def test_train_warns_of_weights_that_say_little_and_of_the_forward_test(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poor = {"sampling_efficiency": 0.013, "psis_k_hat": 0.93, "forward": {"flagged": True}}
+
+    def train(*arguments: object, **options: object) -> dict[str, Any]:
+        logging.getLogger("boltzgen.training.run").warning("simulations came to %s", "conformations")
+        return SUMMARY | poor
+
+    replace_training(monkeypatch, train)
+    code, out, err = call(capfd, "train", "alanine_dipeptide", "-o", tmp_path)
+    forward, low, tail = err.splitlines()
+    assert code == 0
+    assert forward == "warning: simulations came to conformations"
+    assert low.startswith("warning: sampling efficiency is 1.3 %")
+    assert tail.startswith("warning: PSIS k-hat is 0.93 > 0.7, bad")
+    assert "failed, see the warning" in out
+
+
 @pytest.mark.parametrize(
-    ("finished", "advice"),
-    [(True, "--resume"), (False, "nothing to resume: start the run again")],
+    ("before", "options", "writes", "advice"),
+    [
+        (False, [], True, "finished rounds are kept; go on with: boltzgen train"),
+        (False, [], False, "nothing to resume: start the run again"),
+        (True, ["--resume"], False, "finished rounds are kept"),
+        (True, ["--force"], True, "finished rounds are kept"),
+        (True, ["--force"], False, "no round was finished: the run that"),
+    ],
 )
 def test_an_interrupted_run_says_how_to_go_on(
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-    finished: bool,
+    before: bool,
+    options: list[str],
+    writes: bool,
     advice: str,
 ) -> None:
+    state = tmp_path / "state.safetensors"
+    if before:
+        state.touch()
+        os.utime(state, ns=(0, 0))
+
     def interrupt(*arguments: object, **options: object) -> None:
-        if finished:
-            (tmp_path / "state.safetensors").touch()
+        if writes:
+            state.write_text("of the new run")
         raise KeyboardInterrupt
 
     monkeypatch.setattr("boltzgen.training.run.train", interrupt)
-    code, out, err = call(capfd, "train", "alanine_dipeptide", "-o", tmp_path)
+    code, out, err = call(capfd, "train", "alanine_dipeptide", "-o", tmp_path, *options)
     assert (code, out) == (130, "")
     assert advice in err
 
 
-def test_progress_names_no_efficiency_where_nothing_is_drawn() -> None:
-    state = {
-        "stage": "data",
-        "loss": 81.5,
-        "temperature": 300.0,
-        "n_energy_evaluations": 1000,
-        "seconds_left": 61.0,
-    }
-    line = _describe(SimpleNamespace(efficiency=float("nan"), **state))  # type: ignore[arg-type]
-    assert line == "data  300 K  loss 81.500  1.00e+03 energies  1:01 left"
-    assert "efficiency 40.0 %" in _describe(SimpleNamespace(efficiency=0.4, **state))  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("progress", "line"),
+    [
+        (
+            Progress("finding the energy minimum and its Hessian"),
+            "finding the energy minimum and its Hessian",
+        ),
+        (
+            Progress("data", 0.1, 2, 8, 81.5, temperature=300.0),
+            "data, round 2 of 8, 300 K, loss 81.5",
+        ),
+        (
+            Progress("energies", 0.1, 7, 140, 947796471447552.0, 0.4, 1200.0),
+            "round 7 of 140, 1200 K, loss 9.478e+14, efficiency 40 %",
+        ),
+    ],
+)
+def test_a_line_of_progress(progress: Progress, line: str) -> None:
+    assert _describe(progress) == line

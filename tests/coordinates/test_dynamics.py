@@ -11,7 +11,8 @@ from openmm import app, unit
 from torch import Tensor
 
 from boltzgen.coordinates.molecular import MolecularCoordinates
-from boltzgen.molecule.system import System, shipped_systems
+from boltzgen.molecule.shipped import shipped_systems
+from boltzgen.molecule.system import System
 
 FOLDER = Path(__file__).parents[1] / "data" / "peptides"
 PEPTIDES = sorted(file.stem for file in FOLDER.glob("*.pdb"))

@@ -8,7 +8,8 @@ import pytest
 from boltzgen.generator.checkpoint import CHECKPOINT
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.generator.locate import locate
-from boltzgen.molecule.system import System, shipped_systems
+from boltzgen.molecule.shipped import shipped_systems
+from boltzgen.molecule.system import System
 
 SHIPPED = shipped_systems()["alanine_dipeptide"]
 
@@ -60,6 +61,21 @@ def test_the_system_of_a_run_may_move_with_it(run: Path, tmp_path: Path) -> None
     assert (system.folder.resolve(), folder) == (elsewhere / "own", moved)
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_a_run_that_has_not_ended_is_taken_when_asked(told: bool, run: Path, tmp_path: Path) -> None:
+    """By what it says of its system or, begun by an earlier version, by a shipped one's name."""
+    (run / "summary.json").unlink()
+    if told:
+        own = copied(tmp_path / "own", "system.toml", "topology.pdb")
+        (run / "run.json").write_text(json.dumps({"system": str(own), "system_from_run": "../own"}))
+    with pytest.raises(ValueError, match="`unfinished=True`.*boltzgen train SYSTEM -o .* --resume"):
+        locate(run)
+    system, folder = locate(run, unfinished=True)
+    assert (system.folder, folder) == (own if told else SHIPPED, run)
+    assert BoltzmannGenerator.load(run, unfinished=True).temperature == 300.0
+    assert locate("alanine_dipeptide", unfinished=True)[1] == SHIPPED
+
+
 def test_what_cannot_be_found(run: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no system called 'nonsense'"):
         BoltzmannGenerator.load("nonsense")
@@ -71,6 +87,6 @@ def test_what_cannot_be_found(run: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="does not say which system"):
         BoltzmannGenerator.load(run)
     (run / "summary.json").unlink()
-    with pytest.raises(ValueError, match="the training has not ended"):
+    with pytest.raises(ValueError, match="its training has not ended"):
         BoltzmannGenerator.load(run)
     assert BoltzmannGenerator.load(run, System.load("alanine_dipeptide")).temperature == 300.0

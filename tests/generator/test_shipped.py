@@ -17,7 +17,8 @@ from boltzgen.flow.elementary import Product
 from boltzgen.flow.resampled import Resampled
 from boltzgen.generator.checkpoint import CHECKPOINT
 from boltzgen.generator.generator import BoltzmannGenerator
-from boltzgen.molecule.system import System, shipped_systems
+from boltzgen.molecule.shipped import shipped_systems
+from boltzgen.molecule.system import System
 from boltzgen.storage import read_tensors
 
 SEEDS = (11, 12, 13)

@@ -21,13 +21,22 @@ def timeless(folder: Path) -> list[dict[str, Any]]:
 
 
 class StopAt:
-    """A progress callback that interrupts at the n-th call."""
+    """A progress callback that interrupts at the n-th step.
+
+    Attributes:
+        seen: of the steps.
+        told: of the steps and of what is done before and after them.
+    """
 
     def __init__(self, n: int) -> None:
         self.left = n
         self.seen: list[Progress] = []
+        self.told: list[Progress] = []
 
     def __call__(self, progress: Progress) -> None:
+        self.told.append(progress)
+        if progress.round is None:
+            return
         self.seen.append(progress)
         self.left -= 1
         if self.left == 0:

@@ -12,7 +12,8 @@ import torch
 from openmm import app, unit
 
 from boltzgen.molecule.basins import Basin
-from boltzgen.molecule.system import System, shipped_systems
+from boltzgen.molecule.shipped import shipped_systems
+from boltzgen.molecule.system import System
 
 
 @pytest.fixture

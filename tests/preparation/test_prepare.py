@@ -110,7 +110,7 @@ def test_the_table_names_torsions_and_the_next_command(
         (["{pdb}", *FIELD, "--temperature", "inf"], "positive number of kelvin"),
         (["{pdb}", *FIELD, "--temperature", "nan"], "positive number of kelvin"),
         (["{pdb}", *FIELD, "--name", "a/b"], "expected a name of letters, digits"),
-        (["{pdb}", *FIELD, "-o", "{full}"], "is not empty; choose another folder, or remove it first"),
+        (["{pdb}", *FIELD, "-o", "{full}"], "is not empty, and no system's folder; choose another folder"),
         (["{pdb}", *FIELD, "-o", "{pdb}"], "is a file; choose another folder"),
         (["{prmtop}"], "an Amber topology needs --coordinates"),
         (["{tmp}/none.prmtop", "--coordinates", "{inpcrd}"], "no Amber topology at"),

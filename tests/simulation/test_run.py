@@ -7,6 +7,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +85,11 @@ def test_a_finished_one_can_be_made_longer(alanine: System, small: Path, tmp_pat
 def test_progress(alanine: System, tmp_path: Path) -> None:
     seen: list[Progress] = []
     record(alanine, tmp_path / "run", 3, plan=SMALL, progress=seen.append)
-    assert [p.done for p in seen] == list(range(1, 7))
-    assert {p.wanted for p in seen} == {6}
-    assert seen[0].statistics == {} and seen[-1].statistics["n_energy_evaluations"] > 0
+    assert [p.done for p in seen] == list(range(7))
+    assert [p.wanted for p in seen] == [0, *[6] * 6]
+    stages = ["finding conformations to start from", *["tuning time steps"] * 3, *["simulating"] * 3]
+    assert [p.stage for p in seen] == stages
+    assert seen[1].statistics == {} and seen[-1].statistics["n_energy_evaluations"] > 0
 
 
 def test_errors(alanine: System, small: Path, tmp_path: Path) -> None:
@@ -108,6 +111,34 @@ def test_errors(alanine: System, small: Path, tmp_path: Path) -> None:
     last.write_bytes(last.read_bytes()[:1000])
     with pytest.raises(ValueError, match="not a whole"):
         Ensemble.load(tmp_path / "broken", alanine)
+
+
+def test_a_simulation_is_replaced_by_the_first_checkpoint_of_the_next(
+    alanine: System, small: Path, tmp_path: Path
+) -> None:
+    """Until then it is as it was, whatever happens; then nothing of it is left."""
+    folder = tmp_path / "run"
+    shutil.copytree(small, folder)
+    for name in ("simulation.json", "reference.h5"):
+        (folder / name).write_text("of the earlier one")
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+
+    def interrupt(done: int) -> Callable[[Progress], None]:
+        def stop(progress: Progress) -> None:
+            if progress.done == done:
+                raise KeyboardInterrupt
+
+        return stop
+
+    other = replace(SMALL, seed=6)
+    for done in (2, 4):
+        assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+        with pytest.raises(KeyboardInterrupt):
+            record(alanine, folder, 6, plan=other, force=True, progress=interrupt(done))
+    (file,) = folder.iterdir()
+    assert file.name in before and file.read_bytes() != before[file.name]
+    with pytest.raises(ValueError, match="give one of them"):
+        simulate(alanine, folder, resume=True, force=True)
 
 
 @pytest.mark.parametrize("name", ["simulation.json", "reference.h5", "system.toml"])
@@ -371,7 +402,7 @@ def test_command_line(
     ("arguments", "message"),
     [
         (["simulate", "no_such_system"], "no system called"),
-        (["simulate", "alanine_dipeptide", "--method", "magic"], "--method to be remd or md"),
+        (["simulate", "alanine_dipeptide", "--method", "magic"], "'magic' is not one of"),
         (["simulate", "alanine_dipeptide", "--resume"], "start it without --resume"),
         (["simulate", "alanine_dipeptide", "--resume", "--highest", "400"], "leave out --highest"),
         (["simulate", "alanine_dipeptide", "--highest", "200"], "lowest <= highest"),
@@ -395,9 +426,22 @@ def test_ctrl_c_says_how_to_go_on_only_where_there_is_something_to_go_on_with(
 
     monkeypatch.setattr("boltzgen.simulation.run.simulate", interrupted)
     assert main(["simulate", "alanine_dipeptide", "-o", str(small), "-n", "6", "--resume"]) == 130
-    assert "--resume" in capsys.readouterr().err
+    again = f"boltzgen simulate alanine_dipeptide --method remd -o {small} -n 6 --resume"
+    assert f"what was recorded is kept; go on with: {again}\n" in capsys.readouterr().err
+    assert main(["simulate", "alanine_dipeptide", "-o", str(small), "-n", "6", "--force"]) == 130
+    assert f"the simulation that {small} held is as it was" in capsys.readouterr().err
     assert main(["simulate", "alanine_dipeptide", "-o", str(tmp_path / "new")]) == 130
-    assert "--resume" not in capsys.readouterr().err
+    assert "nothing was recorded yet, so there is nothing to resume" in capsys.readouterr().err
+
+
+def test_a_trajectory_is_not_replaced_unasked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.h5").touch()
+    arguments = ["simulate", "alanine_dipeptide", "-o", str(tmp_path / "run"), "-t", str(tmp_path / "a.h5")]
+    assert main(arguments) == 2
+    assert "a.h5 exists already; add --force" in capsys.readouterr().err
+    # With --resume it is that of the simulation that goes on; here there is none.
+    assert main([*arguments, "--resume"]) == 2
+    assert "nothing to resume" in capsys.readouterr().err
 
 
 def test_trajectory_may_lie_in_the_folder_that_the_simulation_makes(tmp_path: Path) -> None:

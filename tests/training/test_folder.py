@@ -14,12 +14,12 @@ import pytest
 import torch
 
 from boltzgen.generator.checkpoint import CHECKPOINT
+from boltzgen.generator.locate import SUMMARY
 from boltzgen.locks import locked
 from boltzgen.molecule.system import System
 from boltzgen.storage import read_tensors, write_tensors
 from boltzgen.training.checkpoint import METRICS, STATE
 from boltzgen.training.data import DATA
-from boltzgen.training.folder import SUMMARY
 from boltzgen.training.run import train
 from boltzgen.training.settings import Settings
 from tests.helpers.runs import StopAt
@@ -48,7 +48,7 @@ def test_what_is_not_a_runs_is_not_replaced(system: System, tmp_path: Path, name
 def test_data_of_a_run_without_a_round_are_replaced(system: System, tmp_path: Path) -> None:
     write_tensors(tmp_path / DATA, {"source": "a", "n_read": 1, "dropped": {}}, {"y": torch.ones(1)})
     with pytest.raises(KeyboardInterrupt):
-        train(system, tmp_path, settings=SETTINGS, progress=StopAt(1))
+        train(system, tmp_path, settings=SETTINGS, progress=StopAt(3))
     assert not (tmp_path / DATA).exists()
 
 

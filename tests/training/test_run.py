@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ import torch
 
 from boltzgen.generator.checkpoint import CHECKPOINT
 from boltzgen.generator.generator import BoltzmannGenerator
+from boltzgen.generator.locate import RUN, SUMMARY
 from boltzgen.molecule.system import System
 from boltzgen.training import checkpoint
 from boltzgen.training.checkpoint import METRICS, STATE
-from boltzgen.training.run import SUMMARY, train
+from boltzgen.training.run import train
 from boltzgen.training.settings import Settings
 from tests.helpers.runs import TINY, StopAt, timeless
 
@@ -116,7 +118,13 @@ def test_progress_rises(system: System, tmp_path: Path) -> None:
         train(system, tmp_path / "run", settings=TINY, progress=stop)
     fractions = [p.fraction for p in stop.seen]
     assert fractions == sorted(fractions)
-    assert fractions[-1] == pytest.approx(10 / 18)
+    # The energies and gradients of 64 draws in a step; half of that for each of 3000 draws at the end.
+    assert fractions[-1] == pytest.approx(10 * 128 / (18 * 128 + 1500))
+    assert [(p.round, p.n_rounds) for p in stop.seen[::3]] == [(1, 6), (2, 6), (3, 6), (4, 6)]
+    assert [p.stage for p in stop.told if p.round is None] == [
+        "finding the energy minimum and its Hessian",
+        "placing walkers",
+    ]
     assert [p.n_energy_evaluations for p in stop.seen] == sorted(p.n_energy_evaluations for p in stop.seen)
 
 
@@ -127,6 +135,32 @@ def test_a_finished_run_is_not_overwritten(
         train(system, whole[0])
     with pytest.raises(FileNotFoundError, match="nothing to resume"):
         train(system, tmp_path / "none", resume=True)
+    with pytest.raises(ValueError, match="give one of them"):
+        train(system, whole[0], resume=True, force=True)
+
+
+def test_a_run_is_replaced_by_the_first_round_of_the_next(
+    system: System, whole: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    """Until then it is as it was, whatever happens; then nothing of it is left."""
+    folder = tmp_path / "run"
+    shutil.copytree(whole[0], folder)
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    settings = replace(TINY, rounds=2)
+    with pytest.raises(KeyboardInterrupt):
+        train(system, folder, settings=settings, force=True, progress=StopAt(3))
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+    with pytest.raises(KeyboardInterrupt):
+        train(system, folder, settings=settings, force=True, progress=StopAt(4))
+    assert {p.name for p in folder.iterdir()} == {CHECKPOINT, STATE, METRICS, RUN}
+    assert len(timeless(folder)) == 1
+    generator = BoltzmannGenerator.load(folder, unfinished=True)
+    assert generator.temperature == pytest.approx(timeless(folder)[0]["temperature"])
+    with pytest.raises(ValueError, match="`unfinished=True`"):
+        BoltzmannGenerator.load(folder)
+    train(system, folder, resume=True)
+    assert len(timeless(folder)) == 2
+    assert BoltzmannGenerator.load(folder).temperature == system.temperature
 
 
 def test_two_seeds_differ(system: System, whole: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
@@ -155,7 +189,7 @@ def test_unknown_settings_are_named(
 
 
 def test_the_folder_holds_what_is_needed_and_no_more(whole: tuple[Path, dict[str, Any]]) -> None:
-    assert {p.name for p in whole[0].iterdir()} == {CHECKPOINT, STATE, METRICS, SUMMARY}
+    assert {p.name for p in whole[0].iterdir()} == {CHECKPOINT, STATE, METRICS, RUN, SUMMARY}
     assert torch.isfinite(torch.tensor(whole[1]["log_z"]))
 
 

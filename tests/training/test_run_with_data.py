@@ -5,6 +5,7 @@ without energies.
 import copy
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,12 @@ from boltzgen.flow.flow import Flow, HierarchicalFlow
 from boltzgen.flow.transform import Transform
 from boltzgen.generator.checkpoint import CHECKPOINT
 from boltzgen.generator.generator import BoltzmannGenerator
+from boltzgen.generator.locate import RUN, SUMMARY
 from boltzgen.molecule.system import System
-from boltzgen.training.checkpoint import STATE
-from boltzgen.training.data import DATA, Data
+from boltzgen.training.checkpoint import METRICS, STATE
+from boltzgen.training.data import Data
 from boltzgen.training.losses import clipped_log_z, importance_kl, log_variance_loss
-from boltzgen.training.run import SUMMARY, train
+from boltzgen.training.run import train
 from boltzgen.training.settings import Settings
 from boltzgen.training.training_run import TrainingRun
 from tests.helpers.runs import StopAt, timeless
@@ -274,8 +276,12 @@ def test_energies_follow_data_only_where_there_are_energies(
         summary = train(system, folder, seed=5, settings=TINY, data=frames, mixed=mixed, progress=stop)
         rounds = timeless(folder)
         assert [r["stage"] for r in rounds] == ["data"] * 3 + ["energies"] * 2 * mixed
-        fractions = [p.fraction for p in stop.seen]
+        fractions = [p.fraction for p in stop.told]
         assert fractions == sorted(fractions) and fractions[-1] == pytest.approx(1)
+        assert [p.stage for p in stop.told][:2] == [
+            "finding the energy minimum and its Hessian",
+            "reading the data",
+        ]
         kept = rounds[-1]["held_out_nll"] if mixed else min(r["held_out_nll"] for r in rounds)
         assert summary["held_out_nll"] == kept
         held = Data.load(folder).split()[1]
@@ -293,14 +299,19 @@ def test_options_that_need_data(system: System, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_data_of_an_abandoned_run_is_not_taken_up(system: System, frames: Path, tmp_path: Path) -> None:
-    """A run with data that ended before its first round, then one without in the same folder."""
+def test_a_run_that_ended_before_its_first_round_leaves_no_data(
+    system: System, frames: Path, tmp_path: Path
+) -> None:
     with pytest.raises(KeyboardInterrupt):
-        train(system, tmp_path, settings=TINY, data=frames, progress=StopAt(1))
-    assert (tmp_path / DATA).exists()
-    assert not (tmp_path / STATE).exists()
+        train(system, tmp_path / "run", settings=TINY, data=frames, progress=StopAt(1))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_without_data_may_replace_one_with(
+    system: System, whole: tuple[bool, Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    shutil.copytree(whole[1], tmp_path, dirs_exist_ok=True)
     settings = Settings(rounds=2, steps=1, batch=16)
     with pytest.raises(KeyboardInterrupt):
-        train(system, tmp_path, settings=settings, progress=StopAt(2))
-    assert not (tmp_path / DATA).exists()
-    assert (tmp_path / CHECKPOINT).exists()
+        train(system, tmp_path, settings=settings, force=True, progress=StopAt(2))
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted((CHECKPOINT, METRICS, RUN, STATE))

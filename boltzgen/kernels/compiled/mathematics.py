@@ -45,12 +45,15 @@ class _Cache(FunctionCache):
     def load_overload(self, *arguments: Any) -> Any:
         """What was compiled, or None where that is not on disk."""
         try:
-            return super().load_overload(*arguments)
+            found = super().load_overload(*arguments)
         except Exception as error:  # whatever pickle raises
             _log.warning("compiled again, since the files in %s are damaged: %s", self.cache_path, error)
             with suppress(OSError):
                 self.flush()
-            return None
+            found = None
+        if found is None:
+            _log.info("compiling kernels, once on this machine")
+        return found
 
     def save_overload(self, *arguments: Any) -> None:
         """Put what was compiled on disk, if that can be done."""
