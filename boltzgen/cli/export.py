@@ -18,6 +18,7 @@ def export(
 ) -> None:
     """Write samples as a trajectory for other programs."""
     from boltzgen.samples.export import export as write
+    from boltzgen.samples.export import topology_path
 
     n_frames = write(file, target, resample=resample, seed=seed)
     if resample is None:
@@ -25,4 +26,7 @@ def export(
             f"the frames of {target} do not have equal weight: averages over them need log_w of {file}; use "
             "--resample N for equal weights"
         )
-    typer.echo(f"{n_frames} frames written to {target}")
+    beside = topology_path(target)
+    typer.echo(
+        f"{n_frames} frames written to {target}" + (f", the molecule's atoms to {beside}" if beside else "")
+    )
