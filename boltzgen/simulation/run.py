@@ -118,6 +118,7 @@ def simulate(
     tell = _Teller(progress)
     with working_folder(folder):
         _record(molecule, folder, frames, plan, resume=resume, force=force, device=device, tell=tell)
+        tell.statistics = {}
         tell.stage("estimating populations")
         summary = summarize(folder, molecule, command=command)
         if target is not None:
