@@ -43,6 +43,7 @@ def describe_frames(file: h5py.File, topology: mdtraj.Topology, *, title: str) -
 def add_coordinates(file: h5py.File, n_frames: int, n_atoms: int) -> h5py.Dataset:
     """The array of positions, for so many frames or more."""
     rows = max(1, CHUNK_BYTES // (12 * n_atoms))
+    rows = min(rows, n_frames) if n_frames else rows  # a chunk is written whole, however few frames are in it
     coordinates = add_array(file, "coordinates", (n_frames, n_atoms, 3), "f4", rows)
     coordinates.attrs["units"] = np.bytes_("nanometers")
     return coordinates

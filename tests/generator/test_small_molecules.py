@@ -54,7 +54,7 @@ def test_from_a_pdb_file_to_a_report(
                 "--seed",
                 seed,
                 "-o",
-                tmp_path / "s.h5",
+                tmp_path / f"{seed}.h5",
                 "--json",
             )
         )
@@ -62,7 +62,7 @@ def test_from_a_pdb_file_to_a_report(
     ]
     assert min(d["sampling_efficiency"] for d in drawn) > 0.05
     assert abs(drawn[0]["log_z"] - drawn[1]["log_z"]) < 4 * math.hypot(*(d["log_z_error"] for d in drawn))
-    report = json.loads(call(capfd, "analyze", tmp_path / "s.h5", "-o", tmp_path / "report", "--json"))
+    report = json.loads(call(capfd, "analyze", tmp_path / "2.h5", "-o", tmp_path / "report", "--json"))
     assert report["rotamers"] == {}
     assert report["sizes"]["radius_of_gyration"]["mean"] > 0.05
 

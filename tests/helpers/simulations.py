@@ -45,7 +45,14 @@ def write_simulation(
     x = posed(system, plus, rng)
     starts = posed(system, began, rng)
     replica = torch.arange(shape[2]).repeat(*shape[:2], 1)
-    settings = Plan(n_walkers=shape[1], interval=1, n_steps=5, checkpoint_frames=FRAMES, burn_in=1)
+    settings = Plan(
+        n_walkers=shape[1],
+        interval=1,
+        n_steps=5,
+        checkpoint_frames=FRAMES,
+        burn_in=1,
+        highest=temperatures[-1],
+    )
     plan = asdict(settings) | {"temperatures": list(temperatures)}
     folder.mkdir(parents=True, exist_ok=True)
     for index in range(shape[0] // FRAMES + 1):

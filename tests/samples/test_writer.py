@@ -116,7 +116,9 @@ def test_what_was_left_is_not_lost_by_starting_again(
 ) -> None:
     path = tmp_path / "s.h5"
     killed(path, samples, system, 100)
-    with pytest.raises(FileExistsError, match=r"s\.h5\.journal holds 100 samples .*`resume=True`, or delete"):
+    with pytest.raises(
+        FileExistsError, match=r"s\.h5\.journal holds 100 samples .*`resume=True`, or begin anew"
+    ):
         write(path, samples, system)
     (tmp_path / "s.h5.journal").unlink()
     with pytest.raises(KeyboardInterrupt):

@@ -47,7 +47,8 @@ def warned(drifting: Path) -> tuple[str, str]:
     """What the command prints of it: stdout and stderr."""
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
-        assert main(["simulate", "alanine_dipeptide", "-o", str(drifting), "-n", "60", "--resume"]) == 0
+        code = main(["simulate", "alanine_dipeptide", "-o", str(drifting), "-n", "60", "--resume"])
+    assert code == 0, err.getvalue()
     return out.getvalue(), err.getvalue()
 
 
