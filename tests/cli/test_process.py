@@ -42,7 +42,7 @@ def test_signals_end_a_command_as_ctrl_c_does(
     message: str,
     code: int,
 ) -> None:
-    """What was drawn is kept and nothing else is left behind; signals mean afterwards what they did before."""
+    """What was drawn is kept, nothing else is left behind; signals mean afterwards what they did before."""
     before = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
     earlier = signal.signal(number, before)  # it may be ignored where the tests run
     try:
