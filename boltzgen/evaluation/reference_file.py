@@ -14,7 +14,6 @@ from typing import Any
 import h5py
 import numpy as np
 import torch
-from pydantic import ValidationError
 
 from boltzgen import __version__, units
 from boltzgen.evaluation.tally import SURFACE_BINS, Surface
@@ -22,8 +21,8 @@ from boltzgen.free_energy.histograms import Axis, Histogram
 from boltzgen.hdf5 import open_hdf5
 from boltzgen.molecule.basins import Basin
 from boltzgen.molecule.graph import Quadruple
-from boltzgen.molecule.names import check_name, reason
-from boltzgen.storage import DAMAGE, write_atomically
+from boltzgen.molecule.names import check_name
+from boltzgen.storage import reading, write_atomically
 
 FORMAT = 1
 _COMPRESSED = {"compression": "gzip", "compression_opts": 9, "shuffle": True}
@@ -86,7 +85,7 @@ def read(path: Path) -> dict[str, Any]:
             f"no reference file at {path}; give another one as `reference`, or make one by a simulation "
             "(`boltzgen.simulate`)"
         )
-    try:
+    with reading(f"{path} is not a whole reference file", "copy or make it again"):
         with open_hdf5(path, "a reference file") as file:
             if int(file.attrs["format"]) != FORMAT:
                 raise ValueError(f"it has format {file.attrs['format']}, this version reads {FORMAT}")
@@ -94,10 +93,6 @@ def read(path: Path) -> dict[str, Any]:
             if "crc32" in file.attrs and _text(file.attrs["crc32"]) != _checksum(header, arrays):
                 raise ValueError("the checksum of its contents is another one: some bytes have changed")
         return _read(header, arrays)
-    except (OSError, RecursionError, *DAMAGE) as error:
-        said = reason(error) if isinstance(error, ValidationError) else str(error).strip()
-        detail = (said or type(error).__name__).splitlines()[0]
-        raise ValueError(f"{path} is not a whole reference file ({detail}); copy or make it again") from error
 
 
 def _header(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import os
 import shutil
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -204,6 +205,24 @@ def test_a_killed_analysis_leaves_no_half_of_a_file(
         with pytest.raises(KeyboardInterrupt):
             analyze(folder / "s.h5", tmp_path / "out")
         assert {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()} == before
+
+
+def test_every_file_of_a_report_is_written_whole(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each under a temporary name first, the report last."""
+    renamed: list[str] = []
+    replace = os.replace
+
+    def see(source: Any, target: Any) -> None:
+        assert Path(source).name.endswith(".part")
+        renamed.append(Path(target).name)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", see)
+    result = analyze(folder / "s.h5", tmp_path / "out")
+    assert renamed == sorted(renamed, key=lambda name: name == "report.json")
+    assert set(renamed) == {"report.json", *result["files"]} == {p.name for p in (tmp_path / "out").iterdir()}
 
 
 def test_a_name_leads_to_no_other_folder(folder: Path, tmp_path: Path) -> None:
