@@ -41,8 +41,9 @@ def describe_frames(file: h5py.File, topology: mdtraj.Topology, *, title: str) -
 
 
 def add_coordinates(file: h5py.File, n_frames: int, n_atoms: int) -> h5py.Dataset:
-    """The array of positions, for so many frames or more."""
+    """The array of positions of so many frames, or of any number where it is 0."""
     rows = max(1, CHUNK_BYTES // (12 * n_atoms))
+    rows = min(rows, n_frames) if n_frames else rows
     coordinates = add_array(file, "coordinates", (n_frames, n_atoms, 3), "f4", rows)
     coordinates.attrs["units"] = np.bytes_("nanometers")
     return coordinates
