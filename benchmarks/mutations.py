@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import math
 import os
 import random
 import re
@@ -20,6 +21,7 @@ OUTCOMES = ("refused", "unchanged", "changed", "traceback", "crash", "hang")
 CLEAR = (OSError, ValueError, NotImplementedError, FloatingPointError, RecursionError, MemoryError)
 #: Memory that a call may take beyond what its process has.
 MEMORY = 4 << 30
+_WAITING = 30
 _NUMBER = re.compile(rb"[-+]?\d+\.?\d*(?:[eE][-+]?\d+)?")
 _NUMBERS = b"nan,inf,-inf,1e308,1e-300,-1,0,,x,1e9,999999999999,true".split(b",")
 
@@ -86,7 +88,7 @@ def outcome(call: Callable[[], str], expected: str | None, limit: float) -> tupl
     Args:
         call: returns a text that says what it found, for instance a digest.
         expected: the text for the file as it was, or None.
-        limit: seconds until it hangs.
+        limit: seconds of computing after which it hangs; of waiting, thirty times as many.
 
     Returns:
         One of `OUTCOMES`, the error's text or the traceback, and the text that was returned.
@@ -95,9 +97,9 @@ def outcome(call: Callable[[], str], expected: str | None, limit: float) -> tupl
     child = os.fork()
     if child == 0:
         os.close(reading)
-        _run(call, writing)
+        _run(call, writing, limit)
     os.close(writing)
-    said, end = b"", time.monotonic() + limit
+    said, end = b"", time.monotonic() + _WAITING * limit
     while select.select([reading], [], [], max(0.0, end - time.monotonic()))[0]:
         if not (part := os.read(reading, 65536)):
             break
@@ -107,7 +109,7 @@ def outcome(call: Callable[[], str], expected: str | None, limit: float) -> tupl
     os.close(reading)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     kind, _, text = said.decode("utf-8", "replace").partition(":")
-    if time.monotonic() >= end:
+    if time.monotonic() >= end or status == -signal.SIGXCPU:
         return "hang", f"longer than {limit:g} s", ""
     if kind not in ("refused", "traceback", "found"):
         return "crash", f"exit code {status}", ""
@@ -116,7 +118,7 @@ def outcome(call: Callable[[], str], expected: str | None, limit: float) -> tupl
     return ("unchanged" if expected in (None, text) else "changed"), "", text
 
 
-def _run(call: Callable[[], str], writing: int) -> None:
+def _run(call: Callable[[], str], writing: int, limit: float) -> None:
     """In the child: write what was found, and end without any cleaning."""
     code = 0
     try:
@@ -125,6 +127,9 @@ def _run(call: Callable[[], str], writing: int) -> None:
         os.dup2(null, 2)
         size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, size + MEMORY))
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        seconds = math.ceil(used.ru_utime + used.ru_stime + limit)
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 10))
         try:
             said = f"found:{call()}"
         except CLEAR as error:

@@ -11,7 +11,7 @@ left out, and brackets inside each other. Each is read in a process of its own, 
     changed    read, with another result
     traceback  another exception
     crash      the process died, or ran out of 4 GB
-    hang       it took longer than a minute (half of one with --quick)
+    hang       it took longer than a minute of computing (half of one with --quick)
 
 Files with a checksum (checkpoints, states, references, samples) must have nothing under *changed*; texts that
 people write (structures, force fields, `system.toml`, Systems) have what the change says. The last three must

@@ -18,7 +18,17 @@ from safetensors.torch import save
 from torch import Tensor
 
 #: What is wrong with the contents of a file shows as one of these when it is read.
-DAMAGE = (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError, OverflowError)
+_DAMAGE = (
+    SafetensorError,
+    OSError,
+    KeyError,
+    TypeError,
+    ValueError,
+    IndexError,
+    AttributeError,
+    OverflowError,
+    RuntimeError,  # RecursionError, and torch's
+)
 #: Temporary files and folders, `partial_path`: the number is the process that writes them.
 _PARTIAL = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)\.part")
 
@@ -50,7 +60,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     Raises:
         ValueError: it is anything else, or truncated, or damaged.
     """
-    try:
+    with reading(f"{path} is not a whole boltzgen checkpoint", "copy or train it again"):
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             metadata = json.loads(header["boltzgen"])
@@ -59,14 +69,39 @@ def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             raise ValueError(f"expected a JSON object of metadata, got {type(metadata).__name__}")
         if "crc32" in header and header["crc32"] != _checksum(header["boltzgen"], tensors):
             raise ValueError("the checksum of its contents is another one: some bytes have changed")
+    return metadata, tensors
+
+
+@contextmanager
+def reading(wrong: str, advice: str) -> Iterator[None]:
+    """Read the contents of a file; whatever turns out to be wrong with them is said in one way.
+
+    Args:
+        wrong: what to say of the file: "x is not a whole reference".
+        advice: what to do.
+
+    Raises:
+        ValueError: something is wrong with the contents.
+        FileNotFoundError: there is no such file.
+        MemoryError: there is too little memory, whatever raised it.
+    """
+    try:
+        yield
     except FileNotFoundError:
         raise
-    except (SafetensorError, OSError, RecursionError, *DAMAGE) as error:
-        raise ValueError(
-            f"{path} is not a whole boltzgen checkpoint ({type(error).__name__}: {error}); copy or train it "
-            "again"
-        ) from error
-    return metadata, tensors
+    except _DAMAGE as error:
+        if out_of_memory(error):
+            raise MemoryError(str(error)) from error
+        said = " ".join(str(error).split())[:300]
+        if not isinstance(error, ValueError):
+            said = f"{type(error).__name__}: {said}"
+        raise ValueError(f"{wrong} ({said}); {advice}") from error
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether an error says that there is too little memory: Python's, numpy's or torch's."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or "can't allocate memory" in said or "out of memory" in said
 
 
 def _checksum(text: str, tensors: Mapping[str, Tensor]) -> str:

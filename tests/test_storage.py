@@ -18,6 +18,7 @@ from boltzgen.storage import (
     finite_or_none,
     partial_path,
     read_tensors,
+    reading,
     remove_stale,
     write_atomically,
     write_tensors,
@@ -91,8 +92,8 @@ def test_files_without_a_checksum_are_read(tmp_path: Path) -> None:
     [
         ("[1, 2]", "expected a JSON object"),
         ("[" * 100_000, "RecursionError"),
-        ('{"a": 1', "JSONDecodeError"),
-        ("9" * 5000, "ValueError"),
+        ('{"a": 1', "Expecting ',' delimiter"),
+        ("9" * 5000, "Exceeds the limit"),
     ],
 )
 def test_hostile_metadata(tmp_path: Path, text: str, message: str) -> None:
@@ -154,6 +155,30 @@ def test_what_dead_processes_left_is_removed(tmp_path: Path, dead: int) -> None:
     remove_stale(tmp_path)
     assert {p.name for p in tmp_path.iterdir()} == {"file", *kept}
     remove_stale(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        (KeyError("x"), ValueError, "broken (KeyError: 'x'); mend it"),
+        (RuntimeError("two\n  lines"), ValueError, "broken (RuntimeError: two lines); mend it"),
+        (ValueError("of a kind"), ValueError, "broken (of a kind); mend it"),
+        (RecursionError("deep"), ValueError, "broken (RecursionError: deep); mend it"),
+        (OSError("disk"), ValueError, "broken (OSError: disk); mend it"),
+        (FileNotFoundError("none"), FileNotFoundError, "none"),
+        (RuntimeError("[enforce fail]: can't allocate memory"), MemoryError, "can't allocate memory"),
+        (torch.OutOfMemoryError("CUDA out of memory"), MemoryError, "out of memory"),
+        (MemoryError(), MemoryError, ""),
+        (ZeroDivisionError("ours"), ZeroDivisionError, "ours"),
+    ],
+)
+def test_what_is_wrong_with_contents_is_said_in_one_way(
+    error: Exception, kind: type[Exception], said: str
+) -> None:
+    with pytest.raises(kind) as caught, reading("broken", "mend it"):
+        raise error
+    assert type(caught.value) is kind
+    assert said in str(caught.value)
 
 
 def test_numbers_that_json_cannot_hold() -> None:

@@ -42,17 +42,13 @@ class TranslatedCommand(TyperCommand):
         except RecursionError as error:
             raise InputError("a file is nested too deeply to be read") from error
         except (MemoryError, RuntimeError) as error:
-            if not _is_memory(error):
+            from boltzgen.storage import out_of_memory  # which takes its time to load
+
+            if not out_of_memory(error):
                 raise
             raise InputError(
                 "there is not enough memory for this; ask for less, or close other programs"
             ) from error
-
-
-def _is_memory(error: Exception) -> bool:
-    """Whether memory ran out: numpy's, Python's or torch's error."""
-    said = str(error).lower()
-    return isinstance(error, MemoryError) or "can't allocate memory" in said or "out of memory" in said
 
 
 def with_flags(message: str, command: Any) -> str:

@@ -22,7 +22,7 @@ from boltzgen.hdf5 import open_hdf5
 from boltzgen.molecule.basins import Basin
 from boltzgen.molecule.graph import Quadruple
 from boltzgen.molecule.names import check_name
-from boltzgen.storage import DAMAGE, write_atomically
+from boltzgen.storage import reading, write_atomically
 
 FORMAT = 1
 _COMPRESSED = {"compression": "gzip", "compression_opts": 9, "shuffle": True}
@@ -85,7 +85,7 @@ def read(path: Path) -> dict[str, Any]:
             f"no reference file at {path}; give another one as `reference`, or make one by a simulation "
             "(`boltzgen.simulate`)"
         )
-    try:
+    with reading(f"{path} is not a whole reference file", "copy or make it again"):
         with open_hdf5(path, "a reference file") as file:
             if int(file.attrs["format"]) != FORMAT:
                 raise ValueError(f"it has format {file.attrs['format']}, this version reads {FORMAT}")
@@ -93,9 +93,6 @@ def read(path: Path) -> dict[str, Any]:
             if "crc32" in file.attrs and _text(file.attrs["crc32"]) != _checksum(header, arrays):
                 raise ValueError("the checksum of its contents is another one: some bytes have changed")
         return _read(header, arrays)
-    except (OSError, RecursionError, *DAMAGE) as error:
-        detail = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ValueError(f"{path} is not a whole reference file ({detail}); copy or make it again") from error
 
 
 def _header(fields: Mapping[str, Any]) -> dict[str, Any]:

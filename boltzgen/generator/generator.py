@@ -24,7 +24,7 @@ from boltzgen.generator.rings import check_rings
 from boltzgen.molecule.system import System
 from boltzgen.samples.weighted_samples import WeightedSamples
 from boltzgen.seeding import random_stream
-from boltzgen.storage import DAMAGE, tensors_under, write_tensors
+from boltzgen.storage import reading, tensors_under, write_tensors
 
 #: Draws are made in blocks of this many, each from its own seed, so that the samples do not depend on how
 #: they are chunked.
@@ -233,16 +233,12 @@ class BoltzmannGenerator(nn.Module):
                 f"{metadata['system']!r}); force field, domain or z-matrix differ: give the system that it "
                 "was trained for"
             )
-        try:
+        with reading(f"{file} is not a checkpoint of {system.name!r}", "copy or train it again"):
             coordinates = MolecularCoordinates(
                 system, tensors["coordinates.reference"], tensors["coordinates.scale"]
             )
             flow = molecular_flow(coordinates, **options)
             flow.load_state_dict(tensors_under(tensors, "flow."))
-        except DAMAGE as error:
-            raise ValueError(
-                f"{file} is not a checkpoint of {system.name!r}: {' '.join(str(error).split())[:200]}"
-            ) from error
         return cls(
             system,
             coordinates,

@@ -48,7 +48,8 @@ def harmonic_reference(system: System, energy: Energy, *, step: float = 1e-3) ->
     curvature are given that of the softest positive one.
 
     Raises:
-        ValueError: the energy of the input positions is not finite.
+        ValueError: the energy of the input positions is not finite, or the molecule is not bound in most
+            directions.
     """
     start = MolecularCoordinates(system)
     target = _Unrestricted(energy, start)
@@ -89,12 +90,15 @@ def _stiff_hessian(target: PullbackEnergy, coordinates: MolecularCoordinates, st
     _, gradient = target.value_and_gradient(torch.cat((y + moves, y - moves)))
     hessian = (gradient[:n, m:] - gradient[n:, m:]) / (2 * step)
     hessian = (hessian + hessian.T) / 2
+    if not bool(hessian.isfinite().all()):
+        raise ValueError("the Hessian at the minimum is not finite; check the force field")
     values, vectors = torch.linalg.eigh(hessian)
     positive = values[values > 1e-6 * values.max()]
-    if len(positive) == 0:
+    if 2 * len(positive) < n:
         raise ValueError(
-            "the Hessian at the minimum has no positive curvature; expected a bound molecule: check the "
-            "force field"
+            f"the Hessian at the minimum has positive curvature in {len(positive)} of {n} directions only; "
+            "expected a bound molecule, without force constants that are millions of times as large as "
+            "others: check the force field"
         )
     if len(positive) < n:
         logger.warning(

@@ -8,7 +8,7 @@ import torch
 
 from boltzgen.molecule.system import System
 from boltzgen.simulation.sampler import Frames, State
-from boltzgen.storage import DAMAGE, read_tensors, tensors_under, write_tensors
+from boltzgen.storage import read_tensors, reading, tensors_under, write_tensors
 
 _NAME = "checkpoint_{:06d}.safetensors"
 #: What only the first checkpoint's plan holds.
@@ -43,18 +43,14 @@ class Checkpoint:
             ValueError: the file is broken, or something else.
         """
         metadata, tensors = read_tensors(path)
-        try:
+        advice = "remove it, and go on with `resume=True`"
+        with reading(f"{path} is not a checkpoint of a simulation", advice):
             checkpoint = cls(
                 Frames(**tensors_under(tensors, "frames."), statistics=metadata["statistics"]),
                 State(**tensors_under(tensors, "state.")),
                 **{key: metadata[key] for key in ("system", "fingerprint", "burn_in", "plan")},
             )
             checkpoint._check()
-        except DAMAGE as error:
-            raise ValueError(
-                f"{path} is not a checkpoint of a simulation ({error}); remove it, and go on with "
-                "`resume=True`"
-            ) from error
         return checkpoint
 
     def _check(self) -> None:

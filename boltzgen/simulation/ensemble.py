@@ -10,6 +10,7 @@ from torch import Tensor
 from boltzgen.molecule.system import System
 from boltzgen.simulation.checkpoint import ONCE, Checkpoint, checkpoint_files
 from boltzgen.simulation.sampler import Frames
+from boltzgen.storage import reading
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,16 +50,6 @@ class Ensemble:
             FileNotFoundError: it holds no simulation, or none past its burn-in.
             ValueError: a file is broken, or the simulation is of another system.
         """
-        try:
-            return cls._load(folder, system)
-        except (KeyError, TypeError, IndexError, RuntimeError, AttributeError) as error:
-            raise ValueError(
-                f"the checkpoints in {folder} do not belong together, or are damaged ({error}); copy them "
-                "again, or begin a new simulation"
-            ) from error
-
-    @classmethod
-    def _load(cls, folder: Path, system: System) -> "Ensemble":
         parts: list[Frames] = []
         burn_in: list[dict[str, Any]] = []
         plan: dict[str, Any] = {}
@@ -74,18 +65,20 @@ class Ensemble:
             raise FileNotFoundError(
                 f"{folder} holds no frames of a simulation past its burn-in; simulate {system.name} into it"
             )
-        return cls(
-            system=system,
-            temperatures=torch.tensor(plan["temperatures"], dtype=torch.float64),
-            x=torch.cat([part.x for part in parts]),
-            potential=torch.cat([part.potential for part in parts]),
-            replica=torch.cat([part.replica for part in parts]),
-            starts=torch.tensor(plan["starts"], dtype=torch.float32),
-            plan={k: v for k, v in plan.items() if k not in ONCE},
-            statistics=[part.statistics for part in parts],
-            burn_in_statistics=burn_in,
-            preparation=plan.get("preparation", {}),
-        )
+        wrong = f"the checkpoints in {folder} do not belong together, or are damaged"
+        with reading(wrong, "copy them again, or begin a new simulation"):
+            return cls(
+                system=system,
+                temperatures=torch.tensor(plan["temperatures"], dtype=torch.float64),
+                x=torch.cat([part.x for part in parts]),
+                potential=torch.cat([part.potential for part in parts]),
+                replica=torch.cat([part.replica for part in parts]),
+                starts=torch.tensor(plan["starts"], dtype=torch.float32),
+                plan={k: v for k, v in plan.items() if k not in ONCE},
+                statistics=[part.statistics for part in parts],
+                burn_in_statistics=burn_in,
+                preparation=plan.get("preparation", {}),
+            )
 
     def after(self, n: int) -> "Ensemble":
         """The same without the first n frames of each walker."""

@@ -16,7 +16,7 @@ from boltzgen.simulation.plan import Method, Plan
 from boltzgen.simulation.sampler import Sampler, State
 from boltzgen.simulation.summary import SUMMARY, summarize
 from boltzgen.simulation.trajectory import check_trajectory, write_trajectory
-from boltzgen.storage import DAMAGE
+from boltzgen.storage import reading
 
 
 @dataclass(frozen=True)
@@ -215,16 +215,12 @@ def _resumed(
     # Where walkers began, and what that took, stands in the first checkpoint's plan alone.
     description = Checkpoint.load(files[0]).plan
     settings = {field.name for field in fields(Plan)}
-    try:
+    wrong = f"the simulation in {folder} cannot go on: {files[0].name} and {files[-1].name} do not say how"
+    with reading(wrong, "begin a new one"):
         plan = Plan(**{name: value for name, value in description.items() if name in settings})
         shape = plan.n_walkers, len(plan.temperatures(system)), system.n_atoms, 3
         if tuple(last.state.x.shape) != shape:
             raise ValueError(f"expected positions {shape}, got {tuple(last.state.x.shape)}")
-    except DAMAGE as error:
-        raise ValueError(
-            f"the simulation in {folder} cannot go on: {files[0].name} and {files[-1].name} do not say how "
-            f"({error}); begin a new one"
-        ) from error
     last.state.x = last.state.x.to(device)
     return plan, plan.sampler(system, device), last.state, description
 

@@ -14,7 +14,7 @@ from boltzgen.generator.checkpoint import CHECKPOINT
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.molecule.names import reason
 from boltzgen.molecule.system import System
-from boltzgen.storage import DAMAGE, read_tensors, tensors_under, write_atomically, write_tensors
+from boltzgen.storage import read_tensors, reading, tensors_under, write_atomically, write_tensors
 from boltzgen.training.data import DATA, Data
 from boltzgen.training.progress import Progress
 from boltzgen.training.settings import Settings
@@ -100,10 +100,10 @@ def load_run(
     """
     check_resumable(folder)
     metadata, tensors = read_tensors(folder / STATE)
-    try:
-        held = _Metadata.model_validate(metadata)
-    except ValidationError as error:
-        raise _damaged(folder, reason(error)) from error
+    wrong = f"the state of the run in {folder} is damaged"
+    advice = f"copy it again, or begin a new run with {folder} as `checkpoint`"
+    with reading(wrong, advice):
+        held = _validated(metadata)
     generator = BoltzmannGenerator.load(folder, system, device=device)
     if held.fingerprint != generator.fingerprint:
         raise ValueError(
@@ -119,7 +119,7 @@ def load_run(
         ) from error
     data = Data.load(folder).to(device) if (folder / DATA).exists() else None
     tensors = {k: v.to(device) for k, v in tensors.items()}
-    try:
+    with reading(wrong, advice):
         generator.flow.load_state_dict(tensors_under(tensors, "flow."))
         generator.temperature = held.temperature
         run = TrainingRun(
@@ -132,10 +132,15 @@ def load_run(
             progress=progress,
         )
         _restore(run, held, tensors)
-    except DAMAGE as error:
-        raise _damaged(folder, " ".join(str(error).split())[:200] or type(error).__name__) from error
     energy.n_evaluations = held.n_energy_evaluations
     return run
+
+
+def _validated(metadata: dict[str, Any]) -> _Metadata:
+    try:
+        return _Metadata.model_validate(metadata)
+    except ValidationError as error:
+        raise ValueError(reason(error)) from error
 
 
 def _restore(run: TrainingRun, held: _Metadata, tensors: dict[str, Tensor]) -> None:
@@ -167,10 +172,3 @@ def _check_like(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> 
     if shapes != wanted:
         wrong = next(k for k in (*wanted, *shapes) if shapes.get(k) != wanted.get(k))
         raise ValueError(f"expected {wrong} of shape {wanted.get(wrong)}, got {shapes.get(wrong)}")
-
-
-def _damaged(folder: Path, why: str) -> ValueError:
-    return ValueError(
-        f"the state of the run in {folder} is damaged ({why}); copy it again, or begin a new run with "
-        f"{folder} as `checkpoint`"
-    )

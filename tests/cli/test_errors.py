@@ -76,7 +76,7 @@ from tests.helpers.command_line import FakeGenerator, call, refused
         (["train", "alanine_dipeptide", "-o", "{tmp}/r", "--minutes", "-3"], "positive number of --minutes"),
         (["train", "alanine_dipeptide", "-o", "{tmp}/r", "--minutes", "inf"], "positive number of --minutes"),
         (
-            ["train", "alanine_dipeptide", "-o", "{tmp}/r", "--learning-rate", "nan"],
+            ["train", "alanine_dipeptide", "-o", "{tmp}/r", "--learning-rate", "inf"],
             "positive --learning-rate",
         ),
         (

@@ -63,7 +63,7 @@ def test_main_prints_flags(
 
 def test_each_file_is_a_command_and_each_command_a_file() -> None:
     files = {path.stem for path in Path(cli.__file__).parent.glob("*.py")}
-    assert files - {"__init__", "common", "flags"} == set(cli.COMMANDS) == set(COMMANDS)
+    assert files - {"__init__", "common", "flags", "process"} == set(cli.COMMANDS) == set(COMMANDS)
 
 
 @pytest.mark.parametrize("script", ["import boltzgen.cli", "from boltzgen.cli import main; main(['--help'])"])

@@ -94,6 +94,20 @@ def test_the_digest_is_that_of_the_parameters(generator: BoltzmannGenerator) -> 
         parameter.flatten()[0] -= 1e-3
 
 
+def test_samples_do_not_depend_on_threads_by_powers_of_two(generator: BoltzmannGenerator) -> None:
+    """With three, PyTorch's activations round otherwise at the ends of threads' shares: docs/files.md."""
+    before, draws = torch.get_num_threads(), []
+    try:
+        for n in (1, 2, 4):
+            torch.set_num_threads(n)
+            draws.append(generator.sample(BLOCK, seed=3))
+    finally:
+        torch.set_num_threads(before)
+    for found in draws[1:]:
+        assert torch.equal(found.x, draws[0].x)
+        assert torch.equal(found.log_w, draws[0].log_w)
+
+
 def test_acceptance_rates_are_computed_once(generator: BoltzmannGenerator) -> None:
     energy = ForceFieldEnergy(generator.system)
     with patch.object(Quadrature, "forward", autospec=True, side_effect=Quadrature.forward) as computed:

@@ -44,13 +44,13 @@ def code_inside() -> str:
     return made().replace("</Forces>", force + "</Forces>")
 
 
-def stiff(k: float, absurd: int = 0) -> Callable[[openmm.System], object]:
-    """A bond with such a force constant, which the minimisation cannot bring to rest."""
+def stiff(k: float) -> Callable[[openmm.System], object]:
+    """One bond has such a force constant."""
 
     def change(system: openmm.System) -> None:
         force = next(f for f in system.getForces() if isinstance(f, openmm.HarmonicBondForce))
-        i, j, length, _ = force.getBondParameters(absurd)
-        force.setBondParameters(absurd, i, j, length, k)
+        i, j, length, _ = force.getBondParameters(0)
+        force.setBondParameters(0, i, j, length, k)
 
     return change
 
@@ -67,9 +67,8 @@ SYSTEMS: dict[str, tuple[Callable[[], str], Callable[[], str], str]] = {
         "atom 15 is O (ALA 2) in the structure, but the System gives it (and its hydrogens) other masses",
     ),
     "bonds": (lambda: exchanged("H", "HA"), made, "the System has no bond"),
-    "infinite": (good, lambda: made(stiff(float("inf"))), "<Bond k='inf'> is no finite number"),
-    "not a number": (good, lambda: made(stiff(float("nan"))), "<Bond k='nan'> is no finite number"),
-    "absurd": (good, lambda: made(stiff(1e308)), "the energy of the structure is not finite"),
+    "infinite": (good, lambda: made(stiff(float("inf"))), "<Bond k='Infinity'> is no finite number"),
+    "not a number": (good, lambda: made(stiff(float("nan"))), "<Bond k='NaN'> is no finite number"),
     "periodic": (
         good,
         lambda: made(periodic),
@@ -125,6 +124,27 @@ def test_a_minimisation_comes_to_an_end(monkeypatch: pytest.MonkeyPatch) -> None
             patch.setattr(relax, limit, value)
             with pytest.raises(ValueError, match="it still falls after [15] iterations"):
                 relax.minimise(system, x)
+
+
+def test_energies_that_are_not_finite_are_not_minimised() -> None:
+    file = app.PDBFile(str(FOLDER / "ace_ala_nme.pdb"))
+    system = app.ForceField("amber99sbildn.xml").createSystem(file.topology)
+    for k in (float("nan"), float("inf")):
+        stiff(k)(system)
+        with pytest.raises(ValueError, match="the energy of the structure is not finite"):
+            relax.minimise(system, file.getPositions(asNumpy=True).value_in_unit(unit.nanometer))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("k", "message"),
+    [(1e18, "force constants that are millions of times"), (1e308, "the energy has no minimum nearby")],
+)
+def test_absurd_parameters(k: float, message: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "given.pdb").write_text(good())
+    (tmp_path / "given.xml").write_text(made(stiff(k)))
+    files = tmp_path / "given.pdb", "--system", tmp_path / "given.xml", "-o", tmp_path / "out"
+    refused(call(capfd, "prepare", *files), message)
 
 
 def test_molecules_that_are_too_large(monkeypatch: pytest.MonkeyPatch) -> None:

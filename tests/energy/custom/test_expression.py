@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from boltzgen.energy.custom.expression import Expression
+from boltzgen.energy.custom.expression import DEEPEST, Expression
 from boltzgen.energy.custom.operations import FUNCTIONS
 from boltzgen.energy.custom.parser import ExpressionError
 from tests.helpers.custom_forces import assert_equals_openmm, definitions
@@ -281,3 +281,38 @@ RANDOM_POINTS = 0.2 + 1.6 * torch.rand(
 @given(definitions(["x", "y", "z"]), st.sampled_from([1.0, -1.0]))
 def test_random_expressions(text: str, sign: float) -> None:
     assert_equals_openmm(external(text), sign * RANDOM_POINTS, least=0.0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(" * 5000 + "r" + ")" * 5000,
+        "-" * 5000 + "r",
+        "r^" * 5000 + "r",
+        "+".join(["r"] * 400),
+        "sin(" * 200 + "r" + ")" * 200,
+        "; ".join(["a0", *(f"a{k}=sin(a{k + 1})" for k in range(200)), "a200=r"]),
+        "select(r, " * 200 + "r" + ", 0)" * 200,
+    ],
+)
+def test_what_is_nested_too_deeply_is_refused(text: str) -> None:
+    """Not met as a RecursionError when it is computed."""
+    with pytest.raises(ExpressionError, match="inside each other"):
+        Expression(text, ["r"])
+
+
+def test_as_deep_as_may_be_is_computed() -> None:
+    """Also with shared parts: sixty squarings of squares take sixty products."""
+    r = torch.tensor([1.0, -1.0], dtype=torch.float64, requires_grad=True)
+    squares = "; ".join(["a0", *(f"a{k}=a{k + 1}*a{k + 1}" for k in range(60)), "a60=r"])
+    assert torch.equal(as_tensor(Expression(squares, ["r"])({"r": r})), torch.ones(2, dtype=torch.float64))
+    chain = Expression("+".join(["r"] * (DEEPEST - 1)), ["r"])
+    value = as_tensor(chain({"r": r}))
+    assert torch.equal(value, (DEEPEST - 1) * r)
+    wild = "select(r, sqrt(" * ((DEEPEST - 2) // 2) + "r*r" + "), 0)" * ((DEEPEST - 2) // 2)
+    assert as_tensor(Expression(wild, ["r"])({"r": r})).isfinite().all()
+
+
+def as_tensor(value: object) -> Tensor:
+    assert isinstance(value, Tensor)
+    return value
