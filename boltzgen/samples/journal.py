@@ -19,7 +19,7 @@ from safetensors.torch import load, save
 from boltzgen.samples.checks import check_samples
 from boltzgen.samples.weighted_samples import WeightedSamples
 from boltzgen.samples.whole_file import cannot_write
-from boltzgen.storage import reading
+from boltzgen.storage import reading, sync
 
 _HEAD = struct.Struct("<QI")
 _FIELDS = ("x", "u", "log_q", "log_w")
@@ -49,6 +49,7 @@ class Journal:
         """
         journal = cls(path, path.open("w+b", buffering=0), said)
         journal._write(json.dumps(journal.said).encode())
+        sync(path.parent)
         return journal
 
     @classmethod
