@@ -161,7 +161,11 @@ def _read_to_the_end(path: str) -> None:
 def _cause(error: Exception) -> str:
     if isinstance(error, _DamagedError):
         return f"damaged: {error}"
-    known = {"truncated": "cut off", "lock": "open in a program that writes it"}
+    known = {
+        "truncated": "cut off",
+        "lock": "open in a program that writes it",
+        "Permission": "not yours to read",
+    }
     return next(
         (cause for word, cause in known.items() if word in str(error)), "not an HDF5 file, or damaged"
     )

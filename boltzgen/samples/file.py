@@ -20,7 +20,7 @@ from boltzgen.samples.checks import check_samples, check_weights
 from boltzgen.samples.header import SamplesHeader, parse
 from boltzgen.samples.mdtraj_hdf5 import topology_of
 from boltzgen.samples.weighted_samples import WeightedSamples
-from boltzgen.storage import DAMAGE
+from boltzgen.storage import reading
 
 #: Datasets of one number for each sample.
 SCALARS = ("u", "log_q", "log_w")
@@ -121,7 +121,7 @@ def _header(file: h5py.File, path: Path) -> SamplesHeader:
             f"{path}: expected coordinates (n, n_atoms, 3) and n values in each of {', '.join(SCALARS)}, "
             f"got {shape} and {lengths}"
         )
-    try:
+    with reading(f"{path} lacks a valid attribute or topology", _EXPECTED):
         said = {key: _plain(value) for key, value in file.attrs.items()}
         return parse(
             said,
@@ -130,9 +130,6 @@ def _header(file: h5py.File, path: Path) -> SamplesHeader:
             n_energy_evaluations=said["n_energy_evaluations"],
             topology=topology_of(file),
         )
-    except (OSError, RecursionError, *DAMAGE) as error:
-        detail = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ValueError(f"{path} lacks a valid attribute or topology ({detail}); {_EXPECTED}") from error
 
 
 def _slice(file: h5py.File, header: SamplesHeader, start: int, stop: int, path: Path) -> WeightedSamples:

@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from boltzgen.samples.checks import check_samples
 from boltzgen.samples.weighted_samples import WeightedSamples
 from boltzgen.samples.whole_file import cannot_write
-from boltzgen.storage import DAMAGE
+from boltzgen.storage import reading, sync
 
 _HEAD = struct.Struct("<QI")
 _FIELDS = ("x", "u", "log_q", "log_w")
@@ -50,6 +49,7 @@ class Journal:
         """
         journal = cls(path, path.open("w+b", buffering=0), said)
         journal._write(json.dumps(journal.said).encode())
+        sync(path.parent)
         return journal
 
     @classmethod
@@ -62,11 +62,11 @@ class Journal:
         """
         file = path.open("r+b", buffering=0)
         try:
-            said = json.loads(_record(file) or b"")
-            journal = cls(path, file, said)
-        except (RecursionError, *DAMAGE) as error:
+            with reading(f"{path} is no journal of samples", "delete it to start afresh"):
+                journal = cls(path, file, json.loads(_record(file) or b""))
+        except BaseException:
             file.close()
-            raise ValueError(f"{path} is no journal of samples; delete it to start afresh") from error
+            raise
         journal._end = file.tell()
         for samples, spent in journal._read():
             journal._end = file.tell()
@@ -128,11 +128,12 @@ class Journal:
         """Chunks and the energies spent by then, up to the first record that is not whole."""
         while (payload := _record(self._file)) is not None:
             try:
-                held = load(payload)
-                samples = WeightedSamples(held["x"], held["u"], held["log_q"], held["log_w"])
-                check_samples(samples)
-                spent = int(held["n_energy_evaluations"])
-            except (SafetensorError, *DAMAGE):
+                with reading("no chunk of samples", "draw them again"):
+                    held = load(payload)
+                    samples = WeightedSamples(held["x"], held["u"], held["log_q"], held["log_w"])
+                    check_samples(samples)
+                    spent = int(held["n_energy_evaluations"])
+            except ValueError:
                 return
             yield samples, spent
 

@@ -165,13 +165,20 @@ class SamplesWriter:
         if self._partial.exists():
             left[self._partial] = read_header(self._partial).n_samples
         source = max(left, key=lambda path: left[path])
+        if journal is not None and not (self._resume and journal.n_samples and source == journal.path):
+            journal.close()
+            journal = None
         if left[source] and not self._resume:
             raise FileExistsError(
                 f"{source} holds {left[source]} samples of an interrupted run; go on with `resume=True`, or "
                 "begin anew with `force=True`"
             )
-        if journal is not None and journal.n_samples and source == journal.path:
-            self._check_identity(source, journal.said)
+        if journal is not None:
+            try:
+                self._check_identity(source, journal.said)
+            except ValueError:
+                journal.close()
+                raise
             return journal
         if not left[source]:
             source = self.path
