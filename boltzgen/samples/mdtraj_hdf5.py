@@ -102,7 +102,8 @@ def read_frames(path: Path, chunk: int) -> Iterator[tuple[np.ndarray, mdtraj.Top
         unit = unit.decode(errors="replace") if isinstance(unit, bytes) else str(unit)
         if data.shape[2] != 3 or unit not in _UNITS:
             raise ValueError(
-                f"{path}: expected coordinates (n, n_atoms, 3) in nanometers, got {data.shape} in {unit[:40]!r}"
+                f"{path}: expected coordinates (n, n_atoms, 3) in nanometers, got {data.shape} in "
+                f"{unit[:40]!r}"
             )
         topology, periodic = _topology_at(file, path), "cell_lengths" in file
         for start in range(0, len(data), chunk):
