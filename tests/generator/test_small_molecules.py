@@ -55,6 +55,7 @@ def test_from_a_pdb_file_to_a_report(
                 seed,
                 "-o",
                 tmp_path / "s.h5",
+                "--force",
                 "--json",
             )
         )
