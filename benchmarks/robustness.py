@@ -234,8 +234,9 @@ def kills(place: Path, number: int, seed: int) -> dict[str, Counter[str]]:
 
     def sample(folder: Path) -> None:
         folder.mkdir(exist_ok=True)
-        with SamplesWriter(folder / "samples.h5", system, 300.0) as writer:
-            for chunk in generator.sample_chunks(N_SAMPLES, energy, chunk_size=2048):
+        file, resume = folder / "samples.h5", (folder / "samples.h5.journal").exists()
+        with SamplesWriter(file, system, 300.0, resume=resume) as writer:
+            for chunk in generator.sample_chunks(N_SAMPLES, energy, start=writer.n_samples, chunk_size=2048):
                 writer.write(chunk)
 
     def drawn(folder: Path) -> str:
@@ -264,7 +265,7 @@ def kills(place: Path, number: int, seed: int) -> dict[str, Counter[str]]:
                 if name == "sample" and drawn(folder) != expected:
                     found[name]["older file lost"] += 1
             killed(lambda work=work, folder=folder: work(folder), 1e9)
-            left = [p for p in folder.iterdir() if p.name.endswith(".part")]
+            left = [p for p in folder.iterdir() if p.suffix in (".part", ".journal", ".lock")]
             same = result(folder) == expected
             found[name]["the same" if same else "other results"] += 1
             found[name]["files left behind"] += len(left)

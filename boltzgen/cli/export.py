@@ -49,6 +49,5 @@ def export(
         result = {"file": str(target), "topology": beside, "n_frames": n_frames}
         typer.echo(json.dumps(result | {"equal_weights": resample is not None}))
         return
-    typer.echo(f"{n_frames} frames written to {target}")
-    if topology is not None:
-        typer.echo(f"a trajectory of this format holds no topology, which is in {topology}")
+    also = f", the molecule's atoms to {topology}" if topology else ""
+    typer.echo(f"{n_frames} frames written to {target}{also}")

@@ -16,8 +16,7 @@ from torch import Tensor
 
 from boltzgen.hdf5 import open_hdf5
 from boltzgen.molecule.system import System
-from boltzgen.samples import foreign, mdtraj_hdf5
-from boltzgen.samples.dcd import count_frames
+from boltzgen.samples import dcd, foreign, mdtraj_hdf5, xtc
 from boltzgen.samples.file import iter_samples, read_header
 from boltzgen.samples.header import SamplesHeader
 from boltzgen.samples.mdtraj_hdf5 import SUFFIXES
@@ -125,10 +124,9 @@ def _foreign_parts(
 
 def _count_frames(path: Path) -> int | None:
     """The number of frames that a trajectory must have, where its format lets it be known beforehand."""
-    if path.suffix.lower() != ".dcd":
-        return None
+    count = {".dcd": dcd.count_frames, ".xtc": xtc.count_frames}.get(path.suffix.lower())
     try:
-        return count_frames(path)
+        return None if count is None else count(path)
     except ValueError as error:
         raise ValueError(f"{path} cannot be read as a trajectory: {error}") from error
 

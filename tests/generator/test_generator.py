@@ -66,6 +66,32 @@ def test_samples_do_not_depend_on_chunks(
     assert not torch.equal(generator.sample(150, energy, seed=4).log_w, whole.log_w[:150])
     with pytest.raises(ValueError, match="positive number"):
         next(generator.sample_chunks(0, energy))
+    with pytest.raises(ValueError, match="`start` >= 0, got 5 and -1"):
+        next(generator.sample_chunks(5, energy, start=-1))
+
+
+def test_draws_from_a_number_on_are_those_of_the_whole(system: System, generator: BoltzmannGenerator) -> None:
+    energy = ForceFieldEnergy(system)
+    n = 2 * BLOCK + 100
+    whole = generator.sample(n, energy, seed=3)
+    for start in (1, BLOCK, 2 * BLOCK + 99):
+        rest = WeightedSamples.concatenate(
+            list(generator.sample_chunks(n, energy, seed=3, start=start, chunk_size=BLOCK))
+        )
+        assert torch.equal(rest.x, whole.x[start:])
+        assert torch.equal(rest.log_w, whole.log_w[start:])
+    assert [len(list(generator.sample_chunks(n, energy, start=k))) for k in (n, n + 1)] == [0, 0]
+
+
+def test_the_digest_is_that_of_the_parameters(generator: BoltzmannGenerator) -> None:
+    digest = generator.digest
+    assert generator.digest == digest
+    parameter = next(generator.flow.parameters())
+    with torch.no_grad():
+        parameter.flatten()[0] += 1e-3
+    assert generator.digest != digest
+    with torch.no_grad():
+        parameter.flatten()[0] -= 1e-3
 
 
 def test_acceptance_rates_are_computed_once(generator: BoltzmannGenerator) -> None:

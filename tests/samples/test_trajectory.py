@@ -13,6 +13,7 @@ from boltzgen.molecule.system import System
 from boltzgen.samples import foreign
 from boltzgen.samples.trajectory import iter_frames
 from boltzgen.samples.writer import SamplesWriter
+from boltzgen.samples.xtc import count_frames
 from tests.helpers.posing import made_up_samples
 
 
@@ -191,6 +192,28 @@ def test_a_dcd_file_that_is_cut_off_is_refused(
         count = np.array([3], "<i4").tobytes()  # as of a program that was stopped
         path.write_bytes(whole[:8] + count + whole[12:])
         assert len(read(path, system)) == 10
+
+
+@pytest.mark.parametrize("atoms", [22, 9])
+def test_an_xtc_file_that_is_cut_off_within_a_frame_is_refused(
+    system: System, frames: mdtraj.Trajectory, tmp_path: Path, atoms: int
+) -> None:
+    path = tmp_path / "md.xtc"
+    sizes = []
+    for n in (1, 9, 10):
+        frames[:n].atom_slice(range(atoms)).save_xtc(str(path))
+        sizes.append(path.stat().st_size)
+        assert count_frames(path) == n
+    whole = path.read_bytes()
+    for size in (1, sizes[0] - 1, sizes[0] + 1, sizes[1] + 4, sizes[1] + 57, sizes[1] + 91, sizes[2] - 1):
+        path.write_bytes(whole[:size])
+        with pytest.raises(ValueError, match=r"md\.xtc cannot be read as a trajectory: it is cut off within"):
+            read(path, system)
+    path.write_bytes(whole[: sizes[1]])
+    assert count_frames(path) == 9
+    path.write_bytes(whole[:4] + b"?" + whole[5:])
+    with pytest.raises(ValueError, match="does not have an XTC frame where frame 0 should begin"):
+        read(path, system)
 
 
 def test_frames_that_the_reader_leaves_out_are_missed(
