@@ -4,24 +4,26 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from boltzgen.samples.weighted_samples import WeightedSamples
 from tests.helpers.command_line import FakeGenerator, call
 
 
 def stop_with(monkeypatch: pytest.MonkeyPatch, action: Callable[[], Any]) -> None:
-    """Have `boltzgen sample` do something after its first chunk."""
+    """Have `boltzgen sample` do something after its first chunk, and raise what comes of it."""
+    draw = FakeGenerator.sample_chunks
 
-    class Stop(BaseException):
-        def __new__(cls) -> Any:
-            return action()
+    def sample_chunks(self: FakeGenerator, *arguments: Any, **keywords: Any) -> Iterator[WeightedSamples]:
+        yield next(draw(self, *arguments, **keywords))
+        raise action()
 
-    monkeypatch.setattr(FakeGenerator, "stop", Stop)
+    monkeypatch.setattr(FakeGenerator, "sample_chunks", sample_chunks)
 
 
 @pytest.mark.parametrize(
@@ -41,14 +43,18 @@ def test_signals_end_a_command_as_ctrl_c_does(
     code: int,
 ) -> None:
     """Nothing is left behind, and signals mean afterwards what they did before."""
-    before = signal.getsignal(number)
-    stop_with(monkeypatch, lambda: os.kill(os.getpid(), number) or KeyboardInterrupt())
-    files = {path.name for path in run_folder.iterdir()}
-    got, out, err = call(capfd, "sample", run_folder, "-n", 2_000, "-o", run_folder / "s.h5")
+    before = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+    earlier = signal.signal(number, before)  # it may be ignored where the tests run
+    try:
+        stop_with(monkeypatch, lambda: os.kill(os.getpid(), number) or KeyboardInterrupt())
+        files = {path.name for path in run_folder.iterdir()}
+        got, out, err = call(capfd, "sample", run_folder, "-n", 2_000, "-o", run_folder / "draws.h5")
+        assert signal.getsignal(number) is before
+    finally:
+        signal.signal(number, earlier)
     assert (got, out) == (code, "")
     assert message in err
-    assert {path.name for path in run_folder.iterdir() if not path.name.startswith("s")} == files
-    assert signal.getsignal(number) is before
+    assert {path.name for path in run_folder.iterdir() if not path.name.startswith("draws.")} == files
 
 
 def test_a_signal_that_is_ignored_stays_so(
