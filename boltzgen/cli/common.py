@@ -228,7 +228,7 @@ def warn_of_stage(generator: Any) -> None:
     if generator.temperature > 1.001 * generator.system.temperature:
         warn(
             f"this generator's training has only come to {generator.temperature:.0f} K on its way to "
-            f"{generator.system.temperature:g} K: it is used at {generator.temperature:.0f} K"
+            f"{generator.system.temperature:g} K; few of its draws are effective below that"
         )
 
 
