@@ -26,8 +26,8 @@ def _system_names(incomplete: str) -> list[str]:
 
 _LOW_EFFICIENCY = 0.05
 _LARGE_SHARE = 0.05
-#: Columns that a paragraph has at least.
-_LEAST_WIDTH = 20
+#: Columns that a paragraph has at least, and a table at most.
+_LEAST_WIDTH, _WIDEST = 20, 1000
 
 Device = Annotated[
     str, typer.Option("--device", metavar="DEVICE", help="Where torch computes, for instance cpu or cuda.")
@@ -135,7 +135,8 @@ def print_table(table: "Table") -> None:
     from rich.console import Console
 
     console = Console()
-    console.width = max(console.width, console.measure(table).maximum)
+    needed = console.measure(table, options=console.options.update(max_width=_WIDEST)).maximum
+    console.width = max(console.width, needed)
     console.print(table)
 
 
@@ -227,7 +228,7 @@ def warn_of_stage(generator: Any) -> None:
     if generator.temperature > 1.001 * generator.system.temperature:
         warn(
             f"this generator's training has only come to {generator.temperature:.0f} K on its way to "
-            f"{generator.system.temperature:g} K: it is used at {generator.temperature:.0f} K"
+            f"{generator.system.temperature:g} K; few of its draws are effective below that"
         )
 
 

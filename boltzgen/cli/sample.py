@@ -124,7 +124,8 @@ def sample(
         typer.echo(json.dumps(finite_or_none(summary), allow_nan=False))
         return
     print_fields(
-        weight_fields(summary)
+        {"temperature": f"{target:g} K"}
+        | weight_fields(summary)
         | {
             "energies computed": f"{summary['n_energy_evaluations']:,}",
             "time": duration(summary["seconds"]),

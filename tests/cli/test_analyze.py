@@ -35,6 +35,22 @@ def test_analyze(run_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert "ramachandran.png" in out
 
 
+def test_a_narrow_terminal_cuts_no_table(
+    run_folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, output = run_folder / "s.h5", run_folder / "out"
+    call(capfd, "sample", run_folder, "-n", 2_000, "-o", file)
+    tables = []
+    for columns in ("100", "40"):
+        monkeypatch.setenv("COLUMNS", columns)
+        code, out, _ = call(capfd, "analyze", file, "-o", output, "--force")
+        assert code == 0
+        lines = [line.rstrip() for line in out.splitlines()]
+        (start,) = (k for k, line in enumerate(lines) if line.startswith("basin "))
+        tables.append(lines[start : start + 6])
+    assert tables[0] == tables[1]
+
+
 def test_analyze_a_peptide_with_side_chains(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     system = peptide("phe_pro_trp")
     coordinates = MolecularCoordinates(system)

@@ -11,7 +11,7 @@ from boltzgen.molecule.shipped import shipped_systems
 from boltzgen.molecule.system import System
 from boltzgen.samples.file import read_header, read_samples
 from boltzgen.weights import clip_log_weights, sampling_efficiency
-from tests.helpers.command_line import FakeGenerator, call
+from tests.helpers.command_line import FakeGenerator, call, refused
 from tests.helpers.posing import made_up_samples
 
 
@@ -86,6 +86,17 @@ def test_sample_without_json_prints_a_table(run_folder: Path, capfd: pytest.Capt
     assert rows["sampling efficiency"].endswith("% in tenths of the draws)")
     assert "good: no few draws decide the averages" in rows["PSIS k-hat"]
     assert " ± " in rows["log Z"]
+
+
+def test_a_generator_on_its_way_says_so(
+    run_folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeGenerator, "temperature", 481.2)
+    (run_folder / "summary.json").rename(run_folder / "run.json")
+    refused(call(capfd, "sample", run_folder, "-n", 50), "take its last checkpoint by --unfinished")
+    code, out, err = call(capfd, "sample", run_folder, "-n", 50, "--unfinished")
+    assert (code, out.splitlines()[0].split()) == (0, ["temperature", "481.2", "K"])
+    assert err.startswith("warning: this generator's training has only come to 481 K on its way to 300 K")
 
 
 def test_weights_that_say_little_are_warned_of_on_stderr(

@@ -1,5 +1,6 @@
 """Elementary functions of compiled kernels, and how compiled functions are kept."""
 
+import logging
 import math
 
 import numpy as np
@@ -69,15 +70,23 @@ def test_without_a_place_for_the_cache_functions_are_compiled_all_the_same(
 
 
 def test_what_is_kept_on_disk_is_that_of_these_sources(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: object
+    monkeypatch: pytest.MonkeyPatch, tmp_path: object, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A change in any file with compiled functions, not only in that of the function, compiles it anew."""
+    """A change in any file with compiled functions, not only in that of the function, compiles it anew; the
+    log tells, since it takes a minute or two for all of them.
+    """
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    caplog.set_level(logging.INFO, "boltzgen.kernels")
 
     def hits() -> int:
+        caplog.clear()
         function = mathematics.kept(numba.njit(increment))
         assert function(2) == 3
-        return sum(function.stats.cache_hits.values())
+        found = sum(function.stats.cache_hits.values())
+        assert [r.getMessage() for r in caplog.records] == ["compiling kernels, once on this machine"] * (
+            1 - found
+        )
+        return found
 
     assert [hits(), hits()] == [0, 1]
     monkeypatch.setattr(mathematics, "_SOURCES", b"others")
