@@ -16,7 +16,7 @@ from boltzgen import __version__
 from boltzgen.hdf5 import open_hdf5
 from boltzgen.samples.topology import topology_from_dict, topology_to_dict
 from boltzgen.samples.whole_file import add_array
-from boltzgen.storage import DAMAGE
+from boltzgen.storage import reading
 
 SUFFIXES = (".h5", ".hdf5")
 CHUNK_BYTES = 2**18
@@ -43,25 +43,15 @@ def describe_frames(file: h5py.File, topology: mdtraj.Topology, *, title: str) -
 def add_coordinates(file: h5py.File, n_frames: int, n_atoms: int) -> h5py.Dataset:
     """The array of positions, for so many frames or more."""
     rows = max(1, CHUNK_BYTES // (12 * n_atoms))
-    rows = min(rows, n_frames) if n_frames else rows  # a chunk is written whole, however few frames are in it
+    rows = min(rows, n_frames) if n_frames else rows
     coordinates = add_array(file, "coordinates", (n_frames, n_atoms, 3), "f4", rows)
     coordinates.attrs["units"] = np.bytes_("nanometers")
     return coordinates
 
 
 def topology_of(file: h5py.File) -> mdtraj.Topology | None:
-    """The topology that a file holds, or None.
-
-    Raises:
-        ValueError: it is none of MDTraj's.
-    """
-    if "topology" not in file:
-        return None
-    try:
-        return topology_from_dict(json.loads(file["topology"][0]))
-    except (OSError, RecursionError, *DAMAGE) as error:
-        detail = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ValueError(f"no topology of MDTraj's ({detail})") from error
+    """The topology that a file holds, or None; to be called where errors are expected, see `reading`."""
+    return topology_from_dict(json.loads(file["topology"][0])) if "topology" in file else None
 
 
 def read_topology(path: Path) -> mdtraj.Topology:
@@ -78,10 +68,8 @@ def read_topology(path: Path) -> mdtraj.Topology:
 
 
 def _topology_at(file: h5py.File, path: Path) -> mdtraj.Topology | None:
-    try:
+    with reading(f"{path} has no topology of MDTraj's", "write it again"):
         return topology_of(file)
-    except ValueError as error:
-        raise ValueError(f"{path} has {error}") from error
 
 
 def read_frames(path: Path, chunk: int) -> Iterator[tuple[np.ndarray, mdtraj.Topology | None, bool]]:
