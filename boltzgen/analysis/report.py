@@ -3,7 +3,7 @@
 import csv
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,9 +18,9 @@ from boltzgen.analysis.plots import ramachandran_figure
 from boltzgen.analysis.profiles import profile, save_profile
 from boltzgen.analysis.ramachandran import Ramachandran, ramachandran, suitable_bins
 from boltzgen.free_energy.populations import basin_populations
-from boltzgen.molecule.basins import assign_basins
+from boltzgen.molecule.basins import basins_over
 from boltzgen.molecule.graph import backbone_pairs
-from boltzgen.molecule.rotamers import DIVISIONS, rotamer_labels
+from boltzgen.molecule.states import BASINS, Regions, States
 from boltzgen.molecule.torsions import alpha_carbons
 from boltzgen.samples.file import SamplesHeader, iter_samples, read_header, read_topology
 from boltzgen.samples.sizes import end_to_end_distance, radius_of_gyration
@@ -42,12 +42,13 @@ def analyze(path: str | os.PathLike[str], output: str | os.PathLike[str]) -> dic
       errors; both in `sizes.png`.
 
     In the report, `basins` is a list of `free_energy.BasinPopulation` as dictionaries, empty if the molecule
-    has none; `rotamers` holds the same of each torsion's states, by the torsion's name; `sizes` are weighted
-    means with standard errors in nm. Infinite values (the free energy of an empty basin, an open end of an
-    interval) are None; an interval with two of them is not estimated.
+    has none; `regions` holds the same of each amino acid's regions of (phi, psi), by the residue's name,
+    `rotamers` of each torsion's states, by the torsion's; `sizes` are weighted means with standard errors in
+    nm. Infinite values (the free energy of an empty basin, an open end of an interval) are None; an interval
+    with two of them is not estimated.
 
-    Positions are read in chunks; 8 bytes a sample and pair of torsions, 1 a rotamer and 4 a size stay in
-    memory.
+    Positions are read in chunks; 8 bytes a sample and pair of torsions, 1 a rotamer, 2 a residue and 4 a size
+    stay in memory.
 
     Args:
         path: a samples file, see `SamplesWriter`.
@@ -67,17 +68,13 @@ def analyze(path: str | os.PathLike[str], output: str | os.PathLike[str]) -> dic
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
 
-    def populations(labels: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
-        return [asdict(row) for row in basin_populations(labels, values.log_w.numpy(), names)]
-
-    report["basins"] = []
-    if header.basins and {"phi", "psi"} <= values.torsions.keys():
-        labels = assign_basins(values.torsions["phi"], values.torsions["psi"], header.basins)
-        report["basins"] = populations(labels, [b.name for b in header.basins])
-    report["rotamers"] = {
-        name: populations(values.states[name], DIVISIONS[r.division].states)
-        for name, r in header.rotamers.items()
+    populations = {
+        name: [asdict(r) for r in basin_populations(values.states[name], values.log_w.numpy(), states.names)]
+        for name, states in _states(header).items()
     }
+    report["basins"] = populations.get(BASINS, [])
+    report["regions"] = {name: populations[name] for name in header.regions}
+    report["rotamers"] = {name: populations[name] for name in header.rotamers}
     report["sizes"] = {name: _mean(lengths, values.weights) for name, lengths in values.sizes.items()}
     n_effective = report["effective_sample_size"]
     title = (
@@ -98,7 +95,7 @@ class _Values:
     Attributes:
         log_w: log-weights, float64 (n,).
         torsions: float32 (n,) in radians, by name.
-        states: of rotamers, int8 (n,), by the torsion's name.
+        states: of basins, residues and rotamers, integers (n,), by their names in `_states`.
         sizes: float32 (n,) in nm, by name.
     """
 
@@ -119,13 +116,23 @@ def _read(path: str | os.PathLike[str], header: SamplesHeader, topology: mdtraj.
     }
     if len(alpha_carbons(topology)) >= 2:
         measures["end_to_end"] = end_to_end_distance
+    counted = _states(header)
     log_w, torsions, states, sizes = [], [], [], []
     for chunk in iter_samples(path):
         log_w.append(chunk.log_w)
         torsions.append({name: chunk.torsion(name).numpy() for name in names})
-        states.append({name: rotamer_labels(chunk.x, rotamer) for name, rotamer in header.rotamers.items()})
+        states.append({name: found.labels(chunk.x) for name, found in counted.items()})
         sizes.append({name: measure(chunk).numpy() for name, measure in measures.items()})
     return _Values(torch.cat(log_w), *map(_joined, (torsions, states, sizes)))
+
+
+def _states(header: SamplesHeader) -> dict[str, States]:
+    """Everything that is counted, by name: the basins (`BASINS`), residues' regions and rotamers."""
+    groups = ({BASINS: header.basins} if header.basins else {}) | header.regions
+    return {
+        **{name: Regions.of(basins, header.torsions, header.rotamers) for name, basins in groups.items()},
+        **header.rotamers,
+    }
 
 
 def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -161,7 +168,7 @@ def _save_surfaces(
     for names in backbone_pairs(header.torsions):
         phi, psi = (values.torsions[name] for name in names)
         stem = "ramachandran" + names[0].removeprefix("phi")
-        basins = header.basins if names == ("phi", "psi") else ()
+        basins = basins_over(names, header.basins, header.regions)
         figure = ramachandran_figure(phi, psi, values.weights, n_effective, basins, names=names, title=title)
         figure.savefig(folder / f"{stem}.png")
         surface = ramachandran(phi, psi, values.weights, suitable_bins(n_effective))

@@ -123,14 +123,12 @@ def simulate(
     typer.echo(f"stationarity: {test['text']}")
     if summary["basins"]:
         print_table(_population_table("basin", [("", row) for row in summary["basins"]]))
-    populated = [
-        (f"{torsion} ", row)
-        for torsion, rows in summary["torsions"].items()
-        for row in rows
-        if 0 < row["population"] < 1
-    ]
-    if populated:
-        print_table(_population_table("torsion", populated))
+    for title, found in (("residue", summary["regions"]), ("torsion", summary["torsions"])):
+        populated = [
+            (f"{name} ", row) for name, rows in found.items() for row in rows if 0 < row["population"] < 1
+        ]
+        if populated:
+            print_table(_population_table(title, populated))
     reference = folder / "reference.h5"
     typer.echo(f"folder: {folder}" + (f"    reference: {reference}" if reference.is_file() else ""))
 

@@ -78,6 +78,9 @@ def _header(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: fields[name] for name in _PLAIN} | {
         "boltzgen_version": __version__,
         "basins": [basin.model_dump() for basin in fields["basins"]],
+        "regions": {
+            name: [basin.model_dump() for basin in basins] for name, basins in fields["regions"].items()
+        },
         "torsions": fields["torsions"],
         "axes": [_axis_to_dict(axis) for axis, _ in fields["marginals"].values()],
         "energy_axis": _axis_to_dict(fields["energy"][0]),
@@ -102,7 +105,11 @@ def _read(file: h5py.File) -> dict[str, Any]:
     marginals = file["marginals"][:].astype(np.float64)
     shares = file["populations"][:] if "populations" in file else None
     return {name: header[name] for name in _PLAIN} | {
-        "basins": tuple(Basin.model_validate(basin, strict=False) for basin in header["basins"]),
+        "basins": tuple(map(Basin.model_validate, header["basins"])),
+        "regions": {
+            name: tuple(map(Basin.model_validate, basins))
+            for name, basins in header.get("regions", {}).items()
+        },
         "torsions": {name: tuple(atoms) for name, atoms in header["torsions"].items()},
         "x": x,
         "u": u,
@@ -114,7 +121,7 @@ def _read(file: h5py.File) -> dict[str, Any]:
         },
         "energy": (energy_axis, _histogram(file["energy"][:], energy_axis.n_bins)),
         "surfaces": tuple(_surface(file[f"surface{k}"], held) for k, held in enumerate(header["surfaces"])),
-        # Files of earlier versions have none.
+        # Files of earlier versions have neither these nor regions.
         "states": {
             name: (tuple(states), _histogram(file[f"states{k}"][:], len(states)))
             for k, (name, states) in enumerate(header.get("states", {}).items())

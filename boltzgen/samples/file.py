@@ -19,7 +19,7 @@ import torch
 
 from boltzgen.molecule.basins import Basin
 from boltzgen.molecule.graph import Quadruple
-from boltzgen.molecule.torsions import Rotamer
+from boltzgen.molecule.states import Rotamer
 from boltzgen.samples.topology import topology_from_dict
 from boltzgen.samples.weighted_samples import WeightedSamples
 
@@ -43,7 +43,7 @@ class SamplesHeader:
         version: of boltzgen that wrote the file.
         domain: on which the density is defined.
         basins, torsions: named regions and torsions of the molecule.
-        rotamers: the torsions whose states are counted; empty if the file names none.
+        regions, rotamers: those of `System`; empty if the file, of an earlier version, names none.
         mdtraj_topology: atoms and bonds; None if the file holds no topology.
     """
 
@@ -58,6 +58,7 @@ class SamplesHeader:
     domain: dict[str, str]
     basins: tuple[Basin, ...]
     torsions: dict[str, Quadruple]
+    regions: dict[str, tuple[Basin, ...]]
     rotamers: dict[str, Rotamer]
     mdtraj_topology: mdtraj.Topology | None = field(repr=False)
 
@@ -165,8 +166,12 @@ def _header(file: h5py.File, path: Path) -> SamplesHeader:
             n_energy_evaluations=int(file.attrs["n_energy_evaluations"]),
             version=text["boltzgen_version"],
             domain=json.loads(text["domain"]),
-            basins=tuple(Basin.model_validate(b, strict=False) for b in json.loads(text["basins"])),
+            basins=tuple(map(Basin.model_validate, json.loads(text["basins"]))),
             torsions={name: tuple(atoms) for name, atoms in json.loads(text["torsions"]).items()},
+            regions={
+                name: tuple(map(Basin.model_validate, basins))
+                for name, basins in json.loads(_text(file.attrs.get("regions", "{}"))).items()
+            },
             rotamers={
                 name: Rotamer(fields["division"], tuple(map(tuple, fields["torsions"])))
                 for name, fields in json.loads(_text(file.attrs.get("rotamers", "{}"))).items()

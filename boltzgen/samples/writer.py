@@ -151,6 +151,7 @@ class SamplesWriter:
             "domain": json.dumps(system.domain.model_dump()),
             "basins": json.dumps([b.model_dump() for b in system.basins]),
             "torsions": json.dumps(system.torsions),
+            "regions": json.dumps({k: [b.model_dump() for b in v] for k, v in system.regions.items()}),
             "rotamers": json.dumps({name: asdict(rotamer) for name, rotamer in system.rotamers.items()}),
         }
 
