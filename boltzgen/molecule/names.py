@@ -1,9 +1,9 @@
 """What residues and atoms are called: as in the file that they came from, and each differently.
 
 Residues have the numbers of their file (`resSeq` of a PDB file, `auth_seq_id` of a PDBx/mmCIF file), which
-viewers show: ``"CYS 5"``. An insertion code follows the number (``52A``), and the chain goes before it (``B5``)
-where two chains share a number. Where these do not tell residues apart, or the file has none, they are counted
-from 1 in its order.
+viewers show: ``"CYS 5"``. An insertion code follows the number (``52A``), and the chain goes before it
+(``B5``) where two chains share a number. Where these do not tell residues apart, or the file has none, they
+are counted from 1 in its order.
 """
 
 import re

@@ -15,9 +15,9 @@ phi < 0 is divided as by Jha, Colubri, Zaman, Koide, Sosnick and Freed, Biochemi
 form that FitEnsemble gives it (Beauchamp, Pande and Das, Biophys. J. 106, 1381, 2014): C7eq is in PPII, C5 in
 beta. phi > 0 is divided as in the shipped alanine dipeptides.
 
-Glycine, and every amino acid whose alpha carbon is no stereocentre, has mirror images in place of alphaL, C7ax
-and other: alphaL, beta' and PPII' where alphaR, beta and PPII have (-phi, -psi). So has a D amino acid. The ring
-of proline keeps phi near -70 degrees: it has alphaR and PPII, at any phi < 0, and other.
+Glycine, and every amino acid whose alpha carbon is no stereocentre, has mirror images in place of alphaL,
+C7ax and other: alphaL, beta' and PPII' where alphaR, beta and PPII have (-phi, -psi). So has a D amino acid.
+The ring of proline keeps phi near -70 degrees: it has alphaR and PPII, at any phi < 0, and other.
 """
 
 from collections.abc import Mapping, Sequence

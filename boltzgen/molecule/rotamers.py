@@ -12,18 +12,25 @@ _LONE_PAIRS = {("N", 3), ("P", 3), ("O", 2), ("S", 2), ("Se", 2)}
 def torsion_states(
     torsions: Mapping[str, Quadruple], graph: MolecularGraph, rotors: Sequence[Rotor]
 ) -> dict[str, Rotamer]:
-    """How each named torsion is divided into states; `states.DIVISIONS` has the arcs.
+    """How named torsions are divided into states, by name; `states.DIVISIONS` has the arcs.
 
-    About the bond of a twofold rotor states do not depend on the labels of its ends.
+    States do not depend on the labels of equivalent atoms: a torsion is counted to both of two equivalent
+    ends, and one about a bond that has an equivalent elsewhere is left out.
     """
-    twofold = {(rotor.axis, rotor.centre): rotor.ends for rotor in rotors if rotor.fold == 2}
+    partner = {i: j for rotor in rotors for pair in rotor.exchange for i, j in (pair, pair[::-1])}
     chemistry, found = _Chemistry(graph), {}
     for name, atoms in torsions.items():
         a, b, c, d = atoms
         if name.startswith(("phi", "psi")):
             found[name] = Rotamer(name[:3], (atoms,))
             continue
-        ends = [(i, b, c, l) for i in twofold.get((c, b), (a,)) for l in twofold.get((b, c), (d,))]
+        if b in partner or c in partner:
+            continue
+        starts, stops = (
+            [i, *(j for j in graph.neighbours[centre] if j == partner.get(i))]
+            for i, centre in ((a, b), (d, c))
+        )
+        ends = [(i, b, c, l) for i in starts for l in stops]
         division = chemistry.division(atoms, symmetric=len(ends) > 1)
         found[name] = Rotamer(division, (atoms,) if division == "ring" else tuple(ends))
     return found

@@ -171,7 +171,7 @@ class System:
 
     @cached_property
     def torsion_states(self) -> dict[str, Rotamer]:
-        """How every named torsion is divided into states."""
+        """How named torsions are divided into states, by name."""
         return torsion_states(self.torsions, self.graph, self.rotors)
 
     @cached_property

@@ -67,16 +67,16 @@ def test_values_are_what_their_names_say(system: System, coordinates: MolecularC
     assert names[:5] == [
         "phi ALA2:C-CA-N-ACE1:C",
         "psi NME3:N-ALA2:C-CA-N",
-        "methyl ACE1:CH3",
+        "methyl CH3",
         "methyl CB",
-        "methyl NME3:CH3",
+        "methyl NME3:C",
     ]
     assert "bond ALA2:N-ACE1:C" in names
 
 
 def test_free_torsions_of_other_molecules_are_named_once() -> None:
     names = coordinate_names(MolecularCoordinates(BUTYNOL), BUTYNOL)
-    assert list(BUTYNOL.torsions) == ["torsion C3-C4-O5-H11"]
+    assert list(BUTYNOL.torsions) == ["torsion C2-C3-O4-H10"]
     assert len(set(names)) == len(names)
     assert {len(name.split()) for name in names if not name.startswith("bend across")} == {2}
 
