@@ -14,7 +14,17 @@ from boltzgen import __version__
 from boltzgen.cli.flags import InputError, TranslatedCommand
 
 #: In the order of the help.
-COMMANDS = ("systems", "prepare", "train", "sample", "simulate", "analyze", "evaluate", "export")
+COMMANDS = (
+    "systems",
+    "forcefields",
+    "prepare",
+    "train",
+    "sample",
+    "simulate",
+    "analyze",
+    "evaluate",
+    "export",
+)
 
 app = typer.Typer(
     add_completion=False,

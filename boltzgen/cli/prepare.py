@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from boltzgen.cli.common import Json, print_fields
+from boltzgen.cli.common import Json, note, print_fields
 
 
 def prepare(
@@ -52,7 +52,11 @@ def prepare(
     as_json: Json = False,
 ) -> None:
     """Make your own molecule a system: check it, minimise its energy, write its folder."""
+    from boltzgen.molecule.system import System
     from boltzgen.preparation import run
+    from boltzgen.training import timing
+    from boltzgen.training.measured import expectation
+    from boltzgen.training.run import VALIDATION
 
     began = time.perf_counter()
     summary = run.prepare(
@@ -70,6 +74,10 @@ def prepare(
         trust_forcefield=trust_forcefield,
     )
     summary["seconds"] = time.perf_counter() - began
+    summary["training_minutes"] = timing.training_seconds(System.load(output), validation=VALIDATION) / 60
+    summary["efficiency_of_like_molecules"] = expectation(summary["coordinates"])
+    for text in summary["notes"]:
+        note(text)
     if as_json:
         typer.echo(json.dumps(summary, allow_nan=False))
         return
@@ -81,6 +89,7 @@ def prepare(
         "temperature": f"{summary['temperature']:g} K",
         "energy": f"{summary['energy']:.3f} kJ/mol",
         "seconds": f"{summary['seconds']:.1f}",
+        "training_minutes": f"about {summary['training_minutes']:.2g} on this machine, as busy as it is",
     }
     print_fields(summary | listed | measured)
-    typer.echo(f"train a generator with: boltzgen train {output} -o RUN")
+    typer.echo(f"train a generator with: boltzgen train {output} -o RUN (--minutes 5 for a shorter training)")

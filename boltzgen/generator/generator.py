@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from boltzgen import __version__, units
 from boltzgen.coordinates.molecular import MolecularCoordinates
-from boltzgen.energy.base import Energy
+from boltzgen.energy.base import Energy, check_energy_of
 from boltzgen.energy.choose import energy_for
 from boltzgen.flow.flow import HierarchicalFlow
 from boltzgen.generator.architecture import molecular_flow
@@ -79,9 +79,10 @@ class BoltzmannGenerator(nn.Module):
             **options: passed to `molecular_flow` (resampled, torsion_layers, stiff_layers).
 
         Raises:
-            ValueError: the molecule has rings that turn, see `check_rings`.
+            ValueError: the molecule has rings that turn, see `check_rings`; or the energy is another one's.
         """
         check_rings(system)
+        check_energy_of(system, energy)
         reference = harmonic_reference(system, energy)
         start = energy.temperature if temperature is None else float(units.strip_units(temperature, "kelvin"))
         with torch.random.fork_rng(devices=[]):
@@ -132,16 +133,18 @@ class BoltzmannGenerator(nn.Module):
 
         Args:
             n: number of conformations.
-            energy: energy of the system at the temperature of the target; None: `energy_for` this system, at
-                `temperature`.
+            energy: energy of the system at the temperature of the target, which need not be the generator's;
+                None: `energy_for` this system, at `temperature`.
             seed: of the random streams.
             chunk_size: number of conformations in a chunk, rounded down to whole blocks.
 
         Raises:
-            ValueError: n is not positive.
+            ValueError: n is not positive, or the energy is that of another system, see `check_energy_of`.
         """
         if n < 1:
             raise ValueError(f"expected a positive number of samples, got {n}")
+        if energy is not None:
+            check_energy_of(self.system, energy)
         per_chunk = max(1, chunk_size // BLOCK)
         n_blocks = math.ceil(n / BLOCK)
         flow = self.flow.frozen()

@@ -19,10 +19,10 @@ from pydantic import ValidationError
 
 from boltzgen import units
 from boltzgen.molecule.basins import Basin
+from boltzgen.molecule.forcefields import OPENMM_DATA
 from boltzgen.molecule.graph import MolecularGraph, Quadruple, Rotor, backbone_pairs
 from boltzgen.molecule.names import AtomLabels, residue_names
 from boltzgen.molecule.openmm_files import (
-    OPENMM_DATA,
     first_line,
     forcefield_system,
     load_forcefield,

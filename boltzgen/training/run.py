@@ -37,6 +37,8 @@ SUMMARY = "summary.json"
 POLISH = 0.2
 #: Fresh draws of the finished generator for the summary, and their seed.
 _N_VALIDATION, _VALIDATION_SEED = 100_000, 2**31
+#: As many draws take as long as these and the forward test.
+VALIDATION = 2 * _N_VALIDATION
 #: Of these draws, for each walker of the forward test of the summary; and its moves.
 _PER_WALKER, _MOVES = 200, 20
 
@@ -163,7 +165,7 @@ def train(
                 generator,
                 energy,
                 settings,
-                validation=2 * _N_VALIDATION,  # the forward test takes about as long as the draws
+                validation=VALIDATION,
                 data=frames is not None,
             )
             settings = dataclasses.replace(settings, rounds=n_rounds)
