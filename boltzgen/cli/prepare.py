@@ -89,7 +89,12 @@ def prepare(
         "temperature": f"{summary['temperature']:g} K",
         "energy": f"{summary['energy']:.3f} kJ/mol",
         "seconds": f"{summary['seconds']:.1f}",
-        "training_minutes": f"about {summary['training_minutes']:.2g} on this machine, as busy as it is",
+        "training": f"about {_duration(summary['training_minutes'])} on this machine, as busy as it is now",
     }
-    print_fields(summary | listed | measured)
+    print_fields({k: v for k, v in summary.items() if k != "training_minutes"} | listed | measured)
     typer.echo(f"train a generator with: boltzgen train {output} -o RUN (--minutes 5 for a shorter training)")
+
+
+def _duration(minutes: float) -> str:
+    """Minutes, or hours where there are many."""
+    return f"{minutes:.2g} minutes" if minutes < 99 else f"{minutes / 60:.2g} hours"

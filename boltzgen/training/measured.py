@@ -79,4 +79,4 @@ def expectation(coordinates: int) -> str:
         whose = same[0].molecule if len(same) == 1 else f"{len(same)} molecules"
         span = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
         parts.append(f"{share} after {minutes:g} minutes: {whose} of {span} coordinates, {page}")
-    return "; ".join(parts)
+    return f"{'; '.join(parts)} (single trainings with earlier versions, no promise)"

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import time
+from typing import NamedTuple
 
 import torch
 
@@ -16,7 +17,7 @@ from boltzgen.training.training_run import TrainingRun
 #: Steps that are timed, after as many that are not.
 _STEPS = 5
 #: For an estimate alone.
-_FEW_STEPS = 2
+_FEW_STEPS = 3
 
 
 def rounds_in(
@@ -41,7 +42,8 @@ def rounds_in(
         validation: draws that are made after the rounds.
         data: whether training on data comes first.
     """
-    step, draw = _speed(generator, energy, settings, steps=_STEPS, data=data)
+    speed = _speed(generator, energy, settings, steps=_STEPS, data=data)
+    step, draw = speed.round / _STEPS, speed.draw
     in_batch = settings.data_batch / settings.batch
     before = 0.5 * step * settings.data_rounds * settings.data_steps * in_batch if data else 0.0
     return max(1, int((seconds - draw * validation - before - 2 * _STEPS * step) / (step * settings.steps)))
@@ -55,19 +57,28 @@ def training_seconds(system: System, settings: Settings | None = None, *, valida
         settings: of the run, by default `Settings()`.
         validation: draws that are made after the rounds.
     """
-    began = time.perf_counter()
+    began = _now(torch.device("cpu"))
     energy = CountedEnergy(energy_for(system))
     generator = BoltzmannGenerator.for_system(system, energy)
-    before = time.perf_counter() - began
+    before = _now(torch.device("cpu")) - began
     settings = (settings or Settings()).for_size(generator.flow.event_shape[0])
-    step, draw = _speed(generator, energy, settings, steps=_FEW_STEPS, data=False)
-    return before + step * settings.steps * settings.rounds + draw * validation
+    speed = _speed(generator, energy, settings, steps=_FEW_STEPS, data=False)
+    # What a round takes beside its steps weighs more in a round of few.
+    whole_round = speed.round + (settings.steps - _FEW_STEPS) * speed.step
+    return before + whole_round * settings.rounds + speed.draw * validation
+
+
+class _Speed(NamedTuple):
+    """Seconds of a short round of training on energies, of a step in it, and of a draw with its energy."""
+
+    round: float
+    step: float
+    draw: float
 
 
 def _speed(
     generator: BoltzmannGenerator, energy: CountedEnergy, settings: Settings, *, steps: int, data: bool
-) -> tuple[float, float]:
-    """Seconds of a step of training on energies, and of a draw with its energy."""
+) -> _Speed:
     device = generator.device
     moved = energy.to(device)
     for _ in range(2):  # the first time compiles
@@ -86,11 +97,19 @@ def _speed(
         rounds=2,
         steps=steps,
     )
-    run = TrainingRun(copy.deepcopy(generator), moved, generator.temperature, few, seed=0)
+    ends: list[float] = []
+    run = TrainingRun(
+        copy.deepcopy(generator),
+        moved,
+        generator.temperature,
+        few,
+        seed=0,
+        progress=lambda _: ends.append(_now(device)),
+    )
     for _ in range(2):  # the first time compiles, and starts the walkers
         began = _now(device)
         run.run_round()
-    return (_now(device) - began) / steps, drawing / BLOCK
+    return _Speed(_now(device) - began, (ends[-1] - ends[-steps]) / (steps - 1), drawing / BLOCK)
 
 
 def _now(device: torch.device) -> float:
