@@ -71,11 +71,11 @@ def _basin_table(basins: list[dict[str, Any]]) -> "Table":
 
 
 def _state_table(title: str, found: dict[str, list[dict[str, Any]]]) -> "Table":
-    """States of residues or of torsions; each has its name once."""
+    """States of residues or of torsions."""
     table = new_table(title, "state", "population %", "95 % interval", "draws", "effective")
     for name, states in found.items():
-        for k, state in enumerate(states):
-            table.add_row("" if k else name, state["name"], *_population(state))
+        for state in states:
+            table.add_row(name, state["name"], *_population(state))
     return table
 
 
