@@ -21,7 +21,7 @@ from boltzgen import units
 from boltzgen.molecule.basins import Basin
 from boltzgen.molecule.forcefields import OPENMM_DATA
 from boltzgen.molecule.graph import MolecularGraph, Quadruple, Rotor, backbone_pairs
-from boltzgen.molecule.names import AtomLabels, residue_names
+from boltzgen.molecule.names import AtomLabels, atom_names, residue_names
 from boltzgen.molecule.openmm_files import (
     first_line,
     forcefield_system,
@@ -109,7 +109,8 @@ class System:
     def graph(self) -> MolecularGraph:
         """Elements and bonds; raises ValueError unless the molecule is connected."""
         elements = [a.element.symbol if a.element is not None else "X" for a in self.topology.atoms()]
-        return MolecularGraph.from_bonds(elements, [(b[0].index, b[1].index) for b in self.topology.bonds()])
+        bonds = [(b[0].index, b[1].index) for b in self.topology.bonds()]
+        return MolecularGraph.from_bonds(elements, bonds, atom_names(self.topology))
 
     @cached_property
     def constraints(self) -> dict[tuple[int, int], float]:
@@ -306,5 +307,6 @@ def shipped_systems() -> dict[str, Path]:
 def _reason(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors()[0]
-        return f"{'.'.join(str(p) for p in first['loc'])}: {first['msg']}"
+        what = first["msg"].removeprefix("Value error, ")
+        return f"{'.'.join(str(p) for p in first['loc'])}: {what}" if first["loc"] else what
     return first_line(error)
