@@ -85,8 +85,8 @@ class RotorTorsions:
         )
         if not reference[turned.offsets[0]] > 0 > reference[turned.offsets[1]]:
             raise ValueError(
-                f"expected the three equivalent atoms on {names[self.rotor.centre]} to be spread around it, got "
-                "some on one side; check the input structure"
+                f"expected the three equivalent atoms on {names[self.rotor.centre]} to be spread around it, "
+                "got some on one side; check the input structure"
             )
         return turned
 

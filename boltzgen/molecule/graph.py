@@ -75,8 +75,8 @@ class MolecularGraph:
             listed = ", ".join(names[i] if names else f"number {i + 1}" for i in missing[:6])
             raise ValueError(
                 f"expected one molecule whose atoms are all connected by bonds, got {len(missing)} atoms "
-                f"not bonded to the first one ({listed}); remove other molecules, or give the PDB file standard residue "
-                "names or CONECT records"
+                f"not bonded to the first one ({listed}); remove other molecules, or give the PDB file "
+                "standard residue names or CONECT records"
             )
         return graph
 
