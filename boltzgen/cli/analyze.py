@@ -73,6 +73,7 @@ def _basin_table(basins: list[dict[str, Any]]) -> "Table":
 def _state_table(title: str, found: dict[str, list[dict[str, Any]]]) -> "Table":
     """States of residues or of torsions."""
     table = new_table(title, "state", "population %", "95 % interval", "draws", "effective")
+    table.columns[1].justify = "left"
     for name, states in found.items():
         for state in states:
             table.add_row(name, state["name"], *_population(state))

@@ -145,6 +145,7 @@ class Regions:
                         f"basin {basin.name!r} names a torsion {name!r} that this molecule has not; it has: "
                         f"{', '.join(torsions) or 'none'}"
                     )
+                # Of a torsion without equivalent ends the angle alone is used, not how it is divided.
                 used[name] = rotamers.get(name) or Rotamer("sides", (torsions[name],))
         return cls(tuple(basins), used)
 
