@@ -9,11 +9,14 @@ import numpy as np
 import openmm
 from openmm import app, unit
 
+from boltzgen.molecule.forcefields import OPENMM_DATA
 from boltzgen.molecule.names import residue_names
 from boltzgen.molecule.openmm_files import first_line, forcefield_system, template_file
 from boltzgen.preparation.structure import listed
 
 PH = 7.0
+#: OpenMM's file with templates of small molecules.
+GENERAL = "charmm36.xml"
 #: A strand's first phosphate, which nucleotides at its end lack.
 _PHOSPHATE = {"P", "OP1", "OP2"}
 
@@ -81,8 +84,8 @@ def check_residues(topology: app.Topology, forcefield: app.ForceField) -> None:
         if not expected:
             raise ValueError(
                 f"unknown residue {where}: the force field has no template that fits its atoms and bonds; "
-                "give a file that has one "
-                "(`forcefield`), or start from an OpenMM System (`system`) or Amber files"
+                f"give a file that has one (`forcefield`{_general_template(topology)}), or start from an "
+                "OpenMM System (`system`) or Amber files"
             )
         last = list(residue.chain.residues())[-1]
         if residue is last and {"CA", "C", "O"} <= expected:
@@ -103,6 +106,16 @@ def check_residues(topology: app.Topology, forcefield: app.ForceField) -> None:
             raise ValueError(
                 f"{where} lacks heavy atoms: {listed(lacking)}; add them with PDBFixer (addMissingAtoms){cap}"
             )
+
+
+def _general_template(topology: app.Topology) -> str:
+    """That the general force field knows a molecule of one residue, or nothing."""
+    if topology.getNumResidues() > 1 or not (OPENMM_DATA / GENERAL).is_file():
+        return ""
+    general = app.ForceField(GENERAL)
+    if general.getUnmatchedResidues(topology):
+        return ""
+    return f"; {GENERAL} has, as {general.getMatchingTemplates(topology)[0].name}"
 
 
 def _check_hydrogens(topology: app.Topology, positions: np.ndarray) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from openmm import app, unit
 from scipy.spatial import KDTree
 
-from boltzgen.molecule.names import atom_names, residue_names, residue_numbers
+from boltzgen.molecule.names import atom_names, residue_numbers
 from boltzgen.molecule.openmm_files import open_structure
 from boltzgen.preparation.formats import check_format
 
@@ -138,9 +138,8 @@ def _check_connected(topology: app.Topology, names: list[str]) -> None:
             "atom names; "
             "rename these atoms, or give CONECT records"
         )
-    residues = residue_names(topology)
     starts = ", ".join(
-        f"{residues[atoms[i].residue.index]} of chain {atoms[i].residue.chain.id}"
+        f"{atoms[i].residue.name} {atoms[i].residue.id} of chain {atoms[i].residue.chain.id}"
         for i in sorted(map(min, parts))[:4]
     )
     raise ValueError(

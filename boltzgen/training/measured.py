@@ -1,4 +1,7 @@
-"""Efficiencies that trainings have reached, from docs/results: what to expect of molecules like them."""
+"""Efficiencies that trainings have reached, from docs/results: what to expect of molecules like them.
+
+All were of peptides.
+"""
 
 from dataclasses import dataclass
 from statistics import median
@@ -67,7 +70,7 @@ def expectation(coordinates: int) -> str:
     """What trainings of like molecules have reached, in words; a range, no promise."""
     found = like(coordinates)
     if not found:
-        return f"not measured for molecules of {coordinates} flow coordinates"
+        return f"not measured for {coordinates} flow coordinates"
     parts = []
     for minutes, page in dict.fromkeys((m.minutes, m.page) for m in found):
         same = [m for m in found if (m.minutes, m.page) == (minutes, page)]
@@ -76,7 +79,7 @@ def expectation(coordinates: int) -> str:
         if len(reached) > 1:
             share = f"{reached[0]:g} to {reached[-1]:g} % (median {median(reached):.3g} %)"
         sizes = sorted({m.coordinates for m in same})
-        whose = same[0].molecule if len(same) == 1 else f"{len(same)} molecules"
+        whose = same[0].molecule if len(same) == 1 else f"{len(same)} peptides"
         span = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
         parts.append(f"{share} after {minutes:g} minutes: {whose} of {span} coordinates, {page}")
     return f"{'; '.join(parts)} (single trainings with earlier versions, no promise)"

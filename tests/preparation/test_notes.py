@@ -68,6 +68,10 @@ def test_a_small_molecule_says_by_which_template_it_is_matched() -> None:
         "whatever the names"
     )
     assert from_structure(PEPTIDES / "ace_ala_nme.pdb", ["amber14-all.xml"]).notes == ()
+    with pytest.raises(
+        ValueError, match=r"unknown residue MEO 1: .* \(`forcefield`; charmm36.xml has, as MEOH\), or start"
+    ):
+        from_structure(SMALL / "methanol.pdb", ["amber99sbildn.xml"])
 
 
 SDF = """ethanol

@@ -34,14 +34,14 @@ def test_measured_values_are_those_of_the_results() -> None:
 @pytest.mark.parametrize(
     ("coordinates", "text"),
     [
-        (60, "51.3 to 95.5 % (median 83 %) after 4 minutes: 13 molecules of 51 to 69 coordinates, "),
+        (60, "51.3 to 95.5 % (median 83 %) after 4 minutes: 13 peptides of 51 to 69 coordinates, "),
         (
             100,
             "40.5 % after 4 minutes: TRP of 85 coordinates, docs/results/molecules.md; 64 % after 58 minutes",
         ),
         (150, "0.1 % after 4 minutes: hexapeptide of 148 coordinates"),
-        (12, "not measured for molecules of 12 flow coordinates"),
-        (400, "not measured for molecules of 400 flow coordinates"),
+        (12, "not measured for 12 flow coordinates"),
+        (400, "not measured for 400 flow coordinates"),
     ],
 )
 def test_what_is_expected_is_what_was_measured(coordinates: int, text: str) -> None:
