@@ -13,7 +13,8 @@ def test_help_version_and_systems(capfd: pytest.CaptureFixture[str]) -> None:
         assert code == 0
         assert err == ""
         assert all(
-            c in out for c in ("systems", "prepare", "train", "sample", "analyze", "evaluate", "export")
+            c in out
+            for c in ("systems", "forcefields", "prepare", "train", "sample", "analyze", "evaluate", "export")
         )
     assert call(capfd, "--version") == (0, f"boltzgen {__version__}\n", "")
     code, out, _ = call(capfd, "systems")

@@ -18,6 +18,7 @@ from boltzgen.molecule.torsions import alpha_carbons, named_torsions
 from tests.helpers.molecules import BUTANOL
 
 FOLDER = Path(__file__).parents[1] / "data" / "peptides"
+IBUPROFEN = Path(__file__).parents[2] / "benchmarks/data/ibuprofen/ibuprofen.pdb"
 PEPTIDES = sorted(file.stem for file in FOLDER.glob("*.pdb"))
 #: How many chi each capped amino acid has, and which of them are not threefold.
 CHI: dict[str, tuple[int, dict[str, str]]] = {
@@ -243,6 +244,20 @@ def test_other_molecules_name_torsions_by_their_atoms() -> None:
     assert rotamers(states, BUTANOL) == states
     assert {name: (r.division, r.torsions) for name, r in states.items()} == {
         name: ("threefold", (atoms,)) for name, atoms in torsions.items()
+    }
+
+
+def test_a_drug_has_the_names_of_its_file_and_states_by_its_chemistry() -> None:
+    """Ibuprofen: isobutyl and propanoic acid on a benzene ring."""
+    pdb = app.PDBFile(str(IBUPROFEN))
+    bonds = [(a.index, b.index) for a, b in pdb.topology.bonds()]
+    graph = MolecularGraph.from_bonds([a.element.symbol for a in pdb.topology.atoms()], bonds)
+    assert divisions(pdb.topology, graph, graph.rotors()) == {
+        "torsion C1-C2-C4-C5": "threefold",
+        "torsion C2-C4-C5-C6": "twofold",
+        "torsion C7-C8-C11-C12": "twofold",
+        "torsion C8-C11-C13-O1": "eclipsed",
+        "torsion C11-C13-O2-H18": "planar",
     }
 
 
