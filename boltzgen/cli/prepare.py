@@ -56,7 +56,7 @@ def prepare(
     from boltzgen.preparation import run
     from boltzgen.training import timing
     from boltzgen.training.measured import expectation
-    from boltzgen.training.run import VALIDATION
+    from boltzgen.training.run import validation_draws
 
     began = time.perf_counter()
     summary = run.prepare(
@@ -74,7 +74,9 @@ def prepare(
         trust_forcefield=trust_forcefield,
     )
     summary["seconds"] = time.perf_counter() - began
-    summary["training_minutes"] = timing.training_seconds(System.load(output), validation=VALIDATION) / 60
+    summary["training_minutes"] = (
+        timing.training_seconds(System.load(output), validation=validation_draws()) / 60
+    )
     summary["efficiency_of_like_molecules"] = expectation(summary["coordinates"])
     for text in summary["notes"]:
         note(text)

@@ -37,8 +37,6 @@ SUMMARY = "summary.json"
 POLISH = 0.2
 #: Fresh draws of the finished generator for the summary, and their seed.
 _N_VALIDATION, _VALIDATION_SEED = 100_000, 2**31
-#: As many draws take as long as these and the forward test.
-VALIDATION = 2 * _N_VALIDATION
 #: Of these draws, for each walker of the forward test of the summary; and its moves.
 _PER_WALKER, _MOVES = 200, 20
 
@@ -165,7 +163,7 @@ def train(
                 generator,
                 energy,
                 settings,
-                validation=VALIDATION,
+                validation=validation_draws(),
                 data=frames is not None,
             )
             settings = dataclasses.replace(settings, rounds=n_rounds)
@@ -183,6 +181,11 @@ def train(
         run.run_round()
         save_run(folder, run)
     return _summarize(folder, run, system, device)
+
+
+def validation_draws() -> int:
+    """How many draws take as long as those of the summary and its forward test."""
+    return 2 * _N_VALIDATION
 
 
 def _check(given: set[str], *, resume: bool, options: set[str]) -> None:

@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 import time
-from typing import NamedTuple
+from collections.abc import Callable
 
 import torch
 
@@ -11,6 +11,7 @@ from boltzgen.energy.base import CountedEnergy
 from boltzgen.energy.choose import energy_for
 from boltzgen.generator.generator import BLOCK, BoltzmannGenerator
 from boltzgen.molecule.system import System
+from boltzgen.training.progress import Progress
 from boltzgen.training.settings import Settings
 from boltzgen.training.training_run import TrainingRun
 
@@ -42,8 +43,8 @@ def rounds_in(
         validation: draws that are made after the rounds.
         data: whether training on data comes first.
     """
-    speed = _speed(generator, energy, settings, steps=_STEPS, data=data)
-    step, draw = speed.round / _STEPS, speed.draw
+    short_round, draw = _times(generator, energy, settings, steps=_STEPS, data=data)
+    step = short_round / _STEPS
     in_batch = settings.data_batch / settings.batch
     before = 0.5 * step * settings.data_rounds * settings.data_steps * in_batch if data else 0.0
     return max(1, int((seconds - draw * validation - before - 2 * _STEPS * step) / (step * settings.steps)))
@@ -62,23 +63,34 @@ def training_seconds(system: System, settings: Settings | None = None, *, valida
     generator = BoltzmannGenerator.for_system(system, energy)
     before = _now(torch.device("cpu")) - began
     settings = (settings or Settings()).for_size(generator.flow.event_shape[0])
-    speed = _speed(generator, energy, settings, steps=_FEW_STEPS, data=False)
+    ends: list[float] = []
+    short_round, draw = _times(
+        generator,
+        energy,
+        settings,
+        steps=_FEW_STEPS,
+        data=False,
+        progress=lambda _: ends.append(_now(generator.device)),
+    )
     # What a round takes beside its steps weighs more in a round of few.
-    whole_round = speed.round + (settings.steps - _FEW_STEPS) * speed.step
-    return before + whole_round * settings.rounds + speed.draw * validation
+    step = (ends[-1] - ends[-_FEW_STEPS]) / (_FEW_STEPS - 1)
+    whole_round = short_round + (settings.steps - _FEW_STEPS) * step
+    return before + whole_round * settings.rounds + draw * validation
 
 
-class _Speed(NamedTuple):
-    """Seconds of a short round of training on energies, of a step in it, and of a draw with its energy."""
+def _times(
+    generator: BoltzmannGenerator,
+    energy: CountedEnergy,
+    settings: Settings,
+    *,
+    steps: int,
+    data: bool,
+    progress: Callable[[Progress], None] | None = None,
+) -> tuple[float, float]:
+    """Seconds of a round of so many steps on energies, and of a draw with its energy.
 
-    round: float
-    step: float
-    draw: float
-
-
-def _speed(
-    generator: BoltzmannGenerator, energy: CountedEnergy, settings: Settings, *, steps: int, data: bool
-) -> _Speed:
+    `progress` is called after each step of two rounds, of which the second one is timed.
+    """
     device = generator.device
     moved = energy.to(device)
     for _ in range(2):  # the first time compiles
@@ -97,19 +109,11 @@ def _speed(
         rounds=2,
         steps=steps,
     )
-    ends: list[float] = []
-    run = TrainingRun(
-        copy.deepcopy(generator),
-        moved,
-        generator.temperature,
-        few,
-        seed=0,
-        progress=lambda _: ends.append(_now(device)),
-    )
+    run = TrainingRun(copy.deepcopy(generator), moved, generator.temperature, few, seed=0, progress=progress)
     for _ in range(2):  # the first time compiles, and starts the walkers
         began = _now(device)
         run.run_round()
-    return _Speed(_now(device) - began, (ends[-1] - ends[-steps]) / (steps - 1), drawing / BLOCK)
+    return _now(device) - began, drawing / BLOCK
 
 
 def _now(device: torch.device) -> float:
