@@ -129,10 +129,9 @@ def run(folder: Path, name: str, way: str, base: str, seed: int, quick: bool, n:
         )
     log_w = (-reference.u - log_q).double().numpy()
     weight = torch.softmax(samples.log_w.double(), 0).numpy()
-    left = [k for k, basin in enumerate(reference.basins) if basin.phi is not None and basin.phi[0] >= 0]
-    here = np.isin(
-        assign_basins(samples.torsion("phi").numpy(), samples.torsion("psi").numpy(), reference.basins), left
-    )
+    left = [k for k, b in enumerate(reference.basins) if b.intervals.get("phi", (-180.0,))[0] >= 0]
+    torsions = {name: samples.torsion(name).numpy() for name in ("phi", "psi")}
+    here = np.isin(assign_basins(torsions, reference.basins), left)
     assert reference.populations is not None
     resampled = (
         [f for f in generator.flow.leading.base.factors if isinstance(f, Resampled)]

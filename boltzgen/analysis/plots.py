@@ -4,7 +4,7 @@ They are drawn on the axes that are given, or on new figures of Matplotlib's Agg
 touched, and no display is needed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -25,7 +25,7 @@ from boltzgen.analysis.ramachandran import (
     suitable_bins,
     torsion_density,
 )
-from boltzgen.molecule.basins import Basin, assign_basins
+from boltzgen.molecule.basins import Basin, assign_basins, basins_over
 from boltzgen.molecule.graph import backbone_pairs
 from boltzgen.samples.weighted_samples import WeightedSamples
 from boltzgen.weights import effective_sample_size, normalized_weights
@@ -40,8 +40,8 @@ def plot_ramachandran(
 ) -> Axes:
     """Plot the weighted free-energy surface over (phi, psi) in kT, and return its axes.
 
-    Basins are outlined and labelled with their populations where the pair is ``("phi", "psi")``. Save with
-    ``ax.figure.savefig("ramachandran.png")``.
+    Basins of these torsions alone, or else the residue's regions, are outlined and labelled with their
+    populations. Save with ``ax.figure.savefig("ramachandran.png")``.
 
     Args:
         samples: with a `system` that names the torsions.
@@ -60,14 +60,14 @@ def plot_ramachandran(
         )
     names = pair or pairs[0]
     phi, psi = (samples.torsion(name).numpy(force=True) for name in names)
-    basins = molecule.basins if molecule is not None and names == ("phi", "psi") else ()
+    basins = () if molecule is None else basins_over(names, molecule.basins, molecule.regions)
     weights = normalized_weights(samples.log_w).numpy(force=True)
     n_effective = effective_sample_size(samples.log_w)
     if ax is None:
         return ramachandran_figure(phi, psi, weights, n_effective, basins, names=names).axes[0]
     surface = ramachandran(phi, psi, weights, suitable_bins(n_effective))
     mesh = draw_surface(ax, surface, names=names)
-    _draw_basins(ax, basins, _shares(phi, psi, weights, basins), surface)
+    _draw_basins(ax, names, basins, _shares({names[0]: phi, names[1]: psi}, weights, basins), surface)
     _label_bar(ax.figure.colorbar(mesh, cax=ax.inset_axes((1.03, 0.0, 0.035, 1.0)), extend="max"))
     return ax
 
@@ -101,7 +101,7 @@ def ramachandran_figure(
     top = _add_axes(figure, 0.75, 4.68, 4.0, 0.8, sharex=main)
     right = _add_axes(figure, 4.83, 0.6, 0.8, 4.0, sharey=main)
     mesh = draw_surface(main, surface, names=names)
-    _draw_basins(main, basins, _shares(phi, psi, weights, basins), surface)
+    _draw_basins(main, names, basins, _shares({names[0]: phi, names[1]: psi}, weights, basins), surface)
     handles = _draw_marginal(top, torsion_density(phi, weights, n_bins), vertical=False)
     _draw_marginal(right, torsion_density(psi, weights, n_bins), vertical=True)
     top.legend(
@@ -181,13 +181,15 @@ def scale_top(free_energy: np.ndarray) -> float:
     return max(2.0, float(np.ceil(np.quantile(free_energy[np.isfinite(free_energy)], 0.995))))
 
 
-def _draw_basins(axes: Axes, basins: Sequence[Basin], shares: np.ndarray, surface: Ramachandran) -> None:
+def _draw_basins(
+    axes: Axes, names: tuple[str, str], basins: Sequence[Basin], shares: np.ndarray, surface: Ramachandran
+) -> None:
     """Boundaries of the basins, from a 1-degree grid; names and populations where there is room."""
     if not basins:
         return
     centres = np.arange(-179.5, 180.0)
     phi, psi = np.meshgrid(np.radians(centres), np.radians(centres), indexing="ij")
-    labels = assign_basins(phi, psi, basins)
+    labels = assign_basins({names[0]: phi, names[1]: psi}, basins)
     axes.add_collection(
         LineCollection(_boundaries(labels), colors="#777777", linewidths=0.7, capstyle="projecting")
     )
@@ -279,8 +281,8 @@ def _draw_marginal(axes: Axes, density: TorsionDensity, *, vertical: bool) -> li
     return [target, drawn]
 
 
-def _shares(phi: np.ndarray, psi: np.ndarray, weights: np.ndarray, basins: Sequence[Basin]) -> np.ndarray:
-    labels = assign_basins(phi, psi, basins)
+def _shares(torsions: Mapping[str, np.ndarray], weights: np.ndarray, basins: Sequence[Basin]) -> np.ndarray:
+    labels = assign_basins(torsions, basins)
     return np.bincount(labels + 1, weights, minlength=len(basins) + 1)[1:] / weights.sum()
 
 

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,10 +20,10 @@ from boltzgen.analysis.profiles import profile, save_profile
 from boltzgen.analysis.ramachandran import Ramachandran, ramachandran, suitable_bins
 from boltzgen.free_energy.populations import basin_populations
 from boltzgen.free_energy.weight_summary import weight_summary
-from boltzgen.molecule.basins import assign_basins
+from boltzgen.molecule.basins import basins_over
 from boltzgen.molecule.graph import backbone_pairs
 from boltzgen.molecule.names import file_stem
-from boltzgen.molecule.rotamers import DIVISIONS, rotamer_labels
+from boltzgen.molecule.states import BASINS, Regions, States
 from boltzgen.molecule.torsions import alpha_carbons
 from boltzgen.samples.file import iter_samples, read_header, read_topology
 from boltzgen.samples.header import SamplesHeader
@@ -49,12 +49,13 @@ def analyze(path: str | os.PathLike[str], output: str | os.PathLike[str]) -> dic
       errors; both in `sizes.png`.
 
     In the report, `basins` is a list of `free_energy.BasinPopulation` as dictionaries, empty if the molecule
-    has none; `rotamers` holds the same of each torsion's states, by the torsion's name; `sizes` are weighted
-    means with standard errors in nm. Infinite values (the free energy of an empty basin, an open end of an
-    interval) are None; an interval with two of them is not estimated.
+    has none; `regions` holds the same of each amino acid's regions of (phi, psi), by the residue's name,
+    `rotamers` of each torsion's states, by the torsion's; `sizes` are weighted means with standard errors in
+    nm. Infinite values (the free energy of an empty basin, an open end of an interval) are None; an interval
+    with two of them is not estimated.
 
     Positions are read in chunks. A million samples of one amino acid take about 0.1 GB; 8 MB more for each
-    further pair of torsions, 1 MB for each rotamer.
+    further pair of torsions, 1 MB for each rotamer, 2 MB for each residue.
 
     Args:
         path: a samples file, see `SamplesWriter`.
@@ -74,17 +75,13 @@ def analyze(path: str | os.PathLike[str], output: str | os.PathLike[str]) -> dic
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
 
-    def populations(labels: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
-        return [asdict(row) for row in basin_populations(labels, values.log_w.numpy(), names)]
-
-    report["basins"] = []
-    if header.basins and {"phi", "psi"} <= values.torsions.keys():
-        labels = assign_basins(values.torsions["phi"], values.torsions["psi"], header.basins)
-        report["basins"] = populations(labels, [b.name for b in header.basins])
-    report["rotamers"] = {
-        name: populations(values.states[name], DIVISIONS[r.division].states)
-        for name, r in header.rotamers.items()
+    populations = {
+        name: [asdict(r) for r in basin_populations(values.states[name], values.log_w.numpy(), states.names)]
+        for name, states in _states(header).items()
     }
+    report["basins"] = populations.get(BASINS, [])
+    report["regions"] = {name: populations[name] for name in header.regions}
+    report["rotamers"] = {name: populations[name] for name in header.rotamers}
     report["sizes"] = {name: _mean(lengths, values.weights) for name, lengths in values.sizes.items()}
     n_effective = report["effective_sample_size"]
     title = (
@@ -106,7 +103,7 @@ class _Values:
     Attributes:
         log_w: log-weights, float64 (n,).
         torsions: float32 (n,) in radians, by name.
-        states: of rotamers, int8 (n,), by the torsion's name.
+        states: of basins, residues and rotamers, integers (n,), by their names in `_states`.
         sizes: float32 (n,) in nm, by name.
     """
 
@@ -127,6 +124,7 @@ def _read(path: str | os.PathLike[str], header: SamplesHeader, topology: mdtraj.
     }
     if len(alpha_carbons(topology)) >= 2:
         measures["end_to_end"] = end_to_end_distance
+    counted = _states(header)
     n, start = header.n_samples, 0
     log_w = torch.empty(n, dtype=torch.float64)
     torsions: dict[str, np.ndarray] = {}
@@ -135,7 +133,7 @@ def _read(path: str | os.PathLike[str], header: SamplesHeader, topology: mdtraj.
     for chunk in iter_samples(path):
         log_w[start : start + len(chunk)] = chunk.log_w
         _put(torsions, {name: chunk.torsion(name).numpy() for name in names}, start, n)
-        _put(states, {name: rotamer_labels(chunk.x, r) for name, r in header.rotamers.items()}, start, n)
+        _put(states, {name: found.labels(chunk.x) for name, found in counted.items()}, start, n)
         _put(sizes, {name: measure(chunk).numpy() for name, measure in measures.items()}, start, n)
         start += len(chunk)
     return _Values(log_w, torsions, states, sizes)
@@ -147,6 +145,15 @@ def _put(columns: dict[str, np.ndarray], part: dict[str, np.ndarray], start: int
         if name not in columns:
             columns[name] = np.empty(n, values.dtype)
         columns[name][start : start + len(values)] = values
+
+
+def _states(header: SamplesHeader) -> dict[str, States]:
+    """Everything that is counted, by name: the basins (`BASINS`), residues' regions and rotamers."""
+    groups = ({BASINS: header.basins} if header.basins else {}) | header.regions
+    return {
+        **{name: Regions.of(basins, header.torsions, header.rotamers) for name, basins in groups.items()},
+        **header.rotamers,
+    }
 
 
 def _mean(values: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
@@ -178,7 +185,7 @@ def _save_surfaces(
     for names in backbone_pairs(header.torsions):
         phi, psi = (values.torsions[name] for name in names)
         stem = "ramachandran" + file_stem(names[0].removeprefix("phi"))
-        basins = header.basins if names == ("phi", "psi") else ()
+        basins = basins_over(names, header.basins, header.regions)
         figure = ramachandran_figure(phi, psi, values.weights, n_effective, basins, names=names, title=title)
         write_figure(folder / f"{stem}.png", figure)
         surface = ramachandran(phi, psi, values.weights, suitable_bins(n_effective))

@@ -19,7 +19,17 @@ from boltzgen.cli.help import Command, Group
 from boltzgen.cli.process import allow_any_terminal, ending, signals_as_interrupts
 
 #: In the order of the help.
-COMMANDS = ("systems", "prepare", "train", "sample", "simulate", "analyze", "evaluate", "export")
+COMMANDS = (
+    "systems",
+    "forcefields",
+    "prepare",
+    "train",
+    "sample",
+    "simulate",
+    "analyze",
+    "evaluate",
+    "export",
+)
 
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
 

@@ -52,8 +52,9 @@ def analyze(
     print_fields(weight_fields(result))
     if result["basins"]:
         print_table(_basin_table(result["basins"]))
-    if result["rotamers"]:
-        print_table(_rotamer_table(result["rotamers"]))
+    for title, found in (("residue", result["regions"]), ("torsion", result["rotamers"])):
+        if found:
+            print_table(_state_table(title, found))
     print_fields(
         {
             f"{name} / nm": f"{size['mean']:.4f}{_error(size['standard_error'])}"
@@ -76,9 +77,11 @@ def _basin_table(basins: list[dict[str, Any]]) -> "Table":
     return table
 
 
-def _rotamer_table(rotamers: dict[str, list[dict[str, Any]]]) -> "Table":
-    table = new_table("torsion", "state", "population %", "95 % interval", "draws", "effective")
-    for name, states in rotamers.items():
+def _state_table(title: str, found: dict[str, list[dict[str, Any]]]) -> "Table":
+    """States of residues or of torsions."""
+    table = new_table(title, "state", "population %", "95 % interval", "draws", "effective")
+    table.columns[1].justify = "left"
+    for name, states in found.items():
         for state in states:
             table.add_row(name, state["name"], *_population(state))
     return table

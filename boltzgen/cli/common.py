@@ -232,6 +232,11 @@ def warn_of_stage(generator: Any) -> None:
         )
 
 
+def note(message: str) -> None:
+    """Print on stderr what a user should know, without being wrong."""
+    typer.echo(f"note: {message}", err=True)
+
+
 def warn(message: str) -> None:
     """Print a warning on stderr."""
     typer.echo(f"warning: {message}", err=True)

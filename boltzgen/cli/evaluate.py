@@ -155,12 +155,13 @@ def forward_tables(found: dict[str, Any]) -> "list[TextTable]":
             for k in (2, 4, 7)
         ),
     ]
-    names = list(found["worst"][0]["torsions"])
     worst = [
-        [f"{row['log_w']:.2f}", *(f"{row['torsions'][name]:.0f}" for name in names)] for row in found["worst"]
+        [name, *(f"{row['torsions'][name]:.0f}" for row in found["worst"])]
+        for name in found["worst"][0]["torsions"]
     ]
+    at = [f"{row['log_w']:.2f}" for row in found["worst"]]
     n = f"{found['n_walkers']} simulations, {found['n_snapshots']} snapshots of each"
     return [
         (f"forward test: {n}", ["quantity", "value"], rows),
-        ("where log w is largest, torsions in degrees", ["log w", *names], worst),
+        ("where log w is largest, torsions in degrees", ["log w", *at], worst),
     ]

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, get_args
 
 import typer
 
-from boltzgen.cli.common import Force, Json, command_line, print_fields
+from boltzgen.cli.common import Force, Json, command_line, note, print_fields
 from boltzgen.cli.progress import duration, progress
 
 #: The implicit solvents and constraints of `boltzgen.preparation.sources`.
@@ -100,7 +100,11 @@ def prepare(
         boltzgen prepare my.pdb --forcefield amber14-all.xml --add-hydrogens -o mine
         boltzgen prepare my.prmtop --coordinates my.inpcrd --solvent OBC2 -o mine
     """
+    from boltzgen.molecule.system import System
     from boltzgen.preparation import run
+    from boltzgen.training import timing
+    from boltzgen.training.measured import expectation
+    from boltzgen.training.run import VALIDATION_DRAWS
 
     began = time.perf_counter()
     with progress("checking the molecule and minimising its energy"):
@@ -120,6 +124,12 @@ def prepare(
             force=force,
         )
     summary["seconds"] = time.perf_counter() - began
+    with progress("measuring how fast this machine trains"):
+        seconds = timing.training_seconds(System.load(output), validation=VALIDATION_DRAWS)
+    summary["training_minutes"] = seconds / 60
+    summary["efficiency_of_like_molecules"] = expectation(summary["coordinates"])
+    for text in summary["notes"]:
+        note(text)
     if as_json:
         typer.echo(json.dumps(summary, allow_nan=False))
         return
@@ -127,10 +137,14 @@ def prepare(
         key: f"{len(summary[key])}: {', '.join(summary[key])}".rstrip(": ")
         for key in ("free_torsions", "symmetric_rotors")
     }
+    training = duration(60 * summary["training_minutes"])
     measured = {
         "temperature": f"{summary['temperature']:g} K",
         "energy": f"{summary['energy']:.3f} kJ/mol",
+        "time": duration(summary["seconds"]),
+        "training": f"about {training} on this machine, as busy as it is now",
     }
-    shown = {key: value for key, value in summary.items() if key != "seconds"}
-    print_fields(shown | listed | measured | {"time": duration(summary["seconds"])})
-    typer.echo(f"train a generator with: {command_line('train', output, '-o', 'RUN')}")
+    shown = {key: value for key, value in summary.items() if key not in ("seconds", "training_minutes")}
+    print_fields(shown | listed | measured)
+    train = command_line("train", output, "-o", "RUN")
+    typer.echo(f"train a generator with: {train} (--minutes 5 for a shorter training)")

@@ -195,14 +195,12 @@ def simulate(
     )
     if summary["basins"]:
         print_table(_population_table("basin", [("", row) for row in summary["basins"]]))
-    populated = [
-        (f"{torsion} ", row)
-        for torsion, rows in summary["torsions"].items()
-        for row in rows
-        if 0 < row["population"] < 1
-    ]
-    if populated:
-        print_table(_population_table("torsion", populated))
+    for title, found in (("residue", summary["regions"]), ("torsion", summary["torsions"])):
+        populated = [
+            (f"{name} ", row) for name, rows in found.items() for row in rows if 0 < row["population"] < 1
+        ]
+        if populated:
+            print_table(_population_table(title, populated))
     reference = folder / "reference.h5"
     files = {"folder": folder, "reference": reference, "trajectory": trajectory, "its topology": topology}
     print_fields({name: str(file) for name, file in files.items() if file is not None and file.exists()})

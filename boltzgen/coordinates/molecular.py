@@ -11,6 +11,7 @@ from boltzgen.coordinates.rotor import RotorTorsions
 from boltzgen.coordinates.zmatrix import TorsionKind, ZMatrix
 from boltzgen.flow.transform import Transform
 from boltzgen.geometry import wrap
+from boltzgen.molecule.labels import atom_names
 from boltzgen.molecule.system import System
 
 #: Scales used before a Hessian is known: bonds [nm], angles and stiff torsions [radians].
@@ -127,7 +128,8 @@ class MolecularCoordinates(Transform):
 
         self.register_buffer("reference", reference)
         self.register_buffer("scale", scale.to(torch.float64).clone())
-        self.rotors = [rotors[k].oriented(reference) for k in sorted(rotors)]
+        names = atom_names(system.topology)
+        self.rotors = [rotors[k].oriented(reference, names) for k in sorted(rotors)]
         self._handed = self._handedness(system, position)
 
     def _hold(self, name: str, index: list[int]) -> None:
@@ -139,10 +141,10 @@ class MolecularCoordinates(Transform):
         lengths = {}
         for (i, j), length in system.constraints.items():
             if frozenset((i, j)) not in bond:
+                names = atom_names(system.topology)
                 raise ValueError(
-                    f"the distance between atoms {i + 1} and {j + 1} is constrained, but it is not a bond "
-                    "outside every ring; constrain bonds to "
-                    "hydrogens only (HBonds), or nothing"
+                    f"the distance between {names[i]} and {names[j]} is constrained, but it is not a bond "
+                    "outside every ring; constrain bonds to hydrogens only (HBonds), or nothing"
                 )
             lengths[bond[frozenset((i, j))]] = length
         return lengths

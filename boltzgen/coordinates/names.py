@@ -1,49 +1,43 @@
 """Names and values of a molecule's internal coordinates, as tables and histograms show them."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.coordinates.zmatrix import TorsionKind
-from boltzgen.molecule.graph import Quadruple
+from boltzgen.molecule.system import System
 
 #: What the torsions of rows are called that are no torsions of their own.
 KINDS = {TorsionKind.OFFSET: "offset", TorsionKind.LINEAR: "bend across"}
 
 
-def coordinate_names(
-    coordinates: MolecularCoordinates,
-    elements: tuple[str, ...],
-    torsions: Mapping[str, Quadruple] | None = None,
-) -> list[str]:
-    """Name of each flow coordinate, in their order: kind and atoms, as in ``"bond C5-N7"``.
+def coordinate_names(coordinates: MolecularCoordinates, system: System) -> list[str]:
+    """Name of each flow coordinate, in their order: kind and atoms, as in ``"bond CA-CB"``.
 
-    Atoms are elements with their numbers from 1. A symmetric rotor's mean torsion is ``"methyl C2"``,
-    ``"ammonium N30"`` or ``"rotor C14"``, the bends of a straight group ``"bend C2-C1-H5"``. Improper offsets
-    are ``"offset H3-C2-C5-H1"``: the torsion of the first atom less that of the last. Those among the named
-    torsions (`System.torsions`) take their names: ``"phi C15-C9-N7-C5"``.
+    Atoms have the names of `System.labels`. A symmetric rotor's mean torsion is ``"methyl CB"``, ``"ammonium
+    NZ"`` or ``"rotor CG"``, the bends of a straight group ``"bend C2-C1-H5"``. Improper offsets are ``"offset
+    HB-CB-CA-CG"``: the torsion of the first atom less that of the last. Those among the named torsions take
+    their names: ``"phi ALA2:C-CA-N-ACE1:C"``.
     """
+    elements, label = system.graph.elements, system.labels
     # A free torsion's own name has its atoms in it.
-    known = {frozenset((atoms, atoms[::-1])): name.split()[0] for name, atoms in (torsions or {}).items()}
+    known = {frozenset((atoms, atoms[::-1])): name.split()[0] for name, atoms in system.torsions.items()}
     rows, n = coordinates.zmatrix.rows, coordinates.n_atoms
-    label = [f"{element}{i + 1}" for i, element in enumerate(elements)]
-    names = [f"bond {label[r.atom]}-{label[r.bonded]}" for r in rows[1:]]
+    names = [f"bond {label(r.atom, r.bonded)}" for r in rows[1:]]
     for r in rows[2:]:
         kind = "bend" if r.kind is TorsionKind.LINEAR else "angle"
-        names.append(f"{kind} {label[r.atom]}-{label[r.bonded]}-{label[r.second]}")
+        names.append(f"{kind} {label(r.atom, r.bonded, r.second)}")
     for r in rows[3:]:
         atoms = (r.atom, r.bonded, r.second, r.third)
         kind = KINDS[r.kind] if r.kind in KINDS else known.get(frozenset((atoms, atoms[::-1])), "torsion")
-        names.append(f"{kind} {label[r.atom]}-{label[r.bonded]}-{label[r.second]}-{label[r.third]}")
+        names.append(f"{kind} {label(*atoms)}")
     for rotor in coordinates.rotors:
         hydrogens = rotor.fold == 3 and {elements[i] for i in rotor.ends} == {"H"}
         group = (
             {"C": "methyl", "N": "ammonium"}.get(elements[rotor.frame[0]], "rotor") if hydrogens else "rotor"
         )
-        names[rotor.leader] = f"{group} {label[rotor.frame[0]]}"
+        names[rotor.leader] = f"{group} {label(rotor.frame[0])}"
     assert len(names) == 3 * n - 6
     return [names[k] for k in coordinates.order]
 

@@ -1,6 +1,7 @@
 """Symmetric rotors in internal coordinates: mean torsions, and the labelling of equivalent atoms."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -66,8 +67,10 @@ class RotorTorsions:
         """Number of equivalent ends, 2 or 3."""
         return self.rotor.fold
 
-    def oriented(self, reference: Tensor) -> "RotorTorsions":
+    def oriented(self, reference: Tensor, names: Sequence[str]) -> "RotorTorsions":
         """The same with the positive offset first, going by reference internal coordinates (3n - 6,).
+
+        Errors call atoms by their names.
 
         Raises:
             ValueError: three ends lie on one side.
@@ -82,9 +85,8 @@ class RotorTorsions:
         )
         if not reference[turned.offsets[0]] > 0 > reference[turned.offsets[1]]:
             raise ValueError(
-                f"expected the three equivalent atoms on atom {self.rotor.centre + 1} to be spread around "
-                "it, got some on one side; "
-                "check the input structure"
+                f"expected the three equivalent atoms on {names[self.rotor.centre]} to be spread around it, "
+                "got some on one side; check the input structure"
             )
         return turned
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from boltzgen import units
+from boltzgen.molecule.system import System
 
 
 class Energy(nn.Module, ABC):
@@ -20,10 +21,13 @@ class Energy(nn.Module, ABC):
     Attributes:
         n_atoms: number of atoms.
         temperature: T in K.
+        system: whose energy it is; None for an energy of your own that does not say, which is taken for that
+            of any molecule of `n_atoms` atoms.
     """
 
     n_atoms: int
     temperature: float
+    system: System | None = None
 
     def __init__(self, n_atoms: int, temperature: Any) -> None:
         super().__init__()
@@ -59,7 +63,7 @@ class CountedEnergy(Energy):
 
     def __init__(self, energy: Energy, n_evaluations: int = 0) -> None:
         super().__init__(energy.n_atoms, energy.temperature)
-        self.energy = energy
+        self.energy, self.system = energy, energy.system
         self._count = [n_evaluations]
 
     @property
@@ -75,3 +79,38 @@ class CountedEnergy(Energy):
     def potential(self, x: Tensor) -> Tensor:
         self._count[0] += x.shape[:-2].numel()
         return self.energy.potential(x)
+
+
+def check_energy_of(system: System, energy: Energy) -> None:
+    """Raise ValueError unless an energy is that of a system, at any temperature.
+
+    Atoms, bonds, force field and domain are compared, as `System.fingerprint` has them. An energy that has no
+    `system` may be any of as many atoms.
+    """
+    other = energy.system
+    if other is None and energy.n_atoms == system.n_atoms:
+        return
+    if other is not None and (other is system or other.fingerprint == system.fingerprint):
+        return
+    whose = f"the energy is of {'another system' if other is None else repr(other.name)}, the "
+    raise ValueError(f"{whose}generator of {system.name!r}: {_difference(system, other, energy.n_atoms)}")
+
+
+def _difference(system: System, other: System | None, n_atoms: int) -> str:
+    """What differs, and what to do."""
+    advice = "give the energy of `generator.system`"
+    if other is None or n_atoms != system.n_atoms:
+        return f"that has {n_atoms} atoms, this {system.n_atoms}; {advice}"
+    ours, theirs = system.graph.elements, other.graph.elements
+    if ours != theirs:
+        k = next(k for k in range(n_atoms) if ours[k] != theirs[k])
+        return (
+            f"atom {k + 1} is {other.labels(k)} there and {system.labels(k)} here: molecule or order of the "
+            f"atoms differ; {advice}"
+        )
+    if system.graph.neighbours != other.graph.neighbours:
+        return f"the bonds differ, by the molecule or by the order of its atoms; {advice}"
+    return (
+        f"force field or domain differ; {advice}; to reweight to another force field, draw with that, and "
+        "give the other's energies to `WeightedSamples.from_energies`"
+    )

@@ -41,6 +41,7 @@ class ForceFieldEnergy(Energy):
 
     def __init__(self, system: System, temperature: Any = None) -> None:
         super().__init__(system.n_atoms, system.temperature if temperature is None else temperature)
+        self.system = system
         source = system.openmm_system
         _check_system(source)
         self.pairs = PairList(system.n_atoms, last=excluded_pairs(source))

@@ -57,6 +57,7 @@ class OpenMMEnergy(Energy):
         timeout: float = 120.0,
     ) -> None:
         super().__init__(system.n_atoms, system.temperature if temperature is None else temperature)
+        self.system = system
         available = [
             openmm.Platform.getPlatform(i).getName() for i in range(openmm.Platform.getNumPlatforms())
         ]

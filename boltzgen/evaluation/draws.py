@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from boltzgen.coordinates.molecular import MolecularCoordinates
-from boltzgen.energy.base import Energy
+from boltzgen.energy.base import Energy, check_energy_of
 from boltzgen.evaluation.modes import Drawn
 from boltzgen.evaluation.reference import Reference
 from boltzgen.evaluation.tally import table_bins
@@ -84,9 +84,10 @@ def draw(
     `progress` is called with the number of draws of each chunk; positions are not kept.
 
     Raises:
-        ValueError: the energy is at another temperature than the reference, or the generator of another
-            system; or all weights are zero.
+        ValueError: the energy is at another temperature than the reference, or energy or generator are of
+            another system; or all weights are zero.
     """
+    check_energy_of(generator.system, energy)
     if generator.system.fingerprint != reference.fingerprint:
         raise ValueError(
             f"the reference is of {reference.system!r}, the generator of {generator.system.name!r}: force "

@@ -51,6 +51,9 @@ def text_tables(result: dict[str, Any]) -> list[TextTable]:
         tables.append(_surfaces(result["ramachandran"]))
     if result["basins"]:
         tables.append(_shares("basins / %", "basin", [(b["name"], b) for b in result["basins"]]))
+    if result["regions"]:
+        rows = [(f"{r['residue']} {r['name']}", r) for r in result["regions"]]
+        tables.append(_shares("regions of (phi, psi) / %", "residue, region", rows))
     if result["torsions"]:
         tables.append(_torsions(result["torsions"]))
     return [*tables, _marginals(result["marginals"]), _energy(result["energy"])]

@@ -12,19 +12,20 @@ from torch import Tensor
 
 from boltzgen import units
 from boltzgen.coordinates.molecular import MolecularCoordinates
+from boltzgen.coordinates.names import coordinate_names
 from boltzgen.evaluation import reference_file
 from boltzgen.evaluation.tally import (
     Surface,
     Tally,
     state_bins,
     state_name,
-    state_names,
     surface_kinds,
     surface_name,
 )
 from boltzgen.free_energy.histograms import Axis, Histogram, walker_groups
 from boltzgen.molecule.basins import Basin
 from boltzgen.molecule.graph import Quadruple
+from boltzgen.molecule.states import BASINS
 from boltzgen.molecule.system import System
 from boltzgen.weights import normalized_weights
 
@@ -39,7 +40,7 @@ class Reference:
     Attributes:
         system, fingerprint: name and `System.fingerprint`.
         temperature: in K.
-        domain, basins, torsions: of the system; the density is that of the domain.
+        domain, basins, regions, torsions: of the system; the density is that of the domain.
         metadata: how it was made (command, seed, hardware, ...), anything that JSON can hold.
         n_frames: frames that the histograms were made from.
         fraction_outside: weight of the frames that lay outside the domain, whatever their labelling; they are
@@ -51,7 +52,7 @@ class Reference:
         marginals: histogram of each internal coordinate by name (`coordinates.names`), with its axis.
         energy: histogram of u, with its axis.
         surfaces: Ramachandran tables, every pair with each of `tally.SURFACE_BINS`.
-        states: names and shares of the states of each named torsion.
+        states: names and shares of the states of each residue with regions and of each named torsion.
     """
 
     system: str
@@ -59,6 +60,7 @@ class Reference:
     temperature: float
     domain: dict[str, str]
     basins: tuple[Basin, ...]
+    regions: dict[str, tuple[Basin, ...]]
     torsions: dict[str, Quadruple]
     metadata: dict[str, Any]
     n_frames: int
@@ -134,6 +136,7 @@ class Reference:
             temperature=kelvin,
             domain=system.domain.model_dump(),
             basins=system.basins,
+            regions=system.regions,
             torsions=dict(system.torsions),
             metadata=dict(metadata or {}),
             n_frames=n,
@@ -149,8 +152,9 @@ class Reference:
                 for pair, n_bins in surface_kinds(system)
             ),
             states={
-                name: (state_names(rotamer), histograms[state_name(name)])
-                for name, rotamer in system.torsion_states.items()
+                name: (states.names, histograms[state_name(name)])
+                for name, states in system.states.items()
+                if name != BASINS
             },
         )
 
@@ -166,8 +170,9 @@ class Reference:
     def load(cls, path: str | os.PathLike[str], system: System | None = None) -> Self:
         """Read a reference file, and check that it belongs to `system` if one is given.
 
-        A file of an earlier version holds no `states`. With a system they are counted in the configurations
-        that it holds, which are fewer than the frames.
+        With a system, everything has the system's names. Basins and states that the file does not hold as the
+        system has them (they were changed since, or the file is of an earlier version) are counted in the
+        configurations that it holds, which are fewer than the frames.
 
         Raises:
             FileNotFoundError: no such file.
@@ -180,9 +185,40 @@ class Reference:
                 f"{reference.system!r}); force field or domain differ: give the reference that was made for "
                 "this system"
             )
-        if system is not None and not reference.states:
-            return replace(reference, states=_states(system, reference.x, reference.walker))
-        return reference
+        return reference if system is None else reference._named_by(system)
+
+    def _named_by(self, system: System) -> Self:
+        """The same reference with a system's names, and its states counted where they are not held."""
+        own = {atoms: name for name, atoms in system.torsions.items()}
+        names = {old: own.get(atoms, old) for old, atoms in self.torsions.items()}
+        coordinates = coordinate_names(MolecularCoordinates(system), system)
+        axes = zip(coordinates, self.marginals.values(), strict=True)
+        held = {names.get(name, name): states for name, states in self.states.items()}
+        kept = {
+            name: held[name]
+            for name, states in system.states.items()
+            if name in held
+            and held[name][0] == states.names
+            and system.regions.get(name) == self.regions.get(name)
+        }
+        populations = self.populations if system.basins == self.basins else None
+        if kept.keys() != system.states.keys() - {BASINS} or (populations is None and system.basins):
+            counted = _count(system, self.x, self.walker)
+            populations = populations or counted.pop(BASINS, None)
+            kept = {name: kept.get(name, (system.states[name].names, counted[name])) for name in counted}
+        return replace(
+            self,
+            basins=system.basins,
+            regions=system.regions,
+            torsions=dict(system.torsions),
+            populations=populations,
+            marginals={name: (replace(axis, name=name), shares) for name, (axis, shares) in axes},
+            surfaces=tuple(
+                replace(surface, pair=(names[surface.pair[0]], names[surface.pair[1]]))
+                for surface in self.surfaces
+            ),
+            states={name: kept[name] for name in system.states if name != BASINS},
+        )
 
     @property
     def doubt(self) -> str:
@@ -207,14 +243,14 @@ def reference_path(system: System) -> Path:
     return path
 
 
-def _states(system: System, x: Tensor, walker: Tensor) -> dict[str, tuple[tuple[str, ...], Histogram]]:
-    """Shares of torsions' states among configurations of equal weight."""
+def _count(system: System, x: Tensor, walker: Tensor) -> dict[str, Histogram]:
+    """Shares of all states among configurations of equal weight."""
     group, bins = walker_groups(walker.numpy()), state_bins(system, x)
     found = {}
-    for name, rotamer in system.torsion_states.items():
+    for name in system.states:
         index, n = bins[state_name(name)]
         sums = np.bincount(group * n + index, minlength=(int(group.max()) + 1) * n).reshape(-1, n)
-        found[name] = (state_names(rotamer), Histogram.normalised(sums.astype(np.float64)))
+        found[name] = Histogram.normalised(sums.astype(np.float64))
     return found
 
 

@@ -99,6 +99,9 @@ def _header(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: fields[name] for name in _PLAIN} | {
         "boltzgen_version": __version__,
         "basins": [basin.model_dump() for basin in fields["basins"]],
+        "regions": {
+            name: [basin.model_dump() for basin in basins] for name, basins in fields["regions"].items()
+        },
         "torsions": fields["torsions"],
         "axes": [_axis_to_dict(axis) for axis, _ in fields["marginals"].values()],
         "energy_axis": _axis_to_dict(fields["energy"][0]),
@@ -138,7 +141,11 @@ def _read(text: str, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
     marginals = arrays["marginals"].astype(np.float64)
     shares = arrays.get("populations")
     return _plain(header) | {
-        "basins": tuple(Basin.model_validate(basin, strict=False) for basin in header["basins"]),
+        "basins": tuple(map(Basin.model_validate, header["basins"])),
+        "regions": {
+            check_name(name): tuple(map(Basin.model_validate, basins))
+            for name, basins in header.get("regions", {}).items()
+        },
         "torsions": {
             check_name(name): _torsion(atoms, x.shape[1]) for name, atoms in header["torsions"].items()
         },
@@ -155,7 +162,7 @@ def _read(text: str, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
             _surface(arrays[f"surface{k}/probability"], arrays[f"surface{k}/halves"], held)
             for k, held in enumerate(header["surfaces"])
         ),
-        # Files of earlier versions have none.
+        # Files of earlier versions have neither these nor regions.
         "states": {
             check_name(name): (tuple(states), _histogram(arrays[f"states{k}"], len(states)))
             for k, (name, states) in enumerate(header.get("states", {}).items())

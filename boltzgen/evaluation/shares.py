@@ -1,4 +1,4 @@
-"""Shares of basins and of torsions' states: the reference's beside a generator's."""
+"""Shares of basins, residues' regions and torsions' states: the reference's beside a generator's."""
 
 from typing import Any
 
@@ -20,21 +20,32 @@ def basin_shares(draws: Draws, reference: Reference) -> list[dict[str, Any]]:
     return _rows(draws, "basins", names, reference.populations)
 
 
+def region_shares(draws: Draws, reference: Reference) -> list[dict[str, Any]]:
+    """A row for each region of each residue that either side visits: see `_rows`."""
+    return [
+        {"residue": residue, **row}
+        for residue in reference.regions
+        for row in _seen(draws, reference, residue)
+    ]
+
+
 def torsion_shares(draws: Draws, reference: Reference) -> list[dict[str, Any]]:
-    """A row for each state of each named torsion that either side visits: see `_rows`.
+    """A row for each state of each named torsion without regions that either side visits: see `_rows`.
 
     Torsions of which both sides visit one and the same state alone are left out.
     """
     rows = []
-    for torsion, (names, histogram) in reference.states.items():
-        seen = [
-            row
-            for row in _rows(draws, state_name(torsion), names, histogram)
-            if row["reference"] > 0 or row["drawn"] > 0
-        ]
-        if len(seen) > 1:
+    for torsion in reference.states:
+        seen = _seen(draws, reference, torsion)
+        if torsion not in reference.regions and len(seen) > 1:
             rows += [{"torsion": torsion, **row} for row in seen]
     return rows
+
+
+def _seen(draws: Draws, reference: Reference, name: str) -> list[dict[str, Any]]:
+    """Rows of the states of a residue or a torsion that either side visits."""
+    rows = _rows(draws, state_name(name), *reference.states[name])
+    return [row for row in rows if row["reference"] > 0 or row["drawn"] > 0]
 
 
 def _rows(draws: Draws, table: str, names: tuple[str, ...], histogram: Histogram) -> list[dict[str, Any]]:

@@ -10,8 +10,8 @@ from boltzgen.evaluation import metrics, modes
 from boltzgen.evaluation.draws import Draws
 from boltzgen.evaluation.modes import Drawn
 from boltzgen.evaluation.reference import Reference
-from boltzgen.evaluation.shares import basin_shares, torsion_shares
-from boltzgen.evaluation.tally import Surface, surface_name
+from boltzgen.evaluation.shares import basin_shares, region_shares, torsion_shares
+from boltzgen.evaluation.tally import Surface, state_name, surface_name
 from boltzgen.free_energy.histograms import Axis, Histogram, walker_groups
 from boltzgen.free_energy.weight_summary import weight_summary
 from boltzgen.weights import K_HAT_LIMIT, k_hat_meaning, psis_k_hat
@@ -61,6 +61,7 @@ def summarize(draws: Draws, reference: Reference) -> dict[str, Any]:
         ),
         "energy": _energy(draws, reference),
         "basins": basin_shares(draws, reference),
+        "regions": region_shares(draws, reference),
         "torsions": torsion_shares(draws, reference),
     }
     result["missing_modes"] = missing_modes(draws, reference)
@@ -74,6 +75,7 @@ def _origin(reference: Reference) -> dict[str, Any]:
     # Slow exchange between basins shows in their populations first.
     sizes = [*(s.n_effective for s in reference.surfaces), energy.n_effective]
     sizes += [] if reference.populations is None else [reference.populations.n_effective]
+    sizes += [reference.states[residue][1].n_effective for residue in reference.regions]
     return {
         "n_frames": reference.n_frames,
         "n_configurations": len(reference),
@@ -200,6 +202,15 @@ def missing_modes(draws: Draws, reference: Reference) -> list[dict[str, Any]]:
         found += [
             ("basin", f) for f in modes.missing_basins(reference.populations, draws.table("basins"), names)
         ]
+    n_regions = sum(len(reference.states[residue][0]) for residue in reference.regions)
+    for residue in reference.regions:
+        regions, shares = reference.states[residue]
+        labels = [f"{residue} {region}" for region in regions]
+        drawn = draws.table(state_name(residue))
+        found += [
+            ("region", f)
+            for f in modes.compare(labels, shares, drawn, np.eye(len(labels)), n_tests=n_regions)
+        ]
     periodic = [pair for pair in reference.marginals.values() if pair[0].is_periodic]
     for axis, histogram in periodic:
         arcs = modes.missing_arcs(axis.name, histogram, draws.table(axis.name), len(periodic))
@@ -241,14 +252,8 @@ def _warnings(draws: Draws, reference: Reference, result: dict[str, Any]) -> lis
         for b in result["basins"]
         if abs(b["z"]) > AGREEMENT
     ]
-    states = sorted((t for t in result["torsions"] if abs(t["z"]) > AGREEMENT), key=lambda t: -abs(t["z"]))
-    if states:
-        t = states[0]
-        warnings.append(
-            f"{len(states)} of {len(result['torsions'])} states of torsions differ beyond the combined "
-            f"errors (|z| > {AGREEMENT:g}): {t['torsion']} {t['name']} most, {100 * t['population']:.3g} % "
-            f"against {100 * t['reference']:.3g} % of the reference, z = {t['z']:+.1f}"
-        )
+    warnings += _far("regions of residues", "residue", result["regions"])
+    warnings += _far("states of torsions", "torsion", result["torsions"])
     n_reference = result["reference"]["n_effective"]
     if n_reference < draws.n_effective / 2:
         warnings.append(
@@ -257,3 +262,16 @@ def _warnings(draws: Draws, reference: Reference, result: dict[str, Any]) -> lis
             "differences within the noise floors cannot be resolved with this reference"
         )
     return warnings
+
+
+def _far(what: str, of: str, rows: list[dict[str, Any]]) -> list[str]:
+    """A warning that some of the rows differ, and which one does most."""
+    far = sorted((row for row in rows if abs(row["z"]) > AGREEMENT), key=lambda row: -abs(row["z"]))
+    if not far:
+        return []
+    most = far[0]
+    return [
+        f"{len(far)} of {len(rows)} {what} differ beyond the combined errors (|z| > {AGREEMENT:g}): "
+        f"{most[of]} {most['name']} most, {100 * most['population']:.3g} % against "
+        f"{100 * most['reference']:.3g} % of the reference, z = {most['z']:+.1f}"
+    ]

@@ -10,11 +10,9 @@ from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.coordinates.names import coordinate_names, coordinate_units, coordinate_values
 from boltzgen.free_energy.histograms import Axis, Histogram, angle_bins
 from boltzgen.geometry import dihedrals
-from boltzgen.molecule.basins import assign_basins
 from boltzgen.molecule.graph import backbone_pairs
-from boltzgen.molecule.rotamers import DIVISIONS, rotamer_labels
+from boltzgen.molecule.states import BASINS
 from boltzgen.molecule.system import System
-from boltzgen.molecule.torsions import Rotamer
 
 #: Bins along each axis of the Ramachandran tables: FAB's and TA-BG's conventions.
 SURFACE_BINS = (64, 100)
@@ -75,7 +73,7 @@ class Tally:
                 "no frame with any weight lies inside the domain of the system; check the order of the "
                 "atoms and the units of x (nm)"
             )
-        names = coordinate_names(self.coordinates, system.graph.elements, system.torsions)
+        names = coordinate_names(self.coordinates, system)
         units = coordinate_units(self.coordinates)
         n_periodic = self.coordinates.n_periodic
         used = seen > 0
@@ -120,35 +118,33 @@ def table_bins(
     """
     values, inside = coordinate_values(coordinates, x)
     bins = {a.name: (a.bins(values[:, k]), a.n_bins) for k, a in enumerate(axes)}
-    used = {"phi", "psi"}.union(*backbone_pairs(system.torsions))
-    torsions = {
-        name: dihedrals(x, atoms).numpy(force=True) for name, atoms in system.torsions.items() if name in used
-    }
+    used = {name for pair in backbone_pairs(system.torsions) for name in pair}
+    torsions = {name: dihedrals(x, system.torsions[name]).numpy(force=True) for name in used}
     for pair, n_bins in surface_kinds(system):
         phi, psi = (angle_bins(torsions[name], n_bins) for name in pair)
         bins[surface_name(pair, n_bins)] = (phi * n_bins + psi, n_bins**2)
-    if system.basins and {"phi", "psi"} <= torsions.keys():
-        labels = assign_basins(torsions["phi"], torsions["psi"], system.basins)
-        bins["basins"] = (np.where(labels < 0, len(system.basins), labels), len(system.basins) + 1)
     return bins | state_bins(system, x), inside
 
 
 def state_bins(system: System, x: Tensor) -> dict[str, tuple[np.ndarray, int]]:
-    """State of each named torsion in conformations x (n, n_atoms, 3), and their number, by `state_name`."""
-    return {
-        state_name(name): (rotamer_labels(x, rotamer).astype(np.int64), len(state_names(rotamer)))
-        for name, rotamer in system.torsion_states.items()
-    }
+    """State of each conformation x (n, n_atoms, 3), and how many states there are, by `state_name`.
+
+    Of the basins there is one more, of what lies in none of them.
+    """
+    found = {}
+    for name, states in system.states.items():
+        labels, n = states.labels(x).astype(np.int64), len(states.names)
+        # Outside every region of a residue is nothing but what is not a number.
+        found[state_name(name)] = (
+            np.where(labels < 0, n if name == BASINS else 0, labels),
+            n + (name == BASINS),
+        )
+    return found
 
 
-def state_name(torsion: str) -> str:
-    """Name of the table of a torsion's states among the others."""
-    return f"states/{torsion}"
-
-
-def state_names(rotamer: Rotamer) -> tuple[str, ...]:
-    """Names of a torsion's states."""
-    return DIVISIONS[rotamer.division].states
+def state_name(name: str) -> str:
+    """Name of the table of a torsion's or a residue's states, or of the basins, among the others."""
+    return "basins" if name == BASINS else f"states/{name}"
 
 
 def surface_kinds(system: System) -> list[tuple[tuple[str, str], int]]:

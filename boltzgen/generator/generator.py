@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from boltzgen import __version__, units
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.coordinates.zmatrix import ZMatrix
-from boltzgen.energy.base import Energy
+from boltzgen.energy.base import Energy, check_energy_of
 from boltzgen.energy.choose import energy_for
 from boltzgen.flow.flow import HierarchicalFlow
 from boltzgen.generator.architecture import molecular_flow
@@ -78,9 +78,10 @@ class BoltzmannGenerator(nn.Module):
             **options: passed to `molecular_flow` (resampled, torsion_layers, stiff_layers).
 
         Raises:
-            ValueError: the molecule has rings that turn, see `check_rings`.
+            ValueError: the molecule has rings that turn, see `check_rings`; or the energy is another one's.
         """
         check_rings(system)
+        check_energy_of(system, energy)
         reference = harmonic_reference(system, energy)
         start = energy.temperature if temperature is None else units.kelvin(temperature)
         with torch.random.fork_rng(devices=[]):
@@ -145,17 +146,20 @@ class BoltzmannGenerator(nn.Module):
 
         Args:
             n: number of conformations.
-            energy: energy of the system at the temperature of the target; None: `energy_for` this system, at
-                `temperature`.
+            energy: energy of the system at the temperature of the target, which need not be the generator's;
+                None: `energy_for` this system, at `temperature`.
             seed: of the random streams.
             start: leave out so many of the n, which are known already.
             chunk_size: number of conformations in a chunk, rounded down to whole blocks.
 
         Raises:
-            ValueError: n is not positive, or `start` negative.
+            ValueError: n is not positive, `start` is negative, or the energy is that of another system, see
+                `check_energy_of`.
         """
         if n < 1 or start < 0:
             raise ValueError(f"expected a positive number of samples and `start` >= 0, got {n} and {start}")
+        if energy is not None:
+            check_energy_of(self.system, energy)
         per_chunk = max(1, chunk_size // BLOCK)
         n_blocks = math.ceil(n / BLOCK)
         if start >= n:

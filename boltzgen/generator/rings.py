@@ -1,6 +1,7 @@
 """Rings whose shape changes, which the flow cannot follow."""
 
 from boltzgen.molecule.graph import LARGEST_RIGID_RING, MolecularGraph
+from boltzgen.molecule.labels import atom_names
 from boltzgen.molecule.system import System
 
 #: Saturated rings of up to so many atoms pucker over low barriers (proline).
@@ -42,6 +43,6 @@ def flipping_ring_bonds(graph: MolecularGraph) -> set[frozenset[int]]:
 
 
 def _listed(system: System, bonds: list[tuple[int, ...]]) -> str:
-    names = [f"{atom.residue.name}{atom.residue.id}:{atom.name}" for atom in system.topology.atoms()]
+    names = atom_names(system.topology)
     found = [f"{names[i]} - {names[j]}" for i, j in bonds[:3]]
     return ", ".join(found) + (f" and {len(bonds) - 3} more" if len(bonds) > 3 else "")

@@ -58,8 +58,13 @@ class MolecularGraph:
     neighbours: tuple[tuple[int, ...], ...]
 
     @classmethod
-    def from_bonds(cls, elements: Sequence[str], bonds: Sequence[tuple[int, int]]) -> "MolecularGraph":
-        """Build the graph; raises ValueError unless it is one connected molecule."""
+    def from_bonds(
+        cls,
+        elements: Sequence[str],
+        bonds: Sequence[tuple[int, int]],
+        names: Sequence[str] | None = None,
+    ) -> "MolecularGraph":
+        """Build the graph; raises ValueError, with the atoms' names, unless it is one connected molecule."""
         sets: list[set[int]] = [set() for _ in elements]
         for i, j in bonds:
             sets[i].add(j)
@@ -67,11 +72,11 @@ class MolecularGraph:
         graph = cls(tuple(elements), tuple(tuple(sorted(s)) for s in sets))
         missing = [i for i in range(len(elements)) if i not in graph.reachable(0)]
         if missing:
+            listed = ", ".join(names[i] if names else f"number {i + 1}" for i in missing[:6])
             raise ValueError(
                 f"expected one molecule whose atoms are all connected by bonds, got {len(missing)} atoms "
-                "not bonded to the first one "
-                f"(indices {missing[:6]}); remove other molecules, or give the PDB file standard residue "
-                "names or CONECT records"
+                f"not bonded to the first one ({listed}); remove other molecules, or give the PDB file "
+                "standard residue names or CONECT records"
             )
         return graph
 

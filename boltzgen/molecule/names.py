@@ -46,4 +46,5 @@ def file_stem(name: str) -> str:
 def reason(error: ValidationError) -> str:
     """What is wrong first, in one line: ``"forcefield.files: Input should be a valid list"``."""
     first = error.errors()[0]
-    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    what = first["msg"].removeprefix("Value error, ")
+    return f"{'.'.join(str(part) for part in first['loc'])}: {what}" if first["loc"] else what

@@ -4,6 +4,7 @@ Nothing in them is executed.
 """
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,9 @@ import numpy as np
 import openmm
 from openmm import app, unit
 
+from boltzgen.molecule.forcefields import OPENMM_DATA, near_misses
 from boltzgen.molecule.xml_files import check_expressions, check_force_field, check_numbers, parse
 
-OPENMM_DATA = Path(app.__file__).parent / "data"
 #: Force-field files that include each other, at most.
 _MOST_FILES = 100
 #: What the `type` of a node of a serialized System may be: classes whose XML holds numbers and expressions. A
@@ -71,7 +72,15 @@ _PLAIN = {
 
 
 def read_structure(path: Path) -> tuple[app.Topology, np.ndarray]:
-    """Topology and positions (n_atoms, 3) in nm of a PDB file, or of a PDBx/mmCIF file (.cif).
+    """Topology and positions (n_atoms, 3) in nm of the first model in a file; errors as `open_structure`."""
+    structure = open_structure(path)
+    return structure.topology, np.asarray(
+        structure.getPositions(asNumpy=True).value_in_unit(unit.nanometer), dtype=np.float64
+    )
+
+
+def open_structure(path: Path) -> app.PDBFile | app.PDBxFile:
+    """A PDB file, or a PDBx/mmCIF file (.cif), as OpenMM has it.
 
     Raises:
         FileNotFoundError: no such file.
@@ -89,9 +98,7 @@ def read_structure(path: Path) -> tuple[app.Topology, np.ndarray]:
         ) from error
     if structure.topology.getNumAtoms() == 0:
         raise ValueError(f"{path} holds no atoms; expected a {kind} file with ATOM records")
-    return structure.topology, np.asarray(
-        structure.getPositions(asNumpy=True).value_in_unit(unit.nanometer), dtype=np.float64
-    )
+    return structure
 
 
 def load_forcefield(files: Sequence[str], *, trust: bool = False) -> app.ForceField:
@@ -135,8 +142,10 @@ def _collect(file: str, name: str, found: dict[str, Path], *, trust: bool) -> No
     path = Path(file)
     if not path.is_file():
         if not (OPENMM_DATA / file).is_file():
+            meant = " or ".join(near_misses(file))
             raise FileNotFoundError(
-                f"no force-field file {file!r}: neither a path nor one of OpenMM's own files"
+                f"no force-field file {file!r}: neither a path nor one of OpenMM's own files, which the "
+                f"command `boltzgen forcefields` lists{f'; did you mean {meant}?' if meant else ''}"
             )
         return
     if path.resolve().is_relative_to(OPENMM_DATA.resolve()) or any(
@@ -154,6 +163,21 @@ def _collect(file: str, name: str, found: dict[str, Path], *, trust: bool) -> No
         beside = path.parent / include
         source = str(beside) if beside.is_file() else include
         _collect(source, str(Path(name).parent / include), found, trust=trust)
+
+
+def template_file(files: Sequence[str], template: str) -> str:
+    """The first of some force-field files that has a template of this name, or includes a file that has."""
+    known = re.compile(rf'<Residue [^>]*\bname="{re.escape(template)}"')
+    for file in files:
+        path = Path(file) if Path(file).is_file() else OPENMM_DATA / file
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if known.search(text):
+            return file
+        included = re.findall(r'<Include [^>]*file="([^"]*)"', text)
+        beside = [str(path.parent / name) if (path.parent / name).is_file() else name for name in included]
+        if beside and template_file(beside, template):
+            return file
+    return ""
 
 
 def forcefield_system(

@@ -18,10 +18,11 @@ from pydantic import ValidationError
 
 from boltzgen import units
 from boltzgen.molecule.basins import Basin
-from boltzgen.molecule.graph import MolecularGraph, Quadruple, Rotor
+from boltzgen.molecule.forcefields import OPENMM_DATA
+from boltzgen.molecule.graph import MolecularGraph, Quadruple, Rotor, backbone_pairs
+from boltzgen.molecule.labels import AtomLabels, atom_names, residue_names
 from boltzgen.molecule.names import reason
 from boltzgen.molecule.openmm_files import (
-    OPENMM_DATA,
     check_constraints,
     first_line,
     forcefield_system,
@@ -30,9 +31,12 @@ from boltzgen.molecule.openmm_files import (
     read_system,
     reference_context,
 )
+from boltzgen.molecule.regions import residue_regions
+from boltzgen.molecule.rotamers import rotamers, torsion_states
 from boltzgen.molecule.shipped import SYSTEM_FILE, shipped_systems
+from boltzgen.molecule.states import BASINS, Regions, Rotamer, States
 from boltzgen.molecule.system_file import CONSTRAINTS, Domain, SystemFile
-from boltzgen.molecule.torsions import Rotamer, named_torsions, rotamers, torsion_states
+from boltzgen.molecule.torsions import named_torsions
 
 #: kJ/mol by which relabelling a symmetric rotor may change an energy.
 ROTOR_TOLERANCE = 1.0
@@ -49,7 +53,7 @@ class System:
         description: one line on what it is.
         temperature: default temperature in K.
         domain: where the density is defined.
-        basins: named regions of (phi, psi), first match wins.
+        basins: named regions of its torsions, first match wins.
         folder: where it was loaded from, or None.
     """
 
@@ -92,6 +96,8 @@ class System:
         self.domain = domain or Domain()
         self.basins = tuple(basins)
         self.folder = folder
+        if self.basins:
+            Regions.of(self.basins, self.torsions, {})  # for what it says of torsions that are not there
 
     @property
     def n_atoms(self) -> int:
@@ -107,7 +113,8 @@ class System:
     def graph(self) -> MolecularGraph:
         """Elements and bonds; raises ValueError unless the molecule is connected."""
         elements = [a.element.symbol if a.element is not None else "X" for a in self.topology.atoms()]
-        return MolecularGraph.from_bonds(elements, [(b[0].index, b[1].index) for b in self.topology.bonds()])
+        bonds = [(b[0].index, b[1].index) for b in self.topology.bonds()]
+        return MolecularGraph.from_bonds(elements, bonds, atom_names(self.topology))
 
     @cached_property
     def constraints(self) -> dict[tuple[int, int], float]:
@@ -153,23 +160,49 @@ class System:
         return kept
 
     @cached_property
-    def torsions(self) -> dict[str, Quadruple]:
-        """Named torsions as quadruples of atoms.
-
-        A peptide's are phi, psi, omega and chi, phi first; another molecule's are its free torsions. Those of
-        the third of several amino acids are phi3, psi3, omega3, chi1_3; see `named_torsions`.
-        """
-        return named_torsions(self.mdtraj_topology, self.graph)
+    def labels(self) -> AtomLabels:
+        """What atoms are called within names of torsions and coordinates."""
+        return AtomLabels(self.topology)
 
     @cached_property
-    def rotamers(self) -> dict[str, Rotamer]:
-        """The torsions among them whose states are counted (chi, omega of X-PRO, free torsions), and how."""
-        return rotamers(self.torsions, self.graph, self.rotors)
+    def torsions(self) -> dict[str, Quadruple]:
+        """Named torsions as quadruples of atoms: phi, psi, omega and chi of a peptide, and other free ones.
+
+        Those of residue 3 of several amino acids are phi3, psi3, omega3, chi1_3; see `named_torsions`.
+        """
+        return named_torsions(self.topology, self.graph)
 
     @cached_property
     def torsion_states(self) -> dict[str, Rotamer]:
-        """How every named torsion is divided into states: `rotamers`, and phi, psi and omega besides."""
-        return torsion_states(self.torsions, self.rotamers)
+        """How named torsions are divided into states, by name."""
+        return torsion_states(self.torsions, self.graph, self.rotors)
+
+    @cached_property
+    def rotamers(self) -> dict[str, Rotamer]:
+        """States of the torsions that are counted by themselves: chi, omega of X-PRO, other free torsions."""
+        return rotamers(self.torsion_states, self.graph)
+
+    @cached_property
+    def regions(self) -> dict[str, tuple[Basin, ...]]:
+        """Regions of (phi, psi) of each amino acid, by its name (``"ALA 2"``), unless `basins` has them."""
+        residues = residue_names(self.topology)
+        names = [residues[atom.residue.index] for atom in self.topology.atoms()]
+        return residue_regions(names, self.torsions, self.graph, self.positions.numpy(), self.basins)
+
+    @cached_property
+    def states(self) -> dict[str, States]:
+        """Everything whose states tell conformations apart, by name.
+
+        These are the basins (`BASINS`), the regions of residues, and the states of the torsions without those
+        phi and psi that have regions.
+        """
+        groups = ({BASINS: self.basins} if self.basins else {}) | self.regions
+        divided = {name for pair in backbone_pairs(self.torsions) for name in pair}
+        divided &= {name for basins in self.regions.values() for basin in basins for name in basin.intervals}
+        return {
+            **{name: Regions.of(group, self.torsions, self.torsion_states) for name, group in groups.items()},
+            **{name: states for name, states in self.torsion_states.items() if name not in divided},
+        }
 
     @cached_property
     def fingerprint(self) -> str:

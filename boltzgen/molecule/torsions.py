@@ -1,26 +1,24 @@
-"""Named torsions of a molecule, and those of them whose states are counted.
+"""Named torsions of a molecule.
 
-A peptide's are phi, psi, omega and chi, any other molecule's its free torsions. A peptide's torsions are
-found by the names of atoms, as MDTraj knows them. Amino acids are numbered from 1, caps not counted:
+A peptide's are phi, psi, omega and chi, found by the names of atoms as MDTraj knows them, and what else turns
+freely; any other molecule's are its free torsions.
 
 * `phi`, `psi`, `omega`, `chi1` ... `chi5` where there is one amino acid; `phi3`, `psi3`, `omega3`, `chi1_3`
-  of the third of several;
-* omega belongs to the residue before its bond, C_i-N_i+1 (IUPAC-IUB 1970); before the first amino acid, at an
-  acetyl cap, it is `omega0` (`omega0_3` in a chain that begins with the third). A carbon of the cap takes the
-  place of its missing CA.
-
-Other molecules' are named by their atoms, each an element with its number from 1: ``"torsion C1-C2-O3-H9"``.
+  of residue 3 of several. Residues have the numbers of their file, see `names.residue_numbers`.
+* omega belongs to the residue before its bond, C_i-N_i+1 (IUPAC-IUB 1970), be it an acetyl cap; with one
+  amino acid alone that of the cap is `omega0`. A carbon of the cap takes the place of its missing CA.
+* Others are named by their atoms: ``"torsion C5-C6-O2-H7"``, see `names.AtomLabels`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Mapping
 
 import mdtraj
 import numpy as np
 from mdtraj import geometry
+from openmm import app
 
-from boltzgen.molecule.graph import MolecularGraph, Quadruple, Rotor
+from boltzgen.molecule.graph import MolecularGraph, Quadruple
+from boltzgen.molecule.labels import AtomLabels, residue_numbers
 
 _BACKBONE = {"phi": geometry.indices_phi, "psi": geometry.indices_psi}
 _SIDE_CHAIN = {
@@ -32,32 +30,32 @@ _SIDE_CHAIN = {
 }
 
 
-@dataclass(frozen=True)
-class Rotamer:
-    """A torsion whose states are counted.
+def named_torsions(topology: app.Topology, graph: MolecularGraph) -> dict[str, Quadruple]:
+    """Atoms of each named torsion: every phi, then psi, omega, chi1 and so on by residue, then the others.
 
-    Attributes:
-        division: how the torsion is divided into states, a key of `rotamers.DIVISIONS`.
-        torsions: atoms of the torsion; of a twofold one, those to each of the equivalent ends.
+    Of a peptide those of groups of equivalent single atoms (NH2, COO-) are left out, unless they are a chi.
     """
-
-    division: Literal["threefold", "twofold", "ring", "amide", "phi", "psi"]
-    torsions: tuple[Quadruple, ...]
-
-
-def named_torsions(topology: mdtraj.Topology, graph: MolecularGraph) -> dict[str, Quadruple]:
-    """Atoms of each named torsion: every phi, then psi, omega, chi1 and so on, each by residue."""
-    number = {residue: k for k, residue in enumerate(alpha_carbons(topology), start=1)}
-    if not number:
-        return {
-            f"torsion {'-'.join(f'{graph.elements[i]}{i + 1}' for i in atoms)}": atoms
-            for atoms in graph.free_torsions()
+    known = mdtraj.Topology.from_openmm(topology)
+    amino_acids, label = alpha_carbons(known), AtomLabels(topology)
+    free = {frozenset(atoms[1:3]): atoms for atoms in graph.free_torsions()}
+    found: dict[str, Quadruple] = {}
+    if amino_acids:
+        # With one alone there is nothing to tell apart.
+        numbers = residue_numbers(topology) if len(amino_acids) > 1 else [""] * topology.getNumResidues()
+        number = {residue: numbers[residue] for residue in amino_acids}
+        found = {
+            **_by_atom_names(_BACKBONE, known, graph, number),
+            **_omegas(known, graph, number, numbers),
+            **_by_atom_names(_SIDE_CHAIN, known, graph, number),
         }
-    return {
-        **_by_atom_names(_BACKBONE, topology, graph, number),
-        **_omegas(topology, graph, number),
-        **_by_atom_names(_SIDE_CHAIN, topology, graph, number),
-    }
+        turned = {
+            frozenset((rotor.axis, rotor.centre))
+            for rotor in graph.rotors()
+            if all(len(graph.neighbours[i]) == 1 for i in rotor.ends)
+        }
+        turned |= {frozenset(atoms[1:3]) for atoms in found.values()}
+        free = {bond: atoms for bond, atoms in free.items() if bond not in turned}
+    return found | {f"torsion {label(*atoms)}": atoms for atoms in free.values()}
 
 
 def alpha_carbons(topology: mdtraj.Topology) -> dict[int, int]:
@@ -71,50 +69,11 @@ def alpha_carbons(topology: mdtraj.Topology) -> dict[int, int]:
     return {residue: atoms["CA"] for residue, atoms in named.items() if {"N", "CA", "C"} <= atoms.keys()}
 
 
-def rotamers(
-    torsions: Mapping[str, Quadruple], graph: MolecularGraph, rotors: Sequence[Rotor]
-) -> dict[str, Rotamer]:
-    """Torsions whose states are counted, by name.
-
-    They are those of side chains, of amides that may be cis (X-PRO), and the free torsions of molecules that
-    are no peptides. phi and psi have basins, and secondary amides are trans. About the bond of a twofold
-    rotor states do not depend on the labels of its ends.
-    """
-    twofold = {(rotor.axis, rotor.centre): rotor.ends for rotor in rotors if rotor.fold == 2}
-    rings, amides, trans = graph.ring_bonds(), _bonds(graph.amide_bonds()), _bonds(graph.peptide_bonds())
-    found = {}
-    for name, (a, b, c, d) in torsions.items():
-        bond = frozenset((b, c))
-        if name.startswith(("phi", "psi")) or bond in trans:
-            continue
-        ends = [(i, b, c, l) for i in twofold.get((c, b), (a,)) for l in twofold.get((b, c), (d,))]
-        if bond in rings:
-            found[name] = Rotamer("ring", ((a, b, c, d),))
-        elif len(ends) > 1:
-            found[name] = Rotamer("twofold", tuple(ends))
-        else:
-            found[name] = Rotamer("amide" if bond in amides else "threefold", tuple(ends))
-    return found
-
-
-def torsion_states(torsions: Mapping[str, Quadruple], rotamers: Mapping[str, Rotamer]) -> dict[str, Rotamer]:
-    """How every named torsion is divided into states: as its rotamer, or phi, psi and omega as such."""
-
-    def division(name: str) -> Literal["amide", "phi", "psi"]:
-        return "phi" if name.startswith("phi") else "psi" if name.startswith("psi") else "amide"
-
-    return {name: rotamers.get(name) or Rotamer(division(name), (atoms,)) for name, atoms in torsions.items()}
-
-
-def _bonds(pairs: Sequence[tuple[int, int]]) -> set[frozenset[int]]:
-    return {frozenset(pair) for pair in pairs}
-
-
 def _by_atom_names(
     kinds: Mapping[str, Callable[[mdtraj.Topology], np.ndarray]],
     topology: mdtraj.Topology,
     graph: MolecularGraph,
-    number: Mapping[int, int],
+    number: Mapping[int, str],
 ) -> dict[str, Quadruple]:
     """Torsions of some kinds as MDTraj finds them, less those whose atoms are not bonded.
 
@@ -122,18 +81,16 @@ def _by_atom_names(
     """
     found: dict[str, Quadruple] = {}
     for kind, indices in kinds.items():
-        joint = "_" if kind[-1].isdigit() else ""
         for a, b, c, d in indices(topology).tolist():
             residue = topology.atom(b).residue.index
             if residue in number and all(j in graph.neighbours[i] for i, j in ((a, b), (b, c), (c, d))):
-                found.setdefault(
-                    kind if len(number) == 1 else f"{kind}{joint}{number[residue]}", (a, b, c, d)
-                )
+                joint = "_" if number[residue] and kind[-1].isdigit() else ""
+                found.setdefault(f"{kind}{joint}{number[residue]}", (a, b, c, d))
     return found
 
 
 def _omegas(
-    topology: mdtraj.Topology, graph: MolecularGraph, number: Mapping[int, int]
+    topology: mdtraj.Topology, graph: MolecularGraph, number: Mapping[int, str], numbers: list[str]
 ) -> dict[str, Quadruple]:
     """Omega of each amide bond C-N of the chain, in the order of the carbons.
 
@@ -152,13 +109,8 @@ def _omegas(
     found: dict[str, Quadruple] = {}
     for c, n in sorted(graph.amide_bonds()):
         before, after = topology.atom(c).residue.index, topology.atom(n).residue.index
-        if before == after or not (before in number or after in number):
-            continue
-        if before in number:
-            name = "omega" if len(number) == 1 else f"omega{number[before]}"
-        else:
-            name = "omega0" if number[after] == 1 else f"omega0_{number[after]}"
         starts, ends = beyond(c, n), beyond(n, c)
-        if len(starts) == len(ends) == 1:
-            found[name] = (starts[0], c, n, ends[0])
+        if before != after and (before in number or after in number) and len(starts) == len(ends) == 1:
+            alone = "" if before in number else "0"
+            found[f"omega{numbers[before] or alone}"] = (starts[0], c, n, ends[0])
     return found

@@ -12,8 +12,9 @@ from boltzgen.energy.openmm import OpenMMEnergy
 from boltzgen.generator.harmonic import HarmonicReference, harmonic_reference
 from boltzgen.generator.rings import check_rings
 from boltzgen.geometry import dihedrals
+from boltzgen.molecule.labels import atom_names
 from boltzgen.molecule.system import System
-from boltzgen.preparation.structure import atom_names, listed
+from boltzgen.preparation.structure import listed
 
 #: In kJ/mol, and relative.
 ENERGY_TOLERANCE = (1e-3, 1e-8)

@@ -10,6 +10,7 @@ import torch
 from openmm import app, unit
 
 from boltzgen.geometry import dihedral, place
+from boltzgen.molecule.labels import residue_names
 from boltzgen.preparation.relax import minimise
 from boltzgen.preparation.residues import add_hydrogens, create_system
 from boltzgen.preparation.structure import check_molecule
@@ -141,7 +142,7 @@ def fault(topology: app.Topology, positions: np.ndarray) -> str:
     residues = [
         {atom.name: positions[atom.index] for atom in residue.atoms()} for residue in topology.residues()
     ]
-    names = [f"{residue.name} {residue.id}" for residue in topology.residues()]
+    names = residue_names(topology)
     for name, atoms in zip(names, residues, strict=True):
         if "CB" in atoms and np.linalg.det([atoms[k] - atoms["CA"] for k in ("N", "C", "CB")]) < 0:
             return f"{name} is not L"

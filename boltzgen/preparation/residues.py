@@ -9,10 +9,14 @@ import numpy as np
 import openmm
 from openmm import app, unit
 
-from boltzgen.molecule.openmm_files import first_line, forcefield_system
+from boltzgen.molecule.forcefields import OPENMM_DATA
+from boltzgen.molecule.labels import residue_names
+from boltzgen.molecule.openmm_files import first_line, forcefield_system, template_file
 from boltzgen.preparation.structure import listed
 
 PH = 7.0
+#: OpenMM's file with templates of small molecules.
+GENERAL = "charmm36.xml"
 #: A strand's first phosphate, which nucleotides at its end lack.
 _PHOSPHATE = {"P", "OP1", "OP2"}
 
@@ -48,18 +52,40 @@ def create_system(
         ) from error
 
 
+def matched(topology: app.Topology, forcefield: app.ForceField, files: Sequence[str]) -> tuple[str, ...]:
+    """By which template each residue is matched that is not a standard one, in a sentence.
+
+    Args:
+        topology: the force field fits it.
+        forcefield: made of the files.
+        files: names or paths.
+    """
+    residues, names = list(topology.residues()), residue_names(topology)
+    if all(standard_atoms(residue.name) for residue in residues):
+        return ()
+    return tuple(
+        f"{name} is matched by the template {template.name} of {template_file(files, template.name)}: its "
+        "elements and bonds are the same, whatever the names"
+        for residue, name, template in zip(
+            residues, names, forcefield.getMatchingTemplates(topology), strict=True
+        )
+        if not standard_atoms(residue.name)
+    )
+
+
 def check_residues(topology: app.Topology, forcefield: app.ForceField) -> None:
     """Raise ValueError for a residue that is unknown, or whose heavy atoms are not those of its kind.
 
     Known are those of the force field and of PDBFixer.
     """
+    names = residue_names(topology)
     for residue in forcefield.getUnmatchedResidues(topology):
-        where, expected = f"{residue.name} {residue.id}", set(standard_atoms(residue.name))
+        where, expected = names[residue.index], set(standard_atoms(residue.name))
         if not expected:
             raise ValueError(
                 f"unknown residue {where}: the force field has no template that fits its atoms and bonds; "
-                "give a file that has one "
-                "(`forcefield`), or start from an OpenMM System (`system`) or Amber files"
+                f"give a file that has one (`forcefield`{_general_template(topology)}), or start from an "
+                "OpenMM System (`system`) or Amber files"
             )
         last = list(residue.chain.residues())[-1]
         if residue is last and {"CA", "C", "O"} <= expected:
@@ -82,15 +108,21 @@ def check_residues(topology: app.Topology, forcefield: app.ForceField) -> None:
             )
 
 
+def _general_template(topology: app.Topology) -> str:
+    """That the general force field knows a molecule of one residue, or nothing."""
+    if topology.getNumResidues() > 1 or not (OPENMM_DATA / GENERAL).is_file():
+        return ""
+    general = app.ForceField(GENERAL)
+    if general.getUnmatchedResidues(topology):
+        return ""
+    return f"; {GENERAL} has, as {general.getMatchingTemplates(topology)[0].name}"
+
+
 def _check_hydrogens(topology: app.Topology, positions: np.ndarray) -> None:
     """Raise ValueError if there are fewer hydrogens than OpenMM's definitions have at pH 7."""
     whole, _ = add_hydrogens(topology, positions, None)
-    pairs = zip(topology.residues(), whole.residues(), strict=True)
-    short = {
-        f"{old.name} {old.id}": n
-        for old, new in pairs
-        if (n := len(list(new.atoms())) - len(list(old.atoms()))) > 0
-    }
+    rows = zip(residue_names(topology), topology.residues(), whole.residues(), strict=True)
+    short = {name: n for name, old, new in rows if (n := len(list(new.atoms())) - len(list(old.atoms()))) > 0}
     if short:
         raise ValueError(
             f"{sum(short.values())} hydrogens are missing, in {listed(short)}; add them with `add_hydrogens`"

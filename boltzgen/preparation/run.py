@@ -12,12 +12,13 @@ from boltzgen import units
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.energy.forcefield import ForceFieldEnergy
 from boltzgen.energy.openmm import OpenMMEnergy
+from boltzgen.molecule.labels import atom_names
 from boltzgen.molecule.system import System
 from boltzgen.preparation.checks import check_coordinates, check_energy, check_system, handedness
 from boltzgen.preparation.folder import check_free, check_name, new_folder, write_system
 from boltzgen.preparation.relax import minimise
 from boltzgen.preparation.sources import Source, source_of
-from boltzgen.preparation.structure import atom_names, check_molecule
+from boltzgen.preparation.structure import check_molecule
 
 
 def prepare(
@@ -58,7 +59,8 @@ def prepare(
             whole.
 
     Returns:
-        What there is to know about the system: its name, atoms, torsions, energy in kJ/mol.
+        What there is to know about the system: its name, atoms, coordinates of the flow, torsions, energy in
+        kJ/mol; `notes` say what of the files was not taken, and how they were read.
 
     Raises:
         FileExistsError: there is something in the folder already; with `force`, something else than a
@@ -104,7 +106,9 @@ def _write(
     return {
         "name": name,
         "folder": str(output),
+        "notes": list(source.notes),
         "atoms": system.n_atoms,
+        "coordinates": coordinates.n_periodic + coordinates.n_stiff,
         "residues": system.topology.getNumResidues(),
         "free_torsions": free_torsions(system, coordinates),
         "symmetric_rotors": symmetric_rotors(system, coordinates),
@@ -145,24 +149,18 @@ def _has_solvent(system: openmm.System) -> bool:
 
 
 def free_torsions(system: System, coordinates: MolecularCoordinates) -> list[str]:
-    """Names of the full torsions in the order of the flow coordinates.
-
-    A torsion without a name has that of its rotatable bond: ``"phi"``, or ``"OG-CB (SER 2)"``.
-    """
+    """Names of the full torsions in the order of the flow coordinates, those of `System.torsions`."""
     known = {frozenset(atoms[1:3]): name for name, atoms in system.torsions.items()}
-    names, rows = [], coordinates.zmatrix.torsion_rows
-    atoms = list(system.topology.atoms())
-    for k in coordinates.order[: coordinates.n_full]:
-        row = rows[k - (2 * system.n_atoms - 3)]
-        near, far = sorted((row.bonded, row.second))
-        where = atoms[far].residue
-        names.append(
-            known.get(
-                frozenset((row.bonded, row.second)),
-                f"{atoms[near].name}-{atoms[far].name} ({where.name} {where.id})",
-            )
+    rows = coordinates.zmatrix.torsion_rows
+    turned = [rows[k - (2 * system.n_atoms - 3)] for k in coordinates.order[: coordinates.n_full]]
+    # Of a group whose atoms are equivalent by their bonds, but not to the force field, there is no name.
+    return [
+        known.get(
+            frozenset((row.bonded, row.second)),
+            f"torsion {system.labels(row.atom, row.bonded, row.second, row.third)}",
         )
-    return names
+        for row in turned
+    ]
 
 
 def symmetric_rotors(system: System, coordinates: MolecularCoordinates) -> list[str]:

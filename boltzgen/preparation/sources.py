@@ -3,7 +3,7 @@
 import logging
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +11,18 @@ import numpy as np
 import openmm
 from openmm import app, unit
 
+from boltzgen.molecule.forcefields import OPENMM_DATA
+from boltzgen.molecule.labels import atom_names
 from boltzgen.molecule.openmm_files import (
-    OPENMM_DATA,
     first_line,
     load_forcefield,
     own_files,
-    read_structure,
     read_system,
 )
 from boltzgen.molecule.system_file import CONSTRAINTS
 from boltzgen.preparation import peptide, residues
 from boltzgen.preparation.checks import check_same_molecule
-from boltzgen.preparation.structure import atom_names, check_atoms, check_molecule, read_input
+from boltzgen.preparation.structure import check_atoms, check_molecule, read_input, structure_notes
 
 #: Implicit solvents of Amber files and what OpenMM calls them.
 SOLVENTS = {
@@ -50,6 +50,7 @@ class Source:
         origin: in a few words.
         forcefield: the table of `system.toml`; empty where the folder is to hold the System itself.
         files: the user's own files that the table names, by those names.
+        notes: what a user should know of how the files were taken, in sentences.
     """
 
     topology: app.Topology
@@ -58,6 +59,7 @@ class Source:
     origin: str
     forcefield: dict[str, Any] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def source_of(
@@ -128,16 +130,17 @@ def from_structure(
         FileNotFoundError: a file is missing.
         ValueError: the file is not that of one whole molecule, or the force field does not fit it.
     """
-    topology, positions = read_input(pdb)
+    topology, positions, notes = read_input(pdb)
     fields = load_forcefield(forcefield, trust=trust_forcefield)
     residues.check_residues(topology, fields)
     check_molecule(topology, positions)
     if add_hydrogens:
         topology, positions = residues.add_hydrogens(topology, positions, fields)
         check_molecule(topology, positions)
-    return _with_forcefield(
+    source = _with_forcefield(
         topology, positions, fields, forcefield, constraints, pdb.name, trust=trust_forcefield
     )
+    return replace(source, notes=(*notes, *residues.matched(topology, fields, forcefield)))
 
 
 def from_sequence(
@@ -207,11 +210,11 @@ def from_openmm(structure: Path, system: Path) -> Source:
         FileNotFoundError: a file is missing.
         ValueError: the structure is not that of one whole molecule, or the System another one's.
     """
-    topology, positions = read_input(structure)
+    topology, positions, notes = read_input(structure)
     check_molecule(topology, positions)
     read = read_system(system)
     check_same_molecule(topology, read)
-    return Source(topology, read, positions, f"{structure.name}, {system.name}")
+    return Source(topology, read, positions, f"{structure.name}, {system.name}", notes=notes)
 
 
 def from_amber(
@@ -236,8 +239,9 @@ def from_amber(
             f"{prmtop} is not a readable Amber topology ({first_line(error)}); expected a prmtop file"
         ) from error
     check_atoms(topology)
+    notes = structure_notes(prmtop, topology)
     topology.setPeriodicBoxVectors(None)
-    positions = _amber_positions(topology, coordinates)
+    positions, more = _amber_positions(topology, coordinates)
     check_molecule(topology, positions)
     try:
         with warnings.catch_warnings(record=True) as caught:
@@ -254,13 +258,14 @@ def from_amber(
         ) from error
     for warning in caught:
         _log.warning("%s: %s", prmtop, warning.message)
-    return Source(topology, system, positions, f"{prmtop.name}, solvent {solvent}")
+    return Source(topology, system, positions, f"{prmtop.name}, solvent {solvent}", notes=(*notes, *more))
 
 
-def _amber_positions(topology: app.Topology, coordinates: Path) -> np.ndarray:
-    """Coordinates (n_atoms, 3) in nm of the atoms of an Amber topology."""
+def _amber_positions(topology: app.Topology, coordinates: Path) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Coordinates (n_atoms, 3) in nm of the atoms of an Amber topology, and notes on their file."""
+    notes: tuple[str, ...] = ()
     if coordinates.suffix in (".pdb", ".cif"):
-        other, positions = read_structure(coordinates)
+        other, positions, notes = read_input(coordinates)
         elements, given = ([atom.element for atom in t.atoms()] for t in (topology, other))
         differ = [k for k, (a, b) in enumerate(zip(elements, given, strict=False)) if a is not b]
         if len(elements) == len(given) and differ:
@@ -285,4 +290,4 @@ def _amber_positions(topology: app.Topology, coordinates: Path) -> np.ndarray:
             f"the topology has {topology.getNumAtoms()} atoms but {coordinates} {len(positions)}; give the "
             "coordinates of this molecule"
         )
-    return positions
+    return positions, notes

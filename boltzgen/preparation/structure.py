@@ -6,18 +6,23 @@ from pathlib import Path
 
 import networkx
 import numpy as np
-from openmm import app
+from openmm import app, unit
 from scipy.spatial import KDTree
 
-from boltzgen.molecule.openmm_files import read_structure
+from boltzgen.molecule.labels import atom_names, residue_numbers
+from boltzgen.molecule.openmm_files import open_structure
+from boltzgen.preparation.formats import check_format
 
 WATER = frozenset("HOH H2O WAT SOL TIP TIP3 TIP4 TP3 T4P SPC DOD".split())  # noqa: SIM905
 #: Bonds are shorter than this and atoms farther apart than that, in nm.
 LONGEST_BOND, CLOSEST_PAIR = 0.25, 0.05
 
 
-def read_input(path: Path) -> tuple[app.Topology, np.ndarray]:
-    """Topology and positions (n_atoms, 3) in nm of a user's PDB (or .cif) file, of its first model.
+def read_input(path: Path) -> tuple[app.Topology, np.ndarray, tuple[str, ...]]:
+    """A user's PDB (or .cif) file, its first model.
+
+    Returns:
+        (topology, positions, notes): positions (n_atoms, 3) in nm, and what is not taken of the file.
 
     Raises:
         FileNotFoundError: no such file.
@@ -25,10 +30,33 @@ def read_input(path: Path) -> tuple[app.Topology, np.ndarray]:
     """
     if path.is_file() and path.suffix != ".cif":
         _check_records(path)
-    topology, positions = read_structure(path)
+    structure = open_structure(path)
+    topology, notes = structure.topology, structure_notes(path, structure.topology, structure.getNumFrames())
     check_atoms(topology)
     topology.setPeriodicBoxVectors(None)  # a crystal's cell means nothing to a molecule on its own
-    return topology, positions
+    positions = structure.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
+    return topology, np.asarray(positions, dtype=np.float64), notes
+
+
+def structure_notes(path: Path, topology: app.Topology, n_models: int = 1) -> tuple[str, ...]:
+    """What is not taken of a file, in sentences: further models, the box, numbers of residues."""
+    notes = []
+    own = [residue.id.strip() for residue in topology.residues()]
+    if residue_numbers(topology) == [str(k) for k in range(1, len(own) + 1)] != own:
+        notes.append(
+            f"the numbers of residues in {path} do not tell them apart: names count them from 1, in its order"
+        )
+    if n_models > 1:
+        notes.append(f"{path} holds {n_models} models: the first one is taken")
+    if (box := topology.getUnitCellDimensions()) is not None:
+        sides = box.value_in_unit(unit.nanometer)
+        # A cell of 1 Angstrom stands for none.
+        if max(sides) > 0.1 + 1e-6:
+            lengths = " x ".join(f"{side:.3g}" for side in sides)
+            notes.append(
+                f"{path} has a periodic box ({lengths} nm), which is ignored: the molecule is on its own"
+            )
+    return tuple(notes)
 
 
 def _check_records(path: Path) -> None:
@@ -37,6 +65,7 @@ def _check_records(path: Path) -> None:
         raise ValueError(f"{path} is empty; expected a PDB file with ATOM records")
     if b"\0" in content:
         raise ValueError(f"{path} is a binary file; expected a PDB file, which is text")
+    check_format(path, content.decode("latin-1"))
     chains = [part.splitlines() for part in content.decode("latin-1").split("\nENDMDL")[0].split("\nTER")]
     atoms = [
         (k, line) for k, lines in enumerate(chains) for line in lines if line.startswith(("ATOM  ", "HETATM"))
@@ -146,11 +175,6 @@ def _check_distances(topology: app.Topology, positions: np.ndarray, names: list[
             f"apart{f', and {len(near) - 1} other pairs as close' if near[1:] else ''}: "
             "atoms overlap; give a structure without clashes"
         )
-
-
-def atom_names(topology: app.Topology) -> list[str]:
-    """What each atom is called in messages: ``"CA (ALA 2)"``."""
-    return [f"{atom.name} ({atom.residue.name} {atom.residue.id})" for atom in topology.atoms()]
 
 
 def listed(items: Iterable[str], most: int = 4) -> str:

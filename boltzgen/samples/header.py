@@ -12,9 +12,8 @@ from boltzgen import __version__
 from boltzgen.molecule.basins import Basin
 from boltzgen.molecule.graph import Quadruple
 from boltzgen.molecule.names import check_name
-from boltzgen.molecule.rotamers import DIVISIONS
+from boltzgen.molecule.states import Rotamer
 from boltzgen.molecule.system import System
-from boltzgen.molecule.torsions import Rotamer
 
 #: Of the samples file. Files of format 1 have no checksums, and say neither their format nor their generator.
 FORMAT = 2
@@ -34,7 +33,7 @@ class SamplesHeader:
         version: of boltzgen that wrote the file.
         domain: on which the density is defined.
         basins, torsions: named regions and torsions of the molecule.
-        rotamers: the torsions whose states are counted; empty if the file names none.
+        regions, rotamers: those of `System`; empty if the file, of an earlier version, names none.
         generator: `BoltzmannGenerator.digest` of what drew them; empty if the file does not say.
         mdtraj_topology: atoms and bonds; None if the file holds no topology.
     """
@@ -50,6 +49,7 @@ class SamplesHeader:
     domain: dict[str, str]
     basins: tuple[Basin, ...]
     torsions: dict[str, Quadruple]
+    regions: dict[str, tuple[Basin, ...]]
     rotamers: dict[str, Rotamer]
     generator: str
     mdtraj_topology: mdtraj.Topology | None = field(repr=False)
@@ -68,6 +68,9 @@ def describe(system: System, temperature: float, *, seed: int, generator: str) -
         "domain": json.dumps(system.domain.model_dump()),
         "basins": json.dumps([b.model_dump() for b in system.basins]),
         "torsions": json.dumps(system.torsions),
+        "regions": json.dumps(
+            {name: [b.model_dump() for b in held] for name, held in system.regions.items()}
+        ),
         "rotamers": json.dumps({name: asdict(rotamer) for name, rotamer in system.rotamers.items()}),
     }
 
@@ -87,10 +90,8 @@ def parse(
     """
     if not 1 <= (version := int(said.get("format", 1))) <= FORMAT:
         raise ValueError(f"format {version}, this version of boltzgen reads 1 to {FORMAT}")
-    basins, torsions, rotamers = (
-        json.loads(said.get(key, "{}")) if key == "rotamers" else json.loads(said[key])
-        for key in ("basins", "torsions", "rotamers")
-    )
+    basins, torsions = json.loads(said["basins"]), json.loads(said["torsions"])
+    regions, rotamers = json.loads(said.get("regions", "{}")), json.loads(said.get("rotamers", "{}"))
     temperature, seed, spent = float(said["temperature"]), int(said["seed"]), int(n_energy_evaluations)
     if not 0 < temperature < math.inf or seed < 0 or spent < 0:
         raise ValueError(
@@ -109,8 +110,9 @@ def parse(
         n_energy_evaluations=spent,
         version=said["boltzgen_version"],
         domain=dict(json.loads(said["domain"])),
-        basins=tuple(Basin.model_validate(b, strict=False) for b in basins),
+        basins=tuple(map(Basin.model_validate, basins)),
         torsions={check_name(name): _quadruple(atoms, n_atoms) for name, atoms in torsions.items()},
+        regions={check_name(name): tuple(map(Basin.model_validate, held)) for name, held in regions.items()},
         rotamers={check_name(name): _rotamer(held, n_atoms) for name, held in rotamers.items()},
         generator=said.get("generator", ""),
         mdtraj_topology=topology,
@@ -118,8 +120,8 @@ def parse(
 
 
 def _rotamer(held: Mapping[str, Any], n_atoms: int) -> Rotamer:
-    if held["division"] not in DIVISIONS or not held["torsions"]:
-        raise ValueError(f"a torsion divided as {held['division']!r}; expected one of {', '.join(DIVISIONS)}")
+    if not held["torsions"]:
+        raise ValueError("a torsion without atoms")
     return Rotamer(held["division"], tuple(_quadruple(atoms, n_atoms) for atoms in held["torsions"]))
 
 

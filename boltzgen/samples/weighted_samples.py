@@ -1,7 +1,7 @@
 """Conformations with their importance weights, and the estimates that these give."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
 import mdtraj
@@ -16,10 +16,9 @@ from boltzgen.free_energy.populations import (
     free_energy_difference,
 )
 from boltzgen.geometry import dihedrals
-from boltzgen.molecule.basins import Basin, assign_basins
+from boltzgen.molecule.basins import Basin
 from boltzgen.molecule.graph import Quadruple
-from boltzgen.molecule.rotamers import DIVISIONS, rotamer_labels
-from boltzgen.molecule.torsions import Rotamer
+from boltzgen.molecule.states import Regions, Rotamer, States
 from boltzgen.weights import (
     Estimate,
     effective_sample_size,
@@ -41,11 +40,15 @@ class Molecule(Protocol):
 
     @property
     def rotamers(self) -> Mapping[str, Rotamer]:
-        """Torsions whose states are counted, by name."""
+        """States of torsions that are counted by themselves, by the torsion's name."""
 
     @property
     def basins(self) -> Sequence[Basin]:
-        """Named regions of (phi, psi)."""
+        """Named regions of the molecule's torsions."""
+
+    @property
+    def regions(self) -> Mapping[str, Sequence[Basin]]:
+        """Regions of (phi, psi) of each amino acid, by its name."""
 
     @property
     def mdtraj_topology(self) -> mdtraj.Topology | None:
@@ -211,39 +214,82 @@ class WeightedSamples:
     def populations(self) -> list[BasinPopulation]:
         """Weighted populations of the molecule's basins, with 95 % intervals.
 
+        Of a molecule without basins of its own they are those of its residues' regions, named as in
+        `region_populations`: ``"alphaR"`` of one amino acid alone, ``"ALA 2 alphaR"`` of several. See
+        `free_energy.populations.basin_populations`.
+        """
+        groups = self._groups()
+        if not groups:
+            raise ValueError(
+                "this molecule has no basins: give its `system.toml` some [[basins]], or see "
+                "`rotamer_populations` and `torsion`"
+            )
+        return [
+            replace(row, name=name)
+            for states, names in groups
+            for row, name in zip(self._populations(states), names, strict=True)
+        ]
+
+    def region_populations(self) -> dict[str, list[BasinPopulation]]:
+        """Weighted populations of each amino acid's regions of (phi, psi), by its name (``"ALA 2"``).
+
         See `free_energy.populations.basin_populations`.
         """
-        labels, names = self._labels()
-        return basin_populations(labels, self.log_w.numpy(force=True), names)
+        return {
+            name: self._populations(self._states(basins)) for name, basins in self._molecule().regions.items()
+        }
 
     def rotamer_populations(self) -> dict[str, list[BasinPopulation]]:
         """Weighted populations of the states of each torsion of `System.rotamers`, with 95 % intervals.
 
         See `free_energy.populations.basin_populations`.
         """
-        log_w = self.log_w.numpy(force=True)
-        return {
-            name: basin_populations(
-                rotamer_labels(self.x, rotamer), log_w, DIVISIONS[rotamer.division].states
-            )
-            for name, rotamer in self._molecule().rotamers.items()
-        }
+        return {name: self._populations(rotamer) for name, rotamer in self._molecule().rotamers.items()}
 
     def free_energy_difference(self, start: str, end: str) -> FreeEnergyDifference:
         """F(end) - F(start) between two basins in kT, with its 95 % interval.
 
-        See `free_energy.populations.free_energy_difference`.
-        """
-        labels, names = self._labels()
-        return free_energy_difference(labels, self.log_w.numpy(force=True), names, start, end)
+        They have the names of `populations`, and are both the molecule's or regions of one residue. See
+        `free_energy.populations.free_energy_difference`.
 
-    def _labels(self) -> tuple[Any, list[str]]:
-        """Basin of each conformation, and the basins' names."""
-        basins = self._molecule().basins
-        labels = assign_basins(
-            self.torsion("phi").numpy(force=True), self.torsion("psi").numpy(force=True), basins
+        Raises:
+            ValueError: no basin of that name, or two of different residues, which do not exclude each other.
+        """
+        groups = self._groups()
+        known = {name for _, names in groups for name in names}
+        for name in (start, end):
+            if name not in known:
+                listed = ", ".join(name for _, names in groups for name in names)
+                raise ValueError(f"no basin called {name!r}; this molecule has: {listed or 'none'}")
+        for states, names in groups:
+            if {start, end} <= set(names):
+                return free_energy_difference(
+                    states.labels(self.x), self.log_w.numpy(force=True), names, start, end
+                )
+        raise ValueError(
+            f"{start!r} and {end!r} are of different residues, and a conformation can be in both; give two "
+            "regions of one residue"
         )
-        return labels, [b.name for b in basins]
+
+    def _populations(self, states: States) -> list[BasinPopulation]:
+        return basin_populations(states.labels(self.x), self.log_w.numpy(force=True), states.names)
+
+    def _groups(self) -> list[tuple[Regions, list[str]]]:
+        """The basins, or else the regions of each residue, with their names in `populations`."""
+        molecule = self._molecule()
+        if molecule.basins:
+            return [(self._states(molecule.basins), [basin.name for basin in molecule.basins])]
+        return [
+            (
+                self._states(basins),
+                [f"{residue} {b.name}" if len(molecule.regions) > 1 else b.name for b in basins],
+            )
+            for residue, basins in molecule.regions.items()
+        ]
+
+    def _states(self, basins: Sequence[Basin]) -> Regions:
+        molecule = self._molecule()
+        return Regions.of(basins, molecule.torsions, molecule.rotamers)
 
     def _molecule(self) -> Molecule:
         if self.system is None:

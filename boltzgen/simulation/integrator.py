@@ -1,11 +1,12 @@
 """The integrator of Hamiltonian Monte Carlo: kicks and free flight of atoms, bonds to hydrogens rigid."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from openmm import unit
 from torch import Tensor
 
+from boltzgen.molecule.labels import atom_names
 from boltzgen.molecule.system import System
 
 
@@ -25,6 +26,7 @@ class Integrator:
         masses: (n_atoms,) in dalton.
         constraints: lengths in nm by pairs of atoms (`System.constraints`).
         neighbours: bonded atoms of each atom (`MolecularGraph.neighbours`).
+        names: of the atoms, for messages.
 
     Raises:
         ValueError: a constrained distance is not a bond of a terminal atom.
@@ -35,6 +37,7 @@ class Integrator:
         masses: Tensor,
         constraints: Mapping[tuple[int, int], float] | None = None,
         neighbours: tuple[tuple[int, ...], ...] = (),
+        names: Sequence[str] = (),
     ) -> None:
         self.inverse_mass = 1.0 / masses
         ends, parents = [], []
@@ -43,7 +46,7 @@ class Integrator:
             if neighbours[end] != (parent,) or end in ends or parent in ends:
                 raise ValueError(
                     "replica exchange needs constraints on single bonds to hydrogens, got one between "
-                    f"atoms {i + 1} and {j + 1}; use `method='md'`"
+                    f"{names[i] if names else i + 1} and {names[j] if names else j + 1}; use `method='md'`"
                 )
             ends.append(end)
             parents.append(parent)
@@ -119,6 +122,7 @@ def integrator_for(system: System, device: str = "cpu") -> Integrator:
         sampling_masses(torch.tensor(masses, dtype=torch.float64)).to(device),
         system.constraints,
         system.graph.neighbours,
+        atom_names(system.topology),
     )
 
 

@@ -1,4 +1,4 @@
-"""Which states of its torsions a simulation visits, and when."""
+"""Which states of its residues and torsions a simulation visits, and when."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -7,19 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from boltzgen.geometry import dihedrals
-from boltzgen.molecule.basins import assign_basins
-from boltzgen.molecule.rotamers import DIVISIONS, rotamer_labels
 from boltzgen.molecule.system import System
 
-#: The name of the basins among the torsions.
-BASINS = "basin"
 _CHUNK = 65536
 
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """States of one torsion, or the basins.
+    """States of a torsion or a residue, or the basins.
 
     Attributes:
         names: of the states.
@@ -34,7 +29,7 @@ class Labels:
 
 
 def label(x: Tensor, starts: Tensor, system: System) -> dict[str, Labels]:
-    """States of every named torsion by its name, and the basins by the name `BASINS` if there are any.
+    """States of everything in `System.states`, by its name.
 
     Args:
         x: positions of the frames, (n_frames, n_walkers, n_temperatures, n_atoms, 3) in nm.
@@ -42,22 +37,11 @@ def label(x: Tensor, starts: Tensor, system: System) -> dict[str, Labels]:
         system: the molecule.
     """
     flat = torch.cat([x.reshape(-1, *x.shape[-2:]), starts.to(x.dtype)]).split(_CHUNK)
-    found = {
-        name: (DIVISIONS[r.division].states, np.concatenate([rotamer_labels(part, r) for part in flat]))
-        for name, r in system.torsion_states.items()
-    }
-    if system.basins and {"phi", "psi"} <= system.torsions.keys():
-        phi, psi = (
-            torch.cat([dihedrals(part, system.torsions[name]) for part in flat]).numpy()
-            for name in ("phi", "psi")
-        )
-        assigned = assign_basins(phi, psi, system.basins).astype(np.int8)
-        found[BASINS] = (tuple(basin.name for basin in system.basins), assigned)
-    n = len(starts)
-    return {
-        name: Labels(states, labels[:-n].reshape(x.shape[:-2]), labels[-n:])
-        for name, (states, labels) in found.items()
-    }
+    n, found = len(starts), {}
+    for name, states in system.states.items():
+        labels = np.concatenate([states.labels(part) for part in flat]).astype(np.int8)
+        found[name] = Labels(states.names, labels[:-n].reshape(x.shape[:-2]), labels[-n:])
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +49,7 @@ class Series:
     """The weight that each walker has in each state, frame by frame, at one temperature.
 
     Attributes:
-        names: torsion (or `BASINS`) and state.
+        names: what the state is of (a name in `System.states`), and the state.
         inside: weight in each state, float64 (n_frames, n_walkers, n_states).
         weight: whole weight, (n_frames, n_walkers).
         starts: whether each walker began in the state, bool (n_walkers, n_states).

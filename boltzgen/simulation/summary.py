@@ -13,11 +13,12 @@ import torch
 
 from boltzgen import __version__, units
 from boltzgen.evaluation.reference import REFERENCE, Reference
+from boltzgen.molecule.states import BASINS
 from boltzgen.molecule.system import System
 from boltzgen.simulation.burn_in import judge
 from boltzgen.simulation.ensemble import Ensemble
 from boltzgen.simulation.estimates import Populations, WalkerBootstrap, correlation_time, mbar
-from boltzgen.simulation.states import BASINS, Labels, Series, label
+from boltzgen.simulation.states import Labels, Series, label
 from boltzgen.storage import finite_or_none, write_atomically
 
 SUMMARY = "simulation.json"
@@ -110,12 +111,12 @@ def _cost(parts: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _populations(ensemble: Ensemble, labels: Mapping[str, Labels]) -> dict[str, Any]:
-    """Populations of the basins and of the states of torsions at the system's temperature, with errors.
+    """Populations of basins, residues' regions and torsions' states at the system's temperature, with errors.
 
     None with few walkers.
     """
     if ensemble.n_walkers < _FEW_WALKERS:
-        return {"basins": [], "torsions": {}}
+        return {"basins": [], "regions": {}, "torsions": {}}
     bootstrap = WalkerBootstrap(
         ensemble.potential.numpy(), ensemble.temperatures.numpy(), ensemble.system.temperature
     )
@@ -123,6 +124,7 @@ def _populations(ensemble: Ensemble, labels: Mapping[str, Labels]) -> dict[str, 
     return {
         "free_energy_errors": bootstrap.free_energies()[1].tolist(),
         "basins": rows.pop(BASINS, []),
+        "regions": {name: rows.pop(name) for name in ensemble.system.regions},
         "torsions": rows,
     }
 
@@ -140,14 +142,15 @@ def _rows(populations: Populations) -> list[dict[str, Any]]:
 
 
 def _correlation(ensemble: Ensemble, labels: Mapping[str, Labels]) -> dict[str, float]:
-    """Statistical inefficiency in frames, at the lowest temperature, of energy and basins."""
+    """Statistical inefficiency in frames, at the lowest temperature, of energy, basins and regions."""
     found = {"energy": correlation_time(ensemble.potential[..., 0].numpy())}
-    if BASINS in labels:
-        states = labels[BASINS]
-        found |= {
-            name: correlation_time((states.frames[..., 0] == k).astype(np.float64))
-            for k, name in enumerate(states.names)
-        }
+    for name in (BASINS, *ensemble.system.regions):
+        if name in labels:
+            of = "" if name == BASINS else f"{name} "
+            found |= {
+                f"{of}{state}": correlation_time((labels[name].frames[..., 0] == k).astype(np.float64))
+                for k, state in enumerate(labels[name].names)
+            }
     return found
 
 

@@ -42,6 +42,8 @@ logger = logging.getLogger(__name__)
 POLISH = 0.2
 #: Fresh draws of the finished generator for the summary, and their seed.
 _N_VALIDATION, _VALIDATION_SEED = 100_000, 2**31
+#: How many draws take as long as these and their forward test.
+VALIDATION_DRAWS = 2 * _N_VALIDATION
 #: Of these draws, for each walker of the forward test of the summary; and its moves.
 _PER_WALKER, _MOVES = 200, 20
 #: What one of them takes, its share of the forward test included, in samples trained on; for the time left.
@@ -222,12 +224,7 @@ def _begun(
         tell(Progress("measuring how fast this machine is"))
         left = 60 * minutes - (time.perf_counter() - began)
         n_rounds = rounds_in(
-            left,
-            generator,
-            energy,
-            settings,
-            validation=2 * _N_VALIDATION,  # the forward test takes about as long as the draws
-            data=frames is not None,
+            left, generator, energy, settings, validation=VALIDATION_DRAWS, data=frames is not None
         )
         settings = dataclasses.replace(settings, rounds=n_rounds)
     run = TrainingRun(

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch.nn import Module
 
-from boltzgen.energy.base import CountedEnergy
+from boltzgen.energy.base import CountedEnergy, check_energy_of
 from boltzgen.flow.mixture import DefensiveMixture
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.seeding import random_stream
@@ -96,6 +96,7 @@ class TrainingRun:
         data: Data | None = None,
         progress: Callable[[Progress], None] | None = None,
     ) -> None:
+        check_energy_of(generator.system, energy)
         train, held_out = (None, None) if data is None else data.split()
         settings = settings.for_size(generator.flow.event_shape[0])
         self.task = Task(generator, energy, temperature, settings, seed, train, held_out)

@@ -18,6 +18,7 @@ from boltzgen import weights as reweighting
 from boltzgen.analysis.report import analyze
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.molecule.system import System
+from boltzgen.samples.file import read_samples
 from boltzgen.samples.sizes import radius_of_gyration
 from boltzgen.samples.weighted_samples import WeightedSamples
 from boltzgen.samples.writer import SamplesWriter
@@ -173,13 +174,17 @@ def test_several_residues_are_in_one_picture_too(tmp_path: Path) -> None:
     with SamplesWriter(tmp_path / "s.h5", system, 300.0) as writer:
         writer.write(WeightedSamples.from_energies(x, torch.zeros(200), torch.zeros(200)))
     result = analyze(tmp_path / "s.h5", tmp_path / "out")
-    surfaces = {f"ramachandran{k}.{kind}" for k in (1, 2, 3) for kind in ("png", "npz", "csv")}
+    surfaces = {f"ramachandran{k}.{kind}" for k in (2, 3, 4) for kind in ("png", "npz", "csv")}
     assert set(result["files"]) == surfaces | {
         "ramachandran.png",
         "radius_of_gyration.csv",
         "end_to_end.csv",
         "sizes.png",
     }
+    again = read_samples(tmp_path / "s.h5")
+    expected = {name: [asdict(row) for row in rows] for name, rows in again.region_populations().items()}
+    assert result["regions"] == finite_or_none(expected)
+    assert (list(result["regions"]), result["basins"]) == (["ALA 2", "ALA 3", "ALA 4"], [])
     height, width, _ = imread(tmp_path / "out" / "ramachandran.png").shape
     assert width > 2 * height
 

@@ -171,7 +171,9 @@ def test_constrained_bonds_leave_the_coordinates() -> None:
 
 
 def test_only_bonds_outside_rings_may_be_constrained() -> None:
-    with pytest.raises(ValueError, match=r"distance between atoms \d+ and \d+ is constrained.*HBonds"):
+    with pytest.raises(
+        ValueError, match=r"distance between \w+ \(PRO 2\) and \w+ \(PRO 2\) is constrained.*HBonds"
+    ):
         MolecularCoordinates(peptide("ace_pro_nme", app.AllBonds))
 
 

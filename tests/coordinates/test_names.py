@@ -1,6 +1,7 @@
 """Names and values of internal coordinates, against mdtraj."""
 
 import math
+from collections import Counter
 
 import mdtraj
 import numpy as np
@@ -16,18 +17,27 @@ def test_values_are_what_their_names_say(system: System, coordinates: MolecularC
     """Each bond, angle and torsion is computed from the atoms in its name."""
     x = coordinates(random_y(coordinates, 20, spread=1.0))[0]
     values, inside = coordinate_values(coordinates, x)
-    names = coordinate_names(coordinates, system.graph.elements, system.torsions)
+    names = coordinate_names(coordinates, system)
     assert inside.all()
     assert len(set(names)) == len(names) == 60
     trajectory = mdtraj.Trajectory(x.numpy(), mdtraj.Topology.from_openmm(system.topology))
+    # Atoms have their names in the file, and their residue goes before those that are in several residues.
+    count = Counter(atom.name for atom in system.topology.atoms())
+    shared = {name for name, n in count.items() if n > 1}
+    place = {
+        (f"{a.residue.name}{a.residue.id}" if a.name in shared else "", a.name): a.index
+        for a in system.topology.atoms()
+    }
+    assert len(place) == 22
     seen = set()
     for k, name in enumerate(names):
         kind, atoms = name.split()
         seen.add(kind)
-        index = [int("".join(c for c in atom if c.isdigit())) - 1 for atom in atoms.split("-")]
-        assert all(
-            atom.startswith(system.graph.elements[i]) for atom, i in zip(atoms.split("-"), index, strict=True)
-        )
+        index, residue = [], ""
+        for atom in atoms.split("-"):
+            *qualified, own = atom.split(":")
+            residue = qualified[0] if qualified else residue
+            index.append(place[residue if own in shared else "", own])
         if kind == "bond":
             expected = mdtraj.compute_distances(trajectory, [index])[:, 0]
         elif kind == "angle":
@@ -54,19 +64,25 @@ def test_values_are_what_their_names_say(system: System, coordinates: MolecularC
             np.abs(np.angle(np.exp(1j * (values[:, k] - expected)))), 0.0, atol=3e-4, err_msg=name
         )
     assert seen == {"bond", "angle", "phi", "psi", "omega0", "omega", "offset", "methyl"}
-    assert names[:5] == ["phi C15-C9-N7-C5", "psi N17-C15-C9-N7", "methyl C2", "methyl C11", "methyl C19"]
-    assert "bond N7-C5" in names
+    assert names[:5] == [
+        "phi ALA2:C-CA-N-ACE1:C",
+        "psi NME3:N-ALA2:C-CA-N",
+        "methyl CH3",
+        "methyl CB",
+        "methyl NME3:C",
+    ]
+    assert "bond ALA2:N-ACE1:C" in names
 
 
 def test_free_torsions_of_other_molecules_are_named_once() -> None:
-    names = coordinate_names(MolecularCoordinates(BUTYNOL), BUTYNOL.graph.elements, BUTYNOL.torsions)
-    assert list(BUTYNOL.torsions) == ["torsion C3-C4-O5-H11"]
+    names = coordinate_names(MolecularCoordinates(BUTYNOL), BUTYNOL)
+    assert list(BUTYNOL.torsions) == ["torsion C2-C3-O4-H10"]
     assert len(set(names)) == len(names)
     assert {len(name.split()) for name in names if not name.startswith("bend across")} == {2}
 
 
-def test_units(coordinates: MolecularCoordinates) -> None:
-    names, units = coordinate_names(coordinates, ("X",) * 22), coordinate_units(coordinates)
+def test_units(system: System, coordinates: MolecularCoordinates) -> None:
+    names, units = coordinate_names(coordinates, system), coordinate_units(coordinates)
     assert [u == "nm" for u in units] == [n.startswith("bond") for n in names]
 
 

@@ -309,10 +309,7 @@ def replaced(name: str, change: Callable[[np.ndarray], np.ndarray]) -> Callable[
         (edited(axes=[]), ""),
         (edited(energy_axis={"kind": "line", "low": 1.0, "high": 0.0}), "from low to high"),
         (edited(metadata=[]), "by name"),
-        (
-            edited(basins=[{"name": "a", "phi": [float("nan"), 1.0]}]),
-            "should be a finite number",
-        ),
+        (edited(basins=[{"name": "a", "phi": [float("nan"), 1.0]}]), "two numbers of degrees"),
         (edited(n_frames="many"), "a number of frames"),
         (lambda file: file.attrs.update(header="[" * 100_000), ""),
         (replaced("x", lambda x: x * np.nan), "NaN or infinite"),

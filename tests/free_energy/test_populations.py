@@ -1,6 +1,7 @@
 """Basin populations and their intervals on systems whose populations are known."""
 
 import math
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from scipy import stats
 from boltzgen.free_energy.intervals import MIN_EFFECTIVE
 from boltzgen.free_energy.populations import basin_populations, free_energy_difference
 from boltzgen.molecule.basins import Basin, assign_basins
+from boltzgen.molecule.states import Rotamer
 from boltzgen.samples.weighted_samples import WeightedSamples
 
 
@@ -138,15 +140,18 @@ def test_the_first_basin_that_matches_wins() -> None:
         Basin(name="alphaL", phi=(0, 120)),
         Basin(name="wrap", phi=(150, -150)),
     ]
-    phi = np.radians([60.0, 60.0, 60.0, 60.0, 1.0, 121.0, -179.0, 151.0, -149.0, -1.0])
-    psi = np.radians([-170.0, -29.0, 119.0, 121.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
-    assert assign_basins(phi, psi, basins).tolist() == [0, 1, 1, 0, 1, -1, 2, 2, -1, -1]
+    torsions = {
+        "phi": np.radians([60.0, 60.0, 60.0, 60.0, 1.0, 121.0, -179.0, 151.0, -149.0, -1.0]),
+        "psi": np.radians([-170.0, -29.0, 119.0, 121.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]),
+    }
+    assert assign_basins(torsions, basins).tolist() == [0, 1, 1, 0, 1, -1, 2, 2, -1, -1]
 
 
 def test_samples_know_their_basins() -> None:
     class Molecule:
         torsions = {"phi": (0, 1, 2, 3), "psi": (1, 2, 3, 4)}
         basins = (Basin(name="right", phi=(0, 180)), Basin(name="left"))
+        rotamers: ClassVar[dict[str, Rotamer]] = {}
 
     angle = torch.tensor([0.5] * 60 + [-0.5] * 20)
     zero = torch.zeros_like(angle)

@@ -1,5 +1,7 @@
 """Rings that turn are refused before anything is trained; others are not."""
 
+import re
+
 import openmm
 import pytest
 import torch
@@ -56,12 +58,12 @@ def cycloalkane(n: int) -> System:
 @pytest.mark.parametrize(
     ("n", "message"),
     [
-        (9, "C1 - C2, RNG1:C1 - C9, RNG1:C2 - C3 and 6 more are in a ring of more than 7 atoms"),
+        (9, "C1 - C2, C1 - C9, C2 - C3 and 6 more are in a ring of more than 7 atoms"),
         (6, "and 3 more are in a saturated ring of six or seven atoms, which flips"),
     ],
 )
 def test_those_that_turn_are_refused(n: int, message: str) -> None:
-    message = message.replace(" - C", " - RNG1:C")
+    message = re.sub(r"(C\d)", r"\1 \\(RNG 1\\)", message)
     system = cycloalkane(n)
     with pytest.raises(ValueError, match=message):
         check_rings(system)

@@ -12,9 +12,8 @@ import torch
 from scipy import integrate
 
 from boltzgen.coordinates.molecular import MolecularCoordinates
-from boltzgen.molecule.rotamers import DIVISIONS, rotamer_labels, state_labels
+from boltzgen.molecule.states import DIVISIONS, Rotamer, state_labels
 from boltzgen.molecule.system import System
-from boltzgen.molecule.torsions import Rotamer
 from boltzgen.samples.weighted_samples import WeightedSamples
 from tests.helpers.molecules import peptide, random_y, relabelled
 
@@ -33,8 +32,19 @@ from tests.helpers.molecules import peptide, random_y, relabelled
             "planar planar perpendicular perpendicular perpendicular "
             "planar planar planar perpendicular planar",
         ),
-        ("ring", [0.001, 179.9, -179.9, -0.001], "+ + - -"),
-        ("amide", [0, 89.9, 90.1, 180, -180, -90.1, -89.9], "cis cis trans trans trans trans cis"),
+        (
+            "eclipsed",
+            [-59.9, 0, 59.9, 60.1, 179.9, 180.1, -60.1],
+            "cis cis cis skew+ skew+ skew- skew-",
+        ),
+        *((d, [0.001, 179.9, -179.9, -0.001], "+ + - -") for d in ("ring", "sides")),
+        *(
+            (d, [0, 89.9, 90.1, 180, -180, -90.1, -89.9], "cis cis trans trans trans trans cis")
+            for d in ("amide", "planar")
+        ),
+        ("twist", [0.001, 45, 89.9, 90.1, 135, 179.9, -179.9, -45, -0.001], "+ + + - - - + - -"),
+        ("amine", [0.001, 59.9, 60.1, 119.9, 120.1, 179.9, -0.001], "g- g- t t g+ g+ g+"),
+        ("quarters", [45, 135, -135, -45], "cis+ trans+ trans- cis-"),
         ("phi", [0.001, 60, 179.9, -179.9, -60, -0.001], "+ + + - - -"),
         (
             "psi",
@@ -135,21 +145,19 @@ def test_labels_of_equivalent_ends_do_not_matter(name: str, torsion: str) -> Non
     mixed = x
     for rotor in reversed(system.rotors):
         mixed = relabelled(mixed, rotor, generator)
-    labels = rotamer_labels(x, rotamer)
-    np.testing.assert_array_equal(rotamer_labels(mixed, rotamer), labels)
+    labels = rotamer.labels(x)
+    np.testing.assert_array_equal(rotamer.labels(mixed), labels)
     # One end alone would not do: near the edges its angle is off by what the ends are not 180 degrees apart.
     alone = Rotamer("twofold", rotamer.torsions[:1])
-    assert (rotamer_labels(mixed, alone) != rotamer_labels(x, alone)).any()
+    assert (alone.labels(mixed) != alone.labels(x)).any()
     assert 0.4 < labels.mean() < 0.6
 
 
 def test_the_side_chain_of_phenylalanine_is_where_it_is_put() -> None:
     """The input structure, minimised: chi2 is perpendicular."""
     system = peptide("ace_phe_nme")
-    assert (
-        DIVISIONS["twofold"].states[rotamer_labels(system.positions[None], system.rotamers["chi2"])[0]]
-        == "perpendicular"
-    )
+    chi2 = system.rotamers["chi2"]
+    assert chi2.names[chi2.labels(system.positions[None])[0]] == "perpendicular"
 
 
 def test_a_molecule_without_side_chains_has_none() -> None:

@@ -96,7 +96,9 @@ def test_folder_without_a_system_file(tmp_path: Path) -> None:
         ("temperature = 300.0", "temperature = ", "Invalid value"),
         ('constraints = "none"', 'constraints = "angles"', "constraints"),
         ('peptide_bonds = "trans"', 'peptide_bonds = "any"', "peptide_bonds"),
-        ("phi = [-110, 0]", "phi = [-110, 0, 1]", "basins"),
+        ("phi = [-110, 0]", "phi = [-110, 0, 1]", r"basins\.3\.intervals\.phi: .*two numbers of degrees"),
+        ("phi = [-110, 0]", "phi = [-110, nan]", "two numbers of degrees from -360 to 360, got"),
+        ("phi = [-110, 0]", "phi = -110", "two numbers of degrees"),
         ('name = "alphaL"', 'name = "C7ax"', "a name of its own for each of the basins"),
         ('file = "topology.pdb"', "", "structure.file"),
     ],
@@ -104,6 +106,16 @@ def test_folder_without_a_system_file(tmp_path: Path) -> None:
 def test_invalid_system_file_names_the_key(folder: Path, old: str, new: str, message: str) -> None:
     edit(folder / "system.toml", old, new)
     with pytest.raises(ValueError, match=rf"system\.toml is not a valid system file: .*{message}"):
+        System.load(folder)
+
+
+def test_basins_name_any_torsion_and_no_other(folder: Path) -> None:
+    edit(folder / "system.toml", "phi = [-110, 0]", "phi = [-110, 0]\npsi = [0, 180]\nomega0 = [90, -90]")
+    system = System.load(folder)
+    assert system.basins[3] == Basin("C7eq", phi=(-110, 0), psi=(0, 180), omega0=(90, -90))
+    assert system.states["basin"].names == ("C7ax", "alphaL", "alphaR", "C7eq", "C5")
+    edit(folder / "system.toml", "omega0", "phi2")
+    with pytest.raises(ValueError, match="basin 'C7eq' names a torsion 'phi2' .*: phi, psi, omega0, omega$"):
         System.load(folder)
 
 
@@ -316,7 +328,8 @@ def test_basins_follow_the_stated_rules_on_a_grid(alanine: System) -> None:
     edges = [v + d for v in (-180, -120, -110, -30, 0, 50, 120, 180) for d in (-1e-6, 1e-6)]
     values = np.array(sorted([v for v in edges if -180 <= v < 180] + list(np.arange(-178.5, 180, 3.0))))
     phi, psi = np.meshgrid(values, values, indexing="ij")
-    inside = np.stack([basin.contains(np.radians(phi), np.radians(psi)) for basin in alanine.basins])
+    torsions = {"phi": np.radians(phi), "psi": np.radians(psi)}
+    inside = np.stack([basin.contains(torsions) for basin in alanine.basins])
     assert inside.any(0).all()
     names = np.array([basin.name for basin in alanine.basins])[inside.argmax(0)]
     expected = np.vectorize(literal_basin)(phi, psi)
@@ -326,14 +339,14 @@ def test_basins_follow_the_stated_rules_on_a_grid(alanine: System) -> None:
 
 def test_a_whole_circle_is_an_interval() -> None:
     phi = np.radians([-180.0, -1.0, 0.0, 179.9])
-    assert Basin(name="any", phi=(-180, 180)).contains(phi, phi).all()
-    assert not Basin(name="none", phi=(30, 30)).contains(phi, phi).any()
+    assert Basin(name="any", phi=(-180, 180)).contains({"phi": phi}).all()
+    assert not Basin(name="none", phi=(30, 30)).contains({"phi": phi}).any()
 
 
 def test_basin_intervals_are_periodic_and_half_open() -> None:
     basin = Basin(name="through 180", phi=(90, -90))
     phi = np.radians([90.0, 179.0, 181.0, -179.0, 270.0 - 1e-6, -90.0, 0.0, 90.0 - 1e-6, 450.0 + 1e-6])
-    assert basin.contains(phi, np.zeros_like(phi)).tolist() == [
+    assert basin.contains({"phi": phi}).tolist() == [
         True,
         True,
         True,

@@ -11,23 +11,36 @@ import pytest
 from openmm import app
 
 from boltzgen.coordinates.zmatrix import TorsionKind, ZMatrix
-from boltzgen.molecule.graph import MolecularGraph, backbone_pairs
-from boltzgen.molecule.torsions import alpha_carbons, named_torsions, rotamers
+from boltzgen.molecule.graph import MolecularGraph, Rotor, backbone_pairs
+from boltzgen.molecule.labels import AtomLabels, atom_names, residue_numbers
+from boltzgen.molecule.rotamers import rotamers, torsion_states
+from boltzgen.molecule.torsions import alpha_carbons, named_torsions
 from tests.helpers.molecules import BUTANOL
 
 FOLDER = Path(__file__).parents[1] / "data" / "peptides"
+IBUPROFEN = Path(__file__).parents[2] / "benchmarks/data/ibuprofen/ibuprofen.pdb"
 PEPTIDES = sorted(file.stem for file in FOLDER.glob("*.pdb"))
 #: How many chi each capped amino acid has, and which of them are not threefold.
 CHI: dict[str, tuple[int, dict[str, str]]] = {
     **{key: (0, {}) for key in ("ala", "gly")},
     **{key: (1, {}) for key in ("cys", "ser", "thr", "val")},
-    **{key: (2, {}) for key in ("asn", "hid", "hie", "hip", "ile", "leu", "trp")},
+    **{key: (2, {}) for key in ("ile", "leu")},
+    "asn": (2, {"chi2": "eclipsed"}),
+    **{key: (2, {"chi2": "sides"}) for key in ("hid", "hie", "hip", "trp")},
     **{key: (2, {"chi2": "twofold"}) for key in ("asp", "phe", "tyr")},
     "pro": (2, {"omega0": "amide", "chi1": "ring", "chi2": "ring"}),
-    **{key: (3, {}) for key in ("gln", "met")},
+    "gln": (3, {"chi3": "eclipsed"}),
+    "met": (3, {}),
     "glu": (3, {"chi3": "twofold"}),
     "lys": (4, {}),
     "arg": (5, {"chi5": "twofold"}),
+}
+#: Torsions of hydrogens, by the amino acid that has them.
+HYDROGENS = {
+    "cys": ("torsion CA-CB-SG-HG", "threefold"),
+    "ser": ("torsion CA-CB-OG-HG", "threefold"),
+    "thr": ("torsion CA-CB-OG1-HG1", "threefold"),
+    "tyr": ("torsion CE1-CZ-OH-HH", "twofold"),
 }
 KINDS = {
     "phi": mdtraj.compute_phi,
@@ -42,19 +55,26 @@ KINDS = {
 
 
 @cache
-def peptide(name: str) -> tuple[mdtraj.Trajectory, MolecularGraph]:
+def peptide(name: str) -> tuple[mdtraj.Trajectory, app.Topology, MolecularGraph]:
     pdb = app.PDBFile(str(FOLDER / f"{name}.pdb"))
     topology = pdb.topology
     bonds = [(b[0].index, b[1].index) for b in topology.bonds()]
     graph = MolecularGraph.from_bonds([a.element.symbol for a in topology.atoms()], bonds)
-    return mdtraj.Trajectory(
+    trajectory = mdtraj.Trajectory(
         pdb.getPositions(asNumpy=True)._value, mdtraj.Topology.from_openmm(topology)
-    ), graph
+    )
+    return trajectory, topology, graph
 
 
 def names(name: str) -> list[str]:
-    trajectory, graph = peptide(name)
-    return list(named_torsions(trajectory.topology, graph))
+    _, topology, graph = peptide(name)
+    return list(named_torsions(topology, graph))
+
+
+def divisions(topology: app.Topology, graph: MolecularGraph, rotors: list[Rotor]) -> dict[str, str]:
+    """Of the torsions whose states are counted by themselves."""
+    found = rotamers(torsion_states(named_torsions(topology, graph), graph, rotors), graph)
+    return {name: rotamer.division for name, rotamer in found.items()}
 
 
 def test_every_amino_acid_is_listed() -> None:
@@ -65,14 +85,15 @@ def test_every_amino_acid_is_listed() -> None:
 
 @pytest.mark.parametrize("amino_acid", CHI)
 def test_capped_amino_acids(amino_acid: str) -> None:
-    trajectory, graph = peptide(f"ace_{amino_acid}_nme")
-    torsions = named_torsions(trajectory.topology, graph)
-    n_chi, divisions = CHI[amino_acid]
+    trajectory, topology, graph = peptide(f"ace_{amino_acid}_nme")
+    torsions = named_torsions(topology, graph)
+    n_chi, others = CHI[amino_acid]
     chis = [f"chi{k + 1}" for k in range(n_chi)]
-    assert list(torsions) == ["phi", "psi", "omega0", "omega", *chis]
+    hydrogen = dict([HYDROGENS[amino_acid]] if amino_acid in HYDROGENS else [])
+    assert list(torsions) == ["phi", "psi", "omega0", "omega", *chis, *hydrogen]
     assert backbone_pairs(torsions) == [("phi", "psi")]
-    found = {name: rotamer.division for name, rotamer in rotamers(torsions, graph, graph.rotors()).items()}
-    assert found == dict.fromkeys(chis, "threefold") | divisions
+    found = divisions(topology, graph, graph.rotors())
+    assert found == dict.fromkeys(chis, "threefold") | others | hydrogen
     atoms = {
         name: [trajectory.topology.atom(i).name for i in quadruple] for name, quadruple in torsions.items()
     }
@@ -82,13 +103,12 @@ def test_capped_amino_acids(amino_acid: str) -> None:
 
 @pytest.mark.parametrize("name", [n for n in PEPTIDES if not n.startswith("ace_") or n == "ace_ala5_nme"])
 def test_torsions_of_larger_peptides_are_mdtrajs_numbered_by_residue(name: str) -> None:
-    trajectory, graph = peptide(name)
+    trajectory, topology, graph = peptide(name)
     top = trajectory.topology
-    torsions = named_torsions(top, graph)
-    number = {
-        r.index: k for k, r in enumerate((r for r in top.residues if r.name not in ("ACE", "NME")), start=1)
-    }
-    assert {r: k for k, r in enumerate(alpha_carbons(top), start=1)} == number
+    torsions = {k: v for k, v in named_torsions(topology, graph).items() if not k.startswith("torsion")}
+    # Both chains of the disulfide have one name and the same numbers.
+    number = {r.index: r.index + 1 if name == "disulfide" else r.resSeq for r in top.residues}
+    assert list(alpha_carbons(top)) == [r.index for r in top.residues if r.name not in ("ACE", "NME")]
     expected = {}
     for kind, compute in KINDS.items():
         for quadruple in compute(trajectory)[0]:
@@ -102,75 +122,143 @@ def test_torsions_of_larger_peptides_are_mdtrajs_numbered_by_residue(name: str) 
 
 def test_names_of_some_peptides() -> None:
     assert names("capped_ala3") == [
-        "phi1",
         "phi2",
         "phi3",
-        "psi1",
+        "phi4",
         "psi2",
         "psi3",
-        "omega0",
+        "psi4",
         "omega1",
         "omega2",
         "omega3",
+        "omega4",
     ]
     assert names("gly_ala_val") == ["phi2", "phi3", "psi1", "psi2", "omega1", "omega2", "chi1_3"]
     assert names("disulfide") == [
-        "phi1",
         "phi2",
-        "psi1",
+        "phi5",
         "psi2",
-        "omega0",
+        "psi5",
         "omega1",
-        "omega0_2",
         "omega2",
-        "chi1_1",
+        "omega4",
+        "omega5",
         "chi1_2",
+        "chi1_5",
+        "torsion CYS2:CA-CB-SG-CYS5:SG",
+        "torsion CYS2:CB-SG-CYS5:SG-CB",
+        "torsion CYS5:CA-CB-SG-CYS2:SG",
     ]
-    trajectory, graph = peptide("gly_ala_val")
-    assert backbone_pairs(named_torsions(trajectory.topology, graph)) == [("phi2", "psi2")]
+    _, topology, graph = peptide("gly_ala_val")
+    assert backbone_pairs(named_torsions(topology, graph)) == [("phi2", "psi2")]
 
 
 def test_states_are_counted_of_side_chains_and_before_proline() -> None:
-    trajectory, graph = peptide("chignolin")  # GYDPETGTWG
-    found = rotamers(named_torsions(trajectory.topology, graph), graph, graph.rotors())
-    others = {name: rotamer.division for name, rotamer in found.items() if rotamer.division != "threefold"}
-    assert others == {
+    _, topology, graph = peptide("chignolin")  # GYDPETGTWG
+    found = divisions(topology, graph, graph.rotors())
+    assert {name: division for name, division in found.items() if division != "threefold"} == {
         "omega3": "amide",
         "chi1_4": "ring",
         "chi2_4": "ring",
         "chi2_2": "twofold",
         "chi2_3": "twofold",
         "chi3_5": "twofold",
+        "chi2_9": "sides",
+        "torsion CE1-CZ-OH-HH": "twofold",
     }
-    assert set(found) == {"omega3", *(name for name in names("chignolin") if name.startswith("chi"))}
+    assert set(found) == {"omega3", *(n for n in names("chignolin") if n.startswith(("chi", "torsion")))}
     # Whether a torsion is twofold is read from the rotors, not from the residue.
-    assert rotamers(named_torsions(trajectory.topology, graph), graph, [])["chi2_2"].division == "threefold"
+    assert divisions(topology, graph, [])["chi2_2"] == "sides"
 
 
 def test_residues_that_are_not_bonded_share_no_torsion() -> None:
-    trajectory, graph = peptide("gly_ala_val")
-    carbon, nitrogen = named_torsions(trajectory.topology, graph)["omega1"][1:3]
+    _, topology, graph = peptide("gly_ala_val")
+    carbon, nitrogen = named_torsions(topology, graph)["omega1"][1:3]
     cut = {carbon: nitrogen, nitrogen: carbon}
     neighbours = tuple(tuple(j for j in near if cut.get(i) != j) for i, near in enumerate(graph.neighbours))
-    assert list(named_torsions(trajectory.topology, MolecularGraph(graph.elements, neighbours))) == [
+    assert list(named_torsions(topology, MolecularGraph(graph.elements, neighbours))) == [
         "phi3",
         "psi2",
         "omega2",
         "chi1_3",
+        "torsion ALA2:H-N-CA-CB",
     ]
+
+
+def ligand(graph: MolecularGraph, names: list[str], residue: str = "LIG") -> app.Topology:
+    """One residue of these atoms."""
+    topology = app.Topology()
+    place = topology.addResidue(residue, topology.addChain("A"), id="1")
+    for element, name in zip(graph.elements, names, strict=True):
+        topology.addAtom(name, app.Element.getBySymbol(element), place)
+    return topology
+
+
+def chains(*residues: tuple[str, str, str]) -> app.Topology:
+    """One atom CA in each residue, given by its chain, number and insertion code."""
+    topology, made = app.Topology(), {}
+    for chain, number, code in residues:
+        if chain not in made:
+            made[chain] = topology.addChain(chain)
+        residue = topology.addResidue("ALA", made[chain], id=number, insertionCode=code)
+        topology.addAtom("CA", app.element.carbon, residue)
+    return topology
+
+
+@pytest.mark.parametrize(
+    ("residues", "numbers", "labels"),
+    [
+        ([("A", "5", ""), ("B", "9", "")], ["5", "9"], "ALA5:CA-ALA9:CA"),
+        (
+            [("A", "52", ""), ("A", "52", "A"), ("A", "-3", "")],
+            ["52", "52A", "-3"],
+            "ALA52:CA-ALA52A:CA-ALA-3:CA",
+        ),
+        ([("A", "5", ""), ("B", "5", "")], ["A5", "B5"], "ALAA5:CA-ALAB5:CA"),
+        ([("1", "12", ""), ("2", "12", "")], ["1_12", "2_12"], "ALA1_12:CA-ALA2_12:CA"),
+        ([("A", "5", ""), ("A", "5", "")], ["1", "2"], "ALA1:CA-ALA2:CA"),
+        ([("A", "", ""), ("B", "../x", "")], ["1", "2"], "ALA1:CA-ALA2:CA"),
+    ],
+)
+def test_residues_have_the_numbers_of_their_file_where_these_differ(
+    residues: list[tuple[str, str, str]], numbers: list[str], labels: str
+) -> None:
+    topology = chains(*residues)
+    assert residue_numbers(topology) == numbers
+    assert AtomLabels(topology)(*range(len(residues))) == labels
+    assert atom_names(topology) == [f"CA (ALA {number})" for number in numbers]
+
+
+def test_atoms_of_one_name_are_told_apart() -> None:
+    graph = MolecularGraph.from_bonds([*"HOOH"], [(0, 1), (1, 2), (2, 3)])
+    assert AtomLabels(ligand(graph, ["H1", "O1", "O2", "H2"]))(0, 1, 2, 3) == "H1-O1-O2-H2"
+    assert AtomLabels(ligand(graph, ["H", "O", "O", "/.."]))(0, 1, 2, 3) == "H-O#2-O#3-_.."
+    assert AtomLabels(ligand(graph, ["", "", "", ""]))(0, 1, 2, 3) == "#1-#2-#3-#4"
 
 
 def test_other_molecules_name_torsions_by_their_atoms() -> None:
     """2-butanol, CH3-CH(OH)-CH2-CH3: methyls have no torsion of their own."""
-    topology = mdtraj.Topology()
-    residue = topology.add_residue("MOL", topology.add_chain())
-    for k, e in enumerate(BUTANOL.elements):
-        topology.add_atom(f"{e}{k}", mdtraj.element.get_by_symbol(e), residue)
-    torsions = named_torsions(topology, BUTANOL)
-    assert torsions == {"torsion C1-C2-C3-C4": (0, 1, 2, 3), "torsion C1-C2-O5-H6": (0, 1, 4, 5)}
-    assert {
-        name: (r.division, r.torsions) for name, r in rotamers(torsions, BUTANOL, BUTANOL.rotors()).items()
-    } == {name: ("threefold", (atoms,)) for name, atoms in torsions.items()}
+    torsions = named_torsions(ligand(BUTANOL, [f"{e}X{k}" for k, e in enumerate(BUTANOL.elements)]), BUTANOL)
+    assert torsions == {"torsion CX0-CX1-CX2-CX3": (0, 1, 2, 3), "torsion CX0-CX1-OX4-HX5": (0, 1, 4, 5)}
+    states = torsion_states(torsions, BUTANOL, BUTANOL.rotors())
+    assert rotamers(states, BUTANOL) == states
+    assert {name: (r.division, r.torsions) for name, r in states.items()} == {
+        name: ("threefold", (atoms,)) for name, atoms in torsions.items()
+    }
+
+
+def test_a_drug_has_the_names_of_its_file_and_states_by_its_chemistry() -> None:
+    """Ibuprofen: isobutyl and propanoic acid on a benzene ring."""
+    pdb = app.PDBFile(str(IBUPROFEN))
+    bonds = [(a.index, b.index) for a, b in pdb.topology.bonds()]
+    graph = MolecularGraph.from_bonds([a.element.symbol for a in pdb.topology.atoms()], bonds)
+    assert divisions(pdb.topology, graph, graph.rotors()) == {
+        "torsion C1-C2-C4-C5": "threefold",
+        "torsion C2-C4-C5-C6": "twofold",
+        "torsion C7-C8-C11-C12": "twofold",
+        "torsion C8-C11-C13-O1": "eclipsed",
+        "torsion C11-C13-O2-H18": "planar",
+    }
 
 
 def test_both_sides_of_a_bond_may_be_twofold() -> None:
@@ -179,15 +267,15 @@ def test_both_sides_of_a_bond_may_be_twofold() -> None:
     bonds += [(c, 12 + k) for k, c in enumerate(c for c in range(12) if c not in (0, 6))]
     graph = MolecularGraph.from_bonds(["C"] * 12 + ["H"] * 10, bonds)
     assert graph.free_torsions() == [(1, 0, 6, 7)]
-    found = rotamers({"torsion": (1, 0, 6, 7)}, graph, graph.rotors())["torsion"]
-    assert found.division == "twofold"
+    found = torsion_states({"torsion": (1, 0, 6, 7)}, graph, graph.rotors())["torsion"]
+    assert found.division == "twist"
     assert set(found.torsions) == {(i, 0, 6, l) for i in (1, 5) for l in (7, 11)}
 
 
 @pytest.mark.parametrize("name", PEPTIDES)
 def test_free_torsions_are_about_the_bonds_that_turn(name: str) -> None:
     """Those with a proper torsion in the z-matrix, without methyls and secondary amides."""
-    _, graph = peptide(name)
+    _, _, graph = peptide(name)
     proper = {
         frozenset((r.bonded, r.second))
         for r in ZMatrix.from_graph(graph).torsion_rows

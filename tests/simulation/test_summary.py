@@ -13,13 +13,14 @@ import pytest
 
 from boltzgen.cli import main
 from boltzgen.evaluation.reference import Reference
+from boltzgen.molecule.states import BASINS
 from boltzgen.molecule.system import System
 from boltzgen.simulation.burn_in import judge
 from boltzgen.simulation.ensemble import Ensemble
 from boltzgen.simulation.estimates import mbar
 from boltzgen.simulation.plan import Method, Plan
 from boltzgen.simulation.run import record
-from boltzgen.simulation.states import BASINS, Series, label
+from boltzgen.simulation.states import Series, label
 from tests.helpers.chains import DRIFTING, states
 from tests.helpers.simulations import PREPARATION, write_simulation
 

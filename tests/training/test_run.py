@@ -19,7 +19,7 @@ from boltzgen.generator.locate import RUN, SUMMARY
 from boltzgen.molecule.system import System
 from boltzgen.training import checkpoint
 from boltzgen.training.checkpoint import METRICS, STATE
-from boltzgen.training.run import train
+from boltzgen.training.run import VALIDATION_DRAWS, train
 from boltzgen.training.settings import Settings
 from tests.helpers.runs import TINY, StopAt, timeless
 
@@ -237,7 +237,7 @@ def test_minutes_become_rounds_of_the_run(
         train(system, tmp_path, settings=TINY, minutes=1.5, progress=StopAt(5))
     sized = TINY.for_size(60)  # with the learning rate of so many coordinates
     assert 30 < asked["seconds"] < 90
-    assert (asked["settings"], asked["validation"], asked["data"]) == (sized, 6000, False)
+    assert (asked["settings"], asked["validation"], asked["data"]) == (sized, VALIDATION_DRAWS, False)
     summary = train(system, tmp_path, resume=True)
     assert summary["settings"] == sized.as_dict() | {"rounds": 2}
     assert len(timeless(tmp_path)) == 2
