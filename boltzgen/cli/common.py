@@ -189,7 +189,7 @@ def weight_fields(summary: dict[str, Any]) -> dict[str, str]:
         "effective draws": f"{summary['effective_sample_size']:,.0f}",
         "sampling efficiency": f"{100 * summary['sampling_efficiency']:.3g} %{tenths}",
         "  clipped": f"{100 * summary['sampling_efficiency_clipped']:.3g} %",
-        "largest weight": f"{100 * summary['largest_weight_share']:.2g} % of the whole",
+        "largest weight": f"{100 * summary['largest_weight_share']:.3g} % of the whole",
         "PSIS k-hat": (f"{k_hat:.2f}, " if k_hat is not None else "") + k_hat_meaning(k_hat),
         "log Z": str(Estimate(summary["log_z"], error)) if known else f"{summary['log_z']:.6g} (one draw)",
         "outside the domain": f"{100 * summary['fraction_outside_domain']:.2g} %",

@@ -31,7 +31,8 @@ def check_format(path: Path, text: str) -> None:
     for pattern, what, reader in _CONVERTED:
         if re.search(pattern, text, re.MULTILINE):
             ways = [_RDKIT, _OBABEL] if reader else [_OBABEL]
-            commands = (f"`{way.format(path, path.with_suffix('.pdb'), reader)}`" for way in ways)
+            target = path.with_suffix(".pdb" if path.suffix != ".pdb" else ".converted.pdb")
+            commands = (f"`{way.format(path, target, reader)}`" for way in ways)
             raise ValueError(
                 f"{path} is {what}; expected a PDB file: convert it, hydrogens included, with "
                 f"{' or '.join(commands)}; where no force-field file has a template of the molecule, give "

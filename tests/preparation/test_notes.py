@@ -97,7 +97,7 @@ CIF = "data_1ABC\n#\nloop_\n_atom_site.group_PDB\n_atom_site.id\nATOM   1  N N\n
             SDF,
             ["an MDL molfile (SDF)", "MolFromMolFile('{path}', removeHs=False)", "obabel {path} -O"],
         ),
-        ("m.pdb", SDF, ["an MDL molfile (SDF)"]),
+        ("m.pdb", SDF, ["an MDL molfile (SDF)", "m.converted.pdb"]),
         ("m.pdb", SDF.replace("\n", "\r\n"), ["an MDL molfile (SDF)"]),
         ("m.mol2", MOL2, ["a Tripos mol2 file", "MolFromMol2File", "obabel"]),
         ("m.xyz", XYZ, ["an XYZ file, which has no bonds", "`obabel {path} -O"]),
