@@ -9,11 +9,30 @@ from typing import Any
 
 #: Molar gas constant in kJ/(mol K) (CODATA 2018, exact).
 MOLAR_GAS_CONSTANT = 0.00831446261815324
+#: Units of energy that results can be asked for in.
+ENERGY_UNITS = ("kT", "kJ/mol", "kcal/mol")
+_KJ_PER_KCAL = 4.184
 
 
 def kt(temperature: float) -> float:
     """Thermal energy RT at `temperature` [K], in kJ/mol; raises ValueError as `kelvin`."""
     return MOLAR_GAS_CONSTANT * kelvin(temperature)
+
+
+def one_kt(unit: str, temperature: float) -> float:
+    """What one kT is at `temperature` [K], in kT, kJ/mol or kcal/mol.
+
+    >>> [round(one_kt(unit, 300.0), 4) for unit in ENERGY_UNITS]
+    [1.0, 2.4943, 0.5962]
+
+    Raises:
+        ValueError: another unit, or as `kelvin`.
+    """
+    if unit not in ENERGY_UNITS:
+        raise ValueError(f"expected `unit` to be one of {', '.join(ENERGY_UNITS)}, got {unit!r}")
+    if unit == "kT":
+        return 1.0
+    return kt(temperature) / (_KJ_PER_KCAL if unit == "kcal/mol" else 1.0)
 
 
 def kelvin(temperature: Any) -> float:
