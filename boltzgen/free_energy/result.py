@@ -1,4 +1,4 @@
-"""An estimate as it can be published: value, standard error, 95 % interval, unit, and what makes it doubtful."""
+"""An estimate as it can be published: value, standard error, 95 % interval, unit, and doubts."""
 
 import math
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ class Result:
     Attributes:
         value: the estimate.
         error: its standard error; NaN where it is not estimated.
-        low, high: its 95 % interval; an open end is infinite, and an interval with two of them is not estimated.
+        low, high: its 95 % interval; an open end is infinite; with two of them it is not estimated.
         unit: of all four: ``"kT"``, ``"kJ/mol"``, ``"kcal/mol"``, or another one, ``""`` of pure numbers.
         temperature: in K, which energies are of; None where there is none.
         warnings: why the result may be wrong, or its error too small; empty where nothing is known.
@@ -110,8 +110,8 @@ def warnings_of(log_w: np.ndarray, what: str = "the weights") -> tuple[str, ...]
     k_hat = psis_k_hat(log_w)
     if k_hat > K_HAT_LIMIT:
         found.append(
-            f"{what}: PSIS k-hat {k_hat:.2f} is above {K_HAT_LIMIT}: a few large weights decide, and errors are "
-            "too small however many draws there are"
+            f"{what}: PSIS k-hat {k_hat:.2f} is above {K_HAT_LIMIT}: a few large weights decide, and errors "
+            "are too small however many draws there are"
         )
     return tuple(found)
 
