@@ -1,7 +1,7 @@
 """Named regions of torsion space."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_serializer
@@ -18,6 +18,23 @@ def _interval(value: Any) -> tuple[float, float]:
 
 #: Degrees, half-open [low, high) on the circle.
 Interval = Annotated[tuple[float, float], BeforeValidator(_interval)]
+
+
+class Region(Protocol):
+    """A named region of torsion space: a `Basin`, or a `conditions.Condition`."""
+
+    @property
+    def name(self) -> str:
+        """Of the region."""
+
+    @property
+    def torsions(self) -> tuple[str, ...]:
+        """Names of the torsions that decide."""
+
+    def contains(
+        self, torsions: Mapping[str, np.ndarray], periods: Mapping[str, float] | None = None
+    ) -> np.ndarray:
+        """Whether each conformation is inside, see `Basin.contains`."""
 
 
 class Strict(BaseModel):
@@ -63,6 +80,11 @@ class Basin(Strict):
     def __repr_args__(self) -> Iterator[tuple[str, Any]]:
         yield from self._write().items()
 
+    @property
+    def torsions(self) -> tuple[str, ...]:
+        """Names of the torsions that have an interval."""
+        return tuple(self.intervals)
+
     def contains(
         self, torsions: Mapping[str, np.ndarray], periods: Mapping[str, float] | None = None
     ) -> np.ndarray:
@@ -91,7 +113,7 @@ def basins_over(
 
 def assign_basins(
     torsions: Mapping[str, np.ndarray],
-    basins: Sequence[Basin],
+    basins: Sequence[Region],
     periods: Mapping[str, float] | None = None,
 ) -> np.ndarray:
     """Index of the first basin that holds each conformation, int16 (...), -1 for none.

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from boltzgen.geometry import dihedrals
-from boltzgen.molecule.basins import Basin, assign_basins
+from boltzgen.molecule.basins import Region, assign_basins
 from boltzgen.molecule.graph import Quadruple
 
 #: What the basins of a molecule are called beside its residues and torsions.
@@ -125,12 +125,12 @@ class Regions:
         torsions: that they name.
     """
 
-    basins: tuple[Basin, ...]
+    basins: tuple[Region, ...]
     torsions: dict[str, Rotamer]
 
     @classmethod
     def of(
-        cls, basins: Sequence[Basin], torsions: Mapping[str, Quadruple], rotamers: Mapping[str, Rotamer]
+        cls, basins: Sequence[Region], torsions: Mapping[str, Quadruple], rotamers: Mapping[str, Rotamer]
     ) -> "Regions":
         """Regions of a molecule with these named torsions, some of which have equivalent ends.
 
@@ -139,7 +139,7 @@ class Regions:
         """
         used: dict[str, Rotamer] = {}
         for basin in basins:
-            for name in basin.intervals:
+            for name in basin.torsions:
                 if name not in torsions:
                     raise ValueError(
                         f"basin {basin.name!r} names a torsion {name!r} that this molecule has not; it has: "
