@@ -1,0 +1,101 @@
+"""Free energies of the states of one molecule, from samples in memory or in a file."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from boltzgen.free_energy.found_states import FoundStates, find_states, torsion_groups
+from boltzgen.free_energy.state_energies import StateEnergies
+from boltzgen.molecule.basins import Region
+from boltzgen.molecule.conditions import parse_state
+from boltzgen.molecule.states import Regions
+from boltzgen.samples.file import iter_samples, read_header, read_log_weights
+from boltzgen.samples.weighted_samples import WeightedSamples
+from boltzgen.units import kelvin
+
+
+def state_energies(
+    source: WeightedSamples | str | os.PathLike[str],
+    *,
+    states: Sequence[Region | str] = (),
+    find: bool = False,
+    torsions: Sequence[str] = (),
+    barrier: float = 1.0,
+    most: int = 20,
+    temperature: float | None = None,
+) -> StateEnergies:
+    """Populations of a molecule's states and the free-energy differences between them, with 95 % intervals.
+
+    By default the states are the molecule's basins or, where it has none, those that are found: wells of its
+    torsions, see `free_energy.found_states`. A file is read in chunks.
+
+    Args:
+        source: weighted samples, or a samples file.
+        states: of one's own, see `conditions.parse_state`; a conformation belongs to the first that holds it.
+        find: find states although the molecule has basins.
+        torsions: that the states to be found go by; all by default.
+        barrier: in kT, between two wells that are found.
+        most: states to be found.
+        temperature: of samples in memory, in K; by default that of their system.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a samples file, no weight, no such torsion, a state that cannot be read, or options
+            that exclude each other.
+    """
+    if states and (find or torsions):
+        raise ValueError("give `states` of your own, or have some found (`find`, `torsions`), not both")
+    molecule, log_w, kelvins = _about(source, temperature)
+    chosen: Sequence[Region] = [parse_state(s) if isinstance(s, str) else s for s in states]
+    if not chosen and not find and not torsions:
+        chosen = molecule.basins
+    if chosen:
+        regions = Regions.of(chosen, molecule.torsions, molecule.rotamers)
+        labels = np.concatenate([regions.labels(part.x) for part in _parts(source)])
+        return StateEnergies(labels, log_w, regions.names, kelvins)
+    angles = _angles(source, molecule, torsions, len(log_w))
+    found = find_states(molecule, angles, log_w, torsions=torsions, barrier=barrier, most=most)
+    return StateEnergies(found.labels_of(angles), log_w, found.names, kelvins, (_how(found, barrier),))
+
+
+def _about(
+    source: WeightedSamples | str | os.PathLike[str], temperature: float | None
+) -> tuple[Any, np.ndarray, float]:
+    """The molecule, the log-weights and the temperature."""
+    if not isinstance(source, WeightedSamples):
+        header = read_header(source)
+        if temperature is not None:
+            raise ValueError("a samples file has its own temperature; leave out `temperature`")
+        return header, read_log_weights(source).numpy(), header.temperature
+    molecule = source.system
+    known = getattr(molecule, "temperature", None) if temperature is None else temperature
+    if molecule is None or known is None:
+        raise ValueError("these samples do not know their molecule or temperature; set `system`")
+    return molecule, source.log_w.numpy(force=True), kelvin(known)
+
+
+def _parts(source: WeightedSamples | str | os.PathLike[str]) -> Iterable[WeightedSamples]:
+    return [source] if isinstance(source, WeightedSamples) else iter_samples(source)
+
+
+def _angles(
+    source: WeightedSamples | str | os.PathLike[str], molecule: Any, torsions: Sequence[str], n: int
+) -> Mapping[str, np.ndarray]:
+    """Every torsion that states are found by, float32 (n,) in radians."""
+    rotamers = {
+        name: rotamer for group in torsion_groups(molecule, torsions) for name, rotamer in group.items()
+    }
+    angles = {name: np.empty(n, np.float32) for name in rotamers}
+    start = 0
+    for part in _parts(source):
+        for name, rotamer in rotamers.items():
+            angles[name][start : start + len(part)] = rotamer.angle(part.x)
+        start += len(part)
+    return angles
+
+
+def _how(found: FoundStates, barrier: float) -> str:
+    groups = " / ".join(group.label for group in found.groups)
+    return f"states are wells of {groups}, parted by barriers of {barrier:g} kT or more"

@@ -1,0 +1,86 @@
+"""States of samples in memory and in a file."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from boltzgen.analysis.states import state_energies
+from boltzgen.molecule.basins import Basin
+from boltzgen.molecule.system import System
+from boltzgen.samples.weighted_samples import WeightedSamples
+from boltzgen.samples.writer import SamplesWriter
+from tests.helpers.posing import made_up_samples
+
+
+@pytest.fixture(scope="module")
+def samples(alanine: System) -> WeightedSamples:
+    return made_up_samples(alanine, 3000)
+
+
+@pytest.fixture(scope="module")
+def file(samples: WeightedSamples, alanine: System, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("samples") / "s.h5"
+    with SamplesWriter(path, alanine, 310.0) as writer:
+        writer.write(samples[:1700])
+        writer.write(samples[1700:])
+    return path
+
+
+def test_basins_by_default(samples: WeightedSamples) -> None:
+    found = state_energies(samples)
+    expected = samples.populations()
+    assert found.names == tuple(b.name for b in expected)
+    assert [row.population.value for row in found.rows] == pytest.approx([b.population for b in expected])
+    assert found.temperature == 300.0
+    assert found.difference("C7eq", "alphaR").low == samples.free_energy_difference("C7eq", "alphaR").low
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"states": ["left: phi > 0", Basin("helix", psi=(-100, 50))]},
+        {"find": True},
+        {"torsions": ["psi"]},
+    ],
+)
+def test_a_file_gives_what_its_samples_do(samples: WeightedSamples, file: Path, options: dict) -> None:
+    whole, read = state_energies(samples, **options, temperature=310.0), state_energies(file, **options)
+    assert whole.names == read.names
+    assert (whole.temperature, read.temperature, whole.notes) == (310.0, 310.0, read.notes)
+    assert np.array_equal(whole.labels, read.labels)
+    assert np.array_equal(whole.log_w, read.log_w)
+
+
+def test_states_of_ones_own(samples: WeightedSamples) -> None:
+    found = state_energies(samples, states=["left: phi > 0", "helix: between(psi, -100, 50)"])
+    left = samples.expectation(lambda s: s.torsion("phi") > 0)
+    helix = samples.expectation(lambda s: (s.torsion("phi") <= 0) & (s.torsion("psi") < math.radians(50)))
+    assert [row.population.value for row in found.rows] == pytest.approx([left.value, helix.value])
+    assert found.rows[0].population.error == pytest.approx(left.standard_error)
+
+
+def test_states_are_found(samples: WeightedSamples) -> None:
+    found = state_energies(samples, find=True)
+    assert found.names[:2] == ("C7eq", "alphaR")
+    assert "phi, psi, parted by barriers of 1 kT" in found.notes[0]
+    alone = state_energies(samples, torsions=["phi"], barrier=2.0)
+    assert alone.names[0] == "S1"
+    assert "wells of phi, parted by barriers of 2 kT" in alone.notes[0]
+
+
+def test_what_is_refused(samples: WeightedSamples, file: Path) -> None:
+    bare = WeightedSamples(samples.x, samples.u, samples.log_q, samples.log_w)
+    for source, options, message in (
+        (samples, {"states": ["a: phi > 0"], "find": True}, "not both"),
+        (samples, {"states": ["a: chi1 > 0"]}, "'chi1' that this molecule has not"),
+        (samples, {"states": ["a: phi > 0"] * 2}, "different names"),
+        (bare, {}, "set `system`"),
+        (file, {"temperature": 300.0}, "leave out `temperature`"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            state_energies(source, **options)
+    with pytest.raises(FileNotFoundError):
+        state_energies(file.with_name("none.h5"))
