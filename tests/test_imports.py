@@ -14,7 +14,7 @@ ROOT = Path(boltzgen.__file__).parent
 #: own package.
 FLOORS = [
     ["units", "geometry", "weights", "storage", "hdf5", "seeding"],
-    ["kernels", "molecule", "locks"],
+    ["kernels", "molecule", "locks", "figures"],
     ["flow", "free_energy"],
     ["energy", "coordinates", "samples"],
     ["generator"],
@@ -30,7 +30,7 @@ FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 HOMES = {
     "openmm": ["units", "molecule", "energy", "simulation", "preparation"],
     "mdtraj": ["molecule", "samples", "analysis"],
-    "matplotlib": ["analysis", "evaluation.page"],
+    "matplotlib": ["figures", "analysis", "evaluation.page"],
     "numba": ["kernels"],
     "pdbfixer": ["preparation"],
     "typer": ["cli"],

@@ -1,22 +1,21 @@
 """Pictures of weighted samples.
 
-They are drawn on the axes that are given, or on new figures of Matplotlib's Agg canvas: nothing global is
-touched, and no display is needed.
+They are drawn on the axes that are given, or on new figures, which notebooks show (`boltzgen.figures`).
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import LineCollection, QuadMesh
-from matplotlib.colorbar import Colorbar
+from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
-from scipy import ndimage
+from matplotlib.patches import Patch
 
+from boltzgen.analysis.outlines import basin_shares, draw_basins
 from boltzgen.analysis.profiles import Profile
 from boltzgen.analysis.ramachandran import (
     Ramachandran,
@@ -25,32 +24,48 @@ from boltzgen.analysis.ramachandran import (
     suitable_bins,
     torsion_density,
 )
-from boltzgen.molecule.basins import Basin, assign_basins, basins_over
+from boltzgen.analysis.scales import energy_label, energy_scale, label_bar, resolved, scale_top
+from boltzgen.figures import INK, TARGET, TITLE, ShownAxes, ShownFigure, fitted, light_frame, symbol
+from boltzgen.molecule.basins import Basin, basins_over
 from boltzgen.molecule.graph import backbone_pairs
 from boltzgen.samples.weighted_samples import WeightedSamples
 from boltzgen.weights import effective_sample_size, normalized_weights
 
-TARGET, INK = "#31688e", "#333333"
-_SIZE, _DPI = (6.6, 5.9), 180
+#: Places in inches: the surface with its margin, the densities beside it, and the colour bar.
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _SURFACE, _SIDE = 7.0, 5.95, 0.8, 0.6, 4.0, 0.8
+_DPI = 180
 _TICKS = np.arange(-180, 181, 60)
+#: Cells with draws beyond the end of the scale.
+_BEYOND = "#d6d6d6"
+#: The least density that is drawn, and the label of densities.
+_THINNEST, _DENSITY = 1e-6, "density / degree⁻¹"
 
 
 def plot_ramachandran(
-    samples: WeightedSamples, *, pair: tuple[str, str] | None = None, ax: Axes | None = None
+    samples: WeightedSamples,
+    *,
+    pair: tuple[str, str] | None = None,
+    ax: Axes | None = None,
+    unit: str = "kT",
+    temperature: float | None = None,
 ) -> Axes:
-    """Plot the weighted free-energy surface over (phi, psi) in kT, and return its axes.
+    """Plot the weighted free-energy surface over (phi, psi), and return its axes.
 
     Basins of these torsions alone, or else the residue's regions, are outlined and labelled with their
-    populations. Save with ``ax.figure.savefig("ramachandran.png")``.
+    populations. The scale ends where the sample ends to tell, see `scales.scale_top`; rarer cells are grey,
+    and white ones have no draws. The axes are shown where they are the last value of a notebook's cell; save
+    with ``ax.figure.savefig("ramachandran.png")``.
 
     Args:
         samples: with a `system` that names the torsions.
         pair: names of the two torsions; by default the first backbone pair.
         ax: axes to draw on, with a colour bar to their right. By default those of a new figure, with the
             densities of phi and psi at their sides.
+        unit: of the free energy, one of `units.ENERGY_UNITS`.
+        temperature: of the samples in K, needed for another unit than kT.
 
     Raises:
-        ValueError: the molecule has no such torsions, or all weights are zero.
+        ValueError: the molecule has no such torsions, all weights are zero, or as `scales.energy_scale`.
     """
     molecule = samples.system
     pairs = backbone_pairs(molecule.torsions) if molecule is not None else []
@@ -64,11 +79,14 @@ def plot_ramachandran(
     weights = normalized_weights(samples.log_w).numpy(force=True)
     n_effective = effective_sample_size(samples.log_w)
     if ax is None:
-        return ramachandran_figure(phi, psi, weights, n_effective, basins, names=names).axes[0]
+        figure = ramachandran_figure(
+            phi, psi, weights, n_effective, basins, names=names, unit=unit, temperature=temperature
+        )
+        return figure.axes[0]
     surface = ramachandran(phi, psi, weights, suitable_bins(n_effective))
-    mesh = draw_surface(ax, surface, names=names)
-    _draw_basins(ax, names, basins, _shares({names[0]: phi, names[1]: psi}, weights, basins), surface)
-    _label_bar(ax.figure.colorbar(mesh, cax=ax.inset_axes((1.03, 0.0, 0.035, 1.0)), extend="max"))
+    mesh = draw_surface(ax, surface, names=names, unit=unit, temperature=temperature)
+    draw_basins(ax, names, basins, basin_shares({names[0]: phi, names[1]: psi}, weights, basins), surface)
+    label_bar(ax.figure.colorbar(mesh, cax=ax.inset_axes((1.03, 0.0, 0.035, 1.0)), extend="max"), unit)
     return ax
 
 
@@ -81,6 +99,8 @@ def ramachandran_figure(
     *,
     names: tuple[str, str] = ("phi", "psi"),
     title: str = "",
+    unit: str = "kT",
+    temperature: float | None = None,
 ) -> Figure:
     """Figure of the surface of two torsions with their densities at its sides; the surface's axes come first.
 
@@ -92,75 +112,101 @@ def ramachandran_figure(
         basins: to be outlined and labelled.
         names: of the two torsions.
         title: of the figure.
+        unit: of the free energy, one of `units.ENERGY_UNITS`.
+        temperature: in K, needed for another unit than kT.
+
+    Raises:
+        ValueError: no weight is positive, or as `scales.energy_scale`.
     """
-    n_bins = suitable_bins(n_effective)
+    scale, n_bins = energy_scale(unit, temperature), suitable_bins(n_effective)
     surface = ramachandran(phi, psi, weights, n_bins)
-    figure = Figure(figsize=_SIZE, dpi=_DPI)
-    FigureCanvasAgg(figure)
-    main = _add_axes(figure, 0.75, 0.6, 4.0, 4.0)
-    top = _add_axes(figure, 0.75, 4.68, 4.0, 0.8, sharex=main)
-    right = _add_axes(figure, 4.83, 0.6, 0.8, 4.0, sharey=main)
-    mesh = draw_surface(main, surface, names=names)
-    _draw_basins(main, names, basins, _shares({names[0]: phi, names[1]: psi}, weights, basins), surface)
+    heading = title and fitted(ShownFigure(_WIDTH, _HEIGHT, dpi=_DPI), title, _WIDTH - _LEFT - 0.15)
+    # A title of more than two lines makes the figure taller.
+    height = _HEIGHT + 0.18 * max(0, heading.count("\n") - 1)
+    figure = ShownFigure(_WIDTH, height, dpi=_DPI)
+    beside, above = _LEFT + _SURFACE + 0.14, _BOTTOM + _SURFACE + 0.08
+    main = _add_axes(figure, _LEFT, _BOTTOM, _SURFACE, _SURFACE)
+    top = _add_axes(figure, _LEFT, above, _SURFACE, _SIDE, sharex=main)
+    right = _add_axes(figure, beside, _BOTTOM, _SIDE, _SURFACE, sharey=main)
+    mesh = draw_surface(main, surface, names=names, unit=unit, temperature=temperature)
+    draw_basins(main, names, basins, basin_shares({names[0]: phi, names[1]: psi}, weights, basins), surface)
     handles = _draw_marginal(top, torsion_density(phi, weights, n_bins), vertical=False)
     _draw_marginal(right, torsion_density(psi, weights, n_bins), vertical=True)
-    top.legend(
-        handles=handles,
-        loc="upper left",
-        bbox_to_anchor=(1.02, 1.0),
-        frameon=False,
-        fontsize=8,
-        labelcolor=INK,
-        borderpad=0,
+    if scale * surface.deepest > mesh.get_clim()[1]:
+        handles.append(Patch(facecolor=_BEYOND, label="drawn, but not resolved"))
+    _legend(figure, handles, beside, above + _SIDE)
+    bar = figure.colorbar(
+        mesh, cax=_add_axes(figure, beside + _SIDE + 0.2, _BOTTOM, 0.14, _SURFACE), extend="max"
     )
-    _label_bar(figure.colorbar(mesh, cax=_add_axes(figure, 5.8, 0.6, 0.14, 4.0), extend="max"))
-    if title:
-        figure.text(0.75 / _SIZE[0], 5.62 / _SIZE[1], title, fontsize=9.5, color=INK)
+    label_bar(bar, unit)
+    if heading:
+        place = (_LEFT / _WIDTH, (above + _SIDE + 0.12) / height)
+        figure.text(*place, heading, fontsize=TITLE, color=INK, linespacing=1.3, va="bottom")
     return figure
 
 
-def plot_profile(profile: Profile, name: str, *, ax: Axes | None = None) -> Axes:
-    """Plot a free-energy profile in kT with the band of its 95 % intervals, and return its axes.
+def plot_profile(
+    profile: Profile,
+    name: str,
+    *,
+    ax: Axes | None = None,
+    unit: str = "kT",
+    temperature: float | None = None,
+) -> Axes:
+    """Plot a free-energy profile with the band of its 95 % intervals, and return its axes.
 
-    Bins with too few draws for an interval have a line without a band.
+    Bins with too few draws for an interval have a line without a band. The axis ends where the sample ends to
+    tell, see `scales.resolved`.
 
     Args:
         profile: along a length.
         name: of the length, for the label: ``"radius_of_gyration"``.
         ax: axes to draw on; by default those of a new figure.
+        unit: of the free energy, one of `units.ENERGY_UNITS`.
+        temperature: in K, needed for another unit than kT.
+
+    Raises:
+        ValueError: as `scales.energy_scale`.
     """
+    scale = energy_scale(unit, temperature)
     if ax is None:
-        figure = Figure(figsize=(3.8, 3.0), dpi=_DPI, layout="constrained")
-        FigureCanvasAgg(figure)
-        ax = figure.subplots()
-    free_energy, limits = profile.free_energy, profile.free_energy_interval
+        figure = ShownFigure(3.8, 3.0, dpi=_DPI, layout="constrained")
+        ax = figure.add_subplot(axes_class=ShownAxes)
+    free_energy, limits = scale * profile.free_energy, scale * profile.free_energy_interval
     known = np.isfinite(limits).all(axis=0)
     free_energy = np.where(np.isfinite(free_energy), free_energy, np.nan)
     low, high = np.where(known, limits, np.nan)
     ax.stairs(high, profile.edges, baseline=low, fill=True, color=TARGET, alpha=0.3, lw=0)
     ax.stairs(free_energy, profile.edges, baseline=None, color=TARGET, lw=1.2)
-    ax.set_ylim(-0.2, float(np.nanmax(free_energy, initial=0.0)) + 1.0)
+    top = min(float(np.nanmax(free_energy, initial=0.0)) + scale, scale * resolved(profile.n_effective))
+    ax.set_ylim(-0.2 * scale, top)
     ax.set_xlabel(f"{name.replace('_', ' ')} / nm", color=INK)
-    ax.set_ylabel("free energy / kT", color=INK)
+    ax.set_ylabel(energy_label(unit), color=INK)
     light_frame(ax)
     return ax
 
 
-def _add_axes(figure: Figure, left: float, bottom: float, width: float, height: float, **shared: Any) -> Axes:
-    """Axes at a place given in inches."""
-    across, up = _SIZE
-    return figure.add_axes((left / across, bottom / up, width / across, height / up), **shared)
-
-
 def draw_surface(
-    axes: Axes, surface: Ramachandran, *, names: tuple[str, str], top: float | None = None
+    axes: Axes,
+    surface: Ramachandran,
+    *,
+    names: tuple[str, str],
+    top: float | None = None,
+    unit: str = "kT",
+    temperature: float | None = None,
 ) -> QuadMesh:
-    """The surface of two named torsions as coloured cells up to `top` [kT], white where no draw fell."""
-    free_energy = surface.free_energy
-    cells = np.ma.masked_where(~np.isfinite(free_energy), free_energy).T
-    edges = np.linspace(-180.0, 180.0, len(free_energy) + 1)
+    """The surface of two named torsions as coloured cells: grey beyond `top` [unit], white without draws."""
+    scale = energy_scale(unit, temperature)
+    cells = np.ma.masked_invalid(scale * surface.free_energy).T
+    edges = np.linspace(-180.0, 180.0, len(surface.counts) + 1)
     mesh = axes.pcolormesh(
-        edges, edges, cells, cmap="viridis", vmin=0.0, vmax=top or scale_top(free_energy), rasterized=True
+        edges,
+        edges,
+        cells,
+        cmap=colormaps["viridis"].with_extremes(over=_BEYOND),
+        vmin=0.0,
+        vmax=top or scale_top(surface, scale),
+        rasterized=True,
     )
     axes.set(xlim=(-180, 180), ylim=(-180, 180), xticks=_TICKS, yticks=_TICKS)
     axes.set_aspect("equal")
@@ -170,132 +216,68 @@ def draw_surface(
     return mesh
 
 
-def _label_bar(bar: Colorbar) -> None:
-    bar.set_label("free energy / kT", color=INK)
-    bar.ax.tick_params(colors=INK, labelsize=9, length=3)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+def _add_axes(figure: Figure, left: float, bottom: float, width: float, height: float, **shared: Any) -> Axes:
+    """Axes at a place given in inches."""
+    across, up = figure.get_size_inches()
+    place = (left / across, bottom / up, width / across, height / up)
+    return figure.add_axes(place, axes_class=ShownAxes, **shared)
 
 
-def scale_top(free_energy: np.ndarray) -> float:
-    """Where the colour scale of free energies [kT] ends: above all but the rarest cells."""
-    return max(2.0, float(np.ceil(np.quantile(free_energy[np.isfinite(free_energy)], 0.995))))
-
-
-def _draw_basins(
-    axes: Axes, names: tuple[str, str], basins: Sequence[Basin], shares: np.ndarray, surface: Ramachandran
-) -> None:
-    """Boundaries of the basins, from a 1-degree grid; names and populations where there is room."""
-    if not basins:
-        return
-    centres = np.arange(-179.5, 180.0)
-    phi, psi = np.meshgrid(np.radians(centres), np.radians(centres), indexing="ij")
-    labels = assign_basins({names[0]: phi, names[1]: psi}, basins)
-    axes.add_collection(
-        LineCollection(_boundaries(labels), colors="#777777", linewidths=0.7, capstyle="projecting")
+def _legend(figure: Figure, handles: Sequence[Artist], left: float, top: float) -> None:
+    """What the colours of the densities are, with its upper left corner at a place given in inches."""
+    across, up = figure.get_size_inches()
+    figure.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(left / across, top / up),
+        frameon=False,
+        fontsize=8,
+        labelcolor=INK,
+        borderpad=0,
+        borderaxespad=0,
+        handlelength=1.4,
     )
-    cell = (np.arange(360) * len(surface.counts)) // 360
-    probability, empty = surface.probability[np.ix_(cell, cell)], surface.counts[np.ix_(cell, cell)] == 0
-    for k, (basin, share) in enumerate(zip(basins, shares, strict=True)):
-        place = _roomiest(_main_patch(labels == k, probability), empty)
-        if place is not None:
-            text = f"{basin.name}\n{100 * share:.2g} %"
-            halo = [withStroke(linewidth=2.2, foreground="white", alpha=0.85)]
-            i, j = place
-            axes.text(
-                centres[i],
-                centres[j],
-                text,
-                ha="center",
-                va="center",
-                fontsize=8.5,
-                color=INK,
-                path_effects=halo,
-                linespacing=1.15,
-            )
-
-
-def _main_patch(region: np.ndarray, probability: np.ndarray) -> np.ndarray:
-    """The connected patch of a region, as drawn, that holds the most probability."""
-    patches, n_patches = ndimage.label(region)
-    if n_patches == 0:
-        return region
-    return np.asarray(
-        patches == 1 + int(np.argmax(ndimage.sum_labels(probability, patches, range(1, n_patches + 1))))
-    )
-
-
-def _roomiest(region: np.ndarray, empty: np.ndarray, needed: int = 17) -> tuple[int, int] | None:
-    """The cell of a region farthest from its edges; None if the region is empty.
-
-    It is `needed` cells or more from any draw, if there is such a place.
-    """
-    for allowed in (region & empty, region):
-        room = ndimage.distance_transform_edt(np.pad(allowed, 1))[1:-1, 1:-1]
-        if room.max() >= (needed if allowed is not region else 1):
-            i, j = np.unravel_index(int(room.argmax()), room.shape)
-            return int(i), int(j)
-    return None
-
-
-def _boundaries(labels: np.ndarray) -> list[tuple[tuple[float, float], tuple[float, float]]]:
-    """Unit segments, in degrees, between cells of the 1-degree grid (360, 360) whose labels differ."""
-    upright = [
-        ((i - 179.0, j - 180.0), (i - 179.0, j - 179.0)) for i, j in np.argwhere(labels[1:] != labels[:-1])
-    ]
-    level = [
-        ((i - 180.0, j - 179.0), (i - 179.0, j - 179.0))
-        for i, j in np.argwhere(labels[:, 1:] != labels[:, :-1])
-    ]
-    return upright + level
 
 
 def _draw_marginal(axes: Axes, density: TorsionDensity, *, vertical: bool) -> list[Artist]:
     """Densities on a logarithmic scale, to show rare basins: the target filled, the generator's as a line."""
     edges = np.linspace(-180.0, 180.0, len(density.centres) + 1)
     orientation: Literal["vertical", "horizontal"] = "horizontal" if vertical else "vertical"
-    floor = 1e-6
-    filled = np.maximum(density.weighted, floor)
-    outline = np.maximum(density.unweighted, floor)
+    filled = np.maximum(density.weighted, _THINNEST)
+    outline = np.maximum(density.unweighted, _THINNEST)
     target = axes.stairs(
-        filled, edges, baseline=floor, orientation=orientation, fill=True, color=TARGET, alpha=0.45, lw=0
+        filled, edges, baseline=_THINNEST, orientation=orientation, fill=True, color=TARGET, alpha=0.45, lw=0
     )
     drawn = axes.stairs(outline, edges, baseline=None, orientation=orientation, color=INK, lw=0.9)
     target.set_label("target (weighted)")
     drawn.set_label("generator (as drawn)")
-    limits = (
-        max(floor, 0.3 * density.weighted[density.weighted > 0].min()),
-        2.0 * max(density.weighted.max(), density.unweighted.max()),
-    )
-    if vertical:
-        axes.set(xscale="log", xlim=limits)
-        axes.set_xlabel("log density", fontsize=8, color=INK)
-    else:
-        axes.set(yscale="log", ylim=limits)
-        axes.set_ylabel("log density", fontsize=8, color=INK)
-    axes.tick_params(labelleft=False, labelbottom=False)
-    axes.minorticks_off()
-    (axes.xaxis if vertical else axes.yaxis).set_ticks([])
-    for side in ("top", "right", "left" if not vertical else "bottom"):
-        axes.spines[side].set_visible(False)
+    limits, ticks = _decades(density)
     light_frame(axes)
+    axes.tick_params(labelleft=not vertical, labelbottom=vertical)
+    if vertical:
+        axes.set(xscale="log", xlim=limits, xticks=ticks)
+        axes.set_xlabel(_DENSITY, fontsize=8, color=INK)
+    else:
+        axes.set(yscale="log", ylim=limits, yticks=ticks)
+        axes.set_ylabel(_DENSITY, fontsize=8, color=INK)
+    axes.tick_params(axis="x" if vertical else "y", labelsize=8)
+    axes.tick_params(axis="y" if vertical else "x", length=0)
+    axes.minorticks_off()
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
     return [target, drawn]
 
 
-def _shares(torsions: Mapping[str, np.ndarray], weights: np.ndarray, basins: Sequence[Basin]) -> np.ndarray:
-    labels = assign_basins(torsions, basins)
-    return np.bincount(labels + 1, weights, minlength=len(basins) + 1)[1:] / weights.sum()
+def _decades(density: TorsionDensity) -> tuple[tuple[float, float], list[float]]:
+    """Limits of an axis of densities, and two to four powers of ten on it.
 
-
-def light_frame(axes: Axes) -> None:
-    """Thin grey axes with small numbers."""
-    axes.tick_params(colors=INK, labelsize=9, length=3)
-    for spine in axes.spines.values():
-        spine.set(color="#b0b0b0", linewidth=0.8)
-
-
-def symbol(name: str) -> str:
-    """A Greek letter for phi and psi, with the residue's number if there is one."""
-    for word, letter in (("phi", "φ"), ("psi", "ψ")):
-        if name.startswith(word):
-            return letter + name[len(word) :]
-    return name
+    It begins below what was drawn most rarely, so that the target's draws without weight do not stretch it.
+    None of its numbers lies so near the beginning that it would meet those of the surface.
+    """
+    high = 2.0 * float(max(density.weighted.max(), density.unweighted.max()))
+    last = math.floor(math.log10(high))
+    rarest = float(density.unweighted[density.unweighted > 0].min())
+    low = max(_THINNEST, min(0.3 * rarest, 0.5 * 10.0 ** (last - 1)))
+    least = math.ceil(math.log10(low) + 0.12 * math.log10(high / low))
+    step = math.ceil((last - least + 1) / 4)
+    return (low, high), [10.0**k for k in range(last, least - 1, -step)][::-1]

@@ -27,6 +27,7 @@ class Profile:
         low, high: 95 % interval of each share, (n_bins,), see `intervals.log_ratio_interval`; where a bin has
             fewer than 10 effective draws low = 0, and high is a one-sided bound. NaN: not estimated.
         counts: draws with a weight above zero in each bin, int (n_bins,).
+        n_effective: effective number of draws, 1 / sum w^2.
     """
 
     edges: np.ndarray
@@ -35,6 +36,7 @@ class Profile:
     low: np.ndarray
     high: np.ndarray
     counts: np.ndarray
+    n_effective: float
 
     @property
     def centres(self) -> np.ndarray:
@@ -80,7 +82,7 @@ def profile(values: np.ndarray, weights: np.ndarray, n_bins: int = _N_BINS) -> P
     p, square = (np.histogram(f, edges, weights=v)[0] for v in (w, np.square(w)))
     error = np.sqrt(np.maximum(square * (1 - 2 * p) + np.square(w).sum() * p**2, 0.0))
     low, high = _intervals((np.digitize(f, edges) - 1).astype(np.int16), w, n_bins)
-    return Profile(edges, p, error, low, high, np.histogram(f, edges)[0])
+    return Profile(edges, p, error, low, high, np.histogram(f, edges)[0], 1.0 / float(np.square(w).sum()))
 
 
 def _intervals(labels: np.ndarray, weights: np.ndarray, n_bins: int) -> np.ndarray:

@@ -14,10 +14,12 @@ class Ramachandran:
     Attributes:
         probability: of each bin, (n_bins, n_bins), first axis phi; sums to one.
         counts: draws with a weight above zero in each bin, int (n_bins, n_bins).
+        n_effective: effective number of draws, (sum w)^2 / sum w^2.
     """
 
     probability: np.ndarray
     counts: np.ndarray
+    n_effective: float
 
     @property
     def centres(self) -> np.ndarray:
@@ -29,6 +31,12 @@ class Ramachandran:
         """-ln p relative to the most probable bin, (n_bins, n_bins) in kT; inf where no draw fell."""
         with np.errstate(divide="ignore"):
             return np.log(self.probability.max()) - np.log(self.probability)
+
+    @property
+    def deepest(self) -> float:
+        """Free energy of the rarest bin with draws [kT]."""
+        free_energy = self.free_energy
+        return float(free_energy[np.isfinite(free_energy)].max())
 
 
 def ramachandran(phi: np.ndarray, psi: np.ndarray, weights: np.ndarray, n_bins: int = 72) -> Ramachandran:
@@ -45,7 +53,8 @@ def ramachandran(phi: np.ndarray, psi: np.ndarray, weights: np.ndarray, n_bins: 
     index = angle_bins(phi, n_bins) * n_bins + angle_bins(psi, n_bins)
     probability = np.bincount(index, weights, minlength=n_bins**2) / weights.sum()
     counts = np.bincount(index[weights > 0], minlength=n_bins**2)
-    return Ramachandran(probability.reshape(n_bins, n_bins), counts.reshape(n_bins, n_bins))
+    n_effective = float(weights.sum() ** 2 / np.square(weights).sum())
+    return Ramachandran(probability.reshape(n_bins, n_bins), counts.reshape(n_bins, n_bins), n_effective)
 
 
 @dataclass(frozen=True)

@@ -191,7 +191,8 @@ def _save_surfaces(
         surface = ramachandran(phi, psi, values.weights, suitable_bins(n_effective))
         _save_surface(surface, names, folder / stem)
         files += [f"{stem}{suffix}" for suffix in (".png", ".npz", ".csv")]
-        surfaces.append((topology.atom(header.torsions[names[0]][2]).residue.name, names, surface))
+        residue = topology.atom(header.torsions[names[0]][2]).residue.name
+        surfaces.append((f"{residue} {names[0].removeprefix('phi')}".strip(), names, surface))
     if len(surfaces) > 1:
         write_figure(folder / "ramachandran.png", ramachandran_grid(surfaces, title))
         files.append("ramachandran.png")
