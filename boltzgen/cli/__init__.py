@@ -1,6 +1,7 @@
 """The command line: a file for each command, which parses, calls the library and prints.
 
-A new command is a file ``name.py`` with a function of that name, and its name in `COMMANDS`. Heavy modules
+A new command is a file ``name.py`` with a function of that name, and its name in `COMMANDS`; one of two words
+is the same in the folder of a group. Heavy modules
 are imported inside the commands that need them, so that help comes at once.
 """
 
@@ -30,6 +31,8 @@ COMMANDS = (
     "evaluate",
     "export",
 )
+#: Commands of several words, by the first of them: each a folder with a list of its own.
+GROUPS = ("free-energy",)
 
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
 
@@ -40,6 +43,29 @@ for _name in COMMANDS:
     app.command(cls=Command, context_settings=_SETTINGS)(
         getattr(import_module(f"boltzgen.cli.{_name}"), _name)
     )
+
+
+def _help_alone(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+for _group in GROUPS:
+    _package = f"boltzgen.cli.{_group.replace('-', '_')}"
+    _commands = import_module(_package)
+    _app = typer.Typer(
+        cls=Group,
+        context_settings=_SETTINGS,
+        rich_markup_mode=None,
+        help=_commands.HELP,
+        callback=_help_alone,
+        invoke_without_command=True,
+    )
+    for _name in _commands.COMMANDS:
+        _app.command(cls=Command, context_settings=_SETTINGS)(
+            getattr(import_module(f"{_package}.{_name}"), _name)
+        )
+    app.add_typer(_app, name=_group)
 #: What a wrong command line raises, the base of `typer.BadParameter`: typer exports it under no name of its
 #: own.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[2]

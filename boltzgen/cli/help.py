@@ -38,7 +38,7 @@ class Group(TyperGroup):
         commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
             formatter.write_dl([(name, described(command)[0].split("\n\n")[0]) for name, command in commands])
-        formatter.write("\nHelp of a command, with examples: boltzgen COMMAND -h\n")
+        formatter.write(f"\nHelp of a command, with examples: {ctx.command_path} COMMAND -h\n")
 
 
 def described(command: Any) -> tuple[str, list[str]]:

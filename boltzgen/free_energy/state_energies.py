@@ -93,7 +93,11 @@ class StateEnergies:
                 row.name,
                 row.n_raw,
                 row.n_effective,
-                _population(row, weighted_mean((self.labels == k).astype(float), weights)[1], whole),
+                _population(
+                    row,
+                    weighted_mean((self.labels == k).astype(float), weights)[1],
+                    joined(whole, warnings_of(self.log_w[self.labels == k], f"state {row.name}")),
+                ),
                 self.difference(self.reference, row.name),
             )
             for k, row in enumerate(self._populations)
@@ -137,15 +141,10 @@ def in_unit(row: StateEnergy, unit: str) -> StateEnergy:
     return replace(row, free_energy=row.free_energy.to(unit))
 
 
-def _population(row: BasinPopulation, error: float, whole: tuple[str, ...]) -> Result:
+def _population(row: BasinPopulation, error: float, warnings: tuple[str, ...]) -> Result:
     low = -math.inf if row.low is None else row.low
     high = math.inf if row.high is None else row.high
-    rare = (
-        (f"state {row.name}: {row.n_effective:.3g} effective draws give an upper bound, not an interval",)
-        if row.is_upper_bound
-        else ()
-    )
-    return Result(row.population, error, low, high, "", None, joined(whole, rare))
+    return Result(row.population, error, low, high, "", None, warnings)
 
 
 def _n_effective(log_w: np.ndarray) -> float:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -66,8 +67,15 @@ def test_each_file_is_a_command_and_each_command_a_file() -> None:
     assert (
         files - {"__init__", "common", "flags", "help", "process", "progress"}
         == set(cli.COMMANDS)
-        == set(COMMANDS)
+        == set(COMMANDS) - set(cli.GROUPS)
     )
+
+
+@pytest.mark.parametrize("group", cli.GROUPS)
+def test_each_file_of_a_group_is_a_command(group: str) -> None:
+    package = import_module(f"boltzgen.cli.{group.replace('-', '_')}")
+    files = {path.stem for path in Path(package.__file__ or "").parent.glob("*.py")}
+    assert files - {"__init__", "common"} == set(package.COMMANDS) == set(COMMANDS[group].commands)
 
 
 @pytest.mark.parametrize("script", ["import boltzgen.cli", "from boltzgen.cli import main; main(['--help'])"])

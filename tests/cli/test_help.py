@@ -22,7 +22,17 @@ from boltzgen.training.objectives import OBJECTIVES
 from tests.helpers.command_line import call
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+GROUPS = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+#: By its words: ``"analyze"``, ``"free-energy states"``.
+COMMANDS = {
+    " ".join(words): command
+    for name, group in GROUPS.items()
+    for words, command in (
+        (((name, inner), command) for inner, command in group.commands.items())
+        if name in cli.GROUPS
+        else [((name,), group)]
+    )
+}
 DOCUMENTS = [
     ROOT / "README.md",
     *sorted(ROOT.glob("docs/**/*.md")),
@@ -46,19 +56,19 @@ def test_help_version_and_systems(capfd: pytest.CaptureFixture[str]) -> None:
         code, out, err = call(capfd, *arguments)
         assert code == 0
         assert err == ""
-        assert all(re.search(rf"^  {command} ", out, re.MULTILINE) for command in cli.COMMANDS)
+        assert all(re.search(rf"^  {name} ", out, re.MULTILINE) for name in (*cli.COMMANDS, *cli.GROUPS))
     assert call(capfd, "--version") == (0, f"boltzgen {__version__}\n", "")
 
 
-@pytest.mark.parametrize("name", cli.COMMANDS)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_help_of_a_command(
     name: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One layout, in 80 columns, with every option, its metavar and examples."""
     monkeypatch.setenv("COLUMNS", "80")
-    code, out, err = call(capfd, name, "-h")
+    code, out, err = call(capfd, *name.split(), "-h")
     assert (code, err) == (0, "")
-    assert call(capfd, name, "--help")[1] == out
+    assert call(capfd, *name.split(), "--help")[1] == out
     start, _, lines = out.partition("Examples:\n")
     assert out.startswith(f"Usage: boltzgen {name} [OPTIONS]")
     assert lines.count("boltzgen ") == len(lines.splitlines()) > 0
@@ -78,6 +88,8 @@ def test_help_of_a_command(
 def test_examples_are_commands(line: str, where: str) -> None:
     program, name, *arguments = shlex.split(line, comments=True)
     assert program == "boltzgen"
+    if name in cli.GROUPS:
+        name = f"{name} {arguments.pop(0)}"
     assert COMMANDS[name].make_context(name, arguments).params
 
 

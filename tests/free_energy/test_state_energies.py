@@ -35,7 +35,7 @@ def test_values_by_hand() -> None:
     assert a.population.is_trusted and b.free_energy.is_trusted and a.free_energy.is_trusted
     # Three draws give a bound, and warn.
     assert (c.population.low, c.free_energy.high) == (0.0, math.inf)
-    assert "3 effective draws" in c.population.warnings[0]
+    assert "state c: only 3 effective draws" in c.population.warnings[0]
     assert "state c: only 3 effective draws" in c.free_energy.warnings[0]
     assert found.difference("a", "b").value == pytest.approx(-math.log(2))
     assert found.difference("c", "a").value == pytest.approx(math.log(3 / 200))

@@ -1,0 +1,113 @@
+"""Figures of free energies: points with their error bars, and how they converge."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from boltzgen.figures import GENERATOR, INK, TARGET, ShownFigure, fitted, light_frame, set_title
+from boltzgen.free_energy.convergence import Convergence
+from boltzgen.free_energy.result import Result
+
+_DPI = 150
+#: Most panels of convergence beside each other.
+_MOST = 3
+#: Width of a panel of convergence, in inches.
+_WIDE = 2.7
+
+
+def difference_label(unit: str) -> str:
+    """The label of an axis of free-energy differences in `unit`."""
+    return f"ΔF / {unit if '/' not in unit else f'({unit})'}"
+
+
+def free_energy_figure(
+    points: Mapping[str, Result],
+    curves: Mapping[str, Convergence],
+    *,
+    label: str,
+    curve_label: str = "",
+    title: str = "",
+) -> ShownFigure:
+    """Named results with 95 % intervals, and the convergence of some of them beside.
+
+    Args:
+        points: by name, from top to bottom.
+        curves: by title, at most three are drawn.
+        label: of the points' axis, with the unit.
+        curve_label: of the curves' axis; by default `label`.
+        title: of the figure.
+    """
+    shown = dict(list(curves.items())[:_MOST])
+    height = max(2.6, 0.8 + 0.24 * len(points))
+    figure = ShownFigure(3.4 + _WIDE * len(shown), height, dpi=_DPI, layout="constrained")
+    panels = figure.subplots(1, 1 + len(shown), squeeze=False, width_ratios=[3.4, *[_WIDE] * len(shown)])[0]
+    draw_points(panels[0], points, label)
+    for axes, (name, curve) in zip(panels[1:], shown.items(), strict=True):
+        draw_convergence(axes, curve, curve_label or label)
+        axes.set_title(fitted(figure, name, _WIDE - 0.3, size=9), fontsize=9, color=INK)
+    for axes in panels[2:]:
+        axes.set_ylabel("")
+    if shown:
+        panels[1].legend(frameon=False, fontsize=7.5, labelcolor=INK)
+    set_title(figure, title)
+    return figure
+
+
+def draw_points(axes: Axes, points: Mapping[str, Result], label: str) -> None:
+    """Results as points with 95 % intervals; an open end is an arrow, one without value only a name."""
+    rows = np.arange(len(points))
+    axes.set_yticks(rows, list(points))
+    axes.set_ylim(len(points) - 0.5, -0.5)
+    limits = [v for r in points.values() for v in (r.value, r.low, r.high) if math.isfinite(v)] or [0.0]
+    span = max(max(limits) - min(limits), 1e-3)
+    for row, result in zip(rows, points.values(), strict=True):
+        at = result.value if math.isfinite(result.value) else result.low
+        if not math.isfinite(at):
+            continue
+        colour = TARGET if result.is_trusted else GENERATOR
+        low, high = (v if math.isfinite(v) else at for v in (result.low, result.high))
+        axes.plot([low, high], [row, row], color=colour, lw=1.4, solid_capstyle="butt")
+        for end, way in ((result.low, -1), (result.high, 1)):
+            if not math.isfinite(end):
+                arrow = {"arrowstyle": "->", "color": colour, "lw": 1.2}
+                axes.annotate("", (at + 0.1 * way * span, row), (at, row), arrowprops=arrow)
+        if math.isfinite(result.value):
+            axes.plot(at, row, "o", ms=4.5, color=colour)
+    axes.set_xlim(min(limits) - 0.13 * span, max(limits) + 0.13 * span)
+    axes.set_xlabel(label, color=INK)
+    axes.grid(axis="x", color="#e4e4e4", lw=0.6)
+    axes.set_axisbelow(True)
+    light_frame(axes)
+
+
+def draw_convergence(axes: Axes, curve: Convergence, label: str) -> None:
+    """Estimates from the first draws and from the last ones against their number, with 95 % intervals."""
+    final = curve.forward[-1]
+    if math.isfinite(final.low) and math.isfinite(final.high):
+        axes.axhspan(final.low, final.high, color=TARGET, alpha=0.15, lw=0)
+    n = np.array(curve.n_draws)
+    step = 0.012 * n[-1]
+    for name, part, colour, shift in (
+        ("first draws", curve.forward, TARGET, -step),
+        ("last draws", curve.backward, GENERATOR, step),
+    ):
+        value, low, high = (np.array([getattr(r, f) for r in part]) for f in ("value", "low", "high"))
+        known = np.isfinite(value)
+        value = np.where(known, value, 0.0)
+        below, above = (np.abs(value - np.where(np.isfinite(end), end, value))[known] for end in (low, high))
+        axes.errorbar(
+            n[known] + shift, value[known], (below, above), fmt="o-", ms=3, lw=0.9, elinewidth=1.1,
+            color=colour, label=name,
+        )  # fmt: skip
+    axes.set_xlim(0, 1.05 * n[-1])
+    axes.set_xlabel("draws used", color=INK)
+    axes.set_ylabel(label, color=INK)
+    axes.ticklabel_format(axis="x", style="sci", scilimits=(-3, 4), useMathText=True)
+    light_frame(axes)
+
+
+def titled(names: Sequence[tuple[str, str]]) -> list[str]:
+    """Titles of differences: ``"C7eq → C7ax"``."""
+    return [f"{start} → {end}" for start, end in names]

@@ -1,0 +1,81 @@
+"""What the commands of `boltzgen free-energy` share."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from boltzgen.cli.common import check_replaceable, warn
+
+if TYPE_CHECKING:
+    from boltzgen.free_energy.result import Result
+
+#: Warnings that are printed; `--json` has all.
+_MOST = 6
+#: Formats of pictures, by the suffix of a file.
+_FORMATS = (".png", ".pdf", ".svg")
+
+
+class Unit(StrEnum):
+    """Units of energy."""
+
+    KT = "kT"
+    KJ_PER_MOL = "kJ/mol"
+    KCAL_PER_MOL = "kcal/mol"
+
+
+SamplesFile = Annotated[Path, typer.Argument(metavar="FILE", help="Samples file made by `boltzgen sample`.")]
+Units = Annotated[
+    Unit,
+    typer.Option("--units", metavar="kT|kJ/mol|kcal/mol", help="Unit of the energies."),
+]
+Picture = Annotated[
+    Path | None,
+    typer.Option(
+        "--figure", metavar="PICTURE", help="Draw results and convergence into a .png, .pdf or .svg file."
+    ),
+]
+
+
+def check_figure(figure: Path | None, *, force: bool) -> None:
+    """Raise unless the picture, if one is wanted, can be written; to be called before the work."""
+    if figure is None:
+        return
+    from boltzgen.samples.file import check_target
+
+    check_target(figure, _FORMATS)
+    check_replaceable(figure, force=force)
+
+
+def save_figure(path: Path | None, draw: Any, title: str) -> None:
+    """Write the picture that `draw` makes with a title, if one is wanted."""
+    if path is not None:
+        from boltzgen.storage import write_figure
+
+        write_figure(path, draw(title))
+
+
+def print_warnings(warnings: Sequence[str]) -> None:
+    """Print warnings on stderr, a few of many."""
+    for warning in warnings[:_MOST]:
+        warn(warning)
+    if len(warnings) > _MOST:
+        warn(f"{len(warnings) - _MOST} more warnings; --json has all")
+
+
+def value_and_interval(result: "Result", digits: int = 3) -> tuple[str, str]:
+    """A result with its standard error, and its interval, in words."""
+    import math
+
+    from boltzgen.weights import Estimate
+
+    if result.low == result.high:  # a state relative to itself
+        return f"{result.value:g}", ""
+    known = math.isfinite(result.value)
+    value = str(Estimate(result.value, result.error)) if known and result.error > 0 else f"{result.value:g}"
+    low, high = (f"{v:.{digits}g}" if math.isfinite(v) else "" for v in (result.low, result.high))
+    if low and high:
+        return value, f"{low} .. {high}"
+    return value, f"> {low}" if low else f"< {high}" if high else "not estimated"

@@ -1,0 +1,130 @@
+"""`boltzgen free-energy states`."""
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from boltzgen.cli.common import Force, Json, new_table, print_block, print_table
+from boltzgen.cli.free_energy.common import (
+    Picture,
+    SamplesFile,
+    Unit,
+    Units,
+    check_figure,
+    print_warnings,
+    save_figure,
+    value_and_interval,
+)
+from boltzgen.cli.progress import progress
+
+if TYPE_CHECKING:
+    from boltzgen.analysis.states_report import StatesReport
+
+
+def states(
+    file: SamplesFile,
+    state: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--state",
+            metavar="STATE",
+            help="A state of your own: ranges of torsions in degrees (NAME: phi=0..120 psi=120..-30) or a "
+            "condition (NAME: phi < 0 and between(psi, -100, 50)); repeatable, the first that holds counts "
+            "(default: the molecule's basins, or else those that are found).",
+        ),
+    ] = None,
+    find: Annotated[
+        bool, typer.Option("--find", help="Find states, wells of the torsions, though there are basins.")
+    ] = False,
+    torsion: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--torsion", metavar="NAME", help="A torsion to find states by; repeatable (default: all)."
+        ),
+    ] = None,
+    barrier: Annotated[
+        float,
+        typer.Option("--barrier", metavar="KT", help="Barrier in kT that makes two wells two states."),
+    ] = 1.0,
+    most: Annotated[
+        int, typer.Option("--most", min=1, metavar="N", help="Number of states to find at most.")
+    ] = 20,
+    between: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--between",
+            metavar="START:END",
+            help="Print F(END) - F(START) and follow its convergence; repeatable (default: from the most "
+            "populated state to the next two).",
+        ),
+    ] = None,
+    units: Units = Unit.KT,
+    figure: Picture = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Populations of states and free energies between them, with intervals and their convergence.
+
+    Examples:
+        boltzgen free-energy states samples.h5 --units kJ/mol --figure states.png
+        boltzgen free-energy states samples.h5 --between C7eq:C7ax
+        boltzgen free-energy states s.h5 --state "up: phi=0..180" --state "down: phi<0"
+        boltzgen free-energy states samples.h5 --find --torsion psi --json
+    """
+    from boltzgen.analysis.states import state_energies
+    from boltzgen.analysis.states_report import StatesReport
+    from boltzgen.samples.file import read_header
+    from boltzgen.storage import finite_or_none
+
+    check_figure(figure, force=force)
+    pairs = [_pair(text) for text in between or ()]
+    header = read_header(file)
+    with progress("reading samples and estimating"):
+        energies = state_energies(
+            file, states=state or (), find=find, torsions=torsion or (), barrier=barrier, most=most
+        )
+        report = StatesReport(energies, units.value, pairs)
+        title = f"{header.system}, {header.temperature:g} K: {header.n_samples:,} draws"
+        save_figure(figure, report.figure, title)
+    print_warnings(report.warnings)
+    if as_json:
+        result = {"file": str(file), "system": header.system, **report.to_dict()}
+        typer.echo(json.dumps(finite_or_none(result), allow_nan=False))
+        return
+    print_block(f"{title}; ΔF in {units.value} from {energies.reference}, intervals of 95 %")
+    for line in energies.notes:
+        print_block(line)
+    _print_states(report)
+    if figure is not None:
+        print_block(f"written to {figure}")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    start, colon, end = (part.strip() for part in text.partition(":"))
+    if not (start and colon and end):
+        raise ValueError(f"expected `between` to be START:END, two names of states, got {text!r}")
+    return start, end
+
+
+def _print_states(report: "StatesReport") -> None:
+    table = new_table("state", "population %", "interval", "ΔF", "interval", "draws", "effective")
+    for row in report.rows:
+        share = row.population
+        percent = "not estimated" if share.low < 0 else f"{100 * share.low:.3g} .. {100 * share.high:.3g}"
+        table.add_row(
+            row.name,
+            f"{100 * share.value:.3g}",
+            percent if share.low != 0 else f"< {100 * share.high:.3g}",
+            *value_and_interval(row.free_energy),
+            f"{row.n_raw}",
+            f"{row.n_effective:.1f}",
+        )
+    print_table(table)
+    if not report.between:
+        return
+    table = new_table("difference", "ΔF", "interval", "halves of the draws apart by")
+    for (start, end), result, curve in zip(report.between, report.differences, report.curves, strict=False):
+        apart = f"{curve.halves_apart:.1f} errors" if curve.halves_apart >= 0 else ""
+        table.add_row(f"F({end}) - F({start})", *value_and_interval(result), apart)
+    print_table(table)

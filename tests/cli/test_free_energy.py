@@ -1,0 +1,103 @@
+"""`boltzgen free-energy`: its tables, JSON and pictures."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from boltzgen.cli.free_energy.common import Unit
+from boltzgen.molecule.system import System
+from boltzgen.samples.writer import SamplesWriter
+from boltzgen.units import ENERGY_UNITS, kt
+from tests.helpers.command_line import call, refused
+from tests.helpers.posing import made_up_samples
+
+
+@pytest.fixture(scope="module")
+def file(alanine: System, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("free_energy") / "s.h5"
+    with SamplesWriter(path, alanine, 310.0) as writer:
+        writer.write(made_up_samples(alanine, 4000))
+    return path
+
+
+def test_units_are_those_of_the_library() -> None:
+    assert tuple(unit.value for unit in Unit) == ENERGY_UNITS
+
+
+def test_states(file: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    picture = tmp_path / "states.svg"
+    arguments = ("free-energy", "states", file, "--between", "C7eq:C7ax", "--figure", picture)
+    code, out, err = call(capfd, *arguments, "--json")
+    assert code == 0
+    result = json.loads(out)
+    assert (result["system"], result["temperature"], result["unit"]) == ("alanine_dipeptide", 310.0, "kT")
+    states = {state["name"]: state for state in result["states"]}
+    assert list(states) == ["C7ax", "alphaL", "alphaR", "C7eq", "C5"]
+    assert states["C7eq"]["population"]["value"] == pytest.approx(0.66, abs=0.03)
+    (difference,) = result["differences"]
+    assert (difference["start"], difference["end"]) == ("C7eq", "C7ax")
+    assert difference["value"] == states["C7ax"]["free_energy"]["value"]
+    assert difference["low"] < difference["value"] < difference["high"]
+    (curve,) = result["convergence"]
+    assert curve["n_draws"][-1] == 4000
+    assert curve["forward_value"][-1] == difference["value"]
+    # Warnings are in the result and on stderr.
+    assert any("state C7ax: only" in warning for warning in result["warnings"])
+    assert all(f"warning: {warning}" in err for warning in result["warnings"][:6])
+    assert picture.read_text().startswith("<?xml")
+
+    refused(call(capfd, *arguments), "states.svg exists already; add --force")
+    code, out, _ = call(capfd, *arguments, "--force", "--units", "kJ/mol")
+    rows = {line.split()[0]: line for line in out.splitlines() if line.strip()}
+    assert code == 0
+    assert f"{states['alphaR']['free_energy']['value'] * kt(310.0):.2f}" in rows["alphaR"]
+    assert f"{100 * states['alphaR']['population']['value']:.3g}" in rows["alphaR"]
+    assert "> " in rows["alphaL"] and "< " in rows["alphaL"]
+    assert "kJ/mol from C7eq" in " ".join(out.split())
+    assert "F(C7ax) - F(C7eq)" in out
+
+
+def test_states_of_ones_own_and_found(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    own = ("--state", "left: phi=0..180", "--state", "right: phi < 0")
+    code, out, _ = call(capfd, "free-energy", "states", file, *own, "--json")
+    assert code == 0
+    assert [state["name"] for state in json.loads(out)["states"]] == ["left", "right"]
+    code, out, _ = call(capfd, "free-energy", "states", file, "--find", "--most", "1")
+    assert code == 0
+    assert "states are wells of phi, psi" in out
+    assert [line.split()[0] for line in out.splitlines() if "0." in line][-2:] != []
+    code, out, _ = call(capfd, "free-energy", "states", file, "--torsion", "psi", "--json")
+    assert "wells of psi, parted" in json.loads(out)["notes"][0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--state", "phi > 0"), "a name, a colon, and ranges"),
+        (("--state", "a: phi > 0; import os"), "cannot be read"),
+        (("--state", "a: chi1 > 0"), "'chi1' that this molecule has not; it has: phi, psi"),
+        (("--state", "a: phi > 0", "--find"), "not both"),
+        (("--torsion", "chi1"), "no torsion called 'chi1'"),
+        (("--find", "--barrier", "0"), "--barrier"),
+        (("--between", "C7eq"), "expected --between to be START:END"),
+        (("--between", "C7eq:C8"), "no basin called 'C8'"),
+        (("--units", "eV"), "kcal/mol"),
+        (("--figure", "states.gif"), ".png or .pdf or .svg"),
+    ],
+)
+def test_what_is_refused(
+    arguments: tuple[str, ...], message: str, file: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    refused(call(capfd, "free-energy", "states", file, *arguments), message)
+
+
+def test_no_file(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    refused(call(capfd, "free-energy", "states", tmp_path / "none.h5"), "none.h5")
+
+
+def test_the_group_alone_is_its_help(capfd: pytest.CaptureFixture[str]) -> None:
+    alone, help_text = call(capfd, "free-energy"), call(capfd, "free-energy", "-h")
+    assert alone == help_text
+    assert alone[0] == 0
+    assert "boltzgen free-energy COMMAND -h" in alone[1]
