@@ -66,7 +66,8 @@ def independent(from_a: Draws, from_b: Draws, **fields: Any) -> Result:
     """f_B - f_A from ln Z_B of B's draws and ln Z_A of A's own; the errors are independent.
 
     Args:
-        from_a, from_b: draws of samplers A and B.
+        from_a: draws of sampler A.
+        from_b: draws of sampler B.
         **fields: of the `Result`, for instance `temperature`.
     """
     own = []
@@ -81,8 +82,8 @@ def independent(from_a: Draws, from_b: Draws, **fields: Any) -> Result:
 def one_sided(draws: Draws, **fields: Any) -> Result:
     """f_B - f_A from the draws of one sampler: exponential averaging under its own target.
 
-    With A's draws this is -ln <exp(-(u_B - u_A))>_A (Zwanzig, J. Chem. Phys. 22, 1420, 1954), the average with
-    the weights to A: the ratio of the sums of the weights to B and to A. With B's draws it is
+    With A's draws this is -ln <exp(-(u_B - u_A))>_A (Zwanzig, J. Chem. Phys. 22, 1420, 1954), the average
+    with the weights to A: the ratio of the sums of the weights to B and to A. With B's draws it is
     ln <exp(-(u_A - u_B))>_B, the same ratio. Weights of the other target have heavy tails where its
     conformations are rare among the draws.
     """
