@@ -46,6 +46,8 @@ class MolecularCoordinates(Transform):
             place of its first end's torsion.
         stiff_index: the stiff coordinates' part of it.
         fixed: constrained bonds' internal coordinates.
+        handed: what keeps the handedness of each centre with four neighbours that is no rotor: an offset, its
+            sign in the input structure, and whether the centre is a stereocentre.
         reference, scale: buffers (3n - 6,), in the internal coordinates' own units and order.
     """
 
@@ -130,7 +132,7 @@ class MolecularCoordinates(Transform):
         self.register_buffer("scale", scale.to(torch.float64).clone())
         names = atom_names(system.topology)
         self.rotors = [rotors[k].oriented(reference, names) for k in sorted(rotors)]
-        self._handed = self._handedness(system, position)
+        self.handed = self._handedness(system, position)
 
     def _hold(self, name: str, index: list[int]) -> None:
         self.register_buffer(name, torch.tensor(index, dtype=torch.long), persistent=False)
@@ -150,10 +152,7 @@ class MolecularCoordinates(Transform):
         return lengths
 
     def _handedness(self, system: System, position: dict[int, int]) -> list[tuple[int, float, bool]]:
-        """What keeps the handedness of each centre with four neighbours.
-
-        An offset, its sign in the input structure, and whether the centre is a stereocentre.
-        """
+        """`handed`."""
         r = self.internal.inverse(system.positions)[0]
         handed, seen = [], {rotor.rotor.centre for rotor in self.rotors}
         stereocentres = set(system.graph.stereocentres())
@@ -222,7 +221,7 @@ class MolecularCoordinates(Transform):
         for k, sign in zip(self._omegas, self._cis_signs, strict=True):
             trans = sign * torch.cos(r[..., k]) < 0
             conditions["cis peptide bond"] = conditions["cis peptide bond"] & trans
-        for k, sign, stereocentre in self._handed:
+        for k, sign, stereocentre in self.handed:
             name = "other enantiomer" if stereocentre else "exchanged hydrogens"
             conditions[name] = conditions[name] & (sign * torch.sin(r[..., k]) > 0)
         # float32's nearest value to pi lies just above it.

@@ -1,0 +1,1 @@
+"""Free energies of molecules from generators: between Hamiltonians, absolute, and of constrained molecules."""
