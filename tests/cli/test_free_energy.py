@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from boltzgen.cli.free_energy import difference
 from boltzgen.cli.free_energy.common import Unit
 from boltzgen.molecule.system import System
 from boltzgen.samples.writer import SamplesWriter
+from boltzgen.thermodynamics.hamiltonians import METHODS
 from boltzgen.units import ENERGY_UNITS, kt
 from tests.helpers.command_line import call, refused
 from tests.helpers.posing import made_up_samples
@@ -40,7 +42,7 @@ def test_states(file: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path) -
     assert difference["value"] == states["C7ax"]["free_energy"]["value"]
     assert difference["low"] < difference["value"] < difference["high"]
     (curve,) = result["convergence"]
-    assert curve["n_draws"][-1] == 4000
+    assert curve["n_draws"][-1] == 2000
     assert curve["forward_value"][-1] == difference["value"]
     # Warnings are in the result and on stderr.
     assert any("state C7ax: only" in warning for warning in result["warnings"])
@@ -101,3 +103,39 @@ def test_the_group_alone_is_its_help(capfd: pytest.CaptureFixture[str]) -> None:
     assert alone == help_text
     assert alone[0] == 0
     assert "boltzgen free-energy COMMAND -h" in alone[1]
+
+
+def test_difference_of_a_generator_from_itself(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Every estimator gives nothing, within its error; two seeds are drawn with."""
+    picture = tmp_path / "d.pdf"
+    arguments = ("free-energy", "difference", "alanine_dipeptide", "alanine_dipeptide", "-n", 200)
+    code, out, _ = call(capfd, *arguments, "--figure", picture, "--units", "kcal/mol", "--json")
+    assert code == 0
+    result = json.loads(out)
+    assert tuple(result["estimates"]) == METHODS
+    assert all(abs(e["value"]) < 6 * e["error"] < 0.2 for e in result["estimates"].values())
+    assert result["estimates"]["independent"]["value"] != 0.0
+    assert result["convergence"]["n_draws"][-1] == 200
+    assert result["convergence"]["forward_value"][-1] == result["estimates"]["mixture"]["value"]
+    assert picture.read_bytes().startswith(b"%PDF")
+    code, out, _ = call(capfd, *arguments)
+    assert code == 0
+    assert all(any(line.startswith(method) for line in out.splitlines()) for method in METHODS)
+
+
+def test_every_estimator_is_explained() -> None:
+    assert tuple(difference.METHODS) == METHODS
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("alanine_dipeptide", "alanine_tetrapeptide"), "numbers of atoms, 22 and 42, differ"),
+        (("alanine_dipeptide", "alanine_dipeptide", "--temperature", "-3"), "temperature"),
+        (("alanine_dipeptide", "nothing"), "nothing"),
+    ],
+)
+def test_differences_that_are_refused(
+    arguments: tuple[str, ...], message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    refused(call(capfd, "free-energy", "difference", *arguments), message)
