@@ -3,7 +3,7 @@
 ``"phi < 0 and between(psi, -100, 50)"`` is a condition, ``"cos(phi) + sin(psi)"`` a number. Python's own
 parser reads the text; what is not on the lists below is refused.
 
-* Numbers, ``+ - * / **``, comparisons (``-180 < phi < 0`` too), ``and``, ``or``, ``not``, parentheses.
+* Numbers, ``+ - * / ^`` (or ``**``), comparisons (``-180 < phi < 0`` too), ``and``, ``or``, ``not``, brackets.
 * ``abs, sqrt, exp, log, min, max`` of numbers, ``sin, cos, tan`` of degrees.
 * ``between(phi, -180, -100)``: whether an angle lies in [low, high) on its circle, so that
   ``between(psi, 120, -30)`` passes through 180.
@@ -96,7 +96,11 @@ class Expression:
 def _parsed(text: str) -> ast.expr:
     if len(text) > _LONGEST:
         raise ValueError(f"expected an expression of at most {_LONGEST} characters, got {len(text)}")
-    quoted = re.sub(r"`([^`]*)`", lambda found: repr(found[1]), text.strip())
+    # Of what is not quoted: powers may also be written as in `energy.custom.expression`.
+    pieces = re.split(r"(`[^`]*`|'[^']*'|\"[^\"]*\")", text.strip())
+    quoted = "".join(
+        repr(piece[1:-1]) if k % 2 else piece.replace("^", "**") for k, piece in enumerate(pieces)
+    )
     try:
         return ast.parse(quoted, mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
@@ -211,10 +215,9 @@ def _period(angle: ast.expr, periods: Mapping[str, float]) -> float:
 
 
 def _refused(node: ast.expr, text: str) -> ValueError:
-    hint = "; powers are written **" if isinstance(node, ast.BinOp) else ""
     return ValueError(
-        f"{_shown(text)}: {ast.unparse(node)!r} is not allowed here{hint}; expected numbers, names, "
-        f"+ - * / **, comparisons, and, or, not, and {', '.join([*_FUNCTIONS, 'between'])}"
+        f"{_shown(text)}: {ast.unparse(node)!r} is not allowed here; expected numbers, names, "
+        f"+ - * / ^, comparisons, and, or, not, and {', '.join([*_FUNCTIONS, 'between'])}"
     )
 
 
