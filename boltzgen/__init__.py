@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from boltzgen.analysis.plots import plot_ramachandran
     from boltzgen.analysis.report import analyze
+    from boltzgen.analysis.states import state_energies
     from boltzgen.energy.choose import energy_for
     from boltzgen.energy.forcefield import ForceFieldEnergy
     from boltzgen.energy.openmm import OpenMMEnergy
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from boltzgen.samples.weighted_samples import WeightedSamples
     from boltzgen.simulation.forward import forward_test
     from boltzgen.simulation.run import simulate
+    from boltzgen.thermodynamics.hamiltonians import hamiltonian_difference
     from boltzgen.training.run import train
 
 __version__ = "0.1.0"
@@ -42,10 +44,12 @@ _HOMES = {
     "energy_for": "boltzgen.energy.choose",
     "evaluate": "boltzgen.evaluation.evaluate",
     "forward_test": "boltzgen.simulation.forward",
+    "hamiltonian_difference": "boltzgen.thermodynamics.hamiltonians",
     "plot_ramachandran": "boltzgen.analysis.plots",
     "prepare": "boltzgen.preparation.run",
     "radius_of_gyration": "boltzgen.samples.sizes",
     "simulate": "boltzgen.simulation.run",
+    "state_energies": "boltzgen.analysis.states",
     "train": "boltzgen.training.run",
 }
 
@@ -61,10 +65,12 @@ __all__ = [
     "energy_for",
     "evaluate",
     "forward_test",
+    "hamiltonian_difference",
     "plot_ramachandran",
     "prepare",
     "radius_of_gyration",
     "simulate",
+    "state_energies",
     "train",
 ]
 

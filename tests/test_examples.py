@@ -11,6 +11,8 @@ OPTIONS = {
     "01_alanine_dipeptide.py": ["--n", "2048"],
     "02_train_your_own.py": ["--quick"],
     "03_resampled_base.py": ["--quick"],
+    "04_states.py": ["--n", "2048"],
+    "07_difference.py": ["--quick"],
 }
 
 

@@ -3,7 +3,7 @@
 ``"phi < 0 and between(psi, -100, 50)"`` is a condition, ``"cos(phi) + sin(psi)"`` a number. Python's own
 parser reads the text; what is not on the lists below is refused.
 
-* Numbers, ``+ - * / ^`` (or ``**``), comparisons (``-180 < phi < 0`` too), ``and``, ``or``, ``not``, brackets.
+* Numbers, ``+ - * / ^`` (or ``**``), comparisons (``-180 < phi < 0`` too), ``and``, ``or``, ``not``.
 * ``abs, sqrt, exp, log, min, max`` of numbers, ``sin, cos, tan`` of degrees.
 * ``between(phi, -180, -100)``: whether an angle lies in [low, high) on its circle, so that
   ``between(psi, 120, -30)`` passes through 180.
