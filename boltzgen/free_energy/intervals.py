@@ -153,9 +153,13 @@ def log_ratio_interval(a: WeightSum, b: WeightSum, largest: float) -> Interval:
         return Interval(-math.inf, _upper(a, a.bound(0.05, largest), b, 0.05))
     if b.is_rare:
         return Interval(-_upper(b, b.bound(0.05, largest), a, 0.05), math.inf)
+    return Interval(-log_ratio_limit(b, a), log_ratio_limit(a, b))
+
+
+def log_ratio_limit(a: WeightSum, b: WeightSum) -> float:
+    """Upper 97.5 % limit of ln(A / B), both of which have draws; see `log_ratio_interval`."""
     k = max((k for k in (a.k_hat, b.k_hat) if k > 0), default=0.0)
-    low = -_upper(b, b.upper(0.025, b.unseen(k)), a, 0.025)
-    return Interval(low, _upper(a, a.upper(0.025, a.unseen(k)), b, 0.025))
+    return _upper(a, a.upper(0.025, a.unseen(k)), b, 0.025)
 
 
 def share_interval(inside: WeightSum, outside: WeightSum, largest: float) -> Interval | None:
