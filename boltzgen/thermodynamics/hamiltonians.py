@@ -64,13 +64,13 @@ class HamiltonianDifference:
         seed: int = 0,
         on_draws: Callable[[int], None] = lambda n: None,
     ) -> Self:
-        """n draws of each generator; 4 energies of each, two of them at places that the flows map to.
+        """n draws of each generator; three energies of each draw: two where it is, one where flows map it.
 
         Args:
             a: generator of Hamiltonian A.
             b: generator of Hamiltonian B.
             n: of each.
-            energies: of A and B, at one temperature (default: each system's, at its generator's temperature).
+            energies: of A and B, at one temperature (default: each system's, at its generator's own).
             seed: of the random streams; those of B differ from those of A.
             on_draws: told the number of draws made so far, of 2 n.
 

@@ -21,6 +21,7 @@ from boltzgen.thermodynamics.hamiltonians import (
     transported,
 )
 from tests.helpers.molecules import FOLDER
+from tests.helpers.mutants import mutant
 from tests.helpers.peroxide import peroxide, quadrature
 
 CHANGED = {"charge": 0.2, "bond": 0.147, "bends": 400.0}
@@ -28,9 +29,27 @@ CHANGED = {"charge": 0.2, "bond": 0.147, "bends": 400.0}
 
 @cache
 def pair() -> tuple[BoltzmannGenerator, BoltzmannGenerator]:
-    """Of the molecule and of one with other charges, angles and bond; their flows are untrained."""
-    systems = peroxide(), peroxide(**CHANGED)
-    return tuple(BoltzmannGenerator.for_system(s, ForceFieldEnergy(s), seed=k) for k, s in enumerate(systems))  # type: ignore[return-value]
+    """Of the molecule and of one with other charges, angles and bond.
+
+    Their flows are untrained, of other temperatures, with noise on the couplings of the torsion, so that no
+    part of the map is without a determinant.
+    """
+    found = []
+    for seed, (system, temperature) in enumerate(((peroxide(), 340.0), (peroxide(**CHANGED), 400.0))):
+        generator = BoltzmannGenerator.for_system(
+            system, ForceFieldEnergy(system), seed=seed, temperature=temperature
+        )
+        stream = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for p in generator.flow.parameters():
+                p += 0.01 * torch.randn(p.shape, generator=stream)
+        found.append(generator)
+    return found[0], found[1]
+
+
+def energies() -> tuple[ForceFieldEnergy, ForceFieldEnergy]:
+    a, b = pair()
+    return ForceFieldEnergy(a.system, 300.0), ForceFieldEnergy(b.system, 300.0)
 
 
 @cache
@@ -41,7 +60,7 @@ def exact() -> float:
 
 @cache
 def drawn() -> HamiltonianDifference:
-    return HamiltonianDifference.draw(*pair(), 8192, seed=3)
+    return HamiltonianDifference.draw(*pair(), 8192, energies=energies(), seed=3)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -56,7 +75,7 @@ def test_every_method_agrees_with_quadrature(method: str) -> None:
 
 def test_the_other_direction_has_the_other_sign() -> None:
     a, b = pair()
-    found = hamiltonian_difference(b, a, 4096)
+    found = hamiltonian_difference(b, a, 4096, energies=energies()[::-1])
     assert abs(found.value + exact()) < 4 * found.error
 
 
@@ -197,8 +216,56 @@ def test_constraints_of_two_lengths_are_refused() -> None:
 
 def test_two_temperatures_are_refused() -> None:
     a, b = pair()
-    energies = ForceFieldEnergy(a.system, 300.0), ForceFieldEnergy(b.system, 310.0)
+    u, hotter = energies()[0], energies()[1].at(310.0)
     with pytest.raises(ValueError, match="one temperature of both energies, got 300 and 310 K"):
-        HamiltonianDifference.draw(a, b, 10, energies=energies)
+        HamiltonianDifference.draw(a, b, 10, energies=(u, hotter))
+    with pytest.raises(ValueError, match="one temperature of both energies, got 340 and 400 K"):
+        HamiltonianDifference.draw(a, b, 10)
     with pytest.raises(ValueError, match="force field or domain differ"):
-        HamiltonianDifference.draw(a, b, 10, energies=(energies[0], energies[0]))
+        HamiltonianDifference.draw(a, b, 10, energies=(u, u))
+
+
+def test_labels_of_methyls_need_not_agree() -> None:
+    """The same force field, one structure with a methyl's hydrogens renamed: another third of the circle."""
+    system = System.load("alanine_dipeptide_vacuum")
+    x = system.positions.clone()
+    ends = list(system.rotors[0].ends)
+    x[ends] = x[ends[1:] + ends[:1]]
+    renamed = System(system.topology, system.openmm_system, x, temperature=system.temperature)
+    a, b = (BoltzmannGenerator.for_system(s, ForceFieldEnergy(s)) for s in (system, renamed))
+    turned = max(
+        float((r.mean(a.coordinates.reference) - s.mean(b.coordinates.reference)).abs())
+        for r, s in zip(a.coordinates.rotors, b.coordinates.rotors, strict=True)
+    )
+    assert turned > 1.5
+    found = HamiltonianDifference.draw(a, b, 2048)
+    for draws in (found.from_a, found.from_b, found.mapped_a, found.mapped_b):
+        inside = np.isfinite(draws.u[:, draws.source])
+        assert np.isfinite(draws.u[inside, 1 - draws.source]).mean() > 0.95
+    own = found.from_a.u[np.isfinite(found.from_a.u[:, 0])]
+    np.testing.assert_allclose(own[:, 0], own[:, 1], atol=0.05, rtol=1e-4)  # of one conformation
+    assert np.isfinite(found.from_a.log_q[np.isfinite(found.from_a.u[:, 0])]).all()
+
+
+@pytest.mark.parametrize(
+    ("method", "old", "new"),
+    [
+        ("targeted", "energy(x.float()).double() - log_det", "energy(x.float()).double() + log_det"),
+        ("targeted", "first + second.double()", "-first + second.double()"),
+        ("targeted", "first + second.double()", "first - second.double()"),
+        ("targeted", "+ third.double()", "- third.double()"),
+        ("targeted", "+ fourth", "- fourth"),
+        ("forward", "if source == A else", "if source == B else"),
+    ],
+)
+def test_a_changed_sign_in_the_source_is_seen(method: str, old: str, new: str) -> None:
+    right = getattr(drawn(), method)()
+    with mutant("boltzgen.thermodynamics.hamiltonians", old, new) as module:
+        if method == "forward":
+            with pytest.raises(ValueError, match="expected finite log-densities"):
+                module.HamiltonianDifference.draw(*pair(), 2048, energies=energies(), seed=4)
+            return
+        found = getattr(
+            module.HamiltonianDifference.draw(*pair(), 2048, energies=energies(), seed=4), method
+        )()
+    assert not abs(found.value - exact()) < 10 * right.error
