@@ -1,1 +1,1 @@
-"""Free energies of molecules from generators: between Hamiltonians, absolute, and of constrained molecules."""
+"""Free energies from generators: between Hamiltonians, absolute ones, and of constrained molecules."""

@@ -1,4 +1,4 @@
-"""Whether two generators integrate over the same conformations, so that their free energies can be compared."""
+"""Whether two generators integrate over the same conformations, so that free energies can be compared."""
 
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.energy.base import Energy
@@ -44,8 +44,8 @@ def check_temperature(a: Energy, b: Energy) -> float:
     """
     if abs(a.temperature - b.temperature) > 1e-9 * a.temperature:
         raise ValueError(
-            f"expected two energies at one temperature, got {a.temperature:g} K and {b.temperature:g} K: give "
-            "`energy.at(temperature)` for one of them; between temperatures, reweight one Hamiltonian"
+            f"expected one temperature of both energies, got {a.temperature:g} and {b.temperature:g} K; give "
+            "both in `energies`, one as `energy.at(temperature)`: between temperatures, reweight one of them"
         )
     return a.temperature
 

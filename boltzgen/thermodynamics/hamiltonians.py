@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,8 +24,16 @@ _CHUNK = 16384
 NOTE = "on the domain of both: one enantiomer, one labelling of equivalent atoms, trans peptide bonds"
 
 #: Estimators of `HamiltonianDifference` by name, the best first.
-METHODS = ("mixture", "mbar", "independent", "targeted", "targeted_forward", "targeted_reverse")
-METHODS += ("forward", "reverse")
+METHODS = (
+    "mixture",
+    "mbar",
+    "independent",
+    "targeted",
+    "targeted_forward",
+    "targeted_reverse",
+    "forward",
+    "reverse",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,12 +64,13 @@ class HamiltonianDifference:
         seed: int = 0,
         on_draws: Callable[[int], None] = lambda n: None,
     ) -> Self:
-        """n draws of each generator; 4 energies of each, two of them at places that the flows map to.
+        """n draws of each generator; three energies of each draw: two where it is, one where flows map it.
 
         Args:
-            a, b: generators of the two Hamiltonians.
+            a: generator of Hamiltonian A.
+            b: generator of Hamiltonian B.
             n: of each.
-            energies: of A and B, at one temperature (default: each system's, at A's temperature).
+            energies: of A and B, at one temperature (default: each system's, at its generator's own).
             seed: of the random streams; those of B differ from those of A.
             on_draws: told the number of draws made so far, of 2 n.
 
@@ -69,7 +79,7 @@ class HamiltonianDifference:
                 temperatures, or are of other systems.
         """
         check_comparable(a, b)
-        u = energies or tuple(energy_for(g.system, a.temperature).to(g.device) for g in (a, b))
+        u = energies or tuple(energy_for(g.system, g.temperature).to(g.device) for g in (a, b))
         temperature = check_temperature(*u)
         for generator, energy in zip((a, b), u, strict=True):
             check_energy_of(generator.system, energy)
@@ -154,8 +164,8 @@ def _crossed(chunk: WeightedSamples, other: BoltzmannGenerator, energy: Energy, 
     density = other.log_prob(x).double().cpu()
     log_q[inside] = density
     # Inside by the domain, not by the density: a sampler may reach nothing of what the target has.
-    y, _, within = other.coordinates.inverse_in_domain(x)
-    u[inside] = torch.where(within, energy(x), torch.inf).double().cpu()
+    within = other.coordinates.inverse_in_domain(x)[2]
+    u[inside] = torch.where(within, energy(x.float()), torch.inf).double().cpu()
     return _pair(chunk.u, u, chunk.log_q, log_q, source)
 
 
@@ -168,7 +178,7 @@ def _mapped(
     u = torch.full_like(chunk.u, torch.inf)
     x, log_det = transported(own, other, chunk.x[inside].to(own.device))
     within = other.coordinates.inverse_in_domain(x)[2]
-    u[inside] = torch.where(within, energy(x).double() - log_det, torch.inf).cpu()
+    u[inside] = torch.where(within, energy(x.float()).double() - log_det, torch.inf).cpu()
     return _pair(chunk.u, u, chunk.log_q, torch.full_like(u, -torch.inf), source)
 
 
@@ -176,7 +186,8 @@ def transported(own: BoltzmannGenerator, other: BoltzmannGenerator, x: Tensor) -
     """Conformations of one generator mapped by its flow's inverse and the other's flow.
 
     Args:
-        own, other: generators of one molecule.
+        own: generator of x.
+        other: generator of x'.
         x: conformations (n, n_atoms, 3) in nm, in the domain of `own`.
 
     Returns:
@@ -199,8 +210,6 @@ def _pair(own_u: Tensor, other_u: Tensor, own_q: Tensor, other_q: Tensor, source
 
 
 def _joined(parts: tuple[Draws, ...]) -> Draws:
-    import numpy as np
-
     return Draws(
         np.concatenate([p.u for p in parts]), np.concatenate([p.log_q for p in parts]), parts[0].source
     )

@@ -8,6 +8,7 @@ from scipy.stats import norm
 
 from boltzgen.free_energy.hamiltonians import Draws, bar, independent, mbar, mixture, one_sided
 from boltzgen.free_energy.result import Result
+from tests.helpers.mutants import mutant
 
 #: Mean and deviation of targets and samplers; a constant is added to the targets' energies.
 TARGETS, SAMPLERS, CONSTANTS = ((0.0, 1.0), (0.5, 0.6)), ((0.1, 1.2), (0.4, 0.7)), (3.0, -40.0)
@@ -129,3 +130,53 @@ def test_what_does_not_fit_is_refused() -> None:
     for estimator in (bar, mbar):
         with pytest.raises(ValueError, match="overlap"):
             estimator(*apart)
+
+
+@pytest.mark.parametrize(
+    ("names", "old", "new"),
+    [
+        (["independent", "forward", "reverse", "bar"], "-self.u[:, target] -", "self.u[:, target] -"),
+        (["independent", "forward"], "- self.log_q[:, self.source]", "+ self.log_q[:, self.source]"),
+        (["independent"], "-found.value", "found.value"),
+        (["independent"], "difference(own[B], own[A])", "difference(own[A], own[B])"),
+        (["forward", "reverse"], "total[A] - total[B]", "total[B] - total[A]"),
+        (["bar"], "-(m + forward - c)", "-(-m + forward - c)"),
+        (["bar"], "-(m + forward - c)", "-(m + forward + c)"),
+        (["bar"], "-(m + forward - c)", "-(m - forward - c)"),
+        (["bar"], "-(-m + reverse + c)", "-(m + reverse + c)"),
+        (["bar"], "-(-m + reverse + c)", "-(-m - reverse + c)"),
+        (["bar"], "return m + math.log(", "return -m + math.log("),
+        (["bar"], "math.log(n_a / n_b)", "math.log(n_b / n_b)"),
+        (["mbar"], "(-d.log_q, d.u)", "(d.log_q, d.u)"),
+        (["mbar"], "(-d.log_q, d.u)", "(-d.log_q, -d.u)"),
+        (["mbar"], "+ shift[3, 0]", "- shift[3, 0]"),
+        (["mbar"], "- shift[2, 0]", "+ shift[2, 0]"),
+        (["mbar"], "energies - shift", "energies + shift"),
+        (["mixture"], "-u[:, target] - log_mixed", "-u[:, target] + log_mixed"),
+        (["mixture"], "-u[:, target] - log_mixed", "u[:, target] - log_mixed"),
+        (["mixture"], "np.logaddexp(math.log(n_a / n) +", "np.logaddexp(math.log(n_b / n) +"),
+        (["mixture"], "shares[:, A] - shares[:, B]", "shares[:, A] + shares[:, B]"),
+        (["mixture"], "[[n / n_a, 0.0], [0.0, n / n_b]]", "[[0.0, n / n_a], [n / n_b, 0.0]]"),
+        (["mixture"], "- slope * control", "+ slope * control"),
+        (["mixture"], "corrected[A] - corrected[B]", "corrected[B] - corrected[A]"),
+    ],
+)
+def test_a_changed_sign_in_the_source_is_seen(names: list[str], old: str, new: str) -> None:
+    """By a value that is off, or by a larger error."""
+    stream = np.random.default_rng(11)
+    pair = [draws(4000, 0, stream), draws(12_000, 1, stream)]
+    with mutant("boltzgen.free_energy.hamiltonians", old, new) as module:
+        pieces = [module.Draws(d.u, d.log_q, d.source) for d in pair]
+        for name in names:
+            right = ESTIMATORS[name](*pair)
+            assert abs(right.value - EXACT) < 4 * right.error
+            one_of_them = {"forward": 0, "reverse": 1}.get(name)
+            try:
+                if one_of_them is None:
+                    found = getattr(module, name)(*pieces)
+                else:
+                    found = module.one_sided(pieces[one_of_them])
+            except (ValueError, ArithmeticError):
+                continue
+            is_off = not abs(found.value - EXACT) < 4 * right.error
+            assert is_off or found.error > 1.2 * right.error, name
