@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from boltzgen.figures import GENERATOR, INK, TARGET, ShownFigure, fitted, light_frame, set_title
+from boltzgen.analysis.scales import energy_label, label_bar
+from boltzgen.figures import GENERATOR, INK, TARGET, ShownFigure, fitted, light_frame, set_title, symbol
 from boltzgen.free_energy.convergence import Convergence
+from boltzgen.free_energy.pmf import Pmf
 from boltzgen.free_energy.result import Result
 
 _DPI = 150
@@ -106,6 +108,77 @@ def draw_convergence(axes: Axes, curve: Convergence, label: str) -> None:
     axes.set_ylabel(label, color=INK)
     axes.ticklabel_format(axis="x", style="sci", scilimits=(-3, 4), useMathText=True)
     light_frame(axes)
+
+
+def pmf_panels(n: int, title: str) -> tuple[ShownFigure, Sequence[Axes]]:
+    """A figure of n panels side by side."""
+    figure = ShownFigure(0.4 + 3.6 * n, 3.1, dpi=_DPI, layout="constrained")
+    panels: Sequence[Axes] = figure.subplots(1, n, squeeze=False)[0]
+    set_title(figure, title)
+    return figure, panels
+
+
+def draw_pmf(axes: Axes, pmf: Pmf, unit: str, scale: float) -> None:
+    """A PMF in `unit`, of which one kT is `scale`: a curve with its 95 % band, or a surface."""
+    labels = [
+        f"{symbol(name)} / {u}" if u else symbol(name) for name, u in zip(pmf.names, pmf.units, strict=True)
+    ]
+    axes.set_xlabel(labels[0], color=INK)
+    f = scale * np.where(np.isfinite(pmf.free_energy), pmf.free_energy, np.nan)
+    light_frame(axes)
+    if len(labels) == 2:
+        mesh = axes.pcolormesh(*pmf.centres, f.T, cmap="viridis", shading="nearest", rasterized=True)
+        axes.set_ylabel(labels[1], color=INK)
+        label_bar(axes.figure.colorbar(mesh, ax=axes), unit)
+        return
+    low, high = scale * pmf.free_energy_low, scale * pmf.free_energy_high
+    band = np.isfinite(low) & np.isfinite(high)
+    axes.fill_between(pmf.centres[0], low, high, where=band.tolist(), color=TARGET, alpha=0.3, lw=0)
+    axes.plot(pmf.centres[0], f, color=TARGET, lw=1.2)
+    axes.set_ylabel(energy_label(unit), color=INK)
+    if pmf.periods[0] == 360.0:
+        axes.set(xlim=(-180, 180), xticks=range(-180, 181, 60))
+
+
+def temperature_figure(
+    temperatures: Sequence[float],
+    panels: Mapping[str, Mapping[str, Sequence[Result]]],
+    curves: Mapping[str, Convergence],
+    curve_label: str,
+    title: str,
+) -> ShownFigure:
+    """Results against the temperature, a panel for each quantity, and convergence in further ones.
+
+    Args:
+        temperatures: in K.
+        panels: by label of the axis, results at each temperature by name.
+        curves: by title.
+        curve_label: of the curves' axes.
+        title: of the figure.
+    """
+    n = len(panels) + len(curves)
+    n_columns = 3
+    rows = math.ceil(n / n_columns)
+    figure = ShownFigure(0.4 + 2.9 * n_columns, 0.4 + 2.5 * rows, dpi=_DPI, layout="constrained")
+    grid = list(figure.subplots(rows, n_columns, squeeze=False).flat)
+    for axes in grid[n:]:
+        axes.set_axis_off()
+    for axes, (label, lines) in zip(grid, panels.items(), strict=False):
+        for name, results in lines.items():
+            value, low, high = (np.array([getattr(r, f) for r in results]) for f in ("value", "low", "high"))
+            bars = [np.where(np.isfinite(end), np.abs(value - end), 0.0) for end in (low, high)]
+            axes.errorbar(temperatures, value, bars, fmt="o-", ms=3, lw=0.9, elinewidth=1.1, label=name)
+        axes.set_xlabel("T / K", color=INK)
+        axes.set_ylabel(label, color=INK)
+        if len(lines) > 1:
+            axes.set_yscale("log")
+            axes.legend(frameon=False, fontsize=7, labelcolor=INK)
+        light_frame(axes)
+    for axes, (name, curve) in zip(grid[len(panels) :], curves.items(), strict=False):
+        draw_convergence(axes, curve, curve_label)
+        axes.set_title(name, fontsize=9, color=INK)
+    set_title(figure, title)
+    return figure
 
 
 def titled(names: Sequence[tuple[str, str]]) -> list[str]:

@@ -1,7 +1,6 @@
 """How a free-energy difference between two Hamiltonians settles with the number of draws."""
 
 from boltzgen.free_energy.convergence import Convergence, convergence
-from boltzgen.free_energy.hamiltonians import Draws
 from boltzgen.free_energy.result import Result
 from boltzgen.thermodynamics.hamiltonians import METHODS, HamiltonianDifference
 
@@ -23,16 +22,7 @@ def hamiltonian_convergence(
         raise ValueError(f"expected `method` to be one of {', '.join(METHODS)}, got {method!r}")
 
     def estimate(part: slice) -> Result:
-        result: Result = getattr(sliced(found, part), method)()
+        result: Result = getattr(found[part], method)()
         return result
 
-    return convergence(estimate, min(len(found.from_a), len(found.from_b)), points=points)
-
-
-def sliced(found: HamiltonianDifference, part: slice) -> HamiltonianDifference:
-    """The same with a slice of each generator's draws."""
-    from_a, from_b, mapped_a, mapped_b = (
-        Draws(draws.u[part], draws.log_q[part], draws.source)
-        for draws in (found.from_a, found.from_b, found.mapped_a, found.mapped_b)
-    )
-    return HamiltonianDifference(from_a, from_b, mapped_a, mapped_b, found.temperature)
+    return convergence(estimate, len(found), points=points)

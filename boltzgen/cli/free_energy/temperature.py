@@ -1,0 +1,126 @@
+"""`boltzgen free-energy temperature`."""
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from boltzgen.cli.common import Force, Json, new_table, print_block, print_table
+from boltzgen.cli.free_energy.common import (
+    Picture,
+    SamplesFile,
+    Unit,
+    Units,
+    check_figure,
+    print_warnings,
+    save_figure,
+    value_and_interval,
+)
+from boltzgen.cli.progress import progress
+
+if TYPE_CHECKING:
+    from boltzgen.analysis.temperature_report import TemperatureReport
+
+#: Most temperatures of a range.
+_MOST = 200
+
+
+def temperature(
+    file: SamplesFile,
+    at: Annotated[
+        list[str],
+        typer.Option(
+            "--at", metavar="T", help="A temperature in K, or a range LOW:HIGH:STEP of such; repeatable."
+        ),
+    ],
+    state: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--state",
+            metavar="STATE",
+            help="A state whose population is wanted, as in `boltzgen free-energy states`; repeatable "
+            "(default: the molecule's basins).",
+        ),
+    ] = None,
+    units: Units = Unit.KT,
+    figure: Picture = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """F, U, -TS, heat capacity and populations at other temperatures, by reweighting one sample.
+
+    Where too few draws count, the line is marked, and the temperatures to be trusted are said.
+
+    Examples:
+        boltzgen free-energy temperature samples.h5 --at 280:400:20 --units kJ/mol
+        boltzgen free-energy temperature samples.h5 --at 310 --figure temperature.png
+    """
+    from boltzgen.analysis.temperature_report import temperature_report
+    from boltzgen.samples.file import read_header
+    from boltzgen.storage import finite_or_none
+
+    check_figure(figure, force=force)
+    temperatures = [t for text in at for t in _temperatures(text)]
+    header = read_header(file)
+    with progress("reading samples and estimating"):
+        report = temperature_report(file, temperatures, states=state or (), unit=units.value)
+        title = f"{header.system}, drawn at {header.temperature:g} K: {header.n_samples:,} draws"
+        save_figure(figure, report.figure, title)
+    print_warnings(report.warnings)
+    if as_json:
+        result = {"file": str(file), "system": header.system, **report.to_dict()}
+        typer.echo(json.dumps(finite_or_none(result), allow_nan=False))
+        return
+    _print(report, title)
+    if figure is not None:
+        print_block(f"written to {figure}")
+
+
+def _temperatures(text: str) -> list[float]:
+    """One temperature, or those of a range, its end included."""
+    try:
+        values = [float(part) for part in text.split(":")]
+    except ValueError:
+        values = []
+    if len(values) == 1:
+        return values
+    if len(values) != 3 or not (values[2] > 0 and values[0] <= values[1]):
+        raise ValueError(f"expected `at` to be T or LOW:HIGH:STEP in K, got {text!r}")
+    low, high, step = values
+    n = int((high - low) / step + 1e-9) + 1
+    if n > _MOST:
+        raise ValueError(f"{text!r} are {n} temperatures; expected {_MOST} at most")
+    return [low + k * step for k in range(n)]
+
+
+def _print(report: "TemperatureReport", title: str) -> None:
+    print_block(f"{title}; energies in {report.unit}, intervals of 95 %")
+    table = new_table("T / K", "F", "U", "-TS", "C / k", "effective draws", "k-hat", "")
+    shares = new_table("T / K", *report.points[0].populations)
+    for point in report.points:
+        found = report.results(point)
+        cells = [
+            value_and_interval(found[name])[0]
+            for name in ("free_energy", "energy", "minus_ts", "heat_capacity")
+        ]
+        mark = "" if point.is_trusted else "doubtful"
+        table.add_row(
+            f"{point.temperature:g}", *cells, f"{point.n_effective:,.0f}", f"{point.k_hat:.2f}", mark
+        )
+        percent = [
+            f"{100 * r.value:.3g} ({100 * r.low:.3g} .. {100 * r.high:.3g})"
+            if r.low >= 0
+            else "not estimated"
+            for r in point.populations.values()
+        ]
+        shares.add_row(f"{point.temperature:g}", *percent)
+    print_table(table)
+    if report.points[0].populations:
+        print_block("populations in %:")
+        print_table(shares)
+    if report.trusted is None:
+        print_block("no temperature is to be trusted")
+    else:
+        print_block(f"to be trusted from {report.trusted[0]:g} to {report.trusted[1]:g} K")
+    for line in report.notes:
+        print_block(f"note: {line}")
