@@ -55,6 +55,10 @@ class Draws:
     def __len__(self) -> int:
         return len(self.u)
 
+    def __getitem__(self, part: slice) -> "Draws":
+        """Some of the draws."""
+        return Draws(self.u[part], self.log_q[part], self.source)
+
     def log_w(self, target: int) -> np.ndarray:
         """Log-weights (n,) of these draws to a target, -inf outside its domain."""
         return np.where(

@@ -1,7 +1,7 @@
 """Free-energy differences between two Hamiltonians of one molecule, each with a generator of its own."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -94,6 +94,16 @@ class HamiltonianDifference:
                 on_draws(done)
             found += [_joined(column) for column in zip(*parts, strict=True)]
         return cls(found[0], found[2], found[1], found[3], temperature)
+
+    def __getitem__(self, part: slice) -> Self:
+        """Some of each generator's draws: estimates from them show how fast they converge."""
+        return replace(
+            self, **{n: getattr(self, n)[part] for n in ("from_a", "from_b", "mapped_a", "mapped_b")}
+        )
+
+    def __len__(self) -> int:
+        """Draws of each generator."""
+        return len(self.from_a)
 
     @property
     def _fields(self) -> dict[str, Any]:

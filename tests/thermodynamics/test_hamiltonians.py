@@ -73,6 +73,17 @@ def test_every_method_agrees_with_quadrature(method: str) -> None:
     assert "one enantiomer" in found.notes[0]
 
 
+def test_parts_of_the_draws() -> None:
+    """Halves have larger errors, and other draws."""
+    whole = drawn()
+    halves = whole[: len(whole) // 2], whole[len(whole) // 2 :]
+    assert [len(half) for half in halves] == [4096, 4096]
+    for method in ("mixture", "targeted"):
+        first, second = (getattr(half, method)() for half in halves)
+        assert first.value != second.value
+        assert first.error == pytest.approx(2**0.5 * getattr(whole, method)().error, rel=0.1)
+
+
 def test_the_other_direction_has_the_other_sign() -> None:
     a, b = pair()
     found = hamiltonian_difference(b, a, 4096, energies=energies()[::-1])
