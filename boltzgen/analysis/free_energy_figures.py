@@ -17,6 +17,7 @@ _DPI = 150
 _MOST = 3
 #: Width of a panel of convergence, in inches.
 _WIDE = 2.7
+_TURN, _TICKS = 360.0, range(-180, 181, 60)
 
 
 def difference_label(unit: str) -> str:
@@ -126,9 +127,13 @@ def draw_pmf(axes: Axes, pmf: Pmf, unit: str, scale: float) -> None:
     axes.set_xlabel(labels[0], color=INK)
     f = scale * np.where(np.isfinite(pmf.free_energy), pmf.free_energy, np.nan)
     light_frame(axes)
+    if pmf.periods[0] == _TURN:
+        axes.set(xlim=(-180, 180), xticks=_TICKS)
     if len(labels) == 2:
         mesh = axes.pcolormesh(*pmf.centres, f.T, cmap="viridis", shading="nearest", rasterized=True)
         axes.set_ylabel(labels[1], color=INK)
+        if pmf.periods[1] == _TURN:
+            axes.set(ylim=(-180, 180), yticks=_TICKS)
         label_bar(axes.figure.colorbar(mesh, ax=axes), unit)
         return
     low, high = scale * pmf.free_energy_low, scale * pmf.free_energy_high
@@ -136,8 +141,6 @@ def draw_pmf(axes: Axes, pmf: Pmf, unit: str, scale: float) -> None:
     axes.fill_between(pmf.centres[0], low, high, where=band.tolist(), color=TARGET, alpha=0.3, lw=0)
     axes.plot(pmf.centres[0], f, color=TARGET, lw=1.2)
     axes.set_ylabel(energy_label(unit), color=INK)
-    if pmf.periods[0] == 360.0:
-        axes.set(xlim=(-180, 180), xticks=range(-180, 181, 60))
 
 
 def temperature_figure(

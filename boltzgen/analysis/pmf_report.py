@@ -11,7 +11,12 @@ from typing import Any, Literal
 import numpy as np
 from scipy import ndimage
 
-from boltzgen.analysis.free_energy_figures import draw_convergence, draw_pmf, pmf_panels
+from boltzgen.analysis.free_energy_figures import (
+    difference_label,
+    draw_convergence,
+    draw_pmf,
+    pmf_panels,
+)
 from boltzgen.analysis.quantity import DEGREES, Quantity, check_finite, quantity
 from boltzgen.figures import ShownFigure
 from boltzgen.free_energy.convergence import Convergence
@@ -135,7 +140,8 @@ class PmfReport:
         figure, panels = pmf_panels(1 + (curve is not None), title)
         draw_pmf(panels[0], self.pmf, self.unit, one_kt(self.unit, self.temperature))
         if curve is not None:
-            draw_convergence(panels[1], curve, f"F(second) - F(first minimum) / {self.unit}")
+            draw_convergence(panels[1], curve, difference_label(self.unit))
+            panels[1].set_title("second minimum, from the first", fontsize=9)
             panels[1].legend(frameon=False, fontsize=7.5)
         return figure
 

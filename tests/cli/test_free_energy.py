@@ -1,9 +1,12 @@
 """`boltzgen free-energy`: its tables, JSON and pictures."""
 
+import csv
 import json
+import math
 from pathlib import Path
 
 import pytest
+import torch
 
 from boltzgen.cli.free_energy import difference
 from boltzgen.cli.free_energy.common import Unit
@@ -92,6 +95,90 @@ def test_what_is_refused(
     arguments: tuple[str, ...], message: str, file: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     refused(call(capfd, "free-energy", "states", file, *arguments), message)
+
+
+def test_pmf(file: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    picture, table = tmp_path / "phi.png", tmp_path / "phi.csv"
+    arguments = ("free-energy", "pmf", file, "--along", "psi", "-o", table, "--figure", picture)
+    code, out, _ = call(capfd, *arguments, "--units", "kcal/mol", "--bins", 36, "--json")
+    assert code == 0
+    result = json.loads(out)
+    (axis,) = result["coordinates"]
+    assert (axis["name"], axis["unit"], axis["period"], len(axis["centres"])) == ("psi", "degrees", 360.0, 36)
+    # 70 % near 70 degrees and 30 % near -40, both as broad.
+    first, second = result["minima"]
+    assert (first["at"][0], second["at"][0]) == (pytest.approx(70, abs=6), pytest.approx(-40, abs=6))
+    expected = math.log(0.695 / 0.3) * kt(310.0) / 4.184
+    assert second["value"] == pytest.approx(expected, abs=4 * second["error"])
+    assert result["convergence"]["forward_value"][-1] == pytest.approx(second["value"])
+    rows = list(csv.DictReader(table.open()))
+    assert len(rows) == 36
+    assert [float(row["psi_degrees"]) for row in rows] == pytest.approx(axis["centres"])
+    lowest = min(rows, key=lambda row: float(row["free_energy_kcal_per_mol"]))
+    assert float(lowest["psi_degrees"]) == pytest.approx(first["at"][0])
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    refused(call(capfd, *arguments), "exists already")
+    code, out, _ = call(capfd, *arguments, "--force", "--along", "phi", "--method", "kernel", "--bins", "12")
+    assert code == 0
+    assert "psi = " in out and "phi = " in out
+
+
+def test_pmf_along_an_expression(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = call(capfd, "free-energy", "pmf", file, "--along", "cos(psi)", "--json")
+    assert code == 0
+    (axis,) = json.loads(out)["coordinates"]
+    assert axis["period"] is None
+    assert -1.01 < axis["centres"][0] < axis["centres"][-1] < 1.01
+
+
+def test_temperature(file: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    picture = tmp_path / "t.png"
+    arguments = ("free-energy", "temperature", file, "--at", "300:320:10", "--at", "900")
+    code, out, _ = call(capfd, *arguments, "--units", "kJ/mol", "--figure", picture, "--json")
+    assert code == 0
+    result = json.loads(out)
+    points = {point["temperature"]: point for point in result["points"]}
+    assert list(points) == [300.0, 310.0, 320.0, 900.0]
+    own = points[310.0]["results"]
+    samples = made_up_samples(System.load("alanine_dipeptide"), 4000)
+    log_z, used = samples.log_z, samples.u.isfinite()
+    assert own["free_energy"]["value"] == pytest.approx(-log_z.value * kt(310.0))
+    mean = samples.expectation(torch.where(used, samples.u, 0.0))
+    assert own["energy"]["value"] == pytest.approx(mean.value * kt(310.0))
+    shares = {b.name: b.population for b in samples.populations()}
+    assert own["alphaR"]["value"] == pytest.approx(shares["alphaR"])
+    # At 900 K a few draws decide.
+    assert not points[900.0]["is_trusted"]
+    assert result["trusted"][1] < 900.0
+    assert any(warning.startswith("900 K: ") for warning in result["warnings"])
+    last = result["convergence"]["F at 300 K"]["forward_value"][-1]
+    assert last == pytest.approx(points[300.0]["results"]["free_energy"]["value"])
+    assert picture.exists()
+    code, out, _ = call(capfd, *arguments, "--state", "left: phi > 0")
+    assert code == 0
+    assert any(line.startswith("900") and "doubtful" in line for line in out.splitlines())
+    assert "to be trusted from 300 to" in out or "no temperature" in out
+    assert "left" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("pmf", "--along", "phii"), "phii"),
+        (("pmf", "--along", "phi", "--along", "psi", "--along", "phi"), "one or two quantities --along"),
+        (("pmf", "--along", "phi", "-o", "out.txt"), ".csv"),
+        (("temperature", "--at", "warm"), "expected --at to be T or LOW:HIGH:STEP"),
+        (("temperature", "--at", "300:200:10"), "expected --at"),
+        (("temperature", "--at", "0:1000:1"), "1001 temperatures"),
+        (("temperature", "--at", "-5"), "positive number of kelvin"),
+        (("temperature", "--at", "300", "--state", "x"), "a name, a colon"),
+    ],
+)
+def test_what_pmf_and_temperature_refuse(
+    arguments: tuple[str, ...], message: str, file: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    name, *options = arguments
+    refused(call(capfd, "free-energy", name, file, *options), message)
 
 
 def test_no_file(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
