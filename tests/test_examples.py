@@ -12,6 +12,8 @@ OPTIONS = {
     "02_train_your_own.py": ["--quick"],
     "03_resampled_base.py": ["--quick"],
     "04_states.py": ["--n", "2048"],
+    "05_pmf.py": ["--n", "2048"],
+    "06_temperature.py": ["--n", "2048"],
     "07_difference.py": ["--quick"],
 }
 
