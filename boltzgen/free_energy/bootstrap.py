@@ -4,6 +4,8 @@ import numpy as np
 
 #: Replicates. The ends of a 95 % interval are then the 25th from either side.
 N_REPLICATES = 1000
+#: Draws that are counted together, which bounds the memory.
+_BLOCK = 2**18
 
 
 def resampled_sums(columns: np.ndarray, n: int, seed: int, n_replicates: int = N_REPLICATES) -> np.ndarray:
@@ -16,9 +18,15 @@ def resampled_sums(columns: np.ndarray, n: int, seed: int, n_replicates: int = N
     rng = np.random.default_rng(seed)
     m = len(columns)
     sums = np.empty((n_replicates, columns.shape[1]))
-    for k in range(n_replicates):
-        drawn = m if m == n else int(rng.binomial(n, m / n))
-        sums[k] = np.bincount(rng.integers(m, size=drawn), minlength=m) @ columns
+    block = max(1, _BLOCK // max(m, 1))
+    for start in range(0, n_replicates, block):
+        size = min(block, n_replicates - start)
+        drawn = np.full(size, m) if m == n else rng.binomial(n, m / n, size)
+        # Number `draw + m * replicate` counts one draw of one replicate.
+        index = rng.integers(m, size=int(drawn.sum()), dtype=np.int32)
+        index += np.repeat(np.arange(size, dtype=np.int32) * np.int32(m), drawn)
+        counts = np.bincount(index, minlength=size * m).reshape(size, m)
+        sums[start : start + size] = counts @ columns
     return sums
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from boltzgen.free_energy.bandwidth import plug_in_bandwidth
 from boltzgen.free_energy.intervals import WeightSum, log_ratio_interval
+from boltzgen.free_energy.means import side
 from boltzgen.free_energy.pmf import Coordinate, Pmf, assembled, equal_edges, nearest, weighted_values
 from boltzgen.weights import psis_k_hat
 
@@ -91,7 +92,7 @@ def _density(
     if p <= 0:
         return 0.0, error, math.nan, math.nan
     products = w * (kernel - p)
-    above = WeightSum.build(products)
+    above = side(products)
     rest = max(square - float(np.square(products[products > 0]).sum()), 1e-300)
     below = WeightSum(
         n - above.n, above.total**2 / rest, above.total, max(p * float(weights.max()), 1e-300), k_hat

@@ -6,6 +6,7 @@ draw adds to it, its *influence*, and `from_influence` makes the error and the i
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -16,7 +17,7 @@ from boltzgen.free_energy.intervals import (
     NOT_ESTIMATED,
     Interval,
     WeightSum,
-    log_ratio_interval,
+    has_limits,
     log_ratio_limit,
     share_interval,
 )
@@ -29,7 +30,7 @@ Errors = Literal["analytic", "bootstrap"]
 #: (Athreya, Ann. Statist. 15, 724, 1987).
 _K_HAT_OF_BOOTSTRAP = 0.5
 #: One draw's share of the sum of squares that makes a heavy tail matter.
-_LARGEST_SHARE = 0.1
+LARGEST_SHARE = 0.1
 
 
 def average(
@@ -120,7 +121,8 @@ def mean_interval(values: np.ndarray, weights: np.ndarray) -> Interval:
     ln(A / B), with the sums A = sum w (f - m) over f > m and B = sum w (m - f) over f < m, which are over
     different draws; see `intervals.log_ratio_interval`. Of a condition's mean this is the interval of
     `intervals.share_interval`. Not estimated with fewer than ten effective draws on either side, or where
-    the larger one of the sums has PSIS k-hat above 0.7, or the other one of 1 or more.
+    the larger one of the sums has PSIS k-hat above 0.7, or the other one of 1 or more; k-hat counts as in
+    `side`.
     """
     used = weights > 0
     f, w = np.asarray(values, dtype=np.float64)[used], weights[used] / weights.max()
@@ -129,15 +131,26 @@ def mean_interval(values: np.ndarray, weights: np.ndarray) -> Interval:
     error = math.sqrt(float(products @ products)) / float(w.sum())
     if error <= 1e-14 * abs(mean) or error == 0:
         return Interval(mean, mean)
-    above, below = WeightSum.build(products), WeightSum.build(-products)
-    if above.is_rare or below.is_rare:
-        return NOT_ESTIMATED
-    if not log_ratio_interval(above, below, 1.0).is_estimated:
+    above, below = side(products), side(-products)
+    if not has_limits(above, below):
         return NOT_ESTIMATED
     k = above.k_hat, below.k_hat
     high = _crossing(lambda t: _limit(w * (f - mean - t * error), k))
     low = _crossing(lambda t: _limit(-w * (f - mean + t * error), k[::-1]))
     return Interval(mean - low * error, mean + high * error)
+
+
+def side(products: np.ndarray) -> WeightSum:
+    """The sum of those of products (n,) that are positive.
+
+    Their k-hat counts where the largest has a tenth of the sum of squares or more. Products are no weights:
+    those of many draws may end in a step, which looks like a tail and is none.
+    """
+    found = WeightSum.build(products)
+    if found.n == 0:
+        return found
+    square = found.total**2 / found.n_effective
+    return replace(found, k_hat=math.nan) if found.largest**2 < LARGEST_SHARE * square else found
 
 
 def _limit(products: np.ndarray, k_hat: tuple[float, float]) -> float:
@@ -157,7 +170,7 @@ def _crossing(falling: Callable[[float], float]) -> float:
     end = 3.0
     while falling(end) > 0:
         end *= 2.0
-    return float(brentq(falling, 0.0, end, xtol=1e-4))
+    return float(brentq(falling, 0.0, end, xtol=3e-3))
 
 
 def bootstrapped(
@@ -208,7 +221,7 @@ def tail_warnings(contributions: np.ndarray, errors: str = "analytic") -> tuple[
     is_resampled = errors == "bootstrap"
     least = (2 if is_resampled else 1) * MIN_EFFECTIVE
     limit = _K_HAT_OF_BOOTSTRAP if is_resampled else K_HAT_LIMIT
-    if size >= least and not (k_hat > limit and 1.0 / square > _LARGEST_SHARE):
+    if size >= least and not (k_hat > limit and 1.0 / square > LARGEST_SHARE):
         return ()
     advice = '; `errors="analytic"` reaches further' if is_resampled else ""
     return (f"few draws decide: {size:.3g} effective contributions, PSIS k-hat {k_hat:.2f}{advice}",)
