@@ -56,7 +56,7 @@ def by_generators(a: BoltzmannGenerator, b: BoltzmannGenerator, n: int, seed: in
     for name in ("mixture", "independent", "targeted", "forward"):
         result, estimating = timed(getattr(found, name))
         # All estimators pay for all draws and energies here, though some use fewer.
-        rows[name] = (result.value, result.error, drawing + estimating, 4 * n)
+        rows[name] = (result.value, result.error, drawing + estimating, 6 * n)
     return rows
 
 
