@@ -1,6 +1,6 @@
 """How often 95 % intervals of every estimator hold the exact value, on systems where it is known.
 
-    python benchmarks/free_energy_coverage.py [--systems NAME ...] [--errors analytic bootstrap] [--draws 1000]
+    python benchmarks/free_energy_coverage.py [--systems NAME ...] [--errors analytic bootstrap] [--draws N]
 
 The systems: sixty harmonic oscillators; a double well; a torsion in a threefold potential; a mixture of
 Gaussians in the plane; a harmonic molecule of four atoms whose draws are made in internal coordinates and

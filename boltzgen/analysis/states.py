@@ -70,7 +70,9 @@ def _about(
             raise ValueError("a samples file has its own temperature; leave out `temperature`")
         return header, read_log_weights(source).numpy(), header.temperature
     molecule = source.system
-    known = getattr(molecule, "temperature", None) if temperature is None else temperature
+    # Samples may know their own temperature; else it is their system's.
+    candidates = (temperature, getattr(source, "temperature", None), getattr(molecule, "temperature", None))
+    known = next((t for t in candidates if t is not None), None)
     if molecule is None or known is None:
         raise ValueError("these samples do not know their molecule or temperature; set `system`")
     return molecule, source.log_w.numpy(force=True), kelvin(known)
