@@ -26,11 +26,11 @@ from boltzgen.weights import K_HAT_LIMIT, psis_k_hat, weighted_mean
 
 #: How errors and intervals are made: by the delta method with limits for heavy tails, or by resampling.
 Errors = Literal["analytic", "bootstrap"]
-#: Above this PSIS k-hat draws' contributions have no finite variance, and their bootstrap does not converge
+#: Above this PSIS k-hat draws' contributions have no finite variance, and a bootstrap does not converge
 #: (Athreya, Ann. Statist. 15, 724, 1987).
-_K_HAT_OF_BOOTSTRAP = 0.5
+_K_HAT_FINITE = 0.5
 #: One draw's share of the sum of squares that makes a heavy tail matter.
-LARGEST_SHARE = 0.1
+_LARGEST_SHARE = 0.1
 
 
 def average(
@@ -143,14 +143,15 @@ def mean_interval(values: np.ndarray, weights: np.ndarray) -> Interval:
 def side(products: np.ndarray) -> WeightSum:
     """The sum of those of products (n,) that are positive.
 
-    Their k-hat counts where the largest has a tenth of the sum of squares or more. Products are no weights:
-    those of many draws may end in a step, which looks like a tail and is none.
+    Their k-hat is at most 0.5 where the largest has less than a tenth of the sum of squares. Products are no
+    weights: those of many draws may end in a step, which looks like a tail and is none.
     """
     found = WeightSum.build(products)
-    if found.n == 0:
+    if found.n == 0 or not found.k_hat > _K_HAT_FINITE:
         return found
     square = found.total**2 / found.n_effective
-    return replace(found, k_hat=math.nan) if found.largest**2 < LARGEST_SHARE * square else found
+    is_minor = found.largest**2 < _LARGEST_SHARE * square
+    return replace(found, k_hat=_K_HAT_FINITE) if is_minor else found
 
 
 def _limit(products: np.ndarray, k_hat: tuple[float, float]) -> float:
@@ -220,8 +221,8 @@ def tail_warnings(contributions: np.ndarray, errors: str = "analytic") -> tuple[
         k_hat = psis_k_hat(np.log(sizes))
     is_resampled = errors == "bootstrap"
     least = (2 if is_resampled else 1) * MIN_EFFECTIVE
-    limit = _K_HAT_OF_BOOTSTRAP if is_resampled else K_HAT_LIMIT
-    if size >= least and not (k_hat > limit and 1.0 / square > LARGEST_SHARE):
+    limit = _K_HAT_FINITE if is_resampled else K_HAT_LIMIT
+    if size >= least and not (k_hat > limit and 1.0 / square > _LARGEST_SHARE):
         return ()
     advice = '; `errors="analytic"` reaches further' if is_resampled else ""
     return (f"few draws decide: {size:.3g} effective contributions, PSIS k-hat {k_hat:.2f}{advice}",)
