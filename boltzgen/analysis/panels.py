@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from boltzgen.analysis.plots import draw_surface, plot_profile
 from boltzgen.analysis.profiles import Profile
 from boltzgen.analysis.ramachandran import Ramachandran
-from boltzgen.analysis.scales import energy_scale, label_bar, scale_top
+from boltzgen.analysis.scales import energy_scale, label_bar, scale_top, unresolved
 from boltzgen.figures import INK, TITLE, ShownFigure, set_title
 
 _MOST_COLUMNS = 5
@@ -50,6 +50,12 @@ def ramachandran_grid(
         axes.yaxis.label.set_fontsize(9)
         axes.yaxis.labelpad = -8
     label_bar(figure.colorbar(mesh, ax=panels, extend="max", shrink=0.9, aspect=30), unit)
+    if handles := unresolved(
+        max((surface for _, _, surface in surfaces), key=lambda s: s.deepest), top, scale
+    ):
+        figure.legend(
+            handles=handles, loc="outside lower right", frameon=False, fontsize=8, labelcolor=INK, borderpad=0
+        )
     set_title(figure, title)
     return figure
 

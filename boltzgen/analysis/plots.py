@@ -13,7 +13,6 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 from boltzgen.analysis.outlines import basin_shares, draw_basins
 from boltzgen.analysis.profiles import Profile
@@ -24,7 +23,15 @@ from boltzgen.analysis.ramachandran import (
     suitable_bins,
     torsion_density,
 )
-from boltzgen.analysis.scales import energy_label, energy_scale, label_bar, resolved, scale_top
+from boltzgen.analysis.scales import (
+    BEYOND,
+    energy_label,
+    energy_scale,
+    label_bar,
+    resolved,
+    scale_top,
+    unresolved,
+)
 from boltzgen.figures import INK, TARGET, TITLE, ShownAxes, ShownFigure, fitted, light_frame, symbol
 from boltzgen.molecule.basins import Basin, basins_over
 from boltzgen.molecule.graph import backbone_pairs
@@ -32,11 +39,9 @@ from boltzgen.samples.weighted_samples import WeightedSamples
 from boltzgen.weights import effective_sample_size, normalized_weights
 
 #: Places in inches: the surface with its margin, the densities beside it, and the colour bar.
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _SURFACE, _SIDE = 7.0, 5.95, 0.8, 0.6, 4.0, 0.8
+_WIDTH, _LEFT, _BOTTOM, _SURFACE, _SIDE = 7.0, 0.8, 0.6, 4.0, 0.8
 _DPI = 180
 _TICKS = np.arange(-180, 181, 60)
-#: Cells with draws beyond the end of the scale.
-_BEYOND = "#d6d6d6"
 #: The least density that is drawn, and the label of densities.
 _THINNEST, _DENSITY = 1e-6, "density / degree⁻¹"
 
@@ -120,11 +125,11 @@ def ramachandran_figure(
     """
     scale, n_bins = energy_scale(unit, temperature), suitable_bins(n_effective)
     surface = ramachandran(phi, psi, weights, n_bins)
-    heading = title and fitted(ShownFigure(_WIDTH, _HEIGHT, dpi=_DPI), title, _WIDTH - _LEFT - 0.15)
-    # A title of more than two lines makes the figure taller.
-    height = _HEIGHT + 0.18 * max(0, heading.count("\n") - 1)
-    figure = ShownFigure(_WIDTH, height, dpi=_DPI)
+    heading = title and fitted(title, _WIDTH - _LEFT - 0.15)
     beside, above = _LEFT + _SURFACE + 0.14, _BOTTOM + _SURFACE + 0.08
+    end = above + _SIDE + 0.15
+    height = end + (0.19 * len(heading.splitlines()) + 0.05 if heading else 0.0)
+    figure = ShownFigure(_WIDTH, height, dpi=_DPI)
     main = _add_axes(figure, _LEFT, _BOTTOM, _SURFACE, _SURFACE)
     top = _add_axes(figure, _LEFT, above, _SURFACE, _SIDE, sharex=main)
     right = _add_axes(figure, beside, _BOTTOM, _SIDE, _SURFACE, sharey=main)
@@ -132,16 +137,16 @@ def ramachandran_figure(
     draw_basins(main, names, basins, basin_shares({names[0]: phi, names[1]: psi}, weights, basins), surface)
     handles = _draw_marginal(top, torsion_density(phi, weights, n_bins), vertical=False)
     _draw_marginal(right, torsion_density(psi, weights, n_bins), vertical=True)
-    if scale * surface.deepest > mesh.get_clim()[1]:
-        handles.append(Patch(facecolor=_BEYOND, label="drawn, but not resolved"))
+    handles += unresolved(surface, mesh.get_clim()[1], scale)
     _legend(figure, handles, beside, above + _SIDE)
     bar = figure.colorbar(
         mesh, cax=_add_axes(figure, beside + _SIDE + 0.2, _BOTTOM, 0.14, _SURFACE), extend="max"
     )
     label_bar(bar, unit)
     if heading:
-        place = (_LEFT / _WIDTH, (above + _SIDE + 0.12) / height)
-        figure.text(*place, heading, fontsize=TITLE, color=INK, linespacing=1.3, va="bottom")
+        figure.text(
+            _LEFT / _WIDTH, end / height, heading, fontsize=TITLE, color=INK, linespacing=1.3, va="bottom"
+        )
     return figure
 
 
@@ -178,7 +183,7 @@ def plot_profile(
     low, high = np.where(known, limits, np.nan)
     ax.stairs(high, profile.edges, baseline=low, fill=True, color=TARGET, alpha=0.3, lw=0)
     ax.stairs(free_energy, profile.edges, baseline=None, color=TARGET, lw=1.2)
-    top = min(float(np.nanmax(free_energy, initial=0.0)) + scale, scale * resolved(profile.n_effective))
+    top = min(float(np.nanmax(free_energy, initial=0.0)) + scale, scale * resolved(profile))
     ax.set_ylim(-0.2 * scale, top)
     ax.set_xlabel(f"{name.replace('_', ' ')} / nm", color=INK)
     ax.set_ylabel(energy_label(unit), color=INK)
@@ -203,7 +208,7 @@ def draw_surface(
         edges,
         edges,
         cells,
-        cmap=colormaps["viridis"].with_extremes(over=_BEYOND),
+        cmap=colormaps["viridis"].with_extremes(over=BEYOND),
         vmin=0.0,
         vmax=top or scale_top(surface, scale),
         rasterized=True,
@@ -251,7 +256,7 @@ def _draw_marginal(axes: Axes, density: TorsionDensity, *, vertical: bool) -> li
     drawn = axes.stairs(outline, edges, baseline=None, orientation=orientation, color=INK, lw=0.9)
     target.set_label("target (weighted)")
     drawn.set_label("generator (as drawn)")
-    limits, ticks = _decades(density)
+    limits, ticks = _decades(density, 2 if vertical else 4)
     light_frame(axes)
     axes.tick_params(labelleft=not vertical, labelbottom=vertical)
     if vertical:
@@ -268,8 +273,8 @@ def _draw_marginal(axes: Axes, density: TorsionDensity, *, vertical: bool) -> li
     return [target, drawn]
 
 
-def _decades(density: TorsionDensity) -> tuple[tuple[float, float], list[float]]:
-    """Limits of an axis of densities, and two to four powers of ten on it.
+def _decades(density: TorsionDensity, most: int) -> tuple[tuple[float, float], list[float]]:
+    """Limits of an axis of densities, and up to `most` powers of ten on it.
 
     It begins below what was drawn most rarely, so that the target's draws without weight do not stretch it.
     None of its numbers lies so near the beginning that it would meet those of the surface.
@@ -279,5 +284,5 @@ def _decades(density: TorsionDensity) -> tuple[tuple[float, float], list[float]]
     rarest = float(density.unweighted[density.unweighted > 0].min())
     low = max(_THINNEST, min(0.3 * rarest, 0.5 * 10.0 ** (last - 1)))
     least = math.ceil(math.log10(low) + 0.12 * math.log10(high / low))
-    step = math.ceil((last - least + 1) / 4)
+    step = math.ceil((last - least + 1) / most)
     return (low, high), [10.0**k for k in range(last, least - 1, -step)][::-1]

@@ -3,14 +3,21 @@
 import math
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.colorbar import Colorbar
+from matplotlib.patches import Patch
 
+from boltzgen.analysis.profiles import Profile
 from boltzgen.analysis.ramachandran import Ramachandran
 from boltzgen.figures import INK
 from boltzgen.units import ENERGY_UNITS, one_kt
 
 #: No scale of free energies ends below or above these many kT.
-_SHALLOWEST, _DEEPEST = 2.0, 10.0
+_SHALLOWEST, _DEEPEST = 3.0, 10.0
+#: Effective draws in the rarest bins that are shown in colour.
+_LEAST = 0.1
+#: Colour of cells with draws beyond the end of the scale.
+BEYOND = "#d6d6d6"
 
 
 def energy_scale(unit: str, temperature: float | None) -> float:
@@ -38,13 +45,15 @@ def label_bar(bar: Colorbar, unit: str) -> None:
     bar.outline.set_visible(False)  # type: ignore[operator]
 
 
-def resolved(n_effective: float) -> float:
-    """The free energy [kT] up to which `n_effective` draws tell: ln of their number, within 2 and 10.
+def resolved(found: Ramachandran | Profile) -> float:
+    """The free energy [kT] up to which a histogram tells, within 3 and 10.
 
-    One effective draw in a bin against all others in another is ln n_effective. What lies beyond comes from
-    draws with next to no weight, and would be another in another sample.
+    It is that of a bin with the weight of a tenth of an effective draw, ln(10 n_effective p) with p the share
+    of the most probable bin. What lies beyond comes from draws with next to no weight, and would be another
+    in another sample.
     """
-    return float(np.clip(np.log(max(n_effective, 1.0)), _SHALLOWEST, _DEEPEST))
+    fullest = found.n_effective * float(found.probability.max())
+    return float(np.clip(math.log(fullest / _LEAST), _SHALLOWEST, _DEEPEST))
 
 
 def scale_top(surface: Ramachandran, scale: float = 1.0) -> float:
@@ -52,5 +61,12 @@ def scale_top(surface: Ramachandran, scale: float = 1.0) -> float:
 
     A whole number of the unit of which one kT is `scale`.
     """
-    shown = min(surface.deepest, resolved(surface.n_effective))
+    shown = min(surface.deepest, resolved(surface))
     return float(np.ceil(scale * max(_SHALLOWEST, shown)))
+
+
+def unresolved(surface: Ramachandran, top: float, scale: float = 1.0) -> list[Artist]:
+    """What a legend says of the grey cells, if there are any beyond the end of the colours, `top`."""
+    return [Patch(facecolor=BEYOND, label=f"under {_LEAST:g} effective draws")] * (
+        scale * surface.deepest > top
+    )
