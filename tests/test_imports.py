@@ -30,7 +30,7 @@ FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 HOMES = {
     "openmm": ["units", "molecule", "energy", "simulation", "preparation"],
     "mdtraj": ["molecule", "samples", "analysis"],
-    "matplotlib": ["figures", "analysis", "evaluation.page"],
+    "matplotlib": ["figures", "analysis", "evaluation.picture"],
     "numba": ["kernels"],
     "pdbfixer": ["preparation"],
     "typer": ["cli"],

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
@@ -23,16 +22,20 @@ from boltzgen.analysis.ramachandran import (
     suitable_bins,
     torsion_density,
 )
-from boltzgen.analysis.scales import (
-    BEYOND,
-    energy_label,
-    energy_scale,
+from boltzgen.analysis.scales import energy_label, energy_scale, scale_top
+from boltzgen.figures import (
+    INK,
+    TARGET,
+    TITLE,
+    ShownAxes,
+    ShownFigure,
+    draw_cells,
+    fitted,
     label_bar,
+    light_frame,
     resolved,
-    scale_top,
     unresolved,
 )
-from boltzgen.figures import INK, TARGET, TITLE, ShownAxes, ShownFigure, fitted, light_frame, symbol
 from boltzgen.molecule.basins import Basin, basins_over
 from boltzgen.molecule.graph import backbone_pairs
 from boltzgen.samples.weighted_samples import WeightedSamples
@@ -91,7 +94,9 @@ def plot_ramachandran(
     surface = ramachandran(phi, psi, weights, suitable_bins(n_effective))
     mesh = draw_surface(ax, surface, names=names, unit=unit, temperature=temperature)
     draw_basins(ax, names, basins, basin_shares({names[0]: phi, names[1]: psi}, weights, basins), surface)
-    label_bar(ax.figure.colorbar(mesh, cax=ax.inset_axes((1.03, 0.0, 0.035, 1.0)), extend="max"), unit)
+    label_bar(
+        ax.figure.colorbar(mesh, cax=ax.inset_axes((1.03, 0.0, 0.035, 1.0)), extend="max"), energy_label(unit)
+    )
     return ax
 
 
@@ -137,12 +142,13 @@ def ramachandran_figure(
     draw_basins(main, names, basins, basin_shares({names[0]: phi, names[1]: psi}, weights, basins), surface)
     handles = _draw_marginal(top, torsion_density(phi, weights, n_bins), vertical=False)
     _draw_marginal(right, torsion_density(psi, weights, n_bins), vertical=True)
-    handles += unresolved(surface, mesh.get_clim()[1], scale)
+    if scale * surface.deepest > scale_top(surface, scale):
+        handles.append(unresolved())
     _legend(figure, handles, beside, above + _SIDE)
     bar = figure.colorbar(
         mesh, cax=_add_axes(figure, beside + _SIDE + 0.2, _BOTTOM, 0.14, _SURFACE), extend="max"
     )
-    label_bar(bar, unit)
+    label_bar(bar, energy_label(unit))
     if heading:
         figure.text(
             _LEFT / _WIDTH, end / height, heading, fontsize=TITLE, color=INK, linespacing=1.3, va="bottom"
@@ -161,7 +167,7 @@ def plot_profile(
     """Plot a free-energy profile with the band of its 95 % intervals, and return its axes.
 
     Bins with too few draws for an interval have a line without a band. The axis ends where the sample ends to
-    tell, see `scales.resolved`.
+    tell, see `figures.resolved`.
 
     Args:
         profile: along a length.
@@ -183,7 +189,10 @@ def plot_profile(
     low, high = np.where(known, limits, np.nan)
     ax.stairs(high, profile.edges, baseline=low, fill=True, color=TARGET, alpha=0.3, lw=0)
     ax.stairs(free_energy, profile.edges, baseline=None, color=TARGET, lw=1.2)
-    top = min(float(np.nanmax(free_energy, initial=0.0)) + scale, scale * resolved(profile))
+    top = min(
+        float(np.nanmax(free_energy, initial=0.0)) + scale,
+        scale * resolved(profile.n_effective, float(profile.probability.max())),
+    )
     ax.set_ylim(-0.2 * scale, top)
     ax.set_xlabel(f"{name.replace('_', ' ')} / nm", color=INK)
     ax.set_ylabel(energy_label(unit), color=INK)
@@ -202,22 +211,9 @@ def draw_surface(
 ) -> QuadMesh:
     """The surface of two named torsions as coloured cells: grey beyond `top` [unit], white without draws."""
     scale = energy_scale(unit, temperature)
-    cells = np.ma.masked_invalid(scale * surface.free_energy).T
-    edges = np.linspace(-180.0, 180.0, len(surface.counts) + 1)
-    mesh = axes.pcolormesh(
-        edges,
-        edges,
-        cells,
-        cmap=colormaps["viridis"].with_extremes(over=BEYOND),
-        vmin=0.0,
-        vmax=top or scale_top(surface, scale),
-        rasterized=True,
-    )
-    axes.set(xlim=(-180, 180), ylim=(-180, 180), xticks=_TICKS, yticks=_TICKS)
-    axes.set_aspect("equal")
-    axes.set_xlabel(f"{symbol(names[0])} / degrees", color=INK)
-    axes.set_ylabel(f"{symbol(names[1])} / degrees", color=INK, labelpad=2)
-    light_frame(axes)
+    limits = (0.0, top or scale_top(surface, scale))
+    mesh = draw_cells(axes, scale * surface.free_energy, names, limits=limits)
+    axes.set(xticks=_TICKS, yticks=_TICKS)
     return mesh
 
 

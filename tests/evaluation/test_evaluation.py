@@ -24,16 +24,12 @@ from boltzgen.energy.choose import energy_for
 from boltzgen.evaluation.draws import Draws, draw, reference_log_weights
 from boltzgen.evaluation.evaluate import evaluate
 from boltzgen.evaluation.metrics import forward_ess
-from boltzgen.evaluation.page import (
-    FILES,
-    aligned,
-    evaluation_figure,
-    markdown,
-    save_evaluation,
-    text_tables,
-)
+from boltzgen.evaluation.page import FILES, save_evaluation
+from boltzgen.evaluation.picture import evaluation_figure
 from boltzgen.evaluation.reference import Reference
-from boltzgen.evaluation.summary import AGREEMENT, missing_modes, summarize
+from boltzgen.evaluation.summary import missing_modes, summarize
+from boltzgen.evaluation.tables import aligned, markdown, text_tables
+from boltzgen.evaluation.verdict import AGREEMENT
 from boltzgen.geometry import dihedrals
 from tests.helpers.standin import Thinned, shipped, simulated, stand_in
 
@@ -296,7 +292,7 @@ def test_tables_and_files(result: dict[str, Any], good: Draws, tmp_path: Path) -
 
 def test_the_page_shows_both_surfaces_and_their_difference(result: dict[str, Any], good: Draws) -> None:
     figure = evaluation_figure(result, good, stand_in())
-    meshes = [c for axes in figure.subfigs[0].axes for c in axes.collections if isinstance(c, QuadMesh)]
+    meshes = [c for axes in figure.subfigs[1].axes for c in axes.collections if isinstance(c, QuadMesh)]
     shown = [np.ma.filled(mesh.get_array(), np.nan) for mesh in meshes]
     surfaces = [s.reshape(64, 64).T for s in shown if s.size == 64 * 64]  # the other meshes are colour bars
     assert len(surfaces) == 3
