@@ -81,6 +81,7 @@ def ramachandran_figure(
     *,
     names: tuple[str, str] = ("phi", "psi"),
     title: str = "",
+    n_bins: int | None = None,
 ) -> Figure:
     """Figure of the surface of two torsions with their densities at its sides; the surface's axes come first.
 
@@ -92,8 +93,9 @@ def ramachandran_figure(
         basins: to be outlined and labelled.
         names: of the two torsions.
         title: of the figure.
+        n_bins: along each axis, if they shall not follow from the draws.
     """
-    n_bins = suitable_bins(n_effective)
+    n_bins = n_bins or suitable_bins(n_effective)
     surface = ramachandran(phi, psi, weights, n_bins)
     figure = Figure(figsize=_SIZE, dpi=_DPI)
     FigureCanvasAgg(figure)
