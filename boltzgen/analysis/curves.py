@@ -20,8 +20,10 @@ from boltzgen.storage import write_atomically, write_figure
 _MOST_COLUMNS = 4
 _DPI = 150
 _LONGEST_STEM = 60
-#: Bins of a torsion's profile, 5 degrees wide, and of any other's.
-_TORSION_BINS, _BINS = 72, 50
+#: Bins of a torsion's profile for few and for many effective draws, 10 and 5 degrees wide.
+_FEW_BINS, _MANY_BINS, _MANY = 36, 72, 5000.0
+#: Of any other's.
+_BINS = 50
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,9 @@ class Curve:
 def torsion_curve(name: str, degrees: np.ndarray, weights: np.ndarray, bins: int | None) -> Curve:
     """The profile of a torsion (n,) in degrees, all around the circle; 180 and -180 are one angle."""
     wrapped = np.where(degrees >= 180.0, degrees - 360.0, degrees)
-    found = profile(wrapped, weights, bins or _TORSION_BINS, limits=(-180, 180))
+    enough = 1.0 / float(np.square(weights).sum()) >= _MANY
+    bins = bins or (_MANY_BINS if enough else _FEW_BINS)
+    found = profile(wrapped, weights, bins, limits=(-180, 180))
     return Curve(name, DEGREES, found, is_torsion=True)
 
 
@@ -82,16 +86,17 @@ def save_curves(curves: list[Curve], output: Output, title: str) -> dict[str, st
     """
     files: dict[str, str] = {}
     for curve in curves:
-        stem = f"profile_{file_stem(curve.name)[:_LONGEST_STEM]}"
+        name = file_stem(curve.name).strip("_")
+        stem = f"profile_{name[:_LONGEST_STEM]}"
         # Names of files may differ where texts do, but need not, and not every system tells cases apart.
-        taken = {name.lower() for name in files.values()}
+        taken = {file.lower() for file in files.values()}
         number = next(
             k for k in range(1, len(curves) + 1) if f"{_numbered(stem, k)}.csv".lower() not in taken
         )
         path = output.table(_numbered(stem, number))
         save_profile(
             curve.profile,
-            file_stem(curve.name),
+            name,
             path,
             unit=output.unit,
             one_kt=output.one_kt,

@@ -95,7 +95,7 @@ def analyze(
     source = open_source(path, system)
     how = Output(Path(output), source.temperature, units, format, bins)
     wanted = checked_pairs(pairs, source.molecule)
-    quantities = [quantity(text, source.molecule) for text in dict.fromkeys(along)]
+    quantities = list({one.text: one for one in (quantity(text, source.molecule) for text in along)}.values())
     values = _read(source, wanted, quantities)
     report = {"file": str(path), "source": source.kind, **source.about, **_weight_summary(source, values)}
     how.folder.mkdir(parents=True, exist_ok=True)

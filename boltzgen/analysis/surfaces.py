@@ -34,7 +34,7 @@ def checked_pairs(pairs: Sequence[Sequence[str]], molecule: Molecule) -> list[Pa
         for name in names:
             if name not in molecule.torsions:
                 raise ValueError(
-                    f"no torsion called {name!r} in this molecule, of `pairs`; it has: "
+                    f"`pairs` names a torsion {name!r} that this molecule has not; it has: "
                     f"{', '.join(molecule.torsions) or 'none'}"
                 )
     return list(dict.fromkeys((first, second) for first, second in pairs)) if pairs else known
