@@ -111,6 +111,7 @@ def ramachandran_figure(
     title: str = "",
     unit: str = "kT",
     temperature: float | None = None,
+    n_bins: int | None = None,
 ) -> Figure:
     """Figure of the surface of two torsions with their densities at its sides; the surface's axes come first.
 
@@ -124,11 +125,12 @@ def ramachandran_figure(
         title: of the figure.
         unit: of the free energy, one of `units.ENERGY_UNITS`.
         temperature: in K, needed for another unit than kT.
+        n_bins: along each axis, if they shall not follow from the draws.
 
     Raises:
         ValueError: no weight is positive, or as `scales.energy_scale`.
     """
-    scale, n_bins = energy_scale(unit, temperature), suitable_bins(n_effective)
+    scale, n_bins = energy_scale(unit, temperature), n_bins or suitable_bins(n_effective)
     surface = ramachandran(phi, psi, weights, n_bins)
     heading = title and fitted(title, _WIDTH - _LEFT - 0.15)
     beside, above = _LEFT + _SURFACE + 0.14, _BOTTOM + _SURFACE + 0.08

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-def _system_names(incomplete: str) -> list[str]:
+def system_names(incomplete: str) -> list[str]:
     """Shipped systems, for the shell to complete."""
     from boltzgen.molecule.shipped import shipped_systems
 
@@ -48,7 +48,7 @@ SystemName = Annotated[
     str,
     typer.Argument(
         metavar="SYSTEM",
-        autocompletion=_system_names,
+        autocompletion=system_names,
         help="Name of a shipped system, or a folder with a system.toml.",
     ),
 ]
@@ -56,7 +56,7 @@ GeneratorName = Annotated[
     str,
     typer.Argument(
         metavar="SYSTEM_OR_RUN",
-        autocompletion=_system_names,
+        autocompletion=system_names,
         help="A shipped system that comes trained, a trained system's folder, or a run's folder.",
     ),
 ]
