@@ -78,20 +78,25 @@ def fitted(text: str, width: float, *, size: float = TITLE, even: bool = True) -
     >>> fitted("alanine_dipeptide, 300 K: 20,000 draws, 19,948 effective", 3.4).splitlines()
     ['alanine_dipeptide, 300 K:', '20,000 draws, 19,948 effective']
     """
-    figure = ShownFigure(1.0, 1.0)
+    # Letters are rounded to pixels: a fine grid, and some room, make it fit at any resolution.
+    figure = ShownFigure(1.0, 1.0, dpi=200)
+    most = 0.97 * width * figure.dpi
     probe = figure.text(0.0, 0.0, "", fontsize=size)
 
-    def breaks(length: int) -> str:
-        probe.set_text(textwrap.fill(text, length))
-        return probe.get_text()
+    def too_wide(lines: str) -> bool:
+        probe.set_text(lines)
+        return bool(probe.get_window_extent().width > most)
 
-    length = len(text)
-    while length > _SHORTEST and (breaks(length) and probe.get_window_extent().width > width * figure.dpi):
+    if not too_wide(text):
+        return text
+    # Letters differ in width, but not so much that a line could hold half as many again.
+    length = min(len(text), math.ceil(1.5 * len(text) * most / probe.get_window_extent().width))
+    while length > _SHORTEST and too_wide(textwrap.fill(text, length)):
         length -= 1
-    n_lines = breaks(length).count("\n")
-    while even and length > _SHORTEST and breaks(length - 1).count("\n") == n_lines:
+    n_lines = textwrap.fill(text, length).count("\n")
+    while even and length > _SHORTEST and textwrap.fill(text, length - 1).count("\n") == n_lines:
         length -= 1
-    return breaks(length)
+    return textwrap.fill(text, length)
 
 
 def set_title(figure: Figure, title: str) -> None:

@@ -254,7 +254,7 @@ def _draw_marginal(axes: Axes, density: TorsionDensity, *, vertical: bool) -> li
     drawn = axes.stairs(outline, edges, baseline=None, orientation=orientation, color=INK, lw=0.9)
     target.set_label("target (weighted)")
     drawn.set_label("generator (as drawn)")
-    limits, ticks = _decades(density, 2 if vertical else 4)
+    limits, ticks = _decades(density, *((0.45, 0.25) if vertical else (0.22, 0.12)))
     light_frame(axes)
     axes.tick_params(labelleft=not vertical, labelbottom=vertical)
     if vertical:
@@ -271,16 +271,17 @@ def _draw_marginal(axes: Axes, density: TorsionDensity, *, vertical: bool) -> li
     return [target, drawn]
 
 
-def _decades(density: TorsionDensity, most: int) -> tuple[tuple[float, float], list[float]]:
-    """Limits of an axis of densities, and up to `most` powers of ten on it.
+def _decades(density: TorsionDensity, gap: float, margin: float) -> tuple[tuple[float, float], list[float]]:
+    """Limits of an axis of densities, and powers of ten on it.
 
     It begins below what was drawn most rarely, so that the target's draws without weight do not stretch it.
-    None of its numbers lies so near the beginning that it would meet those of the surface.
+    Its numbers are a share `gap` of it or more apart, and `margin` from its beginning, so that they meet
+    neither each other nor those of the surface.
     """
     high = 2.0 * float(max(density.weighted.max(), density.unweighted.max()))
     last = math.floor(math.log10(high))
     rarest = float(density.unweighted[density.unweighted > 0].min())
     low = max(_THINNEST, min(0.3 * rarest, 0.5 * 10.0 ** (last - 1)))
-    least = math.ceil(math.log10(low) + 0.12 * math.log10(high / low))
-    step = math.ceil((last - least + 1) / most)
-    return (low, high), [10.0**k for k in range(last, least - 1, -step)][::-1]
+    n_decades = math.log10(high / low)
+    least = math.ceil(math.log10(low) + margin * n_decades)
+    return (low, high), [10.0**k for k in range(last, least - 1, -math.ceil(gap * n_decades))][::-1]
