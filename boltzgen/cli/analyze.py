@@ -101,8 +101,8 @@ def analyze(
     Examples:
         boltzgen analyze samples.h5 -o report
         boltzgen analyze samples.h5 -o report --force --json
-        boltzgen analyze samples.h5 -o report --pair phi2 psi3 --pair psi2 psi3 --bins 60
-        boltzgen analyze samples.h5 -o report --along "distance CA2 CA4" --along "cos(phi2)"
+        boltzgen analyze samples.h5 -o report --pair phi2 psi3 --bins 60
+        boltzgen analyze samples.h5 -o report --along "distance CA2 CA4" --along "phi2"
         boltzgen analyze samples.h5 -o report --units kJ/mol --format pdf
         boltzgen analyze remd/reference.h5 -o report --system my_molecule
         boltzgen analyze md.xtc -o report --system alanine_dipeptide

@@ -18,7 +18,6 @@ from boltzgen.samples.sizes import end_to_end_distance
 from boltzgen.samples.weighted_samples import WeightedSamples
 from boltzgen.units import one_kt
 from tests.helpers.molecules import peptide, random_y
-from tests.helpers.posing import made_up_samples
 
 N = 400
 
@@ -53,90 +52,104 @@ def column(path: Path, name: str) -> np.ndarray:
     return np.array([float(row[name] or "nan") for row in rows(path)])
 
 
-def test_pairs_take_the_place_of_phi_and_psi(file: Path, samples: WeightedSamples, tmp_path: Path) -> None:
-    result = analyze(file, tmp_path, pairs=[("phi2", "psi3"), ("phi3", "psi3")], bins=12)
-    stems = ("surface_phi2_psi3", "ramachandran3")
-    surfaces = {f"{stem}.{kind}" for stem in stems for kind in ("png", "npz", "csv")} | {"surfaces.png"}
-    sizes = {"radius_of_gyration.csv", "end_to_end.csv", "sizes.png"}
-    assert set(result["files"]) == surfaces | sizes
-    assert {p.name for p in tmp_path.iterdir()} == {"report.json", *surfaces, *sizes}
-    held = np.load(tmp_path / "surface_phi2_psi3.npz")
-    edges = np.linspace(-np.pi, np.pi, 13)
-    expected = np.histogram2d(
-        samples.torsion("phi2").numpy(),
-        samples.torsion("psi3").numpy(),
-        (edges, edges),
-        weights=samples.weights.numpy(),
-    )[0]
+#: With a text that is another's but for its spaces, and several whose files might have one name.
+ALONG = ["distance CA2  CA4", "psi3", "cos(phi2)", " cos(phi2) ", "phi2*psi2", "phi2 / psi2", "phi2*(psi2)"]
+ASKED: dict[str, Any] = {"pairs": [("phi2", "psi3"), ("phi3", "psi3")], "along": ALONG, "bins": 20}
+STEMS = ("surface_phi2_psi3", "ramachandran3")
+SIZES = ("radius_of_gyration", "end_to_end")
+
+
+@pytest.fixture(scope="module")
+def plain(file: Path) -> tuple[dict[str, Any], Path]:
+    """A report in kT, and its folder."""
+    return analyze(file, file.parent / "plain", **ASKED), file.parent / "plain"
+
+
+@pytest.fixture(scope="module")
+def other(file: Path) -> tuple[dict[str, Any], Path]:
+    """The same in kJ/mol, with PDF pictures."""
+    folder = file.parent / "other"
+    return analyze(file, folder, units="kJ/mol", format="pdf", **ASKED), folder
+
+
+def test_files(plain: tuple[dict[str, Any], Path]) -> None:
+    result, folder = plain
+    surfaces = {f"{stem}.{kind}" for stem in STEMS for kind in ("png", "npz", "csv")} | {"surfaces.png"}
+    sizes = {*(f"{name}.csv" for name in SIZES), "sizes.png"}
+    profiles = {*(one["file"] for one in result["along"].values()), "profiles.png"}
+    assert set(result["files"]) == surfaces | sizes | profiles
+    assert {p.name for p in folder.iterdir()} == {"report.json", *result["files"]}
+    assert result == json.loads((folder / "report.json").read_text())
+
+
+def test_pairs_take_the_place_of_phi_and_psi(
+    plain: tuple[dict[str, Any], Path], samples: WeightedSamples
+) -> None:
+    folder = plain[1]
+    edges = np.linspace(-np.pi, np.pi, 21)
+    angles = [samples.torsion(name).numpy() for name in ("phi2", "psi3")]
+    expected = np.histogram2d(*angles, (edges, edges), weights=samples.weights.numpy())[0]
+    held = np.load(folder / "surface_phi2_psi3.npz")
     np.testing.assert_allclose(held["probability"], expected, atol=1e-9)
-    assert list(rows(tmp_path / "surface_phi2_psi3.csv")[0])[:2] == ["phi2_degrees", "psi3_degrees"]
+    table = column(folder / "surface_phi2_psi3.csv", "probability")
+    np.testing.assert_allclose(table, expected.ravel(), atol=1e-7)
+    assert list(rows(folder / "surface_phi2_psi3.csv")[0])[:2] == ["phi2_degrees", "psi3_degrees"]
 
 
-def test_profiles_along_quantities(file: Path, samples: WeightedSamples, tmp_path: Path) -> None:
-    texts = ["distance CA2  CA4", "psi3", "cos(phi2)", " cos(phi2) "]
-    result = analyze(file, tmp_path, along=texts, bins=20)
-    assert list(result["along"]) == ["distance CA2 CA4", "psi3", "cos(phi2)"]
-    distance, psi, cosine = result["along"].values()
+def test_profiles_along_quantities(plain: tuple[dict[str, Any], Path], samples: WeightedSamples) -> None:
+    result, folder = plain
+    distance, psi, cosine, *same = result["along"].values()
     mean, error = samples.expectation(end_to_end_distance)
     assert (distance["mean"], distance["standard_error"]) == pytest.approx((mean, error), rel=1e-5)
     assert (distance["unit"], distance["file"]) == ("nm", "profile_distance_CA2_CA4.csv")
     assert psi == {"mean": None, "standard_error": None, "unit": "degrees", "file": "profile_psi3.csv"}
     assert cosine["mean"] == pytest.approx(samples.mean(lambda s: s.torsion("phi2").cos()).value, abs=1e-6)
-    assert {"profiles.png", *(one["file"] for one in result["along"].values())} <= set(result["files"])
-    assert {p.name for p in tmp_path.iterdir()} == {"report.json", *result["files"]}
+    assert list(result["along"])[:3] == ["distance CA2 CA4", "psi3", "cos(phi2)"]
+    assert [one["file"] for one in same] == [f"profile_phi2_psi2{k}.csv" for k in ("", "_2", "_3")]
     weights = samples.weights.numpy()
     values = quantity("distance CA2 CA4", samples.system)(samples).numpy()
     expected = profile(values, weights, 20)
-    path = tmp_path / "profile_distance_CA2_CA4.csv"
+    path = folder / "profile_distance_CA2_CA4.csv"
     np.testing.assert_allclose(column(path, "probability"), expected.probability, atol=1e-7)
     np.testing.assert_allclose(column(path, "distance_CA2_CA4_nm"), expected.centres, rtol=1e-6)
     # A torsion's profile goes round the whole circle, in degrees.
-    path = tmp_path / "profile_psi3.csv"
+    path = folder / "profile_psi3.csv"
     np.testing.assert_allclose(column(path, "psi3_degrees"), np.linspace(-171, 171, 20))
     turns = np.histogram(samples.torsion("psi3").rad2deg(), np.linspace(-180, 180, 21), weights=weights)[0]
     np.testing.assert_allclose(column(path, "probability"), turns, atol=1e-7)
 
 
-def test_files_of_quantities_are_told_apart(file: Path, tmp_path: Path) -> None:
-    result = analyze(file, tmp_path, along=["phi2*psi2", "phi2 / psi2", "phi2*(psi2)"], bins=5)
-    files = [one["file"] for one in result["along"].values()]
-    assert files == ["profile_phi2_psi2.csv", "profile_phi2_psi2_2.csv", "profile_phi2_psi2_3.csv"]
-
-
-@pytest.mark.parametrize("unit", ["kJ/mol", "kcal/mol"])
-def test_units_of_tables(file: Path, tmp_path: Path, unit: Any) -> None:
-    plain = analyze(file, tmp_path / "kT", along=["cos(phi2)"], bins=8)
-    other = analyze(file, tmp_path / "unit", along=["cos(phi2)"], bins=8, units=unit)
-    factor = one_kt(unit, 350.0)
-    for name in ("ramachandran2", "radius_of_gyration", "profile_cos_phi2"):
-        path = f"{name}.csv"
-        energies = [key for key in rows(tmp_path / "kT" / path)[0] if key.endswith("_kT")]
+def test_units_and_formats(plain: tuple[dict[str, Any], Path], other: tuple[dict[str, Any], Path]) -> None:
+    (report, before), (result, folder) = plain, other
+    assert result == report | {"files": [name.replace("png", "pdf") for name in report["files"]]}  # in kT
+    for name in (*STEMS, *SIZES, "profile_cos_phi2"):
+        energies = [key for key in rows(before / f"{name}.csv")[0] if key.endswith("_kT")]
         assert energies
         for key in energies:
-            expected = factor * column(tmp_path / "kT" / path, key)
-            found = column(tmp_path / "unit" / path, key.removesuffix("kT") + unit)
+            expected = one_kt("kJ/mol", 350.0) * column(before / f"{name}.csv", key)
+            found = column(folder / f"{name}.csv", f"{key.removesuffix('kT')}kJ/mol")
             np.testing.assert_allclose(found, expected, rtol=1e-6)
-        same = column(tmp_path / "unit" / path, "probability")
-        np.testing.assert_array_equal(same, column(tmp_path / "kT" / path, "probability"))
-    assert other == plain  # JSON has kT
-
-
-@pytest.mark.parametrize(("format", "magic"), [("pdf", b"%PDF"), ("svg", b"<?xml")])
-def test_formats_of_pictures(file: Path, tmp_path: Path, format: Any, magic: bytes) -> None:
-    result = analyze(file, tmp_path, along=["phi2"], format=format, bins=6)
-    pictures = [name for name in result["files"] if name.endswith(format)]
-    stems = ["ramachandran2", "ramachandran3", "ramachandran4", "ramachandran", "sizes", "profiles"]
-    assert pictures == [f"{stem}.{format}" for stem in stems]
-    assert all((tmp_path / name).read_bytes().startswith(magic) for name in pictures)
-    assert not list(tmp_path.glob("*.png"))
+        same = column(folder / f"{name}.csv", "probability")
+        np.testing.assert_array_equal(same, column(before / f"{name}.csv", "probability"))
+    pictures = [f"{stem}.pdf" for stem in (*STEMS, "surfaces", "sizes", "profiles")]
+    assert all((folder / name).read_bytes().startswith(b"%PDF") for name in pictures)
+    assert not list(folder.glob("*.png"))
 
 
 def test_a_molecule_without_phi_and_psi_has_profiles_of_its_torsions(tmp_path: Path) -> None:
     system = System.load("dimethoxyethane")
     drawn = random_samples(system)
     drawn.save(tmp_path / "s.h5")
-    result = analyze(tmp_path / "s.h5", tmp_path / "out", units="kJ/mol")
-    assert result["files"] == ["torsions.csv", "torsions.png", "radius_of_gyration.csv", "sizes.png"]
+    first, second, _ = system.torsions
+    result = analyze(
+        tmp_path / "s.h5", tmp_path / "out", units="kJ/mol", format="svg", pairs=[(first, second)]
+    )
+    surface = "surface_torsion_C1-O1-C2-C3_torsion_O1-C2-C3-O2"
+    surfaces = [f"{surface}.{kind}" for kind in ("svg", "npz", "csv")]
+    sizes = ["radius_of_gyration.csv", "sizes.svg"]
+    assert result["files"] == [*surfaces, "torsions.csv", "torsions.svg", *sizes]
+    assert (result["source"], result["along"]) == ("samples", {})
+    assert (tmp_path / "out" / "torsions.svg").read_bytes().startswith(b"<?xml")
     held = rows(tmp_path / "out" / "torsions.csv")
     assert list(held[0])[:3] == ["torsion", "degrees", "free_energy_kJ/mol"]
     for name in system.torsions:
@@ -146,9 +159,6 @@ def test_a_molecule_without_phi_and_psi_has_profiles_of_its_torsions(tmp_path: P
             drawn.torsion(name).rad2deg(), np.linspace(-180, 180, 37), weights=drawn.weights.numpy()
         )[0]
         np.testing.assert_allclose([float(row["probability"]) for row in own], counts, atol=1e-7)
-    pair = list(system.torsions)[:2]
-    result = analyze(tmp_path / "s.h5", tmp_path / "out", pairs=[(pair[0], pair[1])])
-    assert "surface_torsion_C1-O1-C2-C3_torsion_O1-C2-C3-O2.png" in result["files"]
 
 
 @pytest.mark.parametrize(
@@ -173,10 +183,3 @@ def test_wrong_options_leave_nothing(
     with pytest.raises(ValueError, match=message):
         analyze(file, tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
-
-
-def test_the_report_says_what_it_is_of(system: System, tmp_path: Path) -> None:
-    made_up_samples(system, 200).save(tmp_path / "s.h5", temperature=300.0)
-    result = analyze(tmp_path / "s.h5", tmp_path / "out")
-    assert (result["source"], result["along"]) == ("samples", {})
-    assert result == json.loads((tmp_path / "out" / "report.json").read_text())

@@ -66,12 +66,14 @@ def test_a_trajectory_has_equal_weights(
     assert (source.kind, source.n, source.is_weighted) == ("trajectory", len(samples), False)
     x = torch.cat([chunk.x for chunk in source.chunks()])
     np.testing.assert_allclose(x, samples.x, atol=6e-4)
-    result = analyze(path, tmp_path / "out", system=system, along=["phi"], pairs=[("phi", "psi")])
-    shares = [b["population"] for b in result["basins"]]
-    equal = replace(samples, log_w=torch.zeros(len(samples)))
-    assert shares == pytest.approx([b.population for b in equal.populations()], abs=0.02)
     with pytest.raises(ValueError, match=r"which molecule it is of: give `system`"):
         open_source(path)
+    if suffix == ".xtc":
+        result = analyze(path, tmp_path / "out", system=system)
+        equal = replace(samples, log_w=torch.zeros(len(samples)))
+        assert [b["population"] for b in result["basins"]] == pytest.approx(
+            [b.population for b in equal.populations()], abs=0.02
+        )
 
 
 def test_the_system_of_a_reference_is_found_or_asked_for(alanine_reference: Path, tmp_path: Path) -> None:
