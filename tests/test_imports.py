@@ -13,7 +13,7 @@ ROOT = Path(boltzgen.__file__).parent
 #: Modules and packages by floor, the ground first. One may import those of lower floors, and modules of its
 #: own package.
 FLOORS = [
-    ["units", "geometry", "weights", "storage", "hdf5", "seeding"],
+    ["units", "geometry", "weights", "storage", "hdf5", "seeding", "cards"],
     ["kernels", "molecule", "locks", "figures"],
     ["flow", "free_energy"],
     ["energy", "coordinates", "samples"],
@@ -30,7 +30,7 @@ FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 HOMES = {
     "openmm": ["units", "molecule", "energy", "simulation", "preparation"],
     "mdtraj": ["molecule", "samples", "analysis"],
-    "matplotlib": ["figures", "analysis", "evaluation.page"],
+    "matplotlib": ["figures", "analysis", "evaluation.picture"],
     "numba": ["kernels"],
     "pdbfixer": ["preparation"],
     "typer": ["cli"],

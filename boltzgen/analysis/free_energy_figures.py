@@ -6,8 +6,18 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from boltzgen.analysis.scales import energy_label, label_bar
-from boltzgen.figures import GENERATOR, INK, TARGET, ShownFigure, fitted, light_frame, set_title, symbol
+from boltzgen.analysis.scales import energy_label
+from boltzgen.figures import (
+    GENERATOR,
+    INK,
+    TARGET,
+    ShownFigure,
+    fitted,
+    label_bar,
+    light_frame,
+    set_title,
+    symbol,
+)
 from boltzgen.free_energy.convergence import Convergence
 from boltzgen.free_energy.pmf import Pmf
 from boltzgen.free_energy.result import Result
@@ -49,7 +59,7 @@ def free_energy_figure(
     draw_points(panels[0], points, label)
     for axes, (name, curve) in zip(panels[1:], shown.items(), strict=True):
         draw_convergence(axes, curve, curve_label or label)
-        axes.set_title(fitted(figure, name, _WIDE - 0.3, size=9), fontsize=9, color=INK)
+        axes.set_title(fitted(name, _WIDE - 0.3, size=9), fontsize=9, color=INK)
     for axes in panels[2:]:
         axes.set_ylabel("")
     if shown:
@@ -134,7 +144,7 @@ def draw_pmf(axes: Axes, pmf: Pmf, unit: str, scale: float) -> None:
         axes.set_ylabel(labels[1], color=INK)
         if pmf.periods[1] == _TURN:
             axes.set(ylim=(-180, 180), yticks=_TICKS)
-        label_bar(axes.figure.colorbar(mesh, ax=axes), unit)
+        label_bar(axes.figure.colorbar(mesh, ax=axes), energy_label(unit))
         return
     low, high = scale * pmf.free_energy_low, scale * pmf.free_energy_high
     band = np.isfinite(low) & np.isfinite(high)

@@ -30,7 +30,7 @@ def draw_basins(
     for k, (basin, share) in enumerate(zip(basins, shares, strict=True)):
         place = _roomiest(_main_patch(labels == k, probability), empty)
         if place is not None:
-            text = f"{basin.name}\n{100 * share:.2g} %"
+            text = f"{basin.name}\n{_percent(share)}"
             halo = [withStroke(linewidth=2.2, foreground="white", alpha=0.85)]
             i, j = place
             axes.text(
@@ -44,6 +44,11 @@ def draw_basins(
                 path_effects=halo,
                 linespacing=1.15,
             )
+
+
+def _percent(share: float) -> str:
+    """A share in plain figures; what would need an exponent is below 0.001 %."""
+    return f"{100 * share:.2g} %" if share == 0 or share >= 1e-5 else "< 0.001 %"
 
 
 def _main_patch(region: np.ndarray, probability: np.ndarray) -> np.ndarray:

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from boltzgen.analysis.plots import draw_surface, plot_profile
 from boltzgen.analysis.profiles import Profile
 from boltzgen.analysis.ramachandran import Ramachandran
-from boltzgen.analysis.scales import energy_scale, label_bar, scale_top
-from boltzgen.figures import INK, TITLE, ShownFigure, set_title
+from boltzgen.analysis.scales import energy_label, energy_scale, scale_top
+from boltzgen.figures import INK, TITLE, ShownFigure, label_bar, set_title, unresolved
 
 _MOST_COLUMNS = 5
 _DPI = 150
@@ -49,7 +49,16 @@ def ramachandran_grid(
         axes.xaxis.label.set_fontsize(9)
         axes.yaxis.label.set_fontsize(9)
         axes.yaxis.labelpad = -8
-    label_bar(figure.colorbar(mesh, ax=panels, extend="max", shrink=0.9, aspect=30), unit)
+    label_bar(figure.colorbar(mesh, ax=panels, extend="max", shrink=0.9, aspect=30), energy_label(unit))
+    if any(scale * surface.deepest > top for _, _, surface in surfaces):
+        figure.legend(
+            handles=[unresolved()],
+            loc="outside lower right",
+            frameon=False,
+            fontsize=8,
+            labelcolor=INK,
+            borderpad=0,
+        )
     set_title(figure, title)
     return figure
 

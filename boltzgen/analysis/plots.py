@@ -8,12 +8,10 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 from boltzgen.analysis.outlines import basin_shares, draw_basins
 from boltzgen.analysis.profiles import Profile
@@ -24,19 +22,29 @@ from boltzgen.analysis.ramachandran import (
     suitable_bins,
     torsion_density,
 )
-from boltzgen.analysis.scales import energy_label, energy_scale, label_bar, resolved, scale_top
-from boltzgen.figures import INK, TARGET, TITLE, ShownAxes, ShownFigure, fitted, light_frame, symbol
+from boltzgen.analysis.scales import energy_label, energy_scale, scale_top
+from boltzgen.figures import (
+    INK,
+    TARGET,
+    TITLE,
+    ShownAxes,
+    ShownFigure,
+    draw_cells,
+    fitted,
+    label_bar,
+    light_frame,
+    resolved,
+    unresolved,
+)
 from boltzgen.molecule.basins import Basin, basins_over
 from boltzgen.molecule.graph import backbone_pairs
 from boltzgen.samples.weighted_samples import WeightedSamples
 from boltzgen.weights import effective_sample_size, normalized_weights
 
 #: Places in inches: the surface with its margin, the densities beside it, and the colour bar.
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _SURFACE, _SIDE = 7.0, 5.95, 0.8, 0.6, 4.0, 0.8
+_WIDTH, _LEFT, _BOTTOM, _SURFACE, _SIDE = 7.0, 0.8, 0.6, 4.0, 0.8
 _DPI = 180
 _TICKS = np.arange(-180, 181, 60)
-#: Cells with draws beyond the end of the scale.
-_BEYOND = "#d6d6d6"
 #: The least density that is drawn, and the label of densities.
 _THINNEST, _DENSITY = 1e-6, "density / degree⁻¹"
 
@@ -86,7 +94,9 @@ def plot_ramachandran(
     surface = ramachandran(phi, psi, weights, suitable_bins(n_effective))
     mesh = draw_surface(ax, surface, names=names, unit=unit, temperature=temperature)
     draw_basins(ax, names, basins, basin_shares({names[0]: phi, names[1]: psi}, weights, basins), surface)
-    label_bar(ax.figure.colorbar(mesh, cax=ax.inset_axes((1.03, 0.0, 0.035, 1.0)), extend="max"), unit)
+    label_bar(
+        ax.figure.colorbar(mesh, cax=ax.inset_axes((1.03, 0.0, 0.035, 1.0)), extend="max"), energy_label(unit)
+    )
     return ax
 
 
@@ -101,6 +111,7 @@ def ramachandran_figure(
     title: str = "",
     unit: str = "kT",
     temperature: float | None = None,
+    n_bins: int | None = None,
 ) -> Figure:
     """Figure of the surface of two torsions with their densities at its sides; the surface's axes come first.
 
@@ -114,17 +125,18 @@ def ramachandran_figure(
         title: of the figure.
         unit: of the free energy, one of `units.ENERGY_UNITS`.
         temperature: in K, needed for another unit than kT.
+        n_bins: along each axis, if they shall not follow from the draws.
 
     Raises:
         ValueError: no weight is positive, or as `scales.energy_scale`.
     """
-    scale, n_bins = energy_scale(unit, temperature), suitable_bins(n_effective)
+    scale, n_bins = energy_scale(unit, temperature), n_bins or suitable_bins(n_effective)
     surface = ramachandran(phi, psi, weights, n_bins)
-    heading = title and fitted(ShownFigure(_WIDTH, _HEIGHT, dpi=_DPI), title, _WIDTH - _LEFT - 0.15)
-    # A title of more than two lines makes the figure taller.
-    height = _HEIGHT + 0.18 * max(0, heading.count("\n") - 1)
-    figure = ShownFigure(_WIDTH, height, dpi=_DPI)
+    heading = title and fitted(title, _WIDTH - _LEFT - 0.15)
     beside, above = _LEFT + _SURFACE + 0.14, _BOTTOM + _SURFACE + 0.08
+    end = above + _SIDE + 0.15
+    height = end + (0.19 * len(heading.splitlines()) + 0.05 if heading else 0.0)
+    figure = ShownFigure(_WIDTH, height, dpi=_DPI)
     main = _add_axes(figure, _LEFT, _BOTTOM, _SURFACE, _SURFACE)
     top = _add_axes(figure, _LEFT, above, _SURFACE, _SIDE, sharex=main)
     right = _add_axes(figure, beside, _BOTTOM, _SIDE, _SURFACE, sharey=main)
@@ -132,16 +144,17 @@ def ramachandran_figure(
     draw_basins(main, names, basins, basin_shares({names[0]: phi, names[1]: psi}, weights, basins), surface)
     handles = _draw_marginal(top, torsion_density(phi, weights, n_bins), vertical=False)
     _draw_marginal(right, torsion_density(psi, weights, n_bins), vertical=True)
-    if scale * surface.deepest > mesh.get_clim()[1]:
-        handles.append(Patch(facecolor=_BEYOND, label="drawn, but not resolved"))
+    if scale * surface.deepest > scale_top(surface, scale):
+        handles.append(unresolved())
     _legend(figure, handles, beside, above + _SIDE)
     bar = figure.colorbar(
         mesh, cax=_add_axes(figure, beside + _SIDE + 0.2, _BOTTOM, 0.14, _SURFACE), extend="max"
     )
-    label_bar(bar, unit)
+    label_bar(bar, energy_label(unit))
     if heading:
-        place = (_LEFT / _WIDTH, (above + _SIDE + 0.12) / height)
-        figure.text(*place, heading, fontsize=TITLE, color=INK, linespacing=1.3, va="bottom")
+        figure.text(
+            _LEFT / _WIDTH, end / height, heading, fontsize=TITLE, color=INK, linespacing=1.3, va="bottom"
+        )
     return figure
 
 
@@ -156,7 +169,7 @@ def plot_profile(
     """Plot a free-energy profile with the band of its 95 % intervals, and return its axes.
 
     Bins with too few draws for an interval have a line without a band. The axis ends where the sample ends to
-    tell, see `scales.resolved`.
+    tell, see `figures.resolved`.
 
     Args:
         profile: along a length.
@@ -178,7 +191,10 @@ def plot_profile(
     low, high = np.where(known, limits, np.nan)
     ax.stairs(high, profile.edges, baseline=low, fill=True, color=TARGET, alpha=0.3, lw=0)
     ax.stairs(free_energy, profile.edges, baseline=None, color=TARGET, lw=1.2)
-    top = min(float(np.nanmax(free_energy, initial=0.0)) + scale, scale * resolved(profile.n_effective))
+    top = min(
+        float(np.nanmax(free_energy, initial=0.0)) + scale,
+        scale * resolved(profile.n_effective, float(profile.probability.max())),
+    )
     ax.set_ylim(-0.2 * scale, top)
     ax.set_xlabel(f"{name.replace('_', ' ')} / nm", color=INK)
     ax.set_ylabel(energy_label(unit), color=INK)
@@ -197,22 +213,9 @@ def draw_surface(
 ) -> QuadMesh:
     """The surface of two named torsions as coloured cells: grey beyond `top` [unit], white without draws."""
     scale = energy_scale(unit, temperature)
-    cells = np.ma.masked_invalid(scale * surface.free_energy).T
-    edges = np.linspace(-180.0, 180.0, len(surface.counts) + 1)
-    mesh = axes.pcolormesh(
-        edges,
-        edges,
-        cells,
-        cmap=colormaps["viridis"].with_extremes(over=_BEYOND),
-        vmin=0.0,
-        vmax=top or scale_top(surface, scale),
-        rasterized=True,
-    )
-    axes.set(xlim=(-180, 180), ylim=(-180, 180), xticks=_TICKS, yticks=_TICKS)
-    axes.set_aspect("equal")
-    axes.set_xlabel(f"{symbol(names[0])} / degrees", color=INK)
-    axes.set_ylabel(f"{symbol(names[1])} / degrees", color=INK, labelpad=2)
-    light_frame(axes)
+    limits = (0.0, top or scale_top(surface, scale))
+    mesh = draw_cells(axes, scale * surface.free_energy, names, limits=limits)
+    axes.set(xticks=_TICKS, yticks=_TICKS)
     return mesh
 
 
@@ -251,7 +254,7 @@ def _draw_marginal(axes: Axes, density: TorsionDensity, *, vertical: bool) -> li
     drawn = axes.stairs(outline, edges, baseline=None, orientation=orientation, color=INK, lw=0.9)
     target.set_label("target (weighted)")
     drawn.set_label("generator (as drawn)")
-    limits, ticks = _decades(density)
+    limits, ticks = _decades(density, *((0.45, 0.25) if vertical else (0.22, 0.12)))
     light_frame(axes)
     axes.tick_params(labelleft=not vertical, labelbottom=vertical)
     if vertical:
@@ -268,16 +271,17 @@ def _draw_marginal(axes: Axes, density: TorsionDensity, *, vertical: bool) -> li
     return [target, drawn]
 
 
-def _decades(density: TorsionDensity) -> tuple[tuple[float, float], list[float]]:
-    """Limits of an axis of densities, and two to four powers of ten on it.
+def _decades(density: TorsionDensity, gap: float, margin: float) -> tuple[tuple[float, float], list[float]]:
+    """Limits of an axis of densities, and powers of ten on it.
 
     It begins below what was drawn most rarely, so that the target's draws without weight do not stretch it.
-    None of its numbers lies so near the beginning that it would meet those of the surface.
+    Its numbers are a share `gap` of it or more apart, and `margin` from its beginning, so that they meet
+    neither each other nor those of the surface.
     """
     high = 2.0 * float(max(density.weighted.max(), density.unweighted.max()))
     last = math.floor(math.log10(high))
     rarest = float(density.unweighted[density.unweighted > 0].min())
     low = max(_THINNEST, min(0.3 * rarest, 0.5 * 10.0 ** (last - 1)))
-    least = math.ceil(math.log10(low) + 0.12 * math.log10(high / low))
-    step = math.ceil((last - least + 1) / 4)
-    return (low, high), [10.0**k for k in range(last, least - 1, -step)][::-1]
+    n_decades = math.log10(high / low)
+    least = math.ceil(math.log10(low) + margin * n_decades)
+    return (low, high), [10.0**k for k in range(last, least - 1, -math.ceil(gap * n_decades))][::-1]

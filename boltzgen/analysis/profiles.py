@@ -1,4 +1,4 @@
-"""Free-energy profiles along one length: weighted histograms with errors."""
+"""Free-energy profiles along one quantity, a length or a torsion: weighted histograms with errors."""
 
 import csv
 import io
@@ -18,10 +18,10 @@ _WIDTH = 5.0
 
 @dataclass(frozen=True)
 class Profile:
-    """A weighted histogram of a length.
+    """A weighted histogram of a length, or of another quantity in its own unit.
 
     Attributes:
-        edges: of equal bins, (n_bins + 1,) in nm.
+        edges: of equal bins, (n_bins + 1,) in nm, of torsions in degrees.
         probability: share of the whole weight in each bin, (n_bins,).
         error: standard error of each share, (n_bins,).
         low, high: 95 % interval of each share, (n_bins,), see `intervals.log_ratio_interval`; where a bin has
@@ -40,7 +40,7 @@ class Profile:
 
     @property
     def centres(self) -> np.ndarray:
-        """Centres of the bins, (n_bins,) in nm."""
+        """Centres of the bins, (n_bins,) in the unit of `edges`."""
         return (self.edges[1:] + self.edges[:-1]) / 2
 
     @property
@@ -68,17 +68,25 @@ class Profile:
             return np.log(self.probability.max()) - np.log(share)
 
 
-def profile(values: np.ndarray, weights: np.ndarray, n_bins: int = _N_BINS) -> Profile:
-    """Histogram of values (n,) in nm under weights (n,) that sum to one.
+def profile(
+    values: np.ndarray,
+    weights: np.ndarray,
+    n_bins: int = _N_BINS,
+    *,
+    limits: tuple[float, float] | None = None,
+) -> Profile:
+    """Histogram of values (n,) under weights (n,) that sum to one.
 
-    It covers the draws with weight that lie within 5 standard deviations of the mean. A share's error is that
-    of a ratio, p_err^2 = sum w^2 (1[inside] - p)^2.
+    It covers the draws with weight that lie within 5 standard deviations of the mean, or what lies between
+    `limits`. A share's error is that of a ratio, p_err^2 = sum w^2 (1[inside] - p)^2.
     """
     used = weights > 0
     f, w = values[used].astype(np.float64), weights[used]
-    mean = float(w @ f)
-    width = max(_WIDTH * math.sqrt(float(w @ np.square(f - mean))), 1e-4)
-    edges = np.linspace(max(f.min(), mean - width) - 1e-6, min(f.max(), mean + width) + 1e-6, n_bins + 1)
+    if limits is None:
+        mean = float(w @ f)
+        width = max(_WIDTH * math.sqrt(float(w @ np.square(f - mean))), 1e-4)
+        limits = max(f.min(), mean - width) - 1e-6, min(f.max(), mean + width) + 1e-6
+    edges = np.linspace(*limits, n_bins + 1)
     p, square = (np.histogram(f, edges, weights=v)[0] for v in (w, np.square(w)))
     error = np.sqrt(np.maximum(square * (1 - 2 * p) + np.square(w).sum() * p**2, 0.0))
     low, high = _intervals((np.digitize(f, edges) - 1).astype(np.int16), w, n_bins)
@@ -97,30 +105,37 @@ def _intervals(labels: np.ndarray, weights: np.ndarray, n_bins: int) -> np.ndarr
     return limits
 
 
-def save_profile(found: Profile, name: str, path: Path) -> None:
-    """One row for each bin, as CSV; an interval that is not estimated leaves its cells empty."""
+def save_profile(
+    found: Profile, name: str, path: Path, *, unit: str = "kT", one_kt: float = 1.0, along: str = "nm"
+) -> None:
+    """One row for each bin, as CSV; an interval that is not estimated leaves its cells empty.
+
+    Args:
+        found: the profile.
+        name: of the quantity.
+        path: of the file.
+        unit: of energy.
+        one_kt: what one kT is in it.
+        along: unit of the quantity; empty if it has none.
+    """
     text = io.StringIO(newline="")
     writer = csv.writer(text)
-    writer.writerow(
-        [
-            f"{name}_nm",
-            "free_energy_kT",
-            "free_energy_error_kT",
-            "free_energy_low_kT",
-            "free_energy_high_kT",
-            "probability",
-            "probability_error",
-            "count",
-        ]
-    )
-    columns = (
-        found.centres,
-        found.free_energy,
-        found.free_energy_error,
-        *found.free_energy_interval,
-        found.probability,
-        found.error,
-    )
-    for row, count in zip(np.stack(columns, axis=1), found.counts, strict=True):
-        writer.writerow([*("" if math.isnan(v) else f"{v:.8g}" for v in row), count])
+    writer.writerow([f"{name}_{along}" if along else name, *profile_columns(unit)])
+    writer.writerows(profile_rows(found, one_kt))
     write_atomically(path, text.getvalue().encode())
+
+
+def profile_columns(unit: str) -> list[str]:
+    """Names of the columns that follow the quantity's, with energies in this unit."""
+    energies = ("free_energy", "free_energy_error", "free_energy_low", "free_energy_high")
+    return [*(f"{name}_{unit}" for name in energies), "probability", "probability_error", "count"]
+
+
+def profile_rows(found: Profile, one_kt: float) -> list[list[object]]:
+    """The centre of each bin and the values of its columns, as they are written."""
+    energies = (found.free_energy, found.free_energy_error, *found.free_energy_interval)
+    columns = (found.centres, *(one_kt * e for e in energies), found.probability, found.error)
+    return [
+        [*("" if math.isnan(v) else f"{v:.8g}" for v in row), count]
+        for row, count in zip(np.stack(columns, axis=1), found.counts.tolist(), strict=True)
+    ]

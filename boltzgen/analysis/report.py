@@ -1,98 +1,119 @@
-"""The analysis of a samples file, in one folder: weights, populations, surfaces, sizes and pictures."""
+"""The analysis of conformations, in one folder: weights, populations, surfaces, profiles and pictures."""
 
-import csv
-import io
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import mdtraj
 import numpy as np
 import torch
 
-from boltzgen.analysis.panels import profile_figure, ramachandran_grid
-from boltzgen.analysis.plots import ramachandran_figure
+from boltzgen.analysis.curves import Curve, curve_along, save_curves, save_torsions
+from boltzgen.analysis.output import Output
+from boltzgen.analysis.panels import profile_figure
 from boltzgen.analysis.profiles import profile, save_profile
-from boltzgen.analysis.ramachandran import Ramachandran, ramachandran, suitable_bins
+from boltzgen.analysis.quantity import Quantity, check_finite, quantity
+from boltzgen.analysis.source import Source, open_source
+from boltzgen.analysis.surfaces import checked_pairs, save_surfaces
 from boltzgen.free_energy.populations import basin_populations
 from boltzgen.free_energy.weight_summary import weight_summary
-from boltzgen.molecule.basins import basins_over
 from boltzgen.molecule.graph import backbone_pairs
-from boltzgen.molecule.names import file_stem
 from boltzgen.molecule.states import BASINS, Regions, States
+from boltzgen.molecule.system import System
 from boltzgen.molecule.torsions import alpha_carbons
-from boltzgen.samples.file import iter_samples, read_header, read_topology
-from boltzgen.samples.header import SamplesHeader
+from boltzgen.samples.draws import Molecule
 from boltzgen.samples.sizes import end_to_end_distance, radius_of_gyration
 from boltzgen.samples.weighted_samples import WeightedSamples
-from boltzgen.storage import atomic_file, finite_or_none, write_atomically, write_figure
+from boltzgen.storage import finite_or_none, write_atomically, write_figure
 from boltzgen.weights import normalized_weights, weighted_mean
 
 #: What holds the numbers of an analysis.
 REPORT = "report.json"
+#: Of a size's profile.
+_BINS = 50
 
 
-def analyze(path: str | os.PathLike[str], output: str | os.PathLike[str]) -> dict[str, Any]:
-    """Analyse a samples file and leave the results in a folder.
+def analyze(
+    path: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    pairs: Sequence[tuple[str, str]] = (),
+    along: Sequence[str] = (),
+    bins: int | None = None,
+    units: Literal["kT", "kJ/mol", "kcal/mol"] = "kT",
+    format: Literal["png", "pdf", "svg"] = "png",
+    system: System | str | Path | None = None,
+) -> dict[str, Any]:
+    """Analyse conformations of a file and leave the results in a folder.
 
     Written there: `report.json` (what is returned), and
 
     * for each backbone pair of torsions `ramachandran.png`, `ramachandran.npz` (centres in degrees, free
       energy in kT, probability, counts) and `ramachandran.csv` (one row for each bin). Where there are
       several amino acids, these names end in the residue's number, and `ramachandran.png` is the surfaces of
-      all residues in one picture;
+      all residues in one picture. With `pairs` there are surfaces of these torsions instead, of others than
+      phi and psi as ``surface_chi1_chi2``;
+    * of a molecule without backbone pairs, the profiles of all its torsions: `torsions.csv`, `torsions.png`;
     * `radius_of_gyration.csv` and, of two amino acids or more, `end_to_end.csv`: weighted profiles with
-      errors; both in `sizes.png`.
+      errors; both in `sizes.png`;
+    * with `along`, ``profile_NAME.csv`` for each quantity, and all of them in `profiles.png`.
 
     In the report, `basins` is a list of `free_energy.BasinPopulation` as dictionaries, empty if the molecule
     has none; `regions` holds the same of each amino acid's regions of (phi, psi), by the residue's name,
     `rotamers` of each torsion's states, by the torsion's; `sizes` are weighted means with standard errors in
-    nm. Infinite values (the free energy of an empty basin, an open end of an interval) are None; an interval
-    with two of them is not estimated.
+    nm, and `along` those of the quantities in their units (None of torsions, which have no mean on a line).
+    Infinite values (the free energy of an empty basin, an open end of an interval) are None; an interval
+    with two of them is not estimated. Free energies of the report are in kT, whatever `units` is.
+
+    Frames of a reference and of a trajectory have equal weights, and count as if they were independent of
+    each other: intervals are too narrow where they are not. What weights say of themselves is None.
 
     Positions are read in chunks. A million samples of one amino acid take about 0.1 GB; 8 MB more for each
-    further pair of torsions, 1 MB for each rotamer, 2 MB for each residue.
+    further pair of torsions and each quantity, 1 MB for each rotamer, 2 MB for each residue.
 
     Args:
-        path: a samples file, see `SamplesWriter`.
+        path: a samples file (see `SamplesWriter`), the `reference.h5` of a simulation, or a trajectory in any
+            format that MDTraj reads.
         output: folder, made if it is missing.
+        pairs: names of two torsions each, whose surfaces are wanted in place of each residue's phi and psi.
+        along: quantities along which profiles are wanted, as `analysis.quantity` describes them:
+            ``"distance CA2 CA4"``, ``"cos(phi) + cos(psi)"``.
+        bins: of each profile, and along either axis of a surface (default: as many as the draws fill).
+        units: of free energies in tables and pictures.
+        format: of pictures.
+        system: the molecule, or the name or folder that `System.load` finds it by; see `open_source`.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: not a readable samples file, or none of its samples has any weight.
+        FileNotFoundError: no such file or system.
+        ValueError: not a readable file, or none of its samples has any weight; a pair or a quantity that the
+            molecule has not; or an unknown unit or format.
         OSError: the folder cannot be written.
     """
-    header = read_header(path)
-    if header.n_samples == 0:
-        raise ValueError(f"{path} holds no samples; expected at least one")
-    topology = read_topology(path)
-    values = _read(path, header, topology)
-    report = {"file": str(path), **_summary(header), **weight_summary(values.log_w)}
-    folder = Path(output)
-    folder.mkdir(parents=True, exist_ok=True)
+    source = open_source(path, system)
+    how = Output(Path(output), source.temperature, units, format, bins)
+    wanted = checked_pairs(pairs, source.molecule)
+    quantities = list({one.text: one for one in (quantity(text, source.molecule) for text in along)}.values())
+    values = _read(source, wanted, quantities)
+    report = {"file": str(path), "source": source.kind, **source.about, **_weight_summary(source, values)}
+    how.folder.mkdir(parents=True, exist_ok=True)
 
-    populations = {
-        name: [asdict(r) for r in basin_populations(values.states[name], values.log_w.numpy(), states.names)]
-        for name, states in _states(header).items()
-    }
-    report["basins"] = populations.get(BASINS, [])
-    report["regions"] = {name: populations[name] for name in header.regions}
-    report["rotamers"] = {name: populations[name] for name in header.rotamers}
-    report["sizes"] = {name: _mean(lengths, values.weights) for name, lengths in values.sizes.items()}
+    report |= _populations(source.molecule, values)
+    report["sizes"] = {name: _mean(lengths, values.weights, "nm") for name, lengths in values.sizes.items()}
     n_effective = report["effective_sample_size"]
-    title = (
-        f"{header.system}, {header.temperature:g} K: {header.n_samples:,} draws, {n_effective:,.0f} effective"
-    )
-    report["files"] = _save_surfaces(values, n_effective, header, topology, folder, title) + _save_profiles(
-        values, folder, title
-    )
+    title = _title(source, n_effective)
+    files = save_surfaces(wanted, values.torsions, values.weights, n_effective, source.molecule, how, title)
+    if not backbone_pairs(source.molecule.torsions) and source.molecule.torsions:
+        torsions = {name: values.torsions[name] for name in source.molecule.torsions}
+        files += save_torsions(torsions, values.weights, how, title)
+    files += _save_sizes(values, how, title)
+    report["along"], more = _save_along(quantities, values, how, title)
+    report["files"] = files + more
     result: dict[str, Any] = finite_or_none(report)
     text = json.dumps(result, indent=2, allow_nan=False) + "\n"
-    write_atomically(folder / REPORT, text.encode())
+    write_atomically(how.folder / REPORT, text.encode())
     return result
 
 
@@ -105,38 +126,42 @@ class _Values:
         torsions: float32 (n,) in radians, by name.
         states: of basins, residues and rotamers, integers (n,), by their names in `_states`.
         sizes: float32 (n,) in nm, by name.
+        along: of the quantities that are asked for, float64 (n,) in their units, by their texts.
     """
 
     log_w: torch.Tensor
     torsions: dict[str, np.ndarray]
     states: dict[str, np.ndarray]
     sizes: dict[str, np.ndarray]
+    along: dict[str, np.ndarray]
 
     @cached_property
     def weights(self) -> np.ndarray:
         return normalized_weights(self.log_w).numpy()
 
 
-def _read(path: str | os.PathLike[str], header: SamplesHeader, topology: mdtraj.Topology) -> _Values:
-    names = tuple(name for pair in backbone_pairs(header.torsions) for name in pair)
-    measures: dict[str, Callable[[WeightedSamples], torch.Tensor]] = {
-        "radius_of_gyration": radius_of_gyration
-    }
-    if len(alpha_carbons(topology)) >= 2:
-        measures["end_to_end"] = end_to_end_distance
-    counted = _states(header)
-    n, start = header.n_samples, 0
+def _read(source: Source, pairs: Sequence[tuple[str, str]], quantities: Sequence[Quantity]) -> _Values:
+    molecule = source.molecule
+    names = list(dict.fromkeys(name for pair in pairs for name in pair))
+    if not backbone_pairs(molecule.torsions):
+        names = list(molecule.torsions)
+    counted, measures = _states(molecule), _sizes(molecule)
+    n, start = source.n, 0
     log_w = torch.empty(n, dtype=torch.float64)
     torsions: dict[str, np.ndarray] = {}
     states: dict[str, np.ndarray] = {}
     sizes: dict[str, np.ndarray] = {}
-    for chunk in iter_samples(path):
+    along: dict[str, np.ndarray] = {}
+    for chunk in source.chunks():
         log_w[start : start + len(chunk)] = chunk.log_w
         _put(torsions, {name: chunk.torsion(name).numpy() for name in names}, start, n)
         _put(states, {name: found.labels(chunk.x) for name, found in counted.items()}, start, n)
         _put(sizes, {name: measure(chunk).numpy() for name, measure in measures.items()}, start, n)
+        _put(along, {one.text: one(chunk).numpy() for one in quantities}, start, n)
         start += len(chunk)
-    return _Values(log_w, torsions, states, sizes)
+    for text, values in along.items():
+        check_finite(torch.from_numpy(values), log_w, text)
+    return _Values(log_w, torsions, states, sizes, along)
 
 
 def _put(columns: dict[str, np.ndarray], part: dict[str, np.ndarray], start: int, n: int) -> None:
@@ -147,81 +172,83 @@ def _put(columns: dict[str, np.ndarray], part: dict[str, np.ndarray], start: int
         columns[name][start : start + len(values)] = values
 
 
-def _states(header: SamplesHeader) -> dict[str, States]:
+def _sizes(molecule: Molecule) -> dict[str, Callable[[WeightedSamples], torch.Tensor]]:
+    """Functions that measure how large a molecule is, by name."""
+    found: dict[str, Callable[[WeightedSamples], torch.Tensor]] = {"radius_of_gyration": radius_of_gyration}
+    topology = molecule.mdtraj_topology
+    if topology is None:
+        raise ValueError("this file has no topology; draw the samples again, or give `system`")
+    if len(alpha_carbons(topology)) >= 2:
+        found["end_to_end"] = end_to_end_distance
+    return found
+
+
+def _states(molecule: Molecule) -> dict[str, States]:
     """Everything that is counted, by name: the basins (`BASINS`), residues' regions and rotamers."""
-    groups = ({BASINS: header.basins} if header.basins else {}) | header.regions
+    groups = ({BASINS: molecule.basins} if molecule.basins else {}) | dict(molecule.regions)
     return {
-        **{name: Regions.of(basins, header.torsions, header.rotamers) for name, basins in groups.items()},
-        **header.rotamers,
+        **{name: Regions.of(basins, molecule.torsions, molecule.rotamers) for name, basins in groups.items()},
+        **molecule.rotamers,
     }
 
 
-def _mean(values: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
+def _weight_summary(source: Source, values: _Values) -> dict[str, Any]:
+    """What the weights say of themselves; of frames that have none only how many they are."""
+    found = weight_summary(values.log_w)
+    if source.is_weighted:
+        return found
+    return dict.fromkeys(found) | {"n_samples": source.n, "effective_sample_size": float(source.n)}
+
+
+def _populations(molecule: Molecule, values: _Values) -> dict[str, Any]:
+    found = {
+        name: [asdict(r) for r in basin_populations(values.states[name], values.log_w.numpy(), states.names)]
+        for name, states in _states(molecule).items()
+    }
+    return {
+        "basins": found.get(BASINS, []),
+        "regions": {name: found[name] for name in molecule.regions},
+        "rotamers": {name: found[name] for name in molecule.rotamers},
+    }
+
+
+def _mean(values: np.ndarray, weights: np.ndarray, unit: str) -> dict[str, Any]:
     mean, error = weighted_mean(values, weights)
-    return {"mean": mean, "standard_error": error, "unit": "nm"}
+    return {"mean": mean, "standard_error": error, "unit": unit}
 
 
-def _summary(header: SamplesHeader) -> dict[str, Any]:
-    return {
-        "system": header.system,
-        "temperature": header.temperature,
-        "domain": header.domain,
-        "seed": header.seed,
-        "boltzgen_version": header.version,
-        "n_energy_evaluations": header.n_energy_evaluations,
-    }
+def _title(source: Source, n_effective: float) -> str:
+    """What is written over the pictures."""
+    counted = (
+        f"{source.n:,} draws, {n_effective:,.0f} effective" if source.is_weighted else f"{source.n:,} frames"
+    )
+    return f"{source.about['system']}, {source.temperature:g} K: {counted}"
 
 
-def _save_surfaces(
-    values: _Values,
-    n_effective: float,
-    header: SamplesHeader,
-    topology: mdtraj.Topology,
-    folder: Path,
-    title: str,
-) -> list[str]:
-    """Write each residue's surface and, of several, one picture of all; return the files' names."""
-    files, surfaces = [], []
-    for names in backbone_pairs(header.torsions):
-        phi, psi = (values.torsions[name] for name in names)
-        stem = "ramachandran" + file_stem(names[0].removeprefix("phi"))
-        basins = basins_over(names, header.basins, header.regions)
-        figure = ramachandran_figure(phi, psi, values.weights, n_effective, basins, names=names, title=title)
-        write_figure(folder / f"{stem}.png", figure)
-        surface = ramachandran(phi, psi, values.weights, suitable_bins(n_effective))
-        _save_surface(surface, names, folder / stem)
-        files += [f"{stem}{suffix}" for suffix in (".png", ".npz", ".csv")]
-        residue = topology.atom(header.torsions[names[0]][2]).residue.name
-        surfaces.append((f"{residue} {names[0].removeprefix('phi')}".strip(), names, surface))
-    if len(surfaces) > 1:
-        write_figure(folder / "ramachandran.png", ramachandran_grid(surfaces, title))
-        files.append("ramachandran.png")
-    return files
-
-
-def _save_profiles(values: _Values, folder: Path, title: str) -> list[str]:
+def _save_sizes(values: _Values, output: Output, title: str) -> list[str]:
     """Write a profile of each size and the picture of all, and return the files' names."""
-    profiles = {name: profile(lengths, values.weights) for name, lengths in values.sizes.items()}
+    bins = output.bins or _BINS
+    profiles = {name: profile(lengths, values.weights, bins) for name, lengths in values.sizes.items()}
     for name, found in profiles.items():
-        save_profile(found, name, folder / f"{name}.csv")
-    write_figure(folder / "sizes.png", profile_figure(profiles, title))
-    return [*(f"{name}.csv" for name in profiles), "sizes.png"]
+        save_profile(found, name, output.table(name), unit=output.unit, one_kt=output.one_kt)
+    write_figure(output.picture("sizes"), profile_figure(profiles, title, **output.drawn_in))
+    return [*(output.table(name).name for name in profiles), output.picture("sizes").name]
 
 
-def _save_surface(surface: Ramachandran, names: tuple[str, str], stem: Path) -> None:
-    centres, free_energy = surface.centres, surface.free_energy
-    with atomic_file(stem.with_name(f"{stem.name}.npz")) as file:
-        np.savez(
-            file,
-            centres=centres,
-            free_energy=free_energy,
-            probability=surface.probability,
-            counts=surface.counts,
-        )
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow([f"{names[0]}_degrees", f"{names[1]}_degrees", "free_energy_kT", "probability", "count"])
-    for i, j in np.ndindex(free_energy.shape):
-        row = (centres[i], centres[j], free_energy[i, j], surface.probability[i, j])
-        writer.writerow([*(f"{v:.8g}" for v in row), surface.counts[i, j]])
-    write_atomically(stem.with_name(f"{stem.name}.csv"), text.getvalue().encode())
+def _save_along(
+    quantities: Sequence[Quantity], values: _Values, output: Output, title: str
+) -> tuple[dict[str, Any], list[str]]:
+    """Write the profiles along quantities; return what is said of each, and the files' names."""
+    if not quantities:
+        return {}, []
+    found: dict[str, Any] = {}
+    curves: list[Curve] = []
+    for one in quantities:
+        column = values.along[one.text]
+        curves.append(curve_along(one, column, values.weights, output.bins))
+        known = {"mean": None, "standard_error": None, "unit": one.unit}
+        found[one.text] = known if one.is_torsion else _mean(column, values.weights, one.unit)
+    files = save_curves(curves, output, title)
+    for text in found:
+        found[text]["file"] = files[text]
+    return found, list(files.values())

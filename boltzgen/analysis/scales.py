@@ -2,15 +2,9 @@
 
 import math
 
-import numpy as np
-from matplotlib.colorbar import Colorbar
-
 from boltzgen.analysis.ramachandran import Ramachandran
-from boltzgen.figures import INK
+from boltzgen.figures import SHALLOWEST, resolved
 from boltzgen.units import ENERGY_UNITS, one_kt
-
-#: No scale of free energies ends below or above these many kT.
-_SHALLOWEST, _DEEPEST = 2.0, 10.0
 
 
 def energy_scale(unit: str, temperature: float | None) -> float:
@@ -31,26 +25,10 @@ def energy_label(unit: str) -> str:
     return f"free energy / {unit if '/' not in unit else f'({unit})'}"
 
 
-def label_bar(bar: Colorbar, unit: str) -> None:
-    """Write at a colour bar what its free energies are in."""
-    bar.set_label(energy_label(unit), color=INK)
-    bar.ax.tick_params(colors=INK, labelsize=9, length=3)
-    bar.outline.set_visible(False)  # type: ignore[operator]
-
-
-def resolved(n_effective: float) -> float:
-    """The free energy [kT] up to which `n_effective` draws tell: ln of their number, within 2 and 10.
-
-    One effective draw in a bin against all others in another is ln n_effective. What lies beyond comes from
-    draws with next to no weight, and would be another in another sample.
-    """
-    return float(np.clip(np.log(max(n_effective, 1.0)), _SHALLOWEST, _DEEPEST))
-
-
-def scale_top(surface: Ramachandran, scale: float = 1.0) -> float:
-    """Where the colours of a surface end: at its rarest cell, as far as that is `resolved`.
+def scale_top(surface: Ramachandran, scale: float = 1.0) -> int:
+    """Where the colours of a surface end: at its rarest cell, as far as that is `figures.resolved`.
 
     A whole number of the unit of which one kT is `scale`.
     """
-    shown = min(surface.deepest, resolved(surface.n_effective))
-    return float(np.ceil(scale * max(_SHALLOWEST, shown)))
+    known = resolved(surface.n_effective, float(surface.probability.max()))
+    return math.ceil(scale * max(SHALLOWEST, min(surface.deepest, known)))

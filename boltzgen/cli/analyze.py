@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
@@ -11,69 +11,157 @@ from boltzgen.cli.common import (
     Json,
     check_replaceable,
     new_table,
+    note,
     print_block,
     print_fields,
     print_table,
+    system_names,
     warn_of_weights,
     weight_fields,
 )
+from boltzgen.cli.flags import WORD_BREAK
 from boltzgen.cli.progress import progress
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
+#: Those of `boltzgen.units` and of `boltzgen.analysis.output`.
+Units = Literal["kT", "kJ/mol", "kcal/mol"]
+Format = Literal["png", "pdf", "svg"]
+
+
 def analyze(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Samples file made by `boltzgen sample`.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="Samples file of `boltzgen sample`; or reference.h5 or a trajectory of `boltzgen simulate`, "
+            "or any trajectory that MDTraj reads (with --system).",
+        ),
+    ],
     output: Annotated[
         Path,
         typer.Option(
             "-o", "--output", metavar="FOLDER", help="Folder for the report, the surfaces and the pictures."
         ),
     ],
+    pairs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--pair",
+            metavar="TORSION TORSION",
+            help="Surface of two torsions (default: phi and psi of each amino acid); may be repeated.",
+        ),
+    ] = None,
+    along: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--along",
+            metavar="QUANTITY",
+            help="Profile along 'distance CA2 CA4', 'angle N2 CA2 C2', 'torsion N2 CA2 C2 N3', a named "
+            "torsion, radius_of_gyration, or an expression of these: 'cos(phi2) + 2 * distance(CA2, CA4)', "
+            "angles in degrees; may be repeated.",
+        ),
+    ] = None,
+    bins: Annotated[
+        int | None,
+        typer.Option(
+            "--bins",
+            metavar="N",
+            help="Bins of each profile, and along either axis of a surface (default: as many as the draws "
+            "fill).",
+        ),
+    ] = None,
+    units: Annotated[
+        Units,
+        typer.Option(
+            "--units",
+            metavar="|".join(get_args(Units)),
+            help="Of free energies in tables and pictures; JSON has kT.",
+        ),
+    ] = "kT",
+    format: Annotated[
+        Format, typer.Option("--format", metavar="|".join(get_args(Format)), help="Of pictures.")
+    ] = "png",
+    system: Annotated[
+        str | None,
+        typer.Option(
+            "--system",
+            metavar="SYSTEM",
+            autocompletion=system_names,
+            help="The molecule of a trajectory or reference, a name or a folder; samples files hold theirs.",
+        ),
+    ] = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Populations, free energies and sizes from a samples file, with intervals and pictures.
+    """Populations, free energies and sizes, with intervals and pictures.
 
     Examples:
         boltzgen analyze samples.h5 -o report
         boltzgen analyze samples.h5 -o report --force --json
+        boltzgen analyze samples.h5 -o report --pair phi2 psi3 --bins 60
+        boltzgen analyze samples.h5 -o report --along "distance CA2 CA4" --along "phi2"
+        boltzgen analyze samples.h5 -o report --units kJ/mol --format pdf
+        boltzgen analyze remd/reference.h5 -o report --system my_molecule
+        boltzgen analyze md.xtc -o report --system alanine_dipeptide
     """
     from boltzgen.analysis import report
+    from boltzgen.units import one_kt
 
     check_replaceable(output / report.REPORT, force=force)
-    with progress("reading samples and drawing pictures"):
-        result = report.analyze(file, output)
-    warn_of_weights(result)
+    with progress("reading conformations and drawing pictures"):
+        result = report.analyze(
+            file,
+            output,
+            pairs=[tuple(pair.split(WORD_BREAK)) for pair in pairs or ()],  # type: ignore[misc]
+            along=along or (),
+            bins=bins,
+            units=units,
+            format=format,
+            system=system,
+        )
+    is_weighted = result["source"] == "samples"
+    if is_weighted:
+        warn_of_weights(result)
+    else:
+        note("the frames count as independent of each other: where they are not, intervals are too narrow")
     if as_json:
         typer.echo(json.dumps(result, allow_nan=False))
         return
-    print_fields(weight_fields(result))
+    print_fields(weight_fields(result) if is_weighted else {"frames": f"{result['n_samples']:,}"})
     if result["basins"]:
-        print_table(_basin_table(result["basins"]))
+        print_table(_basin_table(result["basins"], units, one_kt(units, result["temperature"])))
     for title, found in (("residue", result["regions"]), ("torsion", result["rotamers"])):
         if found:
             print_table(_state_table(title, found))
-    print_fields(
-        {
-            f"{name} / nm": f"{size['mean']:.4f}{_error(size['standard_error'])}"
-            for name, size in result["sizes"].items()
-        }
-    )
+    print_fields(_means(result["sizes"] | result["along"]))
     print_block(f"written to {output}: {', '.join([report.REPORT, *result['files']])}")
 
 
-def _basin_table(basins: list[dict[str, Any]]) -> "Table":
+def _means(found: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Means of sizes and other quantities with their errors, by name and unit."""
+    return {
+        " / ".join(filter(None, (name, one["unit"]))): f"{one['mean']:.4f}{_error(one['standard_error'])}"
+        for name, one in found.items()
+        if one["mean"] is not None
+    }
+
+
+def _basin_table(basins: list[dict[str, Any]], unit: str, one_kt: float) -> "Table":
+    """Basins with their free energies in a unit, of which one kT is so much."""
     table = new_table(
-        "basin", "population %", "95 % interval", "ΔF / kT", "95 % interval", "draws", "effective"
+        "basin", "population %", "95 % interval", f"ΔF / {unit}", "95 % interval", "draws", "effective"
     )
     for b in basins:
-        centre = "" if b["delta_f_kT"] is None else f"{b['delta_f_kT']:.2f}"
-        share, interval, *counts = _population(b)
-        table.add_row(
-            b["name"], share, interval, centre, _interval(b["delta_f_low"], b["delta_f_high"]), *counts
+        centre, low, high = (
+            None if b[name] is None else one_kt * b[name]
+            for name in ("delta_f_kT", "delta_f_low", "delta_f_high")
         )
+        share, interval, *counts = _population(b)
+        shown = "" if centre is None else f"{centre:.2f}"
+        table.add_row(b["name"], share, interval, shown, _interval(low, high), *counts)
     return table
 
 

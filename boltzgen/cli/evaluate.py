@@ -22,7 +22,7 @@ from boltzgen.cli.common import (
 from boltzgen.cli.progress import progress
 
 if TYPE_CHECKING:
-    from boltzgen.evaluation.page import TextTable
+    from boltzgen.evaluation.tables import TextTable
     from boltzgen.generator.generator import BoltzmannGenerator
 
 #: What the forward test writes.
@@ -73,8 +73,10 @@ def evaluate(
         boltzgen evaluate run --forward
     """
     from boltzgen.evaluation import evaluate as evaluation
-    from boltzgen.evaluation.page import FILES, aligned, text_tables
+    from boltzgen.evaluation.page import FILES
     from boltzgen.evaluation.reference import REFERENCE, Reference
+    from boltzgen.evaluation.tables import aligned, text_tables
+    from boltzgen.evaluation.verdict import by_chance, verdict
     from boltzgen.generator.generator import BoltzmannGenerator
     from boltzgen.generator.locate import locate
     from boltzgen.storage import finite_or_none
@@ -109,6 +111,9 @@ def evaluate(
         return
     if "conventions" in result:
         typer.echo("\n\n".join(map(aligned, text_tables(result))))
+        typer.echo("")
+        print_block(verdict(result))
+        print_block(by_chance(result))
         typer.echo("\nCONVENTIONS")
         for line in result["conventions"]:
             print_block(f"- {line}", indent=2, first=0)

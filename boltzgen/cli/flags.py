@@ -17,12 +17,20 @@ _FUNCTION = re.compile(r"`boltzgen\.([a-z]+)`")
 _ARGUMENT = re.compile(r"`([A-Za-z_]\w*)(?:=([^`]+))?`")
 
 
+#: Between the words of one value, see `joined`; no word of a command line holds it.
+WORD_BREAK = "\x1f"
+
+
 class InputError(Exception):
     """Wrong input, said in the words of the command line."""
 
 
 class TranslatedCommand(TyperCommand):
-    """A command whose errors name its flags."""
+    """A command whose errors name its flags, and whose options may take several words."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the words of a command line, those of one value put together first."""
+        return super().parse_args(ctx, joined(args, self))
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command.
@@ -49,6 +57,27 @@ class TranslatedCommand(TyperCommand):
             raise InputError(
                 "there is not enough memory for this; ask for less, or close other programs"
             ) from error
+
+
+def joined(args: list[str], command: Any) -> list[str]:
+    """The words of a command line, those that are one value of an option together, with `WORD_BREAK` between.
+
+    An option takes as many words as its metavar has: ``TORSION TORSION`` means two. typer knows no options of
+    several words that may be given more than once.
+    """
+    sizes = {flag: len((p.metavar or "").split()) for p in command.params for flag in p.opts}
+    found: list[str] = []
+    rest = list(args)
+    while rest:
+        word = rest.pop(0)
+        found.append(word)
+        if word == "--":
+            return found + rest
+        n = sizes.get(word, 0)
+        if n > 1:
+            value = [rest.pop(0) for _ in range(n) if rest and not rest[0].startswith("-")]
+            found += [WORD_BREAK.join(value)] if value else []
+    return found
 
 
 def with_flags(message: str, command: Any) -> str:

@@ -12,6 +12,7 @@ from boltzgen.evaluation.modes import Drawn
 from boltzgen.evaluation.reference import Reference
 from boltzgen.evaluation.shares import basin_shares, region_shares, torsion_shares
 from boltzgen.evaluation.tally import Surface, state_name, surface_name
+from boltzgen.evaluation.verdict import AGREEMENT, TAIL
 from boltzgen.free_energy.histograms import Axis, Histogram, walker_groups
 from boltzgen.free_energy.weight_summary import weight_summary
 from boltzgen.weights import K_HAT_LIMIT, k_hat_meaning, psis_k_hat
@@ -32,9 +33,6 @@ CONVENTIONS = (
     "halves: the same distance between the two halves of the reference's walkers",
     "before: the draws as made; after: reweighted",
 )
-#: Largest |z| of a marginal or a basin that still counts as agreement: hundreds of edges are compared.
-AGREEMENT = 5.0
-_TAIL = 0.002
 
 
 def summarize(draws: Draws, reference: Reference) -> dict[str, Any]:
@@ -170,7 +168,7 @@ def cumulative_z(histogram: Histogram, drawn: Drawn) -> float:
     z = metrics.z_score(
         q - p, error, histogram.degrees_of_freedom, np.maximum(drawn.cumulative_error(), least)
     )
-    inner = z[(pooled > _TAIL) & (pooled < 1 - _TAIL)]
+    inner = z[(pooled > TAIL) & (pooled < 1 - TAIL)]
     return float(inner[np.abs(inner).argmax()]) if len(inner) else 0.0
 
 

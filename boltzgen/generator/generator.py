@@ -10,7 +10,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from boltzgen import __version__, units
+from boltzgen import __version__, cards, units
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.coordinates.zmatrix import ZMatrix
 from boltzgen.energy.base import Energy, check_energy_of
@@ -111,6 +111,23 @@ class BoltzmannGenerator(nn.Module):
                 found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return found.hexdigest()
 
+    def __repr__(self) -> str:
+        return cards.line(type(self).__name__, self.system.name, self._facts)
+
+    def _repr_html_(self) -> str:
+        """What notebooks show."""
+        return cards.table(type(self).__name__, self.system.name, self._facts)
+
+    @property
+    def _facts(self) -> dict[str, object]:
+        return {
+            "atoms": self.system.n_atoms,
+            "torsions": len(self.system.torsions),
+            "parameters": sum(p.numel() for p in self.parameters()),
+            "temperature": f"{self.temperature:g} K",
+            "device": str(self.device),
+        }
+
     def log_prob(self, x: Tensor) -> Tensor:
         """log q(x), shape (...), with respect to dx / (8 pi^2 V), of positions (..., n_atoms, 3) in nm.
 
@@ -172,7 +189,9 @@ class BoltzmannGenerator(nn.Module):
             parts = [self._block(flow, energy, seed, block) for block in blocks]
             wanted = slice(max(0, start - first * BLOCK), n - first * BLOCK)
             x, u, log_q = (torch.cat(p)[wanted].cpu() for p in zip(*parts, strict=True))
-            yield WeightedSamples.from_energies(x, u, log_q, self.system)
+            yield WeightedSamples.from_energies(
+                x, u, log_q, self.system, temperature=getattr(energy, "temperature", None)
+            )
 
     def _block(
         self, flow: HierarchicalFlow, energy: Energy, seed: int, block: int

@@ -16,7 +16,7 @@ import torch
 from openmm import app, unit
 from pydantic import ValidationError
 
-from boltzgen import units
+from boltzgen import cards, units
 from boltzgen.molecule.basins import Basin
 from boltzgen.molecule.forcefields import OPENMM_DATA
 from boltzgen.molecule.graph import MolecularGraph, Quadruple, Rotor, backbone_pairs
@@ -98,6 +98,24 @@ class System:
         self.folder = folder
         if self.basins:
             Regions.of(self.basins, self.torsions, {})  # for what it says of torsions that are not there
+
+    def __repr__(self) -> str:
+        return cards.line(type(self).__name__, self.name, self._facts)
+
+    def _repr_html_(self) -> str:
+        """What notebooks show."""
+        return cards.table(
+            type(self).__name__, self.name, self._facts | {"torsions": ", ".join(self.torsions)}
+        )
+
+    @property
+    def _facts(self) -> dict[str, object]:
+        return {
+            "atoms": self.n_atoms,
+            "residues": self.topology.getNumResidues(),
+            "temperature": f"{self.temperature:g} K",
+            **({"basins": ", ".join(basin.name for basin in self.basins)} if self.basins else {}),
+        }
 
     @property
     def n_atoms(self) -> int:

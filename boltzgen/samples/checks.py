@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from boltzgen.samples.weighted_samples import WeightedSamples
+from boltzgen.samples.draws import Draws
 
 #: A molecule is never longer than its atoms in a row, this far apart in nm.
 _LONGEST_STEP = 1.0
@@ -11,7 +11,7 @@ _LONGEST_STEP = 1.0
 _ROUNDING = 1e-14
 
 
-def check_samples(samples: WeightedSamples, first: int = 0) -> None:
+def check_samples(samples: Draws, first: int = 0) -> None:
     """Raise unless each log-weight is -u - log_q, and each molecule with weight is one in nm.
 
     Args:

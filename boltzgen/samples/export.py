@@ -12,8 +12,8 @@ import numpy as np
 from mdtraj.formats import PDBTrajectoryFile, XTCTrajectoryFile
 
 from boltzgen.samples.ascii_path import ascii_folder
+from boltzgen.samples.contents import check_target, iter_draws, read_header, read_log_weights, read_topology
 from boltzgen.samples.dcd import write_dcd
-from boltzgen.samples.file import check_target, iter_samples, read_header, read_log_weights, read_topology
 from boltzgen.samples.mdtraj_hdf5 import add_coordinates, describe_frames
 from boltzgen.samples.whole_file import new_file, new_hdf5
 from boltzgen.storage import atomic_file
@@ -118,7 +118,7 @@ def _check_room(target: Path, n_frames: int, n_atoms: int) -> None:
 def _frames(path: str | os.PathLike[str], chosen: np.ndarray | None) -> Iterator[np.ndarray]:
     """Positions (m, n_atoms, 3) in nm, chunk by chunk: all, or those of sorted indices, repeats included."""
     start = 0
-    for chunk in iter_samples(path):
+    for chunk in iter_draws(path):
         x = chunk.x.numpy()
         if chosen is not None:
             low, high = np.searchsorted(chosen, (start, start + len(x)))

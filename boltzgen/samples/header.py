@@ -28,8 +28,8 @@ class SamplesHeader:
         system: name of the system.
         fingerprint: `System.fingerprint`, equal for equal target densities.
         temperature: of the target, in K.
-        seed: that the samples were drawn with.
-        n_energy_evaluations: spent on drawing them.
+        seed: that the samples were drawn with; None if the file does not say.
+        n_energy_evaluations: spent on drawing them; None if the file does not say.
         version: of boltzgen that wrote the file.
         domain: on which the density is defined.
         basins, torsions: named regions and torsions of the molecule.
@@ -43,8 +43,8 @@ class SamplesHeader:
     system: str
     fingerprint: str
     temperature: float
-    seed: int
-    n_energy_evaluations: int
+    seed: int | None
+    n_energy_evaluations: int | None
     version: str
     domain: dict[str, str]
     basins: tuple[Basin, ...]
@@ -54,10 +54,21 @@ class SamplesHeader:
     generator: str
     mdtraj_topology: mdtraj.Topology | None = field(repr=False)
 
+    @property
+    def name(self) -> str:
+        """Name of the system."""
+        return self.system
 
-def describe(system: System, temperature: float, *, seed: int, generator: str) -> dict[str, Any]:
-    """What is said of samples of a system, as numbers and text; text other than names is JSON."""
-    return {
+
+def describe(
+    system: System | SamplesHeader, temperature: float, *, seed: int | None, generator: str
+) -> dict[str, Any]:
+    """What is said of samples of a system, as numbers and text; text other than names is JSON.
+
+    A seed that is not known is not said.
+    """
+    domain = system.domain if isinstance(system, SamplesHeader) else system.domain.model_dump()
+    said = {
         "format": FORMAT,
         "boltzgen_version": __version__,
         "system": json.dumps(system.name),
@@ -65,7 +76,7 @@ def describe(system: System, temperature: float, *, seed: int, generator: str) -
         "generator": generator,
         "temperature": temperature,
         "seed": seed,
-        "domain": json.dumps(system.domain.model_dump()),
+        "domain": json.dumps(domain),
         "basins": json.dumps([b.model_dump() for b in system.basins]),
         "torsions": json.dumps(system.torsions),
         "regions": json.dumps(
@@ -73,6 +84,7 @@ def describe(system: System, temperature: float, *, seed: int, generator: str) -
         ),
         "rotamers": json.dumps({name: asdict(rotamer) for name, rotamer in system.rotamers.items()}),
     }
+    return {key: value for key, value in said.items() if value is not None}
 
 
 def parse(
@@ -80,7 +92,7 @@ def parse(
     *,
     n_samples: int,
     n_atoms: int,
-    n_energy_evaluations: int,
+    n_energy_evaluations: int | None,
     topology: mdtraj.Topology | None,
 ) -> SamplesHeader:
     """The header of what `describe` said, in this version or an earlier one.
@@ -92,8 +104,9 @@ def parse(
         raise ValueError(f"format {version}, this version of boltzgen reads 1 to {FORMAT}")
     basins, torsions = json.loads(said["basins"]), json.loads(said["torsions"])
     regions, rotamers = json.loads(said.get("regions", "{}")), json.loads(said.get("rotamers", "{}"))
-    temperature, seed, spent = float(said["temperature"]), int(said["seed"]), int(n_energy_evaluations)
-    if not 0 < temperature < math.inf or seed < 0 or spent < 0:
+    temperature, seed, spent = float(said["temperature"]), said.get("seed"), n_energy_evaluations
+    seed, spent = (None if number is None else int(number) for number in (seed, spent))
+    if not 0 < temperature < math.inf or (seed or 0) < 0 or (spent or 0) < 0:
         raise ValueError(
             f"expected a positive temperature, seed >= 0 and n_energy_evaluations >= 0, got {temperature}, "
             f"{seed} and {spent}"

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load, save
 
 from boltzgen.samples.checks import check_samples
-from boltzgen.samples.weighted_samples import WeightedSamples
+from boltzgen.samples.draws import Draws
 from boltzgen.samples.whole_file import cannot_write
 from boltzgen.storage import reading, sync
 
@@ -75,7 +75,7 @@ class Journal:
         file.truncate(journal._end)
         return journal
 
-    def append(self, samples: WeightedSamples, n_energy_evaluations: int) -> None:
+    def append(self, samples: Draws, n_energy_evaluations: int) -> None:
         """Add a chunk, and the number of energies spent on all samples so far; it is on the disk then.
 
         Raises:
@@ -86,7 +86,7 @@ class Journal:
         self.n_samples += len(samples)
         self.n_energy_evaluations = n_energy_evaluations
 
-    def chunks(self) -> Iterator[WeightedSamples]:
+    def chunks(self) -> Iterator[Draws]:
         """The samples, chunk by chunk as they were added.
 
         Raises:
@@ -124,13 +124,13 @@ class Journal:
             raise
         self._end = self._file.tell()
 
-    def _read(self) -> Iterator[tuple[WeightedSamples, int]]:
+    def _read(self) -> Iterator[tuple[Draws, int]]:
         """Chunks and the energies spent by then, up to the first record that is not whole."""
         while (payload := _record(self._file)) is not None:
             try:
                 with reading("no chunk of samples", "draw them again"):
                     held = load(payload)
-                    samples = WeightedSamples(held["x"], held["u"], held["log_q"], held["log_w"])
+                    samples = Draws(held["x"], held["u"], held["log_q"], held["log_w"])
                     check_samples(samples)
                     spent = int(held["n_energy_evaluations"])
             except ValueError:

@@ -17,7 +17,7 @@ from torch import Tensor
 from boltzgen.hdf5 import open_hdf5
 from boltzgen.molecule.system import System
 from boltzgen.samples import dcd, foreign, mdtraj_hdf5, xtc
-from boltzgen.samples.file import iter_samples, read_header
+from boltzgen.samples.contents import iter_draws, read_header
 from boltzgen.samples.header import SamplesHeader
 from boltzgen.samples.mdtraj_hdf5 import SUFFIXES
 
@@ -83,9 +83,10 @@ def _parts(
 ) -> Iterator[tuple[Tensor, Tensor, mdtraj.Topology | None, bool]]:
     """Positions, log-weights, topology, and whether there is a periodic box, of at most `chunk` frames."""
     if path.suffix.lower() in SUFFIXES and _is_samples_file(path):
-        _check_target(read_header(path), system, path)
-        for samples in iter_samples(path, chunk):
-            yield samples.x, samples.log_w, samples.mdtraj_topology, False
+        header = read_header(path)
+        _check_target(header, system, path)
+        for samples in iter_draws(path, chunk):
+            yield samples.x, samples.log_w, header.mdtraj_topology, False
         return
     for x, found, periodic in _foreign_parts(path, system, topology, chunk):
         yield torch.from_numpy(x), torch.zeros(len(x), dtype=torch.float64), found, periodic

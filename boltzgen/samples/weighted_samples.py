@@ -1,14 +1,16 @@
 """Conformations with their importance weights, and the estimates that these give."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol, Self
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Self
 
 import mdtraj
 import numpy as np
 import torch
 from torch import Tensor
 
+from boltzgen import cards
 from boltzgen.free_energy.populations import (
     BasinPopulation,
     FreeEnergyDifference,
@@ -17,13 +19,14 @@ from boltzgen.free_energy.populations import (
 )
 from boltzgen.geometry import dihedrals
 from boltzgen.molecule.basins import Basin
-from boltzgen.molecule.graph import Quadruple
-from boltzgen.molecule.states import Regions, Rotamer, States
+from boltzgen.molecule.states import Regions, States
+from boltzgen.samples.contents import read_draws
+from boltzgen.samples.draws import Draws, Molecule
 from boltzgen.samples.estimates import Estimates
+from boltzgen.samples.saving import save_samples
 from boltzgen.weights import (
     Estimate,
     effective_sample_size,
-    log_weights,
     log_z,
     normalized_weights,
     resampled_indices,
@@ -31,34 +34,16 @@ from boltzgen.weights import (
     weighted_mean,
 )
 
-
-class Molecule(Protocol):
-    """What samples need to know of their molecule: a `System`, or the header of a samples file."""
-
-    @property
-    def torsions(self) -> Mapping[str, Quadruple]:
-        """Named torsions as quadruples of atoms."""
-
-    @property
-    def rotamers(self) -> Mapping[str, Rotamer]:
-        """States of torsions that are counted by themselves, by the torsion's name."""
-
-    @property
-    def basins(self) -> Sequence[Basin]:
-        """Named regions of the molecule's torsions."""
-
-    @property
-    def regions(self) -> Mapping[str, Sequence[Basin]]:
-        """Regions of (phi, psi) of each amino acid, by its name."""
-
-    @property
-    def mdtraj_topology(self) -> mdtraj.Topology | None:
-        """Atoms and bonds, if they are known."""
+if TYPE_CHECKING:
+    import pandas
 
 
-@dataclass(frozen=True, eq=False)
-class WeightedSamples(Estimates):
+@dataclass(frozen=True, eq=False, repr=False)
+class WeightedSamples(Draws, Estimates):
     """Conformations drawn from q with their importance weights to the target.
+
+    They are counted and cut like a list: ``len(samples)``, ``samples[0]`` (one conformation),
+    ``samples[:100]``, ``samples[mask]``.
 
     Attributes:
         x: positions, float32 (n, n_atoms, 3) in nm.
@@ -66,61 +51,74 @@ class WeightedSamples(Estimates):
         log_q: log-density of each draw, float64 (n,).
         log_w: ``-u - log_q``, float64 (n,); -inf where u is not finite. `from_energies` computes it.
         system: the molecule, for torsions, basins and the topology; optional.
+        temperature: of the target in K; None where it is not known.
 
     Raises:
         ValueError: shapes do not agree.
     """
 
-    x: Tensor
-    u: Tensor
-    log_q: Tensor
-    log_w: Tensor
-    system: Molecule | None = None
-
-    def __post_init__(self) -> None:
-        if self.x.dim() != 3 or self.x.shape[-1] != 3:
-            raise ValueError(
-                f"expected positions x of shape (n, n_atoms, 3) in nm, got {tuple(self.x.shape)}"
-            )
-        object.__setattr__(self, "x", self.x.detach().to(torch.float32))
-        for name in ("u", "log_q", "log_w"):
-            value = getattr(self, name)
-            if value.shape != (len(self.x),):
-                raise ValueError(
-                    f"expected {name} of shape ({len(self.x)},), one value for each conformation, got "
-                    f"{tuple(value.shape)}"
-                )
-            object.__setattr__(self, name, value.detach().to(torch.float64))
+    @classmethod
+    def of(cls, draws: Draws) -> Self:
+        """The same draws, with estimates."""
+        return cls(**{field.name: getattr(draws, field.name) for field in fields(draws)})
 
     @classmethod
-    def from_energies(cls, x: Tensor, u: Tensor, log_q: Tensor, system: Molecule | None = None) -> Self:
-        """Samples with ``log_w = -u - log_q``; see `log_weights`."""
-        return cls(x, u, log_q, log_weights(u, log_q), system)
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """All samples of a file of `save` or of `boltzgen sample`, with its `SamplesHeader` as `system`.
 
-    @classmethod
-    def concatenate(cls, parts: Iterable[Self]) -> Self:
-        """One object from several, in order; the first one's `system`."""
-        found = list(parts)
-        if not found:
-            raise ValueError("expected at least one WeightedSamples to concatenate, got none")
-        x, u, log_q, log_w = (
-            torch.cat([getattr(p, name) for p in found]) for name in ("x", "u", "log_q", "log_w")
-        )
-        return cls(x, u, log_q, log_w, found[0].system)
+        Raises:
+            FileNotFoundError: no such file.
+            ValueError: not an HDF5 file, cut off, damaged, or without what a samples file holds.
+        """
+        return cls.of(read_draws(path))
 
-    def __len__(self) -> int:
-        return len(self.x)
+    def save(self, path: str | os.PathLike[str], *, temperature: Any = None, force: bool = False) -> None:
+        """Write a samples file, which `load`, `mdtraj.load` and the commands `analyze` and `export` read.
 
-    def __getitem__(self, index: slice | Tensor) -> "WeightedSamples":
-        """The conformations of a slice, a boolean mask or an index tensor."""
-        if not isinstance(index, slice | Tensor):
-            raise TypeError(
-                f"expected a slice or a tensor of indices, got {type(index).__name__}; for one conformation "
-                "use samples[i : i + 1]"
-            )
-        return WeightedSamples(
-            self.x[index], self.u[index], self.log_q[index], self.log_w[index], self.system
-        )
+        It is written whole or not at all. It says neither a seed nor a generator: `boltzgen sample --resume`
+        does not go on with it.
+
+        Args:
+            path: of the file, .h5 or .hdf5.
+            temperature: of the target in K, where the samples do not know it; a generator's do.
+            force: replace a file that exists.
+
+        Raises:
+            FileExistsError: without `force`, there is a file.
+            FileNotFoundError: the folder does not exist.
+            ValueError: the name does not end in .h5 or .hdf5; the samples carry no molecule or no
+                temperature; or they have been resampled, so that their weights are not ``-u - log_q``.
+            OSError: it cannot be written (full disk, no permission).
+        """
+        save_samples(self, path, temperature=temperature, force=force)
+
+    def __repr__(self) -> str:
+        return cards.line(type(self).__name__, self._name, self._facts)
+
+    def _repr_html_(self) -> str:
+        """What notebooks show."""
+        return cards.table(type(self).__name__, self._name, self._facts)
+
+    @property
+    def _name(self) -> str:
+        return str(getattr(self.system, "name", ""))
+
+    @property
+    def _facts(self) -> dict[str, object]:
+        """What `repr` says of the samples, whatever is wrong with them."""
+        facts: dict[str, object] = {"conformations": len(self), "atoms": self.x.shape[1]}
+        if self.temperature is not None:
+            facts["temperature"] = f"{self.temperature:g} K"
+        try:
+            found = f"{100 * self.sampling_efficiency:.3g} %", f"{self.effective_sample_size:,.0f}"
+        except ValueError:  # no draws, or none with any weight
+            found = "none", "0"
+        return facts | dict(zip(("sampling efficiency", "effective draws"), found, strict=True))
+
+    @property
+    def weights(self) -> Tensor:
+        """Weights that sum to one, float64 (n,); see `weights.normalized_weights`."""
+        return normalized_weights(self.log_w)
 
     @property
     def effective_sample_size(self) -> float:
@@ -161,7 +159,7 @@ class WeightedSamples(Estimates):
                 f"expected one value, or k, for each of the {len(self)} conformations, got an array of shape "
                 f"{values.shape}"
             )
-        weights = normalized_weights(self.log_w).numpy(force=True)
+        weights = self.weights.numpy(force=True)
         n_bad = int(np.isnan(values[weights > 0]).sum())
         if n_bad:
             raise ValueError(f"{n_bad} values are NaN although their conformations have weight")
@@ -170,13 +168,16 @@ class WeightedSamples(Estimates):
         means = [weighted_mean(column, weights) for column in values.T]
         return Estimate(*(np.array(part) for part in zip(*means, strict=True)))
 
+    #: The same by its short name.
+    mean = expectation
+
     def resample(self, n: int, seed: int = 0) -> "WeightedSamples":
         """n conformations of equal weight (log_w = 0), drawn with replacement in proportion to the weights.
 
         u and log_q go along.
         """
         drawn = self[resampled_indices(self.log_w, n, seed)]
-        return WeightedSamples(drawn.x, drawn.u, drawn.log_q, torch.zeros_like(drawn.log_w), drawn.system)
+        return replace(drawn, log_w=torch.zeros_like(drawn.log_w))
 
     @property
     def mdtraj_topology(self) -> mdtraj.Topology:
@@ -199,6 +200,24 @@ class WeightedSamples(Estimates):
             ValueError: no topology, see `mdtraj_topology`.
         """
         return mdtraj.Trajectory(self.x.numpy(force=True).copy(), self.mdtraj_topology)
+
+    def to_dataframe(self) -> "pandas.DataFrame":
+        """A row for each conformation: u, log_q, log_w, weight, and all named torsions in degrees.
+
+        Weights sum to one. Samples without a molecule have no torsions.
+
+        Raises:
+            ImportError: pandas is not installed.
+            ValueError: no conformation has any weight.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError("`to_dataframe` needs pandas: `pip install pandas`") from error
+        columns = {"u": self.u, "log_q": self.log_q, "log_w": self.log_w, "weight": self.weights}
+        names = self.system.torsions if self.system is not None else ()
+        columns |= {name: self.torsion(name).rad2deg() for name in names}
+        return pandas.DataFrame({name: values.numpy(force=True) for name, values in columns.items()})
 
     def torsion(self, name: str) -> Tensor:
         """The named torsion of every conformation, float32 (n,) in (-pi, pi] radians.

@@ -1,24 +1,26 @@
-"""Writing the samples file in chunks, none of which is lost; `samples.file` says what is in it."""
+"""Writing the samples file in chunks, none of which is lost; `samples.contents` says what is in it."""
 
+import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import mdtraj
 import numpy as np
 
 from boltzgen import units
 from boltzgen.locks import locked
 from boltzgen.molecule.system import System
 from boltzgen.samples.checks import check_samples
-from boltzgen.samples.file import SCALARS, check_target, iter_samples, read_header
+from boltzgen.samples.contents import SCALARS, check_target, iter_draws, read_header
+from boltzgen.samples.draws import Draws
 from boltzgen.samples.header import describe
 from boltzgen.samples.journal import Journal
 from boltzgen.samples.mdtraj_hdf5 import CHUNK_BYTES, SUFFIXES, add_coordinates, describe_frames
-from boltzgen.samples.weighted_samples import WeightedSamples
 from boltzgen.samples.whole_file import add_array, new_hdf5
 
 #: What samples must agree in to be of one file.
@@ -100,11 +102,11 @@ class SamplesWriter:
             raise
         return self
 
-    def chunks(self) -> Iterator[WeightedSamples]:
+    def chunks(self) -> Iterator[Draws]:
         """What is written so far, chunk by chunk."""
         return self._open().chunks()
 
-    def write(self, samples: WeightedSamples) -> None:
+    def write(self, samples: Draws) -> None:
         """Append samples.
 
         Raises:
@@ -193,8 +195,8 @@ class SamplesWriter:
         self._check_identity(source, asdict(replace(header, mdtraj_topology=None)))
         journal = self._create()
         try:
-            for chunk in iter_samples(source):
-                journal.append(chunk, header.n_energy_evaluations)
+            for chunk in iter_draws(source):
+                journal.append(chunk, header.n_energy_evaluations or 0)
         except BaseException:
             journal.remove()
             raise
@@ -214,21 +216,40 @@ class SamplesWriter:
 
     def _make(self, target: Path, n_energy_evaluations: int) -> None:
         """Write all samples as one file."""
-        journal, n_atoms = self._open(), self._system.n_atoms
-        title = f"Weighted samples of {self._system.name}; frames do not have equal weight, see log_w"
-        with new_hdf5(target) as file:
-            describe_frames(file, self._system.mdtraj_topology, title=title)
-            for key, value in {**self._said, "n_energy_evaluations": n_energy_evaluations}.items():
-                file.attrs[key] = np.bytes_(value) if isinstance(value, str) else value
-            coordinates = add_coordinates(file, journal.n_samples, n_atoms)
-            rows = max(1, min(CHUNK_BYTES // 8, journal.n_samples))
+        journal = self._open()
+        said = {**self._said, "n_energy_evaluations": n_energy_evaluations}
+        write_whole(target, self._system.mdtraj_topology, said, journal.chunks(), journal.n_samples)
+
+
+def write_whole(
+    target: Path, topology: mdtraj.Topology, said: Mapping[str, Any], chunks: Iterable[Draws], n: int
+) -> None:
+    """Write n samples, which come in chunks, as one file, whole or not at all.
+
+    Args:
+        target: of the file.
+        topology: of the molecule.
+        said: of the samples, see `header.describe`.
+        chunks: the samples, in order.
+        n: how many they are.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    title = f"Weighted samples of {json.loads(said['system'])}; frames do not have equal weight, see log_w"
+    with new_hdf5(target) as file:
+        describe_frames(file, topology, title=title)
+        for key, value in said.items():
+            file.attrs[key] = np.bytes_(value) if isinstance(value, str) else value
+        coordinates = add_coordinates(file, n, topology.n_atoms)
+        rows = max(1, min(CHUNK_BYTES // 8, n))
+        for name in SCALARS:
+            scalar = add_array(file, name, (n,), "f8", rows)
+            scalar.attrs["units"] = np.bytes_("kT" if name == "u" else "dimensionless")
+        start = 0
+        for chunk in chunks:
+            stop = start + len(chunk)
+            coordinates[start:stop] = chunk.x.numpy(force=True)
             for name in SCALARS:
-                scalar = add_array(file, name, (journal.n_samples,), "f8", rows)
-                scalar.attrs["units"] = np.bytes_("kT" if name == "u" else "dimensionless")
-            start = 0
-            for chunk in journal.chunks():
-                stop = start + len(chunk)
-                coordinates[start:stop] = chunk.x.numpy()
-                for name in SCALARS:
-                    file[name][start:stop] = getattr(chunk, name).numpy()
-                start = stop
+                file[name][start:stop] = getattr(chunk, name).numpy(force=True)
+            start = stop

@@ -2,6 +2,8 @@
 errors.
 """
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from matplotlib.collections import QuadMesh
@@ -10,6 +12,8 @@ from matplotlib.patches import StepPatch
 from boltzgen.analysis.panels import profile_figure, ramachandran_grid
 from boltzgen.analysis.profiles import profile
 from boltzgen.analysis.ramachandran import Ramachandran, ramachandran
+from boltzgen.units import one_kt
+from tests.helpers.drawing import boxes
 
 
 def surface(spread: float) -> Ramachandran:
@@ -33,6 +37,41 @@ def test_one_panel_for_each_residue(n: int) -> None:
         scales.add(mesh.get_clim())
     assert len(scales) == 1
     assert figure.get_suptitle() == "a title"
+
+
+@pytest.mark.parametrize("unit", ["kT", "kJ/mol"])
+def test_the_scale_of_all_panels_ends_where_the_draws_tell(unit: str) -> None:
+    """A panel with draws of no weight, e^40 below the others, is beside one without."""
+    angles = 0.2 * np.random.default_rng(0).standard_normal((2, 2000))
+    angles[:, 1900:] += 2.0
+    weights = np.where(np.arange(2000) < 1900, 1.0, np.exp(-40.0))
+    poor = ramachandran(*angles, weights / weights.sum(), 60)
+    surfaces = [("ALA 2", ("phi2", "psi2"), surface(0.2)), ("ALA 3", ("phi3", "psi3"), poor)]
+    figure = ramachandran_grid(surfaces, "t", unit=unit, temperature=300.0)
+    meshes = [c for axes in figure.axes[:2] for c in axes.collections if isinstance(c, QuadMesh)]
+    scale = one_kt(unit, 300.0)
+    assert poor.n_effective == pytest.approx(1900)
+    assert {mesh.get_clim() for mesh in meshes} == {(0.0, meshes[0].get_clim()[1])}
+    assert 4 * scale < meshes[0].get_clim()[1] < 8.6 * scale
+    assert meshes[1].get_array().max() == pytest.approx(scale * poor.deepest)
+    assert figure.legends[0].get_texts()[0].get_text() == "under 0.1 effective draws"
+    assert figure.axes[2].get_ylabel() == ("free energy / kT" if unit == "kT" else "free energy / (kJ/mol)")
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_nothing_is_cut_and_nothing_overlaps(n: int) -> None:
+    found = profile(np.random.default_rng(0).normal(0.4, 0.02, 1000), np.full(1000, 1e-3))
+    title = "alanine_dipeptide_amber99sbildn, 300 K: 1,000,000 draws, 997,000 effective"
+    surfaces = [(f"ALA {k}", (f"phi{k}", f"psi{k}"), surface(0.3)) for k in range(1, n + 1)]
+    profiles = {f"length_{k}": found for k in range(n)}
+    for figure in (ramachandran_grid(surfaces, title), profile_figure(profiles, title)):
+        seen = boxes(figure)
+        assert len(seen) > 8
+        for box in seen.values():
+            assert box.x0 >= 0 and box.y0 >= 0
+            assert box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1
+        for (one, first), (other, second) in combinations(seen.items(), 2):
+            assert not first.overlaps(second), (one, other)
 
 
 def test_profiles_with_bands_of_their_intervals_and_gaps_where_nothing_fell() -> None:

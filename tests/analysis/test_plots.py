@@ -1,18 +1,23 @@
 """What the pictures show: the surface's numbers, the basins' boundaries and populations."""
 
+import math
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from matplotlib.collections import LineCollection, QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from boltzgen.analysis.plots import plot_profile, plot_ramachandran
+from boltzgen.analysis.plots import plot_profile, plot_ramachandran, ramachandran_figure
 from boltzgen.analysis.profiles import profile
 from boltzgen.analysis.ramachandran import ramachandran, suitable_bins
 from boltzgen.molecule.system import System
 from boltzgen.samples.weighted_samples import WeightedSamples
+from boltzgen.weights import normalized_weights
+from tests.helpers.drawing import boxes
 from tests.helpers.posing import made_up_samples
 
 
@@ -64,10 +69,94 @@ def test_marginals_lie_along_their_axes(samples: WeightedSamples) -> None:
     assert top.get_xlim() == main.get_xlim()
     assert right.get_ylim() == main.get_ylim()
     assert top.get_yscale() == right.get_xscale() == "log"
-    assert [t.get_text() for t in main.figure.legends[0].get_texts()] == [
+    assert [t.get_text() for t in main.figure.legends[0].get_texts()][:2] == [
         "target (weighted)",
         "generator (as drawn)",
     ]
+    for axis, most in ((top.yaxis, 4), (right.xaxis, 2)):
+        low, high = axis.get_view_interval()
+        shown = [tick for tick in axis.get_ticklocs() if low <= tick <= high]
+        assert 1 <= len(shown) <= most
+        assert axis.get_label_text() == "density / degree⁻¹"
+
+
+def bad(samples: WeightedSamples) -> WeightedSamples:
+    """The samples with one draw of a hundred drawn e^40 times too often: these have next to no weight."""
+    log_q = samples.log_q + 1.7 * torch.randn(len(samples), generator=torch.Generator().manual_seed(0))
+    log_q[5::100] += 40.0
+    return WeightedSamples.from_energies(samples.x, samples.u, log_q, samples.system)
+
+
+def test_draws_without_weight_do_not_stretch_the_scale(samples: WeightedSamples) -> None:
+    poor = bad(samples)
+    assert poor.sampling_efficiency < 0.2
+    axes = plot_ramachandran(poor)
+    (mesh,) = (c for c in axes.collections if isinstance(c, QuadMesh))
+    cells, top = mesh.get_array(), mesh.get_clim()[1]
+    assert cells.max() > 35
+    assert 3 <= top <= 1 + math.log(poor.effective_sample_size)
+    assert axes.figure.legends[0].get_texts()[-1].get_text() == "under 0.1 effective draws"
+    beyond = mesh.cmap(mesh.norm(cells[cells > top].compressed()))
+    assert len(np.unique(beyond, axis=0)) == 1
+    values = np.random.default_rng(0).normal(0.5, 0.02, len(poor))
+    values[5::100] += 0.2
+    found = profile(values, normalized_weights(poor.log_w).numpy())
+    assert found.n_effective == pytest.approx(poor.effective_sample_size)
+    low, high = plot_profile(found, "end_to_end").get_ylim()
+    assert low < 0
+    assert 2 < high <= 1 + math.log(poor.effective_sample_size)
+
+
+@pytest.mark.parametrize(("unit", "kt"), [("kJ/mol", 2.4943), ("kcal/mol", 0.5962)])
+def test_free_energies_in_other_units(samples: WeightedSamples, unit: str, kt: float) -> None:
+    plain, axes = plot_ramachandran(samples), plot_ramachandran(samples, unit=unit, temperature=300.0)
+    given = Figure().subplots()
+    plot_ramachandran(samples, ax=given, unit=unit, temperature=300.0)
+    meshes = [next(c for c in a.collections if isinstance(c, QuadMesh)) for a in (plain, axes, given)]
+    for mesh in meshes[1:]:
+        np.testing.assert_allclose(
+            np.ma.filled(mesh.get_array(), -1.0), np.ma.filled(kt * meshes[0].get_array(), -1.0), rtol=1e-4
+        )
+        assert mesh.get_clim()[1] == pytest.approx(kt * meshes[0].get_clim()[1], abs=1 + kt)
+    label = f"free energy / ({unit})"
+    assert axes.figure.axes[3].get_ylabel() == given.child_axes[0].get_ylabel() == label
+    found = profile(np.random.default_rng(0).normal(0.5, 0.02, 1000), np.full(1000, 1e-3))
+    lines = [
+        plot_profile(found, "end_to_end"),
+        plot_profile(found, "end_to_end", unit=unit, temperature=300.0),
+    ]
+    assert lines[1].get_ylabel() == label
+    steps = [ax.patches[1].get_data().values for ax in lines]
+    np.testing.assert_allclose(steps[1], kt * steps[0], rtol=1e-4)
+
+
+def test_another_unit_needs_a_temperature(samples: WeightedSamples) -> None:
+    with pytest.raises(ValueError, match=r"`temperature` \[K\] beside `unit` 'kJ/mol', got None"):
+        plot_ramachandran(samples, unit="kJ/mol")
+    with pytest.raises(ValueError, match="expected `unit` to be one of kT"):
+        plot_ramachandran(samples, unit="eV", temperature=300.0)
+
+
+@pytest.mark.parametrize("title", ["", "short", "alanine_tetrapeptide, 300 K: 1,000,000 draws, " * 4])
+def test_nothing_is_cut_and_nothing_overlaps(samples: WeightedSamples, title: str) -> None:
+    phi, psi = (samples.torsion(name).numpy() for name in ("phi", "psi"))
+    weights = normalized_weights(bad(samples).log_w).numpy()
+    basins = samples.system.basins
+    figure = ramachandran_figure(phi, psi, weights, 500.0, basins, title=title)
+    written_boxes = boxes(figure)
+    assert len(written_boxes) > 25
+    for box in written_boxes.values():
+        assert box.x0 >= 0 and box.y0 >= 0
+        assert box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1
+    for (one, first), (other, second) in combinations(written_boxes.items(), 2):
+        assert not first.overlaps(second), (one, other)
+
+
+def test_the_picture_is_shown_by_notebooks(samples: WeightedSamples) -> None:
+    axes = plot_ramachandran(samples)
+    png = axes.figure._repr_png_()
+    assert png.startswith(b"\x89PNG")
+    assert axes._repr_png_() == png
 
 
 def test_given_axes_get_the_same_surface_basins_and_a_colour_bar(samples: WeightedSamples) -> None:

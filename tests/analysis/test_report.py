@@ -12,9 +12,12 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from boltzgen import weights as reweighting
+from boltzgen.analysis import report
+from boltzgen.analysis.panels import ramachandran_grid
 from boltzgen.analysis.report import analyze
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.molecule.system import System
@@ -167,7 +170,14 @@ def test_rotamers_and_ends_of_a_peptide(peptide_samples: WeightedSamples, tmp_pa
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"report.json", *names}
 
 
-def test_several_residues_are_in_one_picture_too(tmp_path: Path) -> None:
+def test_several_residues_are_in_one_picture_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    panels: list[str] = []
+
+    def grid(surfaces: list[Any], *args: Any, **options: Any) -> Figure:
+        panels.extend(name for name, _, _ in surfaces)
+        return ramachandran_grid(surfaces, *args, **options)
+
+    monkeypatch.setattr(report, "ramachandran_grid", grid)
     system = peptide("capped_ala3")
     coordinates = MolecularCoordinates(system)
     x = coordinates(random_y(coordinates, 200))[0]
@@ -185,6 +195,7 @@ def test_several_residues_are_in_one_picture_too(tmp_path: Path) -> None:
     expected = {name: [asdict(row) for row in rows] for name, rows in again.region_populations().items()}
     assert result["regions"] == finite_or_none(expected)
     assert (list(result["regions"]), result["basins"]) == (["ALA 2", "ALA 3", "ALA 4"], [])
+    assert panels == ["ALA 2", "ALA 3", "ALA 4"]
     height, width, _ = imread(tmp_path / "out" / "ramachandran.png").shape
     assert width > 2 * height
 

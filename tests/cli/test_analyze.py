@@ -7,10 +7,14 @@ import pytest
 import torch
 
 from boltzgen.coordinates.molecular import MolecularCoordinates
+from boltzgen.molecule.shipped import shipped_systems
+from boltzgen.molecule.system import System
 from boltzgen.samples.weighted_samples import WeightedSamples
 from boltzgen.samples.writer import SamplesWriter
-from tests.helpers.command_line import call
+from boltzgen.units import one_kt
+from tests.helpers.command_line import call, refused
 from tests.helpers.molecules import peptide, random_y
+from tests.helpers.posing import made_up_samples
 
 
 def test_analyze(run_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -85,3 +89,62 @@ def test_analyze_a_peptide_with_side_chains(tmp_path: Path, capfd: pytest.Captur
         f"{size['standard_error']:.2g}",
     ] in rows
     assert max(map(len, out.splitlines()[:-1])) <= 80
+
+
+def test_what_is_asked_for(run_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    call(capfd, "sample", run_folder, "-n", 2_000, "-o", run_folder / "s.h5")
+    asked = ["--pair", "phi", "omega", "--pair", "phi", "psi", "--bins", 12, "--format", "svg"]
+    asked += ["--along", "distance CA C2", "--along", "psi", "--units", "kcal/mol"]
+    code, out, err = call(capfd, "analyze", run_folder / "s.h5", "-o", run_folder / "out", *asked)
+    assert (code, err) == (0, "")
+    report = json.loads((run_folder / "out" / "report.json").read_text())
+    names = ["surface_phi_omega.svg", "ramachandran.svg", "surfaces.svg", "profile_psi.csv", "profiles.svg"]
+    assert set(names) <= set(report["files"])
+    assert list(report["along"]) == ["distance CA C2", "psi"]
+    mean = report["along"]["distance CA C2"]
+    assert f"distance CA C2 / nm      {mean['mean']:.4f} ± {mean['standard_error']:.2g}" in out
+    assert "psi /" not in out
+    rows = {line.split()[0]: line.split() for line in out.splitlines() if line.strip()}
+    assert "kcal/mol" in rows["basin"]
+    right = next(b for b in report["basins"] if b["name"] == "alphaR")
+    kcal = one_kt("kcal/mol", 300.0)
+    assert f"{kcal * right['delta_f_kT']:.2f}" in rows["alphaR"]
+    low, high = (f"{kcal * right[f'delta_f_{end}']:.2f}" for end in ("low", "high"))
+    assert f"{low} .. {high}" in " ".join(rows["alphaR"])
+
+
+def test_a_reference_is_said_to_have_no_weights(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    reference = shipped_systems()["alanine_dipeptide"] / "reference.h5"
+    code, out, err = call(capfd, "analyze", reference, "-o", tmp_path, "--system", "alanine_dipeptide")
+    assert code == 0
+    assert "note: the frames count as independent of each other" in err
+    assert out.startswith("frames  5,000\n")
+    assert "C7ax" in out
+    assert "efficiency" not in out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--pair", "phi"], "expected --pair of two different torsions each, got 'phi'"),
+        (["--pair", "phi", "--bins", "8"], "expected --pair of two different torsions each, got 'phi'"),
+        (["--pair", "phi", "nonsense"], "--pair names a torsion 'nonsense' that this molecule has not"),
+        (["--along", "distance CA"], "expected distance of 2 atoms"),
+        (["--along", "phi +"], "unexpected end of an expression in 'phi +'"),
+        (["--bins", "0"], "expected 2 to 720 --bins, got 0"),
+        (["--units", "J"], "'J' is not one of 'kT', 'kJ/mol', 'kcal/mol'"),
+        (["--system", "nonsense"], "no system called 'nonsense'"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(
+    samples_file: Path, capfd: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    refused(call(capfd, "analyze", samples_file, "-o", samples_file.parent / "out", *options), message)
+    assert not (samples_file.parent / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def samples_file(system: System, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("analyze") / "s.h5"
+    made_up_samples(system, 50).save(path, temperature=300.0)
+    return path

@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from boltzgen import cli
-from boltzgen.cli.flags import with_flags
+from boltzgen.cli.flags import WORD_BREAK, joined, with_flags
 
 COMMANDS = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
 
@@ -39,6 +39,22 @@ COMMANDS = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined
 )
 def test_arguments_become_flags_of_the_command(command: str, message: str, expected: str) -> None:
     assert with_flags(message, COMMANDS[command]) == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("s.h5 --pair phi psi -o r", "s.h5 --pair phi_psi -o r"),
+        ("--pair phi2 psi3 --pair phi3 psi2 s.h5", "--pair phi2_psi3 --pair phi3_psi2 s.h5"),
+        ("--pair phi -o r", "--pair phi -o r"),
+        ("--pair", "--pair"),
+        ("--along phi psi", "--along phi psi"),
+        ("-- --pair phi psi", "-- --pair phi psi"),
+    ],
+)
+def test_words_of_one_value_are_put_together(words: str, expected: str) -> None:
+    found = joined(words.split(), COMMANDS["analyze"])
+    assert " ".join(found).replace(WORD_BREAK, "_") == expected
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ import pytest
 import typer
 
 from boltzgen import __version__, cli
+from boltzgen.analysis.output import FORMATS
+from boltzgen.cli.analyze import Format, Units
 from boltzgen.cli.help import described
 from boltzgen.cli.prepare import Constraints, Solvent
 from boltzgen.cli.simulate import Method
@@ -19,6 +21,7 @@ from boltzgen.preparation import sources
 from boltzgen.simulation import plan
 from boltzgen.training.names import ObjectiveName
 from boltzgen.training.objectives import OBJECTIVES
+from boltzgen.units import ENERGY_UNITS
 from tests.helpers.command_line import call
 
 ROOT = Path(__file__).parents[2]
@@ -104,6 +107,8 @@ def test_a_number_of_samples_has_one_spelling(name: str) -> None:
     [
         (get_args(ObjectiveName), tuple(OBJECTIVES)),
         (get_args(Method), get_args(plan.Method)),
+        (get_args(Units), ENERGY_UNITS),
+        (get_args(Format), FORMATS),
         (get_args(Solvent), tuple(sources.SOLVENTS)),
         (get_args(Constraints), tuple(sources.CONSTRAINTS)),
     ],

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +25,14 @@ from boltzgen.energy.choose import energy_for
 from boltzgen.evaluation.draws import Draws, draw, reference_log_weights
 from boltzgen.evaluation.evaluate import evaluate
 from boltzgen.evaluation.metrics import forward_ess
-from boltzgen.evaluation.page import (
-    FILES,
-    aligned,
-    evaluation_figure,
-    markdown,
-    save_evaluation,
-    text_tables,
-)
+from boltzgen.evaluation.page import FILES, save_evaluation
+from boltzgen.evaluation.picture import evaluation_figure
 from boltzgen.evaluation.reference import Reference
-from boltzgen.evaluation.summary import AGREEMENT, missing_modes, summarize
+from boltzgen.evaluation.summary import missing_modes, summarize
+from boltzgen.evaluation.tables import aligned, markdown, text_tables
+from boltzgen.evaluation.verdict import AGREEMENT, by_chance, verdict
 from boltzgen.geometry import dihedrals
+from tests.helpers.drawing import boxes
 from tests.helpers.standin import Thinned, shipped, simulated, stand_in
 
 N = 16_384
@@ -296,7 +294,7 @@ def test_tables_and_files(result: dict[str, Any], good: Draws, tmp_path: Path) -
 
 def test_the_page_shows_both_surfaces_and_their_difference(result: dict[str, Any], good: Draws) -> None:
     figure = evaluation_figure(result, good, stand_in())
-    meshes = [c for axes in figure.subfigs[0].axes for c in axes.collections if isinstance(c, QuadMesh)]
+    meshes = [c for axes in figure.subfigs[1].axes for c in axes.collections if isinstance(c, QuadMesh)]
     shown = [np.ma.filled(mesh.get_array(), np.nan) for mesh in meshes]
     surfaces = [s.reshape(64, 64).T for s in shown if s.size == 64 * 64]  # the other meshes are colour bars
     assert len(surfaces) == 3
@@ -307,3 +305,20 @@ def test_the_page_shows_both_surfaces_and_their_difference(result: dict[str, Any
     where = np.isfinite(difference)
     assert 50 < where.sum() < 2000
     np.testing.assert_allclose(difference[where], np.log(reference[where] / drawn[where]), atol=1e-9)
+
+
+def test_the_page_says_what_it_shows(result: dict[str, Any], good: Draws) -> None:
+    figure = evaluation_figure(result, good, stand_in())
+    seen = boxes(figure)
+    assert max(box.x1 for box in seen.values()) <= figure.bbox.x1
+    assert max(box.y1 for box in seen.values()) <= figure.bbox.y1
+    assert min(min(box.x0, box.y0) for box in seen.values()) >= 0
+    for (one, first), (other, second) in combinations(seen.items(), 2):
+        assert not first.overlaps(second), (one, other)
+    written = " ".join(name.split(": ", 1)[1].replace("\n", " ") for name in seen)
+    for text in (verdict(result), by_chance(result), "φ / degrees", "ψ / degrees", "energy / kT"):
+        assert text in written
+    for axes in (a for part in figure.subfigs[1:] for a in part.axes):
+        assert axes.get_xlabel() and axes.get_ylabel()
+        assert len(axes.get_xticks()) > 1 and len(axes.get_yticks()) > 1
+    assert f"**{verdict(result)}**" in markdown(result)

@@ -14,10 +14,10 @@ import torch
 
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.evaluation.draws import Draws
-from boltzgen.evaluation.page import text_tables
 from boltzgen.evaluation.reference import Reference
 from boltzgen.evaluation.shares import basin_shares, region_shares, torsion_shares
 from boltzgen.evaluation.summary import missing_modes, summarize
+from boltzgen.evaluation.tables import text_tables
 from boltzgen.evaluation.tally import table_bins
 from boltzgen.molecule.basins import Basin
 from boltzgen.molecule.system import System

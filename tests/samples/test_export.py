@@ -55,7 +55,7 @@ def test_resampled_frames_have_equal_weight(
 ) -> None:
     from boltzgen.samples import export as module
 
-    monkeypatch.setattr(module, "iter_samples", lambda path, read=module.iter_samples: read(path, chunk=60))
+    monkeypatch.setattr(module, "iter_draws", lambda path, read=module.iter_draws: read(path, chunk=60))
     assert export(file, tmp_path / "a.dcd", resample=20_000, seed=3) == 20_000
     xyz = mdtraj.load(str(tmp_path / "a.dcd"), top=str(file)).xyz
     exact = {"compute_mode": "donot_use_mm_for_euclid_dist"}

@@ -1,6 +1,7 @@
 """Weights and their estimators on densities whose answers are known."""
 
 import math
+from dataclasses import replace
 
 import mdtraj
 import numpy as np
@@ -210,10 +211,56 @@ def test_slices_and_concatenation_are_inverse() -> None:
     assert joined.system is molecule
     for name in ("x", "u", "log_q", "log_w"):
         torch.testing.assert_close(getattr(joined, name), getattr(whole, name), rtol=0, atol=0)
-    with pytest.raises(TypeError, match="slice"):
-        whole[0]
     with pytest.raises(ValueError, match="at least one"):
         WeightedSamples.concatenate([])
+
+
+@pytest.mark.parametrize(("index", "place"), [(0, 0), (9, 9), (-1, 9), (-10, 0), (np.int64(3), 3)])
+def test_one_conformation_is_a_sample_of_one(index: int, place: int) -> None:
+    whole = samples(10, system=object())
+    one = whole[index]
+    assert isinstance(one, WeightedSamples)
+    assert one.system is whole.system
+    for name in ("x", "u", "log_q", "log_w"):
+        torch.testing.assert_close(getattr(one, name), getattr(whole, name)[[place]], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("index", [10, -11])
+def test_a_conformation_that_is_not_there_is_an_index_error(index: int) -> None:
+    with pytest.raises(IndexError, match=f"no conformation {index} of 10"):
+        samples(10)[index]
+
+
+def test_masks_of_numpy_and_iteration() -> None:
+    whole = samples(10)
+    mask = whole.u.numpy() > 0
+    assert torch.equal(whole[mask].u, whole.u[whole.u > 0])
+    assert torch.equal(torch.cat([one.u for one in whole]), whole.u)
+    for wrong in ("0", 1.0, True, None):
+        with pytest.raises(TypeError, match="expected a number, a slice, a boolean mask"):
+            whole[wrong]  # type: ignore[index]
+
+
+def test_parts_are_of_one_temperature() -> None:
+    cold, warm = (replace(samples(4), temperature=t) for t in (300.0, 500.0))
+    assert WeightedSamples.concatenate([cold[:2], cold[2:]]).temperature == 300.0
+    assert cold[0].temperature == cold.resample(3).temperature == 300.0
+    assert WeightedSamples.concatenate([cold, samples(2)]).temperature is None
+    with pytest.raises(ValueError, match="one temperature, got 300 K and 500 K"):
+        WeightedSamples.concatenate([cold, warm])
+
+
+def test_weights_sum_to_one_and_give_the_mean() -> None:
+    s = reweighted_gaussian(500, 0)
+    weights, square = s.weights, z_and_square(s)[:, 1]
+    assert weights.dtype == torch.float64
+    assert float(weights.sum()) == pytest.approx(1.0)
+    assert torch.all(weights[::10] == 0)
+    ratios = weights[1:9] / weights[1]
+    torch.testing.assert_close(ratios.log(), s.log_w[1:9] - s.log_w[1])
+    found = s.mean(lambda s: s.x[:, 0, 0] ** 2)
+    assert found.value == pytest.approx(float(weights @ square.nan_to_num().double()))
+    assert found == s.expectation(square)
 
 
 def test_resampling_draws_in_proportion_to_the_weights() -> None:

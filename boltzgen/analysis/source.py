@@ -1,0 +1,175 @@
+"""What can be analysed: samples files, reference ensembles and trajectories, as chunks of samples."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from boltzgen.evaluation.reference import Reference
+from boltzgen.hdf5 import open_hdf5
+from boltzgen.molecule.shipped import SYSTEM_FILE, shipped_systems
+from boltzgen.molecule.system import System
+from boltzgen.samples.file import iter_samples, read_header
+from boltzgen.samples.header import SamplesHeader
+from boltzgen.samples.mdtraj_hdf5 import SUFFIXES
+from boltzgen.samples.trajectory import iter_frames
+from boltzgen.samples.weighted_samples import WeightedSamples
+
+_CHUNK = 16384
+
+
+@dataclass(frozen=True)
+class Source:
+    """Conformations to be analysed.
+
+    Attributes:
+        kind: "samples" have weights, "reference" and "trajectory" equal ones.
+        molecule: that they are of.
+        n: how many they are.
+        temperature: of the target in K.
+        about: what the file says of their origin.
+        chunks: gives them in order, a part in memory at a time; energies are known of samples alone.
+    """
+
+    kind: Literal["samples", "reference", "trajectory"]
+    molecule: System | SamplesHeader
+    n: int
+    temperature: float
+    about: dict[str, Any]
+    chunks: Callable[[], Iterator[WeightedSamples]] = field(repr=False)
+
+    @property
+    def is_weighted(self) -> bool:
+        """Whether it holds weighted draws, of which weights say something."""
+        return self.kind == "samples"
+
+
+def open_source(path: str | os.PathLike[str], system: System | str | Path | None = None) -> Source:
+    """The conformations of a samples file, a `reference.h5`, or a trajectory in a format of MDTraj's.
+
+    Args:
+        path: of the file.
+        system: the molecule, or the name or folder that `System.load` finds it by. A trajectory needs it; a
+            reference does unless it lies in its system's folder or is of one that ships. Samples files hold
+            their molecule; with a system, its basins and names are taken.
+
+    Raises:
+        FileNotFoundError: no such file or system.
+        ValueError: the file cannot be read, holds nothing, or is of another molecule or target.
+    """
+    path = Path(path)
+    molecule = system if isinstance(system, System) or system is None else System.load(system)
+    kind = _kind(path, needs_system=molecule is None)
+    if kind == "reference":
+        return _reference(path, molecule)
+    if kind == "trajectory" and molecule is not None:
+        return _trajectory(path, molecule)
+    header = read_header(path)
+    if molecule is not None and molecule.fingerprint != header.fingerprint:
+        raise ValueError(
+            f"the weights in {path} are for another target ({header.system}, another force field or domain) "
+            f"than {molecule.name}; leave out `system`, or give the one that the samples were drawn for"
+        )
+    if header.n_samples == 0:
+        raise ValueError(f"{path} holds no samples; expected at least one")
+    about = {
+        "system": header.system,
+        "temperature": header.temperature,
+        "domain": header.domain,
+        "seed": header.seed,
+        "boltzgen_version": header.version,
+        "n_energy_evaluations": header.n_energy_evaluations,
+    }
+    found = molecule or header
+    chunks = partial(_samples, path, found)
+    return Source("samples", found, header.n_samples, header.temperature, about, chunks)
+
+
+def _kind(path: Path, *, needs_system: bool) -> Literal["samples", "reference", "trajectory"]:
+    """What a file is; one that is none of them is left to the reader of samples files, which says so."""
+    if not path.is_file():
+        return "samples"
+    if path.suffix.lower() in SUFFIXES:
+        try:
+            with open_hdf5(path, "a samples file") as file:
+                if "header" in file.attrs and "walker" in file:
+                    return "reference"
+                if "log_w" in file or "coordinates" not in file:
+                    return "samples"
+        except ValueError:
+            return "samples"
+    if needs_system:
+        raise ValueError(
+            f"{path} is no samples file, and of a trajectory it must be known which molecule it is of: give "
+            "`system`, the name of a system that ships or the folder of your own"
+        )
+    return "trajectory"
+
+
+def _samples(path: Path, molecule: System | SamplesHeader) -> Iterator[WeightedSamples]:
+    for chunk in iter_samples(path):
+        yield WeightedSamples(chunk.x, chunk.u, chunk.log_q, chunk.log_w, molecule, chunk.temperature)
+
+
+def _reference(path: Path, given: System | None) -> Source:
+    system = given or _system_of(Reference.load(path), path)
+    reference = Reference.load(path, system)
+
+    def chunks() -> Iterator[WeightedSamples]:
+        for x in reference.x.split(_CHUNK):
+            yield _equal(x, system)
+
+    return Source(
+        "reference",
+        system,
+        len(reference),
+        reference.temperature,
+        _about(system, reference.temperature),
+        chunks,
+    )
+
+
+def _system_of(reference: Reference, path: Path) -> System:
+    """The system of a reference: the one that it lies beside, or one that ships."""
+    folders = [path.parent] if (path.parent / SYSTEM_FILE).is_file() else []
+    folders += [folder for name, folder in shipped_systems().items() if name == reference.system]
+    for folder in folders:
+        system = System.load(folder)
+        if system.fingerprint == reference.fingerprint:
+            return system
+    raise ValueError(
+        f"{path} is a reference of {reference.system!r}, which does not lie beside it and does not ship; "
+        "give its folder as `system`"
+    )
+
+
+def _trajectory(path: Path, system: System) -> Source:
+    """A trajectory; it is read twice, since how many frames it holds shows at its end."""
+    n = sum(len(frames.x) for frames in iter_frames(path, system))
+
+    def chunks() -> Iterator[WeightedSamples]:
+        for frames in iter_frames(path, system):
+            yield _equal(frames.x, system)
+
+    return Source("trajectory", system, n, system.temperature, _about(system, system.temperature), chunks)
+
+
+def _equal(x: torch.Tensor, system: System) -> WeightedSamples:
+    """Frames of equal weight, whose energies are not known and not used."""
+    zero = torch.zeros(len(x), dtype=torch.float64)
+    return WeightedSamples(x, zero, zero, zero, system)
+
+
+def _about(system: System, temperature: float) -> dict[str, Any]:
+    return {
+        "system": system.name,
+        "temperature": temperature,
+        "domain": system.domain.model_dump(),
+        "seed": None,
+        "boltzgen_version": None,
+        "n_energy_evaluations": None,
+    }

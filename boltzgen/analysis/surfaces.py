@@ -1,0 +1,132 @@
+"""Free-energy surfaces of pairs of torsions as files: pictures, tables and arrays."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from boltzgen.analysis.output import Output
+from boltzgen.analysis.panels import ramachandran_grid
+from boltzgen.analysis.plots import ramachandran_figure
+from boltzgen.analysis.ramachandran import Ramachandran, ramachandran, suitable_bins
+from boltzgen.molecule.basins import basins_over
+from boltzgen.molecule.graph import backbone_pairs
+from boltzgen.molecule.names import file_stem
+from boltzgen.samples.draws import Molecule
+from boltzgen.storage import atomic_file, write_atomically, write_figure
+
+Pair = tuple[str, str]
+
+
+def checked_pairs(pairs: Sequence[Sequence[str]], molecule: Molecule) -> list[Pair]:
+    """Pairs of torsions whose surfaces are asked for; by default each residue's phi and psi.
+
+    Raises:
+        ValueError: one is not two different torsions of the molecule.
+    """
+    known = backbone_pairs(molecule.torsions)
+    for pair in pairs:
+        names = [pair] if isinstance(pair, str) else list(pair)
+        if len(names) != 2 or len(set(names)) != 2:
+            raise ValueError(f"expected `pairs` of two different torsions each, got {' '.join(names)!r}")
+        for name in names:
+            if name not in molecule.torsions:
+                raise ValueError(
+                    f"`pairs` names a torsion {name!r} that this molecule has not; it has: "
+                    f"{', '.join(molecule.torsions) or 'none'}"
+                )
+    return list(dict.fromkeys((first, second) for first, second in pairs)) if pairs else known
+
+
+def save_surfaces(
+    pairs: Sequence[Pair],
+    torsions: Mapping[str, np.ndarray],
+    weights: np.ndarray,
+    n_effective: float,
+    molecule: Molecule,
+    output: Output,
+    title: str,
+) -> list[str]:
+    """Write each pair's surface and, of several, one picture of all; return the files' names.
+
+    Args:
+        pairs: names of the torsions.
+        torsions: (n,) in radians, by name.
+        weights: (n,), which sum to one.
+        n_effective: number of effective draws.
+        molecule: of the torsions.
+        output: where to, and how.
+        title: of the pictures.
+    """
+    files, surfaces = [], []
+    backbone = backbone_pairs(molecule.torsions)
+    n_bins = output.bins or suitable_bins(n_effective)
+    for names in pairs:
+        phi, psi = (torsions[name] for name in names)
+        is_backbone = names in backbone
+        stem = "ramachandran" + file_stem(names[0].removeprefix("phi")) if is_backbone else _stem(names)
+        basins = basins_over(names, molecule.basins, molecule.regions)
+        figure = ramachandran_figure(
+            phi,
+            psi,
+            weights,
+            n_effective,
+            basins,
+            names=names,
+            title=title,
+            n_bins=n_bins,
+            **output.drawn_in,
+        )
+        write_figure(output.picture(stem), figure)
+        surface = ramachandran(phi, psi, weights, n_bins)
+        _save_arrays(surface, output.folder / f"{stem}.npz")
+        _save_table(surface, names, output.table(stem), output)
+        files += [output.picture(stem).name, f"{stem}.npz", output.table(stem).name]
+        surfaces.append((_residue(molecule, names) if is_backbone else "", names, surface))
+    if len(surfaces) > 1:
+        # A residue's own picture may be called ramachandran.png, if there is one amino acid alone.
+        together = output.picture("ramachandran" if list(pairs) == backbone else "surfaces")
+        write_figure(together, ramachandran_grid(surfaces, title, **output.drawn_in))
+        files.append(together.name)
+    return files
+
+
+def _stem(names: Pair) -> str:
+    return f"surface_{'_'.join(map(file_stem, names))}"
+
+
+def _residue(molecule: Molecule, names: Pair) -> str:
+    """Name and number of the amino acid that a phi belongs to: ``"ALA 2"``."""
+    topology = molecule.mdtraj_topology
+    if topology is None:
+        return ""
+    residue = topology.atom(molecule.torsions[names[0]][2]).residue.name
+    return f"{residue} {names[0].removeprefix('phi')}".strip()
+
+
+def _save_arrays(surface: Ramachandran, path: Path) -> None:
+    """Everything of a surface as arrays, free energies in kT."""
+    with atomic_file(path) as file:
+        np.savez(
+            file,
+            centres=surface.centres,
+            free_energy=surface.free_energy,
+            probability=surface.probability,
+            counts=surface.counts,
+        )
+
+
+def _save_table(surface: Ramachandran, names: Pair, path: Path, output: Output) -> None:
+    """One row for each bin."""
+    centres, free_energy = surface.centres, output.one_kt * surface.free_energy
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(
+        [*(f"{name}_degrees" for name in names), f"free_energy_{output.unit}", "probability", "count"]
+    )
+    for i, j in np.ndindex(free_energy.shape):
+        row = (centres[i], centres[j], free_energy[i, j], surface.probability[i, j])
+        writer.writerow([*(f"{v:.8g}" for v in row), surface.counts[i, j]])
+    write_atomically(path, text.getvalue().encode())
