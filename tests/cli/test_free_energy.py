@@ -45,7 +45,7 @@ def test_states(file: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path) -
     assert difference["value"] == states["C7ax"]["free_energy"]["value"]
     assert difference["low"] < difference["value"] < difference["high"]
     (curve,) = result["convergence"]
-    assert curve["n_draws"][-1] == 2000
+    assert curve["n_draws"][-1] == 4000
     assert curve["forward_value"][-1] == difference["value"]
     # Warnings are in the result and on stderr.
     assert any("state C7ax: only" in warning for warning in result["warnings"])
@@ -200,7 +200,7 @@ def test_difference_of_a_generator_from_itself(capfd: pytest.CaptureFixture[str]
     assert code == 0
     result = json.loads(out)
     assert tuple(result["estimates"]) == METHODS
-    assert all(abs(e["value"]) < 6 * e["error"] < 0.2 for e in result["estimates"].values())
+    assert all(abs(e["value"]) <= 6 * e["error"] < 0.2 for e in result["estimates"].values())
     assert result["estimates"]["independent"]["value"] != 0.0
     assert result["convergence"]["n_draws"][-1] == 200
     assert result["convergence"]["forward_value"][-1] == result["estimates"]["mixture"]["value"]
