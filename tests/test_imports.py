@@ -19,7 +19,7 @@ FLOORS = [
     ["energy", "coordinates", "samples"],
     ["generator"],
     ["evaluation"],
-    ["simulation", "preparation", "analysis"],
+    ["simulation", "preparation", "analysis", "thermodynamics"],
     ["training"],
     ["cli"],
     ["__main__"],

@@ -1,0 +1,1 @@
+"""Free energies from generators: between Hamiltonians, absolute ones, and of constrained molecules."""
