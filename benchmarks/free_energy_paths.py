@@ -268,6 +268,8 @@ def main() -> None:
     )
     found = {"start": a.name, "end": b.name, "engine": arguments.engine, "seed": arguments.seed}
     found |= estimate(parts, arguments.temperature) | {"seconds": round(seconds, 1)}
+    exchanges = (frames // 3 + frames) * (INTERVAL if engine is hmc else 1)
+    found["steps"] = exchanges * x[0, :, :, 0, 0].numel() * (HMC_STEPS if engine is hmc else MD_STEPS)
     print(json.dumps(found))
     if arguments.output is not None:
         arguments.output.write_text(json.dumps(found))
