@@ -146,16 +146,30 @@ def log_ratio_interval(a: WeightSum, b: WeightSum, largest: float) -> Interval:
         b: sum over the second region.
         largest: largest weight of all draws.
     """
-    fewer, more = sorted((a, b), key=lambda region: region.n)
-    if more.k_hat > K_HAT_LIMIT or fewer.k_hat >= 1 or more.is_rare:
+    if _is_hopeless(a, b):
         return NOT_ESTIMATED
     if a.is_rare:
         return Interval(-math.inf, _upper(a, a.bound(0.05, largest), b, 0.05))
     if b.is_rare:
         return Interval(-_upper(b, b.bound(0.05, largest), a, 0.05), math.inf)
+    return Interval(-log_ratio_limit(b, a), log_ratio_limit(a, b))
+
+
+def _is_hopeless(a: WeightSum, b: WeightSum) -> bool:
+    """Neither interval nor bound can be had, see `log_ratio_interval`."""
+    fewer, more = sorted((a, b), key=lambda region: region.n)
+    return more.k_hat > K_HAT_LIMIT or fewer.k_hat >= 1 or more.is_rare
+
+
+def has_limits(a: WeightSum, b: WeightSum) -> bool:
+    """Both limits of `log_ratio_interval` can be had."""
+    return not (_is_hopeless(a, b) or a.is_rare or b.is_rare)
+
+
+def log_ratio_limit(a: WeightSum, b: WeightSum) -> float:
+    """Upper 97.5 % limit of ln(A / B), both of which have draws; see `log_ratio_interval`."""
     k = max((k for k in (a.k_hat, b.k_hat) if k > 0), default=0.0)
-    low = -_upper(b, b.upper(0.025, b.unseen(k)), a, 0.025)
-    return Interval(low, _upper(a, a.upper(0.025, a.unseen(k)), b, 0.025))
+    return _upper(a, a.upper(0.025, a.unseen(k)), b, 0.025)
 
 
 def share_interval(inside: WeightSum, outside: WeightSum, largest: float) -> Interval | None:

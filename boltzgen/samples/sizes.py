@@ -1,5 +1,7 @@
 """How large the molecule is in each conformation of a sample."""
 
+from collections.abc import Callable
+
 import mdtraj
 import numpy as np
 import torch
@@ -36,3 +38,22 @@ def end_to_end_distance(samples: WeightedSamples) -> Tensor:
         raise ValueError(f"expected a peptide of two amino acids or more, got {len(ends)}")
     pair = [(ends[0], ends[-1])]
     return torch.from_numpy(mdtraj.compute_distances(samples.to_mdtraj(), pair, periodic=False)[:, 0])
+
+
+def distance(i: int, j: int) -> Callable[[WeightedSamples], Tensor]:
+    """A function of samples: the distance of two atoms, counted from 0, float32 (n,) in nm.
+
+    Raises:
+        ValueError: one atom twice; when called, no such atom.
+    """
+    if i == j:
+        raise ValueError(f"expected two different atoms, got {i} twice")
+
+    def found(samples: WeightedSamples) -> Tensor:
+        n_atoms = samples.x.shape[1]
+        if not (0 <= i < n_atoms and 0 <= j < n_atoms):
+            raise ValueError(f"expected atoms from 0 to {n_atoms - 1}, got {i} and {j}")
+        return torch.linalg.vector_norm(samples.x[:, i] - samples.x[:, j], dim=-1)
+
+    found.__name__ = f"distance {i}-{j}"
+    return found

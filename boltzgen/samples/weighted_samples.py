@@ -19,6 +19,7 @@ from boltzgen.geometry import dihedrals
 from boltzgen.molecule.basins import Basin
 from boltzgen.molecule.graph import Quadruple
 from boltzgen.molecule.states import Regions, Rotamer, States
+from boltzgen.samples.estimates import Estimates
 from boltzgen.weights import (
     Estimate,
     effective_sample_size,
@@ -56,7 +57,7 @@ class Molecule(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class WeightedSamples:
+class WeightedSamples(Estimates):
     """Conformations drawn from q with their importance weights to the target.
 
     Attributes:
