@@ -36,7 +36,7 @@ from boltzgen.energy.base import Energy
 from boltzgen.energy.openmm import OpenMMEnergy
 from boltzgen.molecule.system import System
 from boltzgen.simulation.hmc import Configurations, HamiltonianMonteCarlo
-from boltzgen.simulation.integrator import integrator_for, sampling_masses
+from boltzgen.simulation.integrator import Integrator, integrator_for, sampling_masses
 from boltzgen.simulation.start import inside_domain, random_starts
 
 with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
@@ -88,16 +88,28 @@ def reduced(parts: np.ndarray, lam: np.ndarray, temperatures: np.ndarray) -> np.
     return ((1 - lam) * parts[..., :1] + lam * parts[..., 1:]) / kt
 
 
+def low_starts(
+    coordinates: MolecularCoordinates, energy: Energy, integrator: Integrator, n: int, seed: int
+) -> Tensor:
+    """Minima from random torsions, (n, n_atoms, 3), the lowest of four times as many.
+
+    Walkers that start in high basins have to leave them over barriers first; those that are missing at first
+    come down the ladders.
+    """
+    found = random_starts(coordinates, energy, integrator, 4 * n, seed=seed)
+    return found[energy.potential(found).argsort()[:n]]
+
+
 @torch.no_grad()
 def hmc(a: System, b: System, temperature: float, walkers: int, frames: int, seed: int) -> Tensor:
-    """Frames (frames, walkers, states, n_atoms, 3) by Hamiltonian Monte Carlo, after a third as many."""
+    """Frames (frames, walkers, states, n_atoms, 3) by Hamiltonian Monte Carlo, after half as many."""
     lam, temperatures = path(temperature)
     energies, integrator, coordinates = (
         (energy_for(a), energy_for(b)),
         integrator_for(a),
         MolecularCoordinates(a),
     )
-    starts = random_starts(coordinates, energies[1], integrator, walkers, seed=seed)
+    starts = low_starts(coordinates, energies[0], integrator, walkers, seed)
     sampler = HamiltonianMonteCarlo(
         Mixed(*energies, lam),
         integrator,
@@ -108,7 +120,7 @@ def hmc(a: System, b: System, temperature: float, walkers: int, frames: int, see
     kt = torch.from_numpy(units.MOLAR_GAS_CONSTANT * temperatures).repeat(walkers)
     here = Configurations.at(sampler.energy, starts.repeat_interleave(n, 0))
     step, kept = torch.full((n,), 0.0015, dtype=torch.float64), []
-    tune = INTERVAL * (frames // 3)
+    tune = INTERVAL * (frames // 2)
     for m in range(tune + INTERVAL * frames):
         here, move = sampler.move(here, kt, step.repeat(walkers), stream)
         if m < tune:
@@ -181,10 +193,10 @@ def dynamics(a: System, b: System, temperature: float, walkers: int, frames: int
     lam, temperatures = path(temperature)
     coordinates = MolecularCoordinates(a)
     energy = tuple(energy_for(s) for s in (a, b))
-    starts = random_starts(coordinates, energy[1], integrator_for(a), len(lam), seed=seed).double().numpy()
+    starts = low_starts(coordinates, energy[0], integrator_for(a), len(lam), seed).double().numpy()
     engine, swaps = Dynamics(a, b, seed + 1), np.random.default_rng(seed)
     x = np.stack([starts] * walkers)
-    kept, tune = [], frames // 3
+    kept, tune = [], frames // 2
     for m in range(tune + frames):
         for w in range(walkers):
             for k in range(len(lam)):
@@ -268,6 +280,8 @@ def main() -> None:
     )
     found = {"start": a.name, "end": b.name, "engine": arguments.engine, "seed": arguments.seed}
     found |= estimate(parts, arguments.temperature) | {"seconds": round(seconds, 1)}
+    exchanges = (frames // 2 + frames) * (INTERVAL if engine is hmc else 1)
+    found["steps"] = exchanges * x[0, :, :, 0, 0].numel() * (HMC_STEPS if engine is hmc else MD_STEPS)
     print(json.dumps(found))
     if arguments.output is not None:
         arguments.output.write_text(json.dumps(found))

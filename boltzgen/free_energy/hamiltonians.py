@@ -8,7 +8,7 @@ import contextlib
 import io
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,10 @@ import torch
 from scipy.optimize import brentq
 from scipy.special import expit, logsumexp
 
+from boltzgen.free_energy.means import from_influence
 from boltzgen.free_energy.result import Result, difference, joined, warnings_of
-from boltzgen.weights import effective_sample_size, log_z, normalized_weights, weighted_mean
+from boltzgen.free_energy.state_functions import free_energy
+from boltzgen.weights import effective_sample_size, normalized_weights
 
 A, B = 0, 1
 #: What pymbar gets in place of an infinite energy.
@@ -74,13 +76,12 @@ def independent(from_a: Draws, from_b: Draws, **fields: Any) -> Result:
         from_b: draws of sampler B.
         **fields: of the `Result`, for instance `temperature`.
     """
-    own = []
-    for draws in (from_a, from_b):
-        log_w = draws.log_w(draws.source)
-        found = log_z(torch.from_numpy(log_w))
-        warnings = warnings_of(log_w, f"weights of {_name(draws)}'s draws to {_name(draws)}")
-        own.append(Result.normal(-found.value, found.standard_error, warnings=warnings, **fields))
-    return difference(own[B], own[A])
+    own = [free_energy(draws.log_w(draws.source)) for draws in (from_a, from_b)]
+    named = [
+        replace(f, warnings=_about(draws, draws.source, f.warnings), notes=())
+        for f, draws in zip(own, (from_a, from_b), strict=True)
+    ]
+    return replace(difference(named[B], named[A]), **fields)
 
 
 def one_sided(draws: Draws, **fields: Any) -> Result:
@@ -92,14 +93,11 @@ def one_sided(draws: Draws, **fields: Any) -> Result:
     conformations are rare among the draws.
     """
     log_w = np.stack([draws.log_w(target) for target in (A, B)])
-    warnings = [
-        warnings_of(log_w[target], f"weights of {_name(draws)}'s draws to {'AB'[target]}")
-        for target in (A, B)
-    ]
+    warnings = [_about(draws, target, warnings_of(log_w[target])) for target in (A, B)]
     total = logsumexp(log_w, axis=1)
     shares = np.exp(log_w - total[:, None])
-    error = _error_of_sums([shares[B] - shares[A]])
-    return Result.normal(float(total[A] - total[B]), error, warnings=joined(*warnings), **fields)
+    value = float(total[A] - total[B])
+    return _from_parts(value, [shares[A] - shares[B]], joined(*warnings), fields)
 
 
 def bar(from_a: Draws, from_b: Draws, **fields: Any) -> Result:
@@ -110,7 +108,7 @@ def bar(from_a: Draws, from_b: Draws, **fields: Any) -> Result:
 
         ln(n_A <1 / (1 + exp(m + w_F - c))>_A) = ln(n_B <1 / (1 + exp(-m + w_R + c))>_B)
 
-    (Bennett, J. Comput. Phys. 22, 245, 1976), with weighted averages. Errors are those of the two averages,
+    (Bennett, J. Comput. Phys. 22, 245, 1976), with weighted averages. The error is that of the two averages,
     carried through to c. Densities of the other sampler are not used.
     """
     sides = []
@@ -136,20 +134,22 @@ def bar(from_a: Draws, from_b: Draws, **fields: Any) -> Result:
         raise ValueError("no draw of either sampler has a finite energy in both targets: nothing overlaps")
     low, high = float(used.min()) - 50.0 - abs(m), float(used.max()) + 50.0 + abs(m)
     c = float(brentq(unbalance, low, high, xtol=1e-12))
-    slope, variance, overlap = 0.0, 0.0, []
+    slope, parts, overlap = 0.0, [], []
     for accepted, weights in zip(averages(c), (w_a, w_b), strict=True):
-        mean, error = weighted_mean(accepted, weights)
+        mean = float(weights @ accepted)
         slope += float(weights @ (accepted * (1 - accepted))) / mean
-        variance += (error / mean) ** 2
+        parts.append(weights * (accepted - mean) / mean)
         with np.errstate(divide="ignore"):
             overlap.append(np.log(weights * accepted))
+    # The solution falls with the first average and rises with the second.
+    parts = [-parts[A] / slope, parts[B] / slope]
     warnings = joined(
-        warnings_of(from_a.log_w(A), "weights of A's draws to A"),
-        warnings_of(from_b.log_w(B), "weights of B's draws to B"),
+        _about(from_a, A, warnings_of(from_a.log_w(A))),
+        _about(from_b, B, warnings_of(from_b.log_w(B))),
         warnings_of(overlap[A], "A's draws where B is"),
         warnings_of(overlap[B], "B's draws where A is"),
     )
-    return Result.normal(c, math.sqrt(variance) / slope, warnings=warnings, **fields)
+    return _from_parts(c, parts, warnings, fields)
 
 
 def mbar(from_a: Draws, from_b: Draws, **fields: Any) -> Result:
@@ -212,10 +212,10 @@ def mixture(from_a: Draws, from_b: Draws, **fields: Any) -> Result:
         slope = float(centred @ relative[k]) / square if square > 0 else 0.0
         relative[k] = relative[k] - slope * control
         corrected.append(log_means[k] + math.log(max(float(relative[k].mean()), 1e-300)))
-    influence = relative[B] / relative[B].mean() - relative[A] / relative[A].mean()
-    error = _error_of_sums([influence[part] / n for part in strata])
+    influence = relative[A] / relative[A].mean() - relative[B] / relative[B].mean()
     value = corrected[A] - corrected[B]
-    return Result.normal(value, error, warnings=_mixture_warnings(from_a, from_b), **fields)
+    parts = [influence[part] / n for part in strata]
+    return _from_parts(value, parts, _mixture_warnings(from_a, from_b), fields)
 
 
 def _mixture_warnings(from_a: Draws, from_b: Draws) -> tuple[str, ...]:
@@ -228,17 +228,22 @@ def _mixture_warnings(from_a: Draws, from_b: Draws) -> tuple[str, ...]:
     return joined(*(warnings_of(log_w[:, k], f"weights of all draws to {'AB'[k]}") for k in (A, B)))
 
 
-def _error_of_sums(strata: list[np.ndarray]) -> float:
-    """Standard error of the sum of all terms, from their scatter about the mean of each stratum."""
-    variance = 0.0
-    for terms in strata:
-        n = len(terms)
-        variance += math.inf if n == 1 else n / (n - 1) * float(np.square(terms - terms.mean()).sum())
-    return math.sqrt(variance)
+def _from_parts(
+    value: float, parts: list[np.ndarray], warnings: tuple[str, ...], fields: dict[str, Any]
+) -> Result:
+    """An estimate from what each draw adds to it, for each independent set of draws apart."""
+    n = sum(map(len, parts))
+    influence = n * np.concatenate([part - part.mean() for part in parts])
+    return from_influence(value, influence, warnings, **fields)
 
 
-def _name(draws: Draws) -> str:
-    return "AB"[draws.source]
+def _about(draws: Draws, target: int, warnings: tuple[str, ...]) -> tuple[str, ...]:
+    """Warnings that say of which draws and which target they are."""
+    of = f"{'AB'[draws.source]}'s draws to {'AB'[target]}"
+    return tuple(
+        w.replace("the weights:", f"weights of {of}:") if "the weights:" in w else f"{of}: {w}"
+        for w in warnings
+    )
 
 
 def _pymbar() -> Any:

@@ -4,15 +4,13 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-import numpy as np
-
+from boltzgen import units
 from boltzgen.coordinates.molecular import MolecularCoordinates
-from boltzgen.free_energy.result import Result, difference, warnings_of
+from boltzgen.free_energy.result import Result, difference
+from boltzgen.free_energy.state_functions import NOTES
 from boltzgen.molecule.system import System
 from boltzgen.samples.weighted_samples import WeightedSamples
-from boltzgen.weights import log_z, normalized_weights, weighted_mean
 
-MEASURE = "of the measure dx / (8 pi^2 V), x in nm: without translation, rotation and momenta"
 TRANS = "secondary amides trans: what cis forms add is left out and is no constant"
 
 
@@ -24,6 +22,8 @@ class Absolute:
         free_energy: F = -kT ln Z.
         energy: U, the mean potential energy.
         minus_ts: -T S = F - U; its error allows for that both are from the same draws.
+
+    Errors and intervals are those of `free_energy.state_functions`.
     """
 
     free_energy: Result
@@ -74,24 +74,16 @@ def absolute(
             listed = ", ".join(map(repr, known)) or "none"
             raise ValueError(f"no addition called {name!r} to this molecule's log Z; it has: {listed}")
     more = sum(known[name] for name in chosen)
-    log_w = samples.log_w.detach().cpu()
-    weights = normalized_weights(log_w).numpy()
-    u = np.where(weights > 0, samples.u.numpy(force=True), 0.0)
-    z, mean = log_z(log_w), weighted_mean(u, weights)
-    n = len(u)
-    # Of ln Z the draw's part is w - 1 / n, of the mean w (u - mean).
-    parts = -(weights - 1.0 / n) - weights * (u - mean.value)
-    error = math.sqrt(n / (n - 1) * float(np.square(parts).sum())) if n > 1 else math.inf
-    fields = {
-        "temperature": system.temperature if temperature is None else temperature,
-        "warnings": warnings_of(log_w.numpy()),
-    }
-    notes = (MEASURE, *_notes(system, known, chosen))
-    f = -z.value - more
+    t = system.temperature if temperature is None else units.kelvin(temperature)
+    notes = (*NOTES, *_notes(system, known, chosen))
+    f, u, ts = samples.free_energy(), samples.energy(), samples.minus_ts()
     return Absolute(
-        Result.normal(f, z.standard_error, notes=notes, **fields),
-        Result.normal(mean.value, mean.standard_error, notes=notes[1:], **fields),
-        Result.normal(f - mean.value, error, notes=notes, **fields),
+        *(
+            replace(
+                r, value=r.value - shift, low=r.low - shift, high=r.high - shift, temperature=t, notes=notes
+            )
+            for r, shift in ((f, more), (u, 0.0), (ts, more))
+        )
     )
 
 

@@ -54,7 +54,7 @@ def repeated(name: str, n: int, repeats: int) -> list[Result]:
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_value_and_coverage(name: str) -> None:
     """Without bias, and the 95 % interval holds the exact value in 93 to 97 %, which may scatter here."""
-    repeats = 40 if name == "mbar" else 400
+    repeats = 40 if name == "mbar" else 200
     found = repeated(name, 300, repeats)
     values, errors = np.array([r.value for r in found]), np.array([r.error for r in found])
     assert all(not r.warnings for r in found)
@@ -137,8 +137,7 @@ def test_what_does_not_fit_is_refused() -> None:
     [
         (["independent", "forward", "reverse", "bar"], "-self.u[:, target] -", "self.u[:, target] -"),
         (["independent", "forward"], "- self.log_q[:, self.source]", "+ self.log_q[:, self.source]"),
-        (["independent"], "-found.value", "found.value"),
-        (["independent"], "difference(own[B], own[A])", "difference(own[A], own[B])"),
+        (["independent"], "difference(named[B], named[A])", "difference(named[A], named[B])"),
         (["forward", "reverse"], "total[A] - total[B]", "total[B] - total[A]"),
         (["bar"], "-(m + forward - c)", "-(-m + forward - c)"),
         (["bar"], "-(m + forward - c)", "-(m + forward + c)"),
