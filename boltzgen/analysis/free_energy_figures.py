@@ -162,6 +162,8 @@ def temperature_figure(
 ) -> ShownFigure:
     """Results against the temperature, a panel for each quantity, and convergence in further ones.
 
+    Points of results with a warning are hollow.
+
     Args:
         temperatures: in K.
         panels: by label of the axis, results at each temperature by name.
@@ -180,7 +182,13 @@ def temperature_figure(
         for name, results in lines.items():
             value, low, high = (np.array([getattr(r, f) for r in results]) for f in ("value", "low", "high"))
             bars = [np.where(np.isfinite(end), np.abs(value - end), 0.0) for end in (low, high)]
-            axes.errorbar(temperatures, value, bars, fmt="o-", ms=3, lw=0.9, elinewidth=1.1, label=name)
+            colour = TARGET if len(lines) == 1 else None
+            axes.errorbar(
+                temperatures, value, bars, fmt="o-", ms=3, lw=0.9, elinewidth=1.1, color=colour, label=name
+            )
+            doubtful = np.array([not r.is_trusted for r in results])
+            hollow = {"ms": 4.5, "mfc": "white", "mec": GENERATOR, "zorder": 3}
+            axes.plot(np.array(temperatures)[doubtful], value[doubtful], "o", **hollow)
         axes.set_xlabel("T / K", color=INK)
         axes.set_ylabel(label, color=INK)
         if len(lines) > 1:
@@ -190,6 +198,8 @@ def temperature_figure(
     for axes, (name, curve) in zip(grid[len(panels) :], curves.items(), strict=False):
         draw_convergence(axes, curve, curve_label)
         axes.set_title(name, fontsize=9, color=INK)
+    if curves:
+        grid[len(panels)].legend(frameon=False, fontsize=7, labelcolor=INK)
     set_title(figure, title)
     return figure
 

@@ -101,7 +101,10 @@ class TemperatureReport:
         }
 
     def figure(self, title: str = "") -> ShownFigure:
-        """F, U, the heat capacity and populations against the temperature, and the convergence of F."""
+        """F, U, the heat capacity and populations against the temperature, and the convergence of F.
+
+        Points with a warning are hollow.
+        """
         temperatures = [point.temperature for point in self.points]
         found = [self.results(point) for point in self.points]
         names = list(self.points[0].populations)
@@ -113,6 +116,8 @@ class TemperatureReport:
         }
         if names:
             panels["population"] = {name: [r[name] for r in found] for name in names}
+        if any(point.warnings for point in self.points):
+            title = f"{title} (hollow: doubtful)".strip()
         return temperature_figure(temperatures, panels, self.curves, f"F / {unit}", title)
 
 

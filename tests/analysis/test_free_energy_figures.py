@@ -5,7 +5,13 @@ import math
 import numpy as np
 from matplotlib.text import Annotation
 
-from boltzgen.analysis.free_energy_figures import difference_label, draw_pmf, free_energy_figure, pmf_panels
+from boltzgen.analysis.free_energy_figures import (
+    difference_label,
+    draw_pmf,
+    free_energy_figure,
+    pmf_panels,
+    temperature_figure,
+)
 from boltzgen.figures import GENERATOR, TARGET
 from boltzgen.free_energy.convergence import convergence
 from boltzgen.free_energy.pmf import Coordinate, histogram_pmf
@@ -53,3 +59,20 @@ def test_a_profile_and_a_surface() -> None:
     draw_pmf(panels[1], histogram_pmf(angles, np.zeros(4000)), "kT", 1.0)
     assert panels[1].get_ylabel() == "ψ / degrees"
     assert len(figure.axes) == 3  # with a colour bar
+
+
+def test_results_against_the_temperature() -> None:
+    good = [Result.normal(v, 0.1) for v in (1.0, 2.0, 3.0)]
+    mixed = [*good[:2], Result.normal(3.0, 0.1, warnings=("few draws",))]
+    curve = convergence(lambda part: Result.normal(1.0, 1.0), 10, points=2)
+    panels = {"F / kT": {"": good}, "population": {"a": good, "b": mixed}}
+    figure = temperature_figure([280.0, 300.0, 320.0], panels, {"F at 280 K": curve}, "F / kT", "")
+    shown = [axes for axes in figure.axes if axes.axison]
+    assert [axes.get_ylabel() for axes in shown] == ["F / kT", "population", "F / kT"]
+    hollow = [
+        [float(x) for x in line.get_xdata()]
+        for line in shown[1].lines
+        if line.get_markerfacecolor() == "white"
+    ]
+    assert hollow == [[], [320.0]]
+    assert shown[1].get_yscale() == "log"
