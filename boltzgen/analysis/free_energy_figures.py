@@ -187,7 +187,7 @@ def temperature_figure(
                 temperatures, value, bars, fmt="o-", ms=3, lw=0.9, elinewidth=1.1, color=colour, label=name
             )
             doubtful = np.array([not r.is_trusted for r in results])
-            hollow = {"ms": 4.5, "mfc": "white", "mec": GENERATOR, "zorder": 3}
+            hollow = {"color": GENERATOR, "ms": 4.5, "mfc": "white", "mec": GENERATOR, "zorder": 3}
             axes.plot(np.array(temperatures)[doubtful], value[doubtful], "o", **hollow)
         axes.set_xlabel("T / K", color=INK)
         axes.set_ylabel(label, color=INK)
