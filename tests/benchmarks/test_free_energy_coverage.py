@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "coverage.py"
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "free_energy_coverage.py"
 N = 40
 
 
