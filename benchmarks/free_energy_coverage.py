@@ -1,15 +1,16 @@
 """How often 95 % intervals of every estimator hold the exact value, on systems where it is known.
 
-    python benchmarks/free_energy_coverage.py [--systems NAME ...] [--errors analytic bootstrap] [--draws N]
+    python benchmarks/free_energy_coverage.py [--systems NAME ...] [--errors KIND ...] [--draws 1000]
 
 The systems: sixty harmonic oscillators; a double well; a torsion in a threefold potential; a mixture of
 Gaussians in the plane; a harmonic molecule of four atoms whose draws are made in internal coordinates and
 weighted by the density of its positions; and harmonic oscillators drawn from too narrow a density, whose
 weights have heavy tails. The exact values are from quadrature of each factor of the density.
 
-A cell is "coverage in percent of the repetitions without a warning (how many of all, in percent) mean error
-of those in standard errors". The last column is the percentage of all repetitions that have no warning and
-miss: what a user is misled by.
+Of each system a table has the coverage in percent of the repetitions without a warning; how many percent of
+all those are ("quiet"); the mean of (estimate - exact) / standard error and its standard deviation ("score");
+and the percentage of all repetitions that have no warning and miss ("misled"). A last table has coverage and
+quiet ones of all systems.
 """
 
 import argparse
@@ -294,6 +295,16 @@ def measure(
     return found
 
 
+def overview(found: dict[str, dict[tuple[str, str], Tally]], n: int) -> None:
+    """Coverage, and in brackets how many had no warning, of all systems side by side."""
+    print(f"\n| estimate | errors | {' | '.join(found)} |\n|---|---|{'---|' * len(found)}")
+    for key in dict.fromkeys(key for tallies in found.values() for key in tallies):
+        rows = [
+            tallies[key].row(n).split(" | ") if key in tallies else ["", ""] for tallies in found.values()
+        ]
+        print(f"| {key[0]} | {key[1]} | {' | '.join(f'{row[0]} ({row[1]})' for row in rows)} |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -305,12 +316,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     start = time.process_time()
+    every = {}
     for name in options.systems:
-        found = measure(name, options.draws, options.repetitions, options.seed, options.errors)
+        every[name] = found = measure(name, options.draws, options.repetitions, options.seed, options.errors)
         print(f"\n{name}\n\n| estimate | errors | coverage | quiet | score | misled |")
         print("|---|---|---|---|---|---|")
         for (title, errors), tally in found.items():
             print(f"| {title} | {errors} | {tally.row(options.repetitions)} |", flush=True)
+    overview(every, options.repetitions)
     print(
         f"\n{options.repetitions} repetitions of {options.draws} draws, seed {options.seed}, "
         f"{time.process_time() - start:.0f} s"

@@ -47,6 +47,7 @@ def test_values_and_errors(errors: str) -> None:
         assert found.value == pytest.approx(samples[0][name], rel=1e-3 if name == "C" else 1e-9), name
         assert found.error == pytest.approx(np.std([s[name] for s in samples]), rel=0.15), name
         assert found.low < EXACT[name] < found.high, name
+        assert found.high - found.low == pytest.approx(2 * 1.96 * found.error, rel=0.12), name
         assert found.is_trusted and found.notes
         assert found.unit == ("k" if name == "C" else "kT")
 
