@@ -70,12 +70,13 @@ def plot_ramachandran(
         ax: axes to draw on, with a colour bar to their right. By default those of a new figure, with the
             densities of phi and psi at their sides.
         unit: of the free energy, one of `units.ENERGY_UNITS`.
-        temperature: of the samples in K, needed for another unit than kT.
+        temperature: in K, for another unit than kT; by default that of the samples.
 
     Raises:
         ValueError: the molecule has no such torsions, all weights are zero, or as `scales.energy_scale`.
     """
     molecule = samples.system
+    temperature = samples.temperature if temperature is None else temperature
     pairs = backbone_pairs(molecule.torsions) if molecule is not None else []
     if pair is None and not pairs:
         raise ValueError(
@@ -243,7 +244,10 @@ def _legend(figure: Figure, handles: Sequence[Artist], left: float, top: float) 
 
 
 def _draw_marginal(axes: Axes, density: TorsionDensity, *, vertical: bool) -> list[Artist]:
-    """Densities on a logarithmic scale, to show rare basins: the target filled, the generator's as a line."""
+    """Densities on a logarithmic scale, to show rare basins: the target filled, the generator's as a line.
+
+    Where all draws have equal weight the two are one.
+    """
     edges = np.linspace(-180.0, 180.0, len(density.centres) + 1)
     orientation: Literal["vertical", "horizontal"] = "horizontal" if vertical else "vertical"
     filled = np.maximum(density.weighted, _THINNEST)
@@ -252,8 +256,14 @@ def _draw_marginal(axes: Axes, density: TorsionDensity, *, vertical: bool) -> li
         filled, edges, baseline=_THINNEST, orientation=orientation, fill=True, color=TARGET, alpha=0.45, lw=0
     )
     drawn = axes.stairs(outline, edges, baseline=None, orientation=orientation, color=INK, lw=0.9)
-    target.set_label("target (weighted)")
-    drawn.set_label("generator (as drawn)")
+    if np.allclose(density.weighted, density.unweighted, rtol=1e-9, atol=0.0):  # frames of a simulation
+        drawn.remove()
+        target.set_label("frames")
+        handles: list[Artist] = [target]
+    else:
+        target.set_label("target (weighted)")
+        drawn.set_label("generator (as drawn)")
+        handles = [target, drawn]
     limits, ticks = _decades(density, *((0.45, 0.25) if vertical else (0.22, 0.12)))
     light_frame(axes)
     axes.tick_params(labelleft=not vertical, labelbottom=vertical)
@@ -268,7 +278,7 @@ def _draw_marginal(axes: Axes, density: TorsionDensity, *, vertical: bool) -> li
     axes.minorticks_off()
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    return [target, drawn]
+    return handles
 
 
 def _decades(density: TorsionDensity, gap: float, margin: float) -> tuple[tuple[float, float], list[float]]:

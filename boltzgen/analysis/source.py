@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from mdtraj.formats.registry import FormatRegistry
 
 from boltzgen.evaluation.reference import Reference
 from boltzgen.hdf5 import open_hdf5
@@ -91,7 +92,8 @@ def open_source(path: str | os.PathLike[str], system: System | str | Path | None
 
 def _kind(path: Path, *, needs_system: bool) -> Literal["samples", "reference", "trajectory"]:
     """What a file is; one that is none of them is left to the reader of samples files, which says so."""
-    if not path.is_file():
+    endings = {path.suffix.lower(), "".join(path.suffixes[-2:]).lower()}  # .xtc, .pdb.gz
+    if not path.is_file() or endings.isdisjoint(FormatRegistry.loaders):
         return "samples"
     if path.suffix.lower() in SUFFIXES:
         try:

@@ -1,6 +1,7 @@
 """What the pictures show: the surface's numbers, the basins' boundaries and populations."""
 
 import math
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -73,6 +74,9 @@ def test_marginals_lie_along_their_axes(samples: WeightedSamples) -> None:
         "target (weighted)",
         "generator (as drawn)",
     ]
+    frames = plot_ramachandran(samples.resample(2000))
+    assert frames.figure.legends[0].get_texts()[0].get_text() == "frames"
+    assert "generator (as drawn)" not in [t.get_text() for t in frames.figure.legends[0].get_texts()]
     for axis, most in ((top.yaxis, 4), (right.xaxis, 2)):
         low, high = axis.get_view_interval()
         shown = [tick for tick in axis.get_ticklocs() if low <= tick <= high]
@@ -132,7 +136,12 @@ def test_free_energies_in_other_units(samples: WeightedSamples, unit: str, kt: f
 
 def test_another_unit_needs_a_temperature(samples: WeightedSamples) -> None:
     with pytest.raises(ValueError, match=r"`temperature` \[K\] beside `unit` 'kJ/mol', got None"):
-        plot_ramachandran(samples, unit="kJ/mol")
+        plot_ramachandran(replace(samples, temperature=None), unit="kJ/mol")
+    told, known = (
+        plot_ramachandran(s, unit="kJ/mol", temperature=t)
+        for s, t in ((samples, 310.0), (replace(samples, temperature=310.0), None))
+    )
+    assert told.collections[0].get_clim() == known.collections[0].get_clim()
     with pytest.raises(ValueError, match="expected `unit` to be one of kT"):
         plot_ramachandran(samples, unit="eV", temperature=300.0)
 
