@@ -46,6 +46,18 @@ def test_weights_count() -> None:
     assert len(find_wells(angles, np.repeat([1.0, 0.0], 2000)).minima) == 1
 
 
+def test_where_the_circle_is_cut_does_not_matter() -> None:
+    """A skewed cloud across the cut, and turned away from it by 40 of the 120 cells: the same wells."""
+    rng = np.random.default_rng(5)
+    angle = np.radians(np.concatenate([177.0 + 6.0 * rng.exponential(1.0, 3000), rng.normal(60, 15, 1000)]))
+    cut, turned = (
+        find_wells(np.angle(np.exp(1j * (angle + shift)))[:, None], np.ones(4000))
+        for shift in (0.0, np.radians(120.0))
+    )
+    assert np.array_equal(np.roll(cut.grid, 40), turned.grid)
+    assert np.exp(1j * (cut.minima + np.radians(120.0))) == pytest.approx(np.exp(1j * turned.minima))
+
+
 def test_a_low_barrier_parts_no_wells() -> None:
     """p ~ exp(a cos 2t): wells at 0 and 180 degrees, parted by 2 a kT."""
     rng = np.random.default_rng(3)
