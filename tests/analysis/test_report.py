@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from boltzgen import weights as reweighting
-from boltzgen.analysis import report
+from boltzgen.analysis import surfaces
 from boltzgen.analysis.panels import ramachandran_grid
 from boltzgen.analysis.report import analyze
 from boltzgen.coordinates.molecular import MolecularCoordinates
@@ -177,15 +177,15 @@ def test_several_residues_are_in_one_picture_too(tmp_path: Path, monkeypatch: py
         panels.extend(name for name, _, _ in surfaces)
         return ramachandran_grid(surfaces, *args, **options)
 
-    monkeypatch.setattr(report, "ramachandran_grid", grid)
+    monkeypatch.setattr(surfaces, "ramachandran_grid", grid)
     system = peptide("capped_ala3")
     coordinates = MolecularCoordinates(system)
     x = coordinates(random_y(coordinates, 200))[0]
     with SamplesWriter(tmp_path / "s.h5", system, 300.0) as writer:
         writer.write(WeightedSamples.from_energies(x, torch.zeros(200), torch.zeros(200)))
     result = analyze(tmp_path / "s.h5", tmp_path / "out")
-    surfaces = {f"ramachandran{k}.{kind}" for k in (2, 3, 4) for kind in ("png", "npz", "csv")}
-    assert set(result["files"]) == surfaces | {
+    written = {f"ramachandran{k}.{kind}" for k in (2, 3, 4) for kind in ("png", "npz", "csv")}
+    assert set(result["files"]) == written | {
         "ramachandran.png",
         "radius_of_gyration.csv",
         "end_to_end.csv",
