@@ -25,11 +25,8 @@ def coverage() -> ModuleType:
 
 
 LIGHT = [
-    "harmonic, 60 dimensions",
-    "double well",
-    "torsion rotor",
-    "Gaussian mixture",
-    "molecule in internal coordinates",
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("double well", "Gaussian mixture")),
+    *("harmonic, 60 dimensions", "torsion rotor", "molecule in internal coordinates"),
 ]
 #: Coverage may be as low as this by chance in one estimator of a thousand.
 LEAST = stats.binom.ppf(1e-3, N, 0.95) / N

@@ -63,6 +63,7 @@ def test_evaluate_needs_the_systems_own_reference(tmp_path: Path, capfd: pytest.
     assert err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_the_forward_test_needs_no_reference(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

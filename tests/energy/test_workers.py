@@ -198,6 +198,7 @@ energy = OpenMMEnergy(system, workers=1)
 """
 
 
+@pytest.mark.slow
 def test_the_interpreter_exits_without_close(tmp_path: Path) -> None:
     body = (
         PRELUDE
@@ -210,6 +211,7 @@ def test_the_interpreter_exits_without_close(tmp_path: Path) -> None:
     assert gone(int(result.stdout))
 
 
+@pytest.mark.slow
 def test_a_script_without_a_guard_is_told(tmp_path: Path) -> None:
     result = run(tmp_path, PRELUDE + "energy(system.positions)\n")
     assert result.returncode == 1

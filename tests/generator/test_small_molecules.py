@@ -26,9 +26,8 @@ def call(capfd: pytest.CaptureFixture[str], *arguments: object) -> str:
     return capfd.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("name", "n_periodic"), [pytest.param("methanol", 1, marks=pytest.mark.slow), ("benzene", 0)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "n_periodic"), [("methanol", 1), ("benzene", 0)])
 def test_from_a_pdb_file_to_a_report(
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],

@@ -49,6 +49,7 @@ def run(line: str) -> None:
     assert cli.main(arguments) == 0, line
 
 
+@pytest.mark.slow
 def test_every_block_of_the_page_runs(small: Path) -> None:
     serine = DATA / "peptides" / "ace_ser_nme.pdb"
     shutil.copy(serine, "whole_peptide.pdb")
@@ -81,6 +82,7 @@ def test_every_block_of_the_page_runs(small: Path) -> None:
     assert all(Path(file).is_file() for file in made)
 
 
+@pytest.mark.slow
 def test_a_run_finds_its_system_wherever_both_have_moved(
     small: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

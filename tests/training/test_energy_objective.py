@@ -199,6 +199,7 @@ def test_the_rest_learns_where_walkers_show_that_it_is_thin(
     assert all(g.isfinite().all() for g in gradients) and any(g.abs().max() > 0 for g in gradients)
 
 
+@pytest.mark.slow
 def test_the_broad_component_learns_the_torsions_of_walkers(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,6 +59,7 @@ def test_plain_autograd_gives_the_acceptance_nothing() -> None:
     assert flow.transform.m.grad.abs() > 0  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_reverse_kl_unbiased_in_small_batches() -> None:
     """The batch mean as baseline must not bias the score term: batches of 4 against quadrature."""
     flow, target = toy_flow(), ToyTarget()

@@ -267,6 +267,7 @@ def test_draws_and_frames_have_one_log_z(
     assert [float(-log_z) for _, log_z in estimates] == [float(c) for c in centres if c is not None]
 
 
+@pytest.mark.slow
 def test_energies_follow_data_only_where_there_are_energies(
     system: System, frames: Path, tmp_path: Path
 ) -> None:
