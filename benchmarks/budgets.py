@@ -14,6 +14,7 @@ and temperature, their own numbers of samples and clipping, domains that differ 
 import argparse
 import csv
 import json
+import math
 from pathlib import Path
 
 from boltzgen.molecule.system import System
@@ -73,7 +74,11 @@ def finished(folder: Path) -> list[dict[str, str]]:
                     f"{100 * r['sampling_efficiency_clipped']:.2f}",
                     f"{100 * r['largest_weight_share']:.3f}",
                 ]
-                values += [f"{r['log_z']:.4f}", f"{r['log_z_error']:.4f}", str(r["hardware"]["threads"])]
+                values += [
+                    f"{r['log_z']:.4f}",
+                    f"{r['log_z_error'] or math.nan:.4f}",
+                    str(r["hardware"]["threads"]),
+                ]
                 rows.append(dict(zip(COLUMNS, values, strict=True)))
     return rows
 

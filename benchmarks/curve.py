@@ -10,6 +10,7 @@ parameters that made it; and each run's validation draws with clipped efficiency
 
 import argparse
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def read(runs: list[Path]) -> list[dict[str, Any]]:
             }
             row |= {
                 "clipped": s["sampling_efficiency_clipped"],
-                "log_z": f"{s['log_z']:.4f} +- {s['log_z_error']:.4f}",
+                "log_z": f"{s['log_z']:.4f} +- {s['log_z_error'] or math.nan:.4f}",
             }
             rows.append(row | {"minutes": s["seconds"] / 60, "run": run.name})
     return rows

@@ -11,6 +11,7 @@ log Z, and the forward test of the summary.
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -69,7 +70,7 @@ def row(name: str, run: Path) -> dict[str, Any]:
         "minutes": f"{summary['seconds'] / 60:.1f}",
         "efficiency, %": f"{100 * summary['sampling_efficiency']:.1f}",
         "clipped, %": f"{100 * summary['sampling_efficiency_clipped']:.1f}",
-        "log Z": f"{summary['log_z']:.3f} +- {summary['log_z_error']:.3f}",
+        "log Z": f"{summary['log_z']:.3f} +- {summary['log_z_error'] or math.nan:.3f}",
         "forward ESS, %": f"{100 * forward['forward_ess']:.1f}" if forward else "",
         "largest log w": f"{forward['largest_log_w']:.1f}" if forward else "",
     }

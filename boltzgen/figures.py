@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import QuadMesh
@@ -116,9 +117,12 @@ def resolved(n_effective: float, largest: float) -> float:
     return float(np.clip(math.log(n_effective * largest / _LEAST), SHALLOWEST, _DEEPEST))
 
 
-def unresolved() -> Patch:
-    """What a legend says of grey cells."""
-    return Patch(facecolor=_BEYOND, label=f"under {_LEAST:g} effective draws")
+def unresolved() -> list[Artist]:
+    """What a legend says of grey cells, and of white ones beside them."""
+    return [
+        Patch(facecolor=_BEYOND, label=f"under {_LEAST:g} effective draws"),
+        Patch(facecolor="white", edgecolor=_BEYOND, label="no draws"),
+    ]
 
 
 def draw_cells(

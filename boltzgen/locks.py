@@ -23,6 +23,11 @@ else:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def lock_of(path: Path) -> Path:
+    """The file that is locked for a folder or a file, and is there as long as that lasts."""
+    return path / ".lock" if path.is_dir() else path.with_name(f".{path.name}.lock")
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Keep other processes from what a folder or a file holds, as long as the block lasts.
@@ -37,7 +42,7 @@ def locked(path: Path) -> Iterator[None]:
         BlockingIOError: another process holds it.
         OSError: the lock's file cannot be made.
     """
-    file = path / ".lock" if path.is_dir() else path.with_name(f".{path.name}.lock")
+    file = lock_of(path)
     descriptor = _open(file, path)
     try:
         yield

@@ -14,6 +14,17 @@ ENERGY_UNITS = ("kT", "kJ/mol", "kcal/mol")
 _KJ_PER_KCAL = 4.184
 
 
+def percent(share: float, digits: int = 3) -> str:
+    """A share in percent, in plain figures; what would need an exponent is below 0.001 %.
+
+    >>> percent(0.12345), percent(1.0, digits=2), percent(7e-9), percent(0.0)
+    ('12.3 %', '100 %', '< 0.001 %', '0 %')
+    """
+    if 0 < share < 1e-5:
+        return "< 0.001 %"
+    return f"{100 * share:.{max(digits, 3) if share >= 0.995 else digits}g} %"
+
+
 def kt(temperature: float) -> float:
     """Thermal energy RT at `temperature` [K], in kJ/mol; raises ValueError as `kelvin`."""
     return MOLAR_GAS_CONSTANT * kelvin(temperature)

@@ -9,14 +9,32 @@ from matplotlib.patheffects import withStroke
 from scipy import ndimage
 
 from boltzgen.analysis.ramachandran import Ramachandran
+from boltzgen.analysis.scales import scale_top
 from boltzgen.figures import INK
+from boltzgen.free_energy.result import warnings_of_weights
 from boltzgen.molecule.basins import Basin, assign_basins
+from boltzgen.units import percent
+
+#: Cells of 1 degree that a label needs about its centre, and so many of a basin that one label could hide.
+_NEEDED, _FEW = 17, 1000
 
 
 def draw_basins(
-    axes: Axes, names: tuple[str, str], basins: Sequence[Basin], shares: np.ndarray, surface: Ramachandran
+    axes: Axes,
+    names: tuple[str, str],
+    basins: Sequence[Basin],
+    shares: np.ndarray | None,
+    surface: Ramachandran,
 ) -> None:
-    """Boundaries of the basins, from a 1-degree grid; names and populations where there is room."""
+    """Boundaries of the basins, from a 1-degree grid; names and populations where there is room.
+
+    Args:
+        axes: with the surface.
+        names: of its two torsions.
+        basins: to be outlined.
+        shares: of the weight in each basin, (n_basins,); None: names alone.
+        surface: that is drawn there.
+    """
     if not basins:
         return
     centres = np.arange(-179.5, 180.0)
@@ -26,11 +44,13 @@ def draw_basins(
         LineCollection(_boundaries(labels), colors="#777777", linewidths=0.7, capstyle="projecting")
     )
     cell = (np.arange(360) * len(surface.counts)) // 360
-    probability, empty = surface.probability[np.ix_(cell, cell)], surface.counts[np.ix_(cell, cell)] == 0
-    for k, (basin, share) in enumerate(zip(basins, shares, strict=True)):
-        place = _roomiest(_main_patch(labels == k, probability), empty)
+    fine = np.ix_(cell, cell)
+    probability, empty = surface.probability[fine], surface.counts[fine] == 0
+    colored = surface.free_energy[fine] <= scale_top(surface)
+    for k, basin in enumerate(basins):
+        place = _roomiest(_main_patch(labels == k, probability), empty, colored)
         if place is not None:
-            text = f"{basin.name}\n{_percent(share)}"
+            text = basin.name if shares is None else f"{basin.name}\n{percent(shares[k], 2)}"
             halo = [withStroke(linewidth=2.2, foreground="white", alpha=0.85)]
             i, j = place
             axes.text(
@@ -46,11 +66,6 @@ def draw_basins(
             )
 
 
-def _percent(share: float) -> str:
-    """A share in plain figures; what would need an exponent is below 0.001 %."""
-    return f"{100 * share:.2g} %" if share == 0 or share >= 1e-5 else "< 0.001 %"
-
-
 def _main_patch(region: np.ndarray, probability: np.ndarray) -> np.ndarray:
     """The connected patch of a region, as drawn, that holds the most probability."""
     patches, n_patches = ndimage.label(region)
@@ -61,14 +76,16 @@ def _main_patch(region: np.ndarray, probability: np.ndarray) -> np.ndarray:
     )
 
 
-def _roomiest(region: np.ndarray, empty: np.ndarray, needed: int = 17) -> tuple[int, int] | None:
+def _roomiest(region: np.ndarray, empty: np.ndarray, colored: np.ndarray) -> tuple[int, int] | None:
     """The cell of a region farthest from its edges; None if the region is empty.
 
-    It is `needed` cells or more from any draw, if there is such a place.
+    It is `_NEEDED` cells or more from any draw, if there is such a place, or else from any colored cell. A
+    few colored cells are avoided however little room that leaves, since a label on them would hide them all.
     """
-    for allowed in (region & empty, region):
+    least = 1 if np.count_nonzero(region & colored) < _FEW else _NEEDED
+    for allowed, needed in ((region & empty, _NEEDED), (region & ~colored, least), (region, 1)):
         room = ndimage.distance_transform_edt(np.pad(allowed, 1))[1:-1, 1:-1]
-        if room.max() >= (needed if allowed is not region else 1):
+        if room.max() >= needed:
             i, j = np.unravel_index(int(room.argmax()), room.shape)
             return int(i), int(j)
     return None
@@ -88,7 +105,12 @@ def _boundaries(labels: np.ndarray) -> list[tuple[tuple[float, float], tuple[flo
 
 def basin_shares(
     torsions: Mapping[str, np.ndarray], weights: np.ndarray, basins: Sequence[Basin]
-) -> np.ndarray:
-    """Share of the weight (n,) in each basin, (n_basins,), of torsions (n,) in radians by name."""
+) -> np.ndarray | None:
+    """Share of the weight (n,) in each basin, (n_basins,), of torsions (n,) in radians by name.
+
+    None where `result.warnings_of` warns of the weights, whose shares would look better than they are.
+    """
+    if warnings_of_weights(weights):
+        return None
     labels = assign_basins(torsions, basins)
     return np.bincount(labels + 1, weights, minlength=len(basins) + 1)[1:] / weights.sum()

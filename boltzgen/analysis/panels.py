@@ -52,7 +52,8 @@ def ramachandran_grid(
     label_bar(figure.colorbar(mesh, ax=panels, extend="max", shrink=0.9, aspect=30), energy_label(unit))
     if any(scale * surface.deepest > top for _, _, surface in surfaces):
         figure.legend(
-            handles=[unresolved()],
+            handles=unresolved(),
+            ncols=2,
             loc="outside lower right",
             frameon=False,
             fontsize=8,

@@ -60,9 +60,10 @@ def plot_ramachandran(
     """Plot the weighted free-energy surface over (phi, psi), and return its axes.
 
     Basins of these torsions alone, or else the residue's regions, are outlined and labelled with their
-    populations. The scale ends where the sample ends to tell, see `scales.scale_top`; rarer cells are grey,
-    and white ones have no draws. The axes are shown where they are the last value of a notebook's cell; save
-    with ``ax.figure.savefig("ramachandran.png")``.
+    populations; with their names alone where `free_energy.result.warnings_of` warns of the weights. The scale
+    ends where the sample ends to tell, see `scales.scale_top`; rarer cells are grey, and white ones have no
+    draws. The axes are shown where they are the last value of a notebook's cell; save with
+    ``ax.figure.savefig("ramachandran.png")``.
 
     Args:
         samples: with a `system` that names the torsions.
@@ -146,7 +147,7 @@ def ramachandran_figure(
     handles = _draw_marginal(top, torsion_density(phi, weights, n_bins), vertical=False)
     _draw_marginal(right, torsion_density(psi, weights, n_bins), vertical=True)
     if scale * surface.deepest > scale_top(surface, scale):
-        handles.append(unresolved())
+        handles += unresolved()
     _legend(figure, handles, beside, above + _SIDE)
     bar = figure.colorbar(
         mesh, cax=_add_axes(figure, beside + _SIDE + 0.2, _BOTTOM, 0.14, _SURFACE), extend="max"
@@ -284,14 +285,23 @@ def _draw_marginal(axes: Axes, density: TorsionDensity, *, vertical: bool) -> li
 def _decades(density: TorsionDensity, gap: float, margin: float) -> tuple[tuple[float, float], list[float]]:
     """Limits of an axis of densities, and powers of ten on it.
 
-    It begins below what was drawn most rarely, so that the target's draws without weight do not stretch it.
-    Its numbers are a share `gap` of it or more apart, and `margin` from its beginning, so that they meet
-    neither each other nor those of the surface.
+    It begins below what was drawn most rarely, so that the target's draws without weight do not stretch it,
+    and farther below where there would be one number alone. Its numbers are a share `gap` of it or more
+    apart, and `margin` from its beginning, so that they meet neither each other nor those of the surface.
     """
     high = 2.0 * float(max(density.weighted.max(), density.unweighted.max()))
     last = math.floor(math.log10(high))
     rarest = float(density.unweighted[density.unweighted > 0].min())
     low = max(_THINNEST, min(0.3 * rarest, 0.5 * 10.0 ** (last - 1)))
-    n_decades = math.log10(high / low)
+    ticks = _powers(low, high, gap, margin)
+    while len(ticks) < 2 and low > _THINNEST:
+        low = max(_THINNEST, 0.8 * low)
+        ticks = _powers(low, high, gap, margin)
+    return (low, high), ticks
+
+
+def _powers(low: float, high: float, gap: float, margin: float) -> list[float]:
+    """Powers of ten between low and high, see `_decades`."""
+    n_decades, last = math.log10(high / low), math.floor(math.log10(high))
     least = math.ceil(math.log10(low) + margin * n_decades)
-    return (low, high), [10.0**k for k in range(last, least - 1, -math.ceil(gap * n_decades))][::-1]
+    return [10.0**k for k in range(last, least - 1, -math.ceil(gap * n_decades))][::-1]

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from boltzgen.free_energy.intervals import WeightSum, share_interval
+from boltzgen.free_energy.result import warnings_of_weights
 from boltzgen.storage import write_atomically
 
 #: Bins of a profile, and how many standard deviations about the mean it covers at most.
@@ -23,7 +24,7 @@ class Profile:
     Attributes:
         edges: of equal bins, (n_bins + 1,) in nm, of torsions in degrees.
         probability: share of the whole weight in each bin, (n_bins,).
-        error: standard error of each share, (n_bins,).
+        error: standard error of each share, (n_bins,); NaN: not estimated, see `result.warnings_of`.
         low, high: 95 % interval of each share, (n_bins,), see `intervals.log_ratio_interval`; where a bin has
             fewer than 10 effective draws low = 0, and high is a one-sided bound. NaN: not estimated.
         counts: draws with a weight above zero in each bin, int (n_bins,).
@@ -58,10 +59,12 @@ class Profile:
 
     @property
     def free_energy_error(self) -> np.ndarray:
-        """Standard error of -ln p, (n_bins,) in kT: that of p over p; inf where no draw fell."""
-        return np.divide(
-            self.error, self.probability, out=np.full_like(self.error, np.inf), where=self.probability > 0
-        )
+        """Standard error of -ln p, (n_bins,) in kT: that of p over p; inf where no draw fell.
+
+        NaN: not estimated.
+        """
+        open_ended = np.where(np.isnan(self.error), np.nan, np.inf)
+        return np.divide(self.error, self.probability, out=open_ended, where=self.probability > 0)
 
     def _relative(self, share: np.ndarray) -> np.ndarray:
         with np.errstate(divide="ignore"):
@@ -78,7 +81,8 @@ def profile(
     """Histogram of values (n,) under weights (n,) that sum to one.
 
     It covers the draws with weight that lie within 5 standard deviations of the mean, or what lies between
-    `limits`. A share's error is that of a ratio, p_err^2 = sum w^2 (1[inside] - p)^2.
+    `limits`. A share's error is that of a ratio, p_err^2 = sum w^2 (1[inside] - p)^2; where
+    `result.warnings_of` warns of the weights it is not estimated.
     """
     used = weights > 0
     f, w = values[used].astype(np.float64), weights[used]
@@ -89,6 +93,8 @@ def profile(
     edges = np.linspace(*limits, n_bins + 1)
     p, square = (np.histogram(f, edges, weights=v)[0] for v in (w, np.square(w)))
     error = np.sqrt(np.maximum(square * (1 - 2 * p) + np.square(w).sum() * p**2, 0.0))
+    if warnings_of_weights(weights):
+        error[:] = np.nan
     low, high = _intervals((np.digitize(f, edges) - 1).astype(np.int16), w, n_bins)
     return Profile(edges, p, error, low, high, np.histogram(f, edges)[0], 1.0 / float(np.square(w).sum()))
 
@@ -108,7 +114,7 @@ def _intervals(labels: np.ndarray, weights: np.ndarray, n_bins: int) -> np.ndarr
 def save_profile(
     found: Profile, name: str, path: Path, *, unit: str = "kT", one_kt: float = 1.0, along: str = "nm"
 ) -> None:
-    """One row for each bin, as CSV; an interval that is not estimated leaves its cells empty.
+    """One row for each bin, as CSV; what is not estimated leaves its cells empty.
 
     Args:
         found: the profile.

@@ -19,6 +19,7 @@ from boltzgen.analysis.quantity import Quantity, check_finite, quantity
 from boltzgen.analysis.source import Source, open_source
 from boltzgen.analysis.surfaces import checked_pairs, save_surfaces
 from boltzgen.free_energy.populations import basin_populations
+from boltzgen.free_energy.result import warnings_of_weights
 from boltzgen.free_energy.weight_summary import weight_summary
 from boltzgen.molecule.graph import backbone_pairs
 from boltzgen.molecule.states import BASINS, Regions, States
@@ -65,6 +66,7 @@ def analyze(
     has none; `regions` holds the same of each amino acid's regions of (phi, psi), by the residue's name,
     `rotamers` of each torsion's states, by the torsion's; `sizes` are weighted means with standard errors in
     nm, and `along` those of the quantities in their units (None of torsions, which have no mean on a line).
+    Standard errors are None where `free_energy.result.warnings_of` warns of the weights.
     Infinite values (the free energy of an empty basin, an open end of an interval) are None; an interval
     with two of them is not estimated. Free energies of the report are in kT, whatever `units` is.
 
@@ -214,7 +216,7 @@ def _populations(molecule: Molecule, values: _Values) -> dict[str, Any]:
 
 def _mean(values: np.ndarray, weights: np.ndarray, unit: str) -> dict[str, Any]:
     mean, error = weighted_mean(values, weights)
-    return {"mean": mean, "standard_error": error, "unit": unit}
+    return {"mean": mean, "standard_error": None if warnings_of_weights(weights) else error, "unit": unit}
 
 
 def _title(source: Source, n_effective: float) -> str:

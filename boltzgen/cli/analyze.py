@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
+from boltzgen.cli.advice import train_longer
 from boltzgen.cli.common import (
+    UNKNOWN_ERROR,
     Force,
     Json,
     check_replaceable,
@@ -124,7 +126,7 @@ def analyze(
         )
     is_weighted = result["source"] == "samples"
     if is_weighted:
-        warn_of_weights(result)
+        warn_of_weights(result, train_longer())
     else:
         note("the frames count as independent of each other: where they are not, intervals are too narrow")
     if as_json:
@@ -184,7 +186,7 @@ def _population(b: dict[str, Any]) -> tuple[str, str, str, str]:
 
 
 def _error(error: float | None) -> str:
-    return "" if error is None else f" ± {error:.2g}"
+    return UNKNOWN_ERROR if error is None else f" ± {error:.2g}"
 
 
 def _interval(low: float | None, high: float | None) -> str:

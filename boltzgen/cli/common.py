@@ -1,7 +1,6 @@
 """What the commands share: options, what they refuse to replace, and printing."""
 
 import logging
-import math
 import shlex
 import shutil
 import textwrap
@@ -24,6 +23,8 @@ def system_names(incomplete: str) -> list[str]:
     return [name for name in shipped_systems() if name.startswith(incomplete)]
 
 
+#: What stands in place of an error that would mean nothing, see `free_energy.result.warnings_of`.
+UNKNOWN_ERROR = " (error not estimated)"
 _LOW_EFFICIENCY = 0.05
 _LARGE_SHARE = 0.05
 #: Columns that a paragraph has at least, and a table at most.
@@ -178,49 +179,56 @@ def _wrapped(text: str, start: str, indent: str) -> str:
 
 def weight_fields(summary: dict[str, Any]) -> dict[str, str]:
     """What `weight_summary` found, or JSON of it, in words for `print_fields`."""
+    from boltzgen.units import percent
     from boltzgen.weights import Estimate, k_hat_meaning
 
+    efficiency = summary["sampling_efficiency"]
     low, high = (summary[f"sampling_efficiency_blocks_{end}"] for end in ("low", "high"))
-    tenths = "" if low is None else f" ({100 * low:.3g} to {100 * high:.3g} % in tenths of the draws)"
-    k_hat, error = summary["psis_k_hat"], summary["log_z_error"]
-    known = error is not None and math.isfinite(error)
+    # A tenth of the draws has one effective draw at least, so that of few all tenths may lie above the whole.
+    holds = low is not None and low <= efficiency <= high
+    tenths = f" ({100 * low:.3g} to {100 * high:.3g} % in tenths of the draws)" if holds else ""
+    k_hat, log_z, error = summary["psis_k_hat"], summary["log_z"], summary["log_z_error"]
     return {
         "draws": f"{summary['n_samples']:,}",
         "effective draws": f"{summary['effective_sample_size']:,.0f}",
-        "sampling efficiency": f"{100 * summary['sampling_efficiency']:.3g} %{tenths}",
-        "  clipped": f"{100 * summary['sampling_efficiency_clipped']:.3g} %",
+        "sampling efficiency": percent(efficiency) + tenths,
+        "  clipped": percent(summary["sampling_efficiency_clipped"]),
         "largest weight": f"{100 * summary['largest_weight_share']:.3g} % of the whole",
         "PSIS k-hat": (f"{k_hat:.2f}, " if k_hat is not None else "") + k_hat_meaning(k_hat),
-        "log Z": str(Estimate(summary["log_z"], error)) if known else f"{summary['log_z']:.6g} (one draw)",
+        "log Z": f"{log_z:.2f}{UNKNOWN_ERROR}" if error is None else str(Estimate(log_z, error)),
         "outside the domain": f"{100 * summary['fraction_outside_domain']:.2g} %",
     }
 
 
-def warn_of_weights(summary: dict[str, Any]) -> None:
-    """Warn of weights with which little can be said, from what `weight_summary` found.
+def warn_of_weights(summary: dict[str, Any], advice: str) -> bool:
+    """Warn of weights with which little can be said, from what `weight_summary` found; whether it was done.
 
     These are a low sampling efficiency, a PSIS k-hat above 0.7, and a single draw with more than 5 % of the
-    weight that is also ten times an equal share.
+    weight that is also ten times an equal share. The advice says what helps, as `advice.train_longer` does.
     """
+    from boltzgen.units import percent
     from boltzgen.weights import K_HAT_LIMIT, k_hat_meaning
 
     efficiency, k_hat = summary["sampling_efficiency"], summary["psis_k_hat"]
     share = summary["largest_weight_share"]
+    found = []
     if efficiency < _LOW_EFFICIENCY:
-        warn(
-            f"sampling efficiency is {100 * efficiency:.2g} %: estimates rest on few conformations; train "
-            "longer, or stay near training's temperature"
+        found.append(
+            f"sampling efficiency is {percent(efficiency, 2)}: estimates rest on few conformations; {advice}"
         )
     if k_hat is not None and k_hat > K_HAT_LIMIT:
-        warn(
-            f"PSIS k-hat is {k_hat:.2f} > {K_HAT_LIMIT:g}, {k_hat_meaning(k_hat)}; intervals are not "
-            "estimated: train longer"
+        found.append(
+            f"PSIS k-hat is {k_hat:.2f} > {K_HAT_LIMIT:g}, {k_hat_meaning(k_hat)}; errors and intervals are "
+            "not estimated" + ("" if found else f"; {advice}")
         )
     if share > max(_LARGE_SHARE, 10 / summary["n_samples"]):
-        warn(
+        found.append(
             f"one draw holds {100 * share:.2g} % of the weight: compare with other seeds, as what one such "
             "draw shows may be missing from them"
         )
+    for message in found:
+        warn(message)
+    return bool(found)
 
 
 def warn_of_stage(generator: Any) -> None:

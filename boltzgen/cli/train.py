@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
+from boltzgen.cli.advice import train_longer
 from boltzgen.cli.common import (
     Device,
     Json,
@@ -14,6 +15,7 @@ from boltzgen.cli.common import (
     SystemName,
     check_device,
     command_line,
+    print_block,
     print_fields,
     warn,
     warn_of_weights,
@@ -156,7 +158,20 @@ def train(
             f"{reasons}"
         )
     weights = summary | {"n_samples": summary["n_validation"]}
-    warn_of_weights(weights)
+    # Data alone is trained on until it is learnt; what helps then are energies.
+    frames = data or summary.get("data")
+    asked = {
+        "--from": checkpoint,
+        "--data": frames,
+        "--topology": topology,
+        "--learning-rate": learning_rate,
+        "--objective": objective,
+        "--seed": seed or None,
+    }
+    options = [text for name, value in asked.items() if value is not None for text in (name, value)]
+    options += ["--mixed"] * (frames is not None)
+    advice = train_longer(system, folder, summary, minutes=minutes, options=options, device=device)
+    is_poor = warn_of_weights(weights, advice) or summary.get("forward", {}).get("flagged", False)
     if as_json:
         typer.echo(json.dumps(finite_or_none(summary | {"folder": str(folder)}), allow_nan=False))
         return
@@ -171,16 +186,21 @@ def train(
             "run folder": str(folder),
         }
     )
-    typer.echo(f"draw from it with: {command_line('sample', folder, '-n', 100000, '-o', 'samples.h5')}")
+    if is_poor:
+        print_block(f"not good enough to rely on yet; {advice}")
+    draw = command_line("sample", folder, "-n", 100000, "-o", "samples.h5")
+    typer.echo(f"draw from it{' all the same' * is_poor} with: {draw}")
 
 
 def _forward_fields(summary: dict[str, Any]) -> dict[str, str]:
     """What the forward test says, where it could be made."""
     if "forward" not in summary:
         return {}
+    from boltzgen.units import percent
+
     verdict = "failed, see the warning" if summary["forward"]["flagged"] else "passed"
-    ess, largest = 100 * summary["forward_ess"], summary["largest_log_w"]
-    return {"forward test": f"{verdict} (forward ESS {ess:.3g} %, largest log w {largest:.1f})"}
+    ess, largest = percent(summary["forward_ess"]), summary["largest_log_w"]
+    return {"forward test": f"{verdict} (forward ESS {ess}, largest log w {largest:.1f})"}
 
 
 def _describe(progress: "Progress") -> str:

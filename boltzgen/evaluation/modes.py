@@ -15,6 +15,7 @@ from scipy.special import gammainccinv, gammaincinv
 from scipy.stats import norm, t
 
 from boltzgen.free_energy.histograms import Histogram
+from boltzgen.units import percent
 
 FALSE_ALARMS = 1e-3
 #: Shares within this factor of each other differ, but are no missing mode.
@@ -180,7 +181,7 @@ def collapsed(forward_ess: float, reverse_ess: float) -> str:
     if forward_ess >= _FORWARD_FACTOR * reverse_ess:
         return ""
     return (
-        f"forward ESS {100 * forward_ess:.2g} % is far below the reverse {100 * reverse_ess:.3g} %: the "
+        f"forward ESS {percent(forward_ess, 2)} is far below the reverse {percent(reverse_ess)}: the "
         "reference visits what the generator does not"
     )
 

@@ -55,7 +55,7 @@ def evaluation_figure(result: dict[str, Any], draws: Draws, reference: Reference
         _draw_histogram(axes, axis, histogram.probability, draws, title)
     for axes in panels[2 + len(worst) :]:
         axes.set_axis_off()
-    handles = panels[1].get_legend_handles_labels()[0] + ([unresolved()] if is_grey else [])
+    handles = panels[1].get_legend_handles_labels()[0] + (unresolved() if is_grey else [])
     parts[-1, 0].legend(
         handles=handles,
         loc="outside lower center",

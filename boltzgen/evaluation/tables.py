@@ -52,7 +52,7 @@ def _quantities(r: dict[str, Any]) -> TextTable:
         ["largest weight's share", f"{100 * r['largest_weight_share']:.3g} %"],
         ["PSIS k-hat", f"{r['psis_k_hat']:.2f}"],
         ["outside the domain", f"{100 * r['fraction_outside_domain']:.3g} %"],
-        ["log Z", f"{r['log_z']:.4f} ± {r['log_z_error']:.4f}"],
+        ["log Z", _log_z(r["log_z"], r["log_z_error"])],
         ["EUBO", f"{r['eubo']:.4f} ± {r['eubo_error']:.4f}"],
         ["KL(p ‖ q) = EUBO - log Z", f"{r['forward_kl']:.4f}"],
         ["KL(q ‖ p) = log Z - ELBO", f"{r['reverse_kl']:.4f}"],
@@ -61,6 +61,10 @@ def _quantities(r: dict[str, Any]) -> TextTable:
         ["reference: stationary", _stationary(r["reference"])],
     ]
     return "weights and densities", ["quantity", "value"], rows
+
+
+def _log_z(value: float, error: float | None) -> str:
+    return f"{value:.2f} (error not estimated)" if error is None else f"{value:.4f} ± {error:.4f}"
 
 
 def _stationary(reference: dict[str, Any]) -> str:

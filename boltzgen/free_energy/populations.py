@@ -29,7 +29,8 @@ class BasinPopulation:
         delta_f_kT: free energy relative to the most populated basin, -ln(population ratio), in kT; inf for an
             empty basin.
         delta_f_low, delta_f_high: its 95 % interval; if `is_upper_bound`, delta_f_low is a one-sided lower
-            bound and delta_f_high inf. -inf and inf: not estimated.
+            bound and delta_f_high inf. -inf and inf: not estimated. Of the most populated basin itself they
+            are 0, or not estimated where no other basin's are.
         is_upper_bound: fewer than 10 effective draws, so that there is a bound but no interval.
     """
 
@@ -62,6 +63,11 @@ class FreeEnergyDifference:
     low: float
     high: float
 
+    @property
+    def is_estimated(self) -> bool:
+        """At least one limit is known."""
+        return math.isfinite(self.low) or math.isfinite(self.high)
+
     def times(self, unit: float) -> "FreeEnergyDifference":
         """The same in other units: `unit` is what one kT is, for instance ``units.kt(300.0)`` for kJ/mol."""
         return FreeEnergyDifference(self.delta_f * unit, self.low * unit, self.high * unit)
@@ -83,10 +89,13 @@ def basin_populations(labels: np.ndarray, log_w: np.ndarray, names: Sequence[str
     """
     regions = _Regions(labels, log_w, len(names))
     reference = int(np.argmax([s.total for s in regions.inside]))
+    differences = [regions.difference(reference, k) for k in range(len(names))]
+    others = [delta for k, delta in enumerate(differences) if k != reference]
+    if others and not any(delta.is_estimated for delta in others):
+        differences[reference] = FreeEnergyDifference(0.0, -math.inf, math.inf)
     rows = []
-    for k, name in enumerate(names):
+    for k, (name, delta) in enumerate(zip(names, differences, strict=True)):
         inside, share = regions.inside[k], regions.share(k)
-        delta = regions.difference(reference, k)
         rows.append(
             BasinPopulation(
                 name=name,

@@ -95,6 +95,16 @@ def difference(end: Result, start: Result) -> Result:
     )
 
 
+def errors_are_known(n_effective: float, k_hat: float | None) -> bool:
+    """Whether standard errors of averages mean anything: where `warnings_of` finds nothing to say.
+
+    Args:
+        n_effective: effective draws.
+        k_hat: PSIS k-hat of the weights; None and NaN where there is none.
+    """
+    return n_effective >= MIN_EFFECTIVE and not (k_hat is not None and k_hat > K_HAT_LIMIT)
+
+
 def warnings_of(log_w: np.ndarray, what: str = "the weights") -> tuple[str, ...]:
     """Why averages over draws with log-weights (n,) should not be trusted; empty where nothing is known.
 
@@ -114,6 +124,12 @@ def warnings_of(log_w: np.ndarray, what: str = "the weights") -> tuple[str, ...]
             "are too small however many draws there are"
         )
     return tuple(found)
+
+
+def warnings_of_weights(weights: np.ndarray) -> tuple[str, ...]:
+    """`warnings_of` of weights (n,) instead of their logarithms."""
+    with np.errstate(divide="ignore"):
+        return warnings_of(np.log(weights))
 
 
 def joined(*warnings: Iterable[str]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import numpy as np
 from scipy.special import logsumexp
 from torch import Tensor
 
+from boltzgen.free_energy.result import errors_are_known
 from boltzgen.weights import CLIPPED, k_hat_of_tail, log_z_error, tail_size, usable, weightless
 
 _MIN_DRAWS_OF_BLOCKS, _N_BLOCKS = 100, 10
@@ -18,7 +19,8 @@ def weight_summary(log_w: Tensor) -> dict[str, Any]:
     """What log-weights (n,) say of themselves, under the names that the command line prints.
 
     Counts, efficiencies, PSIS k-hat and log Z. The efficiency's lowest and highest value over ten blocks of
-    draws is None for fewer than 100 draws, k-hat where there are too few weights or the largest are equal.
+    draws is None for fewer than 100 draws, k-hat where there are too few weights or the largest are equal,
+    and the error of log Z where `result.warnings_of` warns.
     """
     tally = WeightTally(log_w.numel())
     for part in log_w.split(_CHUNK) if log_w.numel() else (log_w,):
@@ -97,7 +99,7 @@ class WeightTally:
             "largest_weight_share": math.exp(largest[-1] - total),
             "psis_k_hat": k_hat if math.isfinite(k_hat) else None,
             "log_z": float(total) - math.log(n),
-            "log_z_error": log_z_error(n, size),
+            "log_z_error": log_z_error(n, size) if errors_are_known(size, k_hat) else None,
             "fraction_outside_domain": 1 - self._n_finite / n,
         }
 

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from boltzgen.generator.checkpoint import CHECKPOINT, read_checkpoint
+from boltzgen.locks import lock_of
 from boltzgen.molecule.shipped import SYSTEM_FILE, shipped_systems
 from boltzgen.molecule.system import System
 
@@ -41,6 +42,11 @@ def locate(source: str | os.PathLike[str], *, unfinished: bool = False) -> tuple
             f"`unfinished=True`, or finish it in a shell: boltzgen train SYSTEM -o {folder} --resume"
         )
     if folder.is_dir() and not (folder / SYSTEM_FILE).is_file():
+        if (folder / RUN).is_file() or lock_of(folder).exists():
+            raise FileNotFoundError(
+                f"{folder}: the training in this folder has finished no round yet; wait for the first one, "
+                "then take its last checkpoint by `unfinished=True`"
+            )
         raise FileNotFoundError(
             f"{folder} is neither a run folder ({SUMMARY}) nor a system folder ({SYSTEM_FILE})"
         )

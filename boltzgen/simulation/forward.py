@@ -83,8 +83,8 @@ class ForwardTest:
         return (
             "simulations from weighted draws came to conformations of up to "
             f"e^{self.largest:.1f} times the mean weight: the generator has next to no density there, so "
-            "that the efficiency and errors of its draws look better than they are; forward ESS "
-            f"{100 * self.forward_ess:.2g} %"
+            "that neither the efficiency nor the errors of its draws show what is missing; forward ESS "
+            f"{units.percent(self.forward_ess, 2)}"
         )
 
     def share_above(self, threshold: float) -> float:

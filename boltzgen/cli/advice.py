@@ -1,0 +1,55 @@
+"""What helps a generator that is not good enough: the command that trains it longer."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from boltzgen.cli.common import command_line
+
+
+def train_longer(
+    system: str = "SYSTEM",
+    folder: Path | None = None,
+    summary: Mapping[str, Any] | None = None,
+    *,
+    minutes: float | None = None,
+    options: Sequence[object] = (),
+    device: str = "cpu",
+) -> str:
+    """Twice the training that a run had, as a command. A finished run cannot go on: its schedule has ended.
+
+    Args:
+        system: that the run is of, as it is typed.
+        folder: of the run; the next one's is called after it.
+        summary: of the run, whose rounds are doubled.
+        minutes: that the run was given, if it was; they are doubled instead.
+        options: further ones, as they are typed.
+        device: where the run trains.
+    """
+    rounds = None if summary is None else summary.get("settings", {}).get("rounds")
+    new = Path("FOLDER") if folder is None else folder.with_name(f"{folder.resolve().name}_longer")
+    how = ("--minutes", f"{2 * minutes:g}") if minutes else ("--rounds", 2 * rounds if rounds else "N")
+    command = command_line("train", system, "-o", new, *how, *options, device=device)
+    return f"train longer: {command}" + ("" if rounds or minutes else " (N: twice the rounds of this one)")
+
+
+def longer_run(folder: Path) -> str:
+    """`train_longer` of the run in a folder, from what it says of itself."""
+    from boltzgen.generator.locate import RUN, SUMMARY
+
+    try:
+        summary = json.loads((folder / SUMMARY).read_text())
+        data = ("--data", summary["data"], "--mixed") if "data" in summary else ()
+        return train_longer(summary["system"], folder, summary, options=data)
+    except FileNotFoundError:
+        return "let its training come to its end" if (folder / RUN).is_file() else train_longer()
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return train_longer()
+
+
+def nearer(temperature: float, trained: float) -> str:
+    """What else helps where the temperature asked for is another than that of training [K]."""
+    is_same = math.isclose(temperature, trained, rel_tol=1e-3)
+    return "" if is_same else f"; or stay near training's temperature, {trained:g} K"
