@@ -98,7 +98,7 @@ def prepare(
 
     Examples:
         boltzgen prepare --sequence "ACE SER NME" --forcefield amber99sbildn.xml -o in_vacuum
-        boltzgen prepare --sequence "ACE SER NME" --forcefield amber99sb.xml --forcefield implicit/obc2.xml -o s
+        boltzgen prepare --sequence "ACE SER NME" --forcefield amber96.xml --forcefield implicit/obc2.xml -o s
         boltzgen prepare my.pdb --forcefield amber99sb.xml --forcefield implicit/obc2.xml --add-hydrogens -o m
         boltzgen prepare my.prmtop --coordinates my.inpcrd --solvent OBC2 -o mine
     """
