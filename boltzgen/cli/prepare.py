@@ -144,6 +144,11 @@ def prepare(
         for key in ("free_torsions", "symmetric_rotors")
     }
     training = duration(60 * summary["training_minutes"])
+    # HBonds belongs to molecules that get their force field here.
+    if not summary["constrained_bonds"] and system is None:
+        listed["constrained_bonds"] = (
+            "0; --constraints HBonds, usual in simulations, fixes bonds to hydrogen, the fastest coordinates"
+        )
     measured = {
         "temperature": f"{summary['temperature']:g} K",
         "energy": f"{summary['energy']:.3f} kJ/mol",
