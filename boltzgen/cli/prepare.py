@@ -39,7 +39,8 @@ def prepare(
         typer.Option(
             "--forcefield",
             metavar="FILE",
-            help="OpenMM force-field file, its own or yours; may be repeated.",
+            help="OpenMM force-field file, its own or yours; may be repeated: an implicit solvent is a "
+            "second one, such as implicit/obc2.xml.",
         ),
     ] = None,
     system: Annotated[
@@ -63,7 +64,7 @@ def prepare(
         typer.Option(
             "--solvent",
             metavar="|".join(get_args(Solvent)),
-            help="Implicit solvent of an Amber topology (default: none).",
+            help="Implicit solvent of an Amber topology (default: none); otherwise a second --forcefield.",
         ),
     ] = None,
     constraints: Annotated[
@@ -71,7 +72,7 @@ def prepare(
         typer.Option(
             "--constraints",
             metavar="|".join(get_args(Constraints)),
-            help="HBonds: bonds to hydrogen keep their lengths (default: none).",
+            help="HBonds: bonds to hydrogen keep their lengths, as in most simulations (default: none).",
         ),
     ] = None,
     add_hydrogens: Annotated[
@@ -96,15 +97,18 @@ def prepare(
     """Make your own molecule a system: check it, minimise its energy, write its folder.
 
     Examples:
-        boltzgen prepare --sequence "ACE SER NME" --forcefield amber99sbildn.xml -o serine
-        boltzgen prepare my.pdb --forcefield amber14-all.xml --add-hydrogens -o mine
+        boltzgen prepare --sequence "ACE SER NME" --forcefield amber99sbildn.xml -o in_vacuum
+        boltzgen prepare --sequence "ACE SER NME" --forcefield amber96.xml --forcefield implicit/obc2.xml -o s
+        boltzgen prepare my.pdb --forcefield amber99sb.xml --forcefield implicit/obc2.xml --add-hydrogens -o m
         boltzgen prepare my.prmtop --coordinates my.inpcrd --solvent OBC2 -o mine
     """
     from boltzgen.molecule.system import System
     from boltzgen.preparation import run
     from boltzgen.training import timing
+    from boltzgen.training.budget import sensible_minutes
     from boltzgen.training.measured import expectation
-    from boltzgen.training.run import VALIDATION_DRAWS
+    from boltzgen.training.run_summary import MOST_DRAWS
+    from boltzgen.training.settings import Settings
 
     began = time.perf_counter()
     with progress("checking the molecule and minimising its energy"):
@@ -125,8 +129,10 @@ def prepare(
         )
     summary["seconds"] = time.perf_counter() - began
     with progress("measuring how fast this machine trains"):
-        seconds = timing.training_seconds(System.load(output), validation=VALIDATION_DRAWS)
-    summary["training_minutes"] = seconds / 60
+        speed = timing.training_speed(System.load(output))
+    rounds = Settings().rounds
+    summary["training_minutes"] = speed.seconds(rounds, MOST_DRAWS) / 60
+    summary["shortest_training_minutes"] = sensible_minutes(speed.shortest(most_draws=MOST_DRAWS))
     summary["efficiency_of_like_molecules"] = expectation(summary["coordinates"])
     for text in summary["notes"]:
         note(text)
@@ -138,13 +144,20 @@ def prepare(
         for key in ("free_torsions", "symmetric_rotors")
     }
     training = duration(60 * summary["training_minutes"])
+    # HBonds belongs to molecules that get their force field here.
+    if not summary["constrained_bonds"] and system is None:
+        listed["constrained_bonds"] = (
+            "0; --constraints HBonds, usual in simulations, fixes bonds to hydrogen, the fastest coordinates"
+        )
     measured = {
         "temperature": f"{summary['temperature']:g} K",
         "energy": f"{summary['energy']:.3f} kJ/mol",
         "time": duration(summary["seconds"]),
-        "training": f"about {training} on this machine, as busy as it is now",
+        "training": f"about {training} on this machine, as busy as it is now ({rounds} rounds)",
     }
-    shown = {key: value for key, value in summary.items() if key not in ("seconds", "training_minutes")}
+    hidden = ("seconds", "training_minutes", "shortest_training_minutes")
+    shown = {key: value for key, value in summary.items() if key not in hidden}
     print_fields(shown | listed | measured)
     train = command_line("train", output, "-o", "RUN")
-    typer.echo(f"train a generator with: {train} (--minutes 5 for a shorter training)")
+    shortest = f"--minutes {summary['shortest_training_minutes']}"
+    typer.echo(f"train a generator with: {train} ({shortest} for the shortest that makes sense)")

@@ -9,16 +9,11 @@ import numpy as np
 import openmm
 from openmm import app, unit
 
-from boltzgen.molecule.forcefields import OPENMM_DATA
 from boltzgen.molecule.labels import residue_names
 from boltzgen.molecule.openmm_files import first_line, forcefield_system, template_file
 from boltzgen.preparation.structure import listed
 
 PH = 7.0
-#: OpenMM's file with templates of small molecules.
-GENERAL = "charmm36.xml"
-#: A strand's first phosphate, which nucleotides at its end lack.
-_PHOSPHATE = {"P", "OP1", "OP2"}
 
 
 @cache
@@ -71,51 +66,6 @@ def matched(topology: app.Topology, forcefield: app.ForceField, files: Sequence[
         )
         if not standard_atoms(residue.name)
     )
-
-
-def check_residues(topology: app.Topology, forcefield: app.ForceField) -> None:
-    """Raise ValueError for a residue that is unknown, or whose heavy atoms are not those of its kind.
-
-    Known are those of the force field and of PDBFixer.
-    """
-    names = residue_names(topology)
-    for residue in forcefield.getUnmatchedResidues(topology):
-        where, expected = names[residue.index], set(standard_atoms(residue.name))
-        if not expected:
-            raise ValueError(
-                f"unknown residue {where}: the force field has no template that fits its atoms and bonds; "
-                f"give a file that has one (`forcefield`{_general_template(topology)}), or start from an "
-                "OpenMM System (`system`) or Amber files"
-            )
-        last = list(residue.chain.residues())[-1]
-        if residue is last and {"CA", "C", "O"} <= expected:
-            expected.add("OXT")
-        found = {atom.name for atom in residue.atoms() if atom.element is not app.element.hydrogen}
-        lacking, other = sorted(expected - found - _PHOSPHATE), sorted(found - expected - {"OXT"})
-        if other:
-            raise ValueError(
-                f"{where} has atoms {listed(other)} that are no atoms of {residue.name}; rename them as the "
-                "PDB does, or remove them"
-            )
-        if lacking:
-            cap = (
-                ", or cap the chain with NME"
-                if lacking == ["OXT"]
-                else ", or build the peptide with `sequence`"
-            )
-            raise ValueError(
-                f"{where} lacks heavy atoms: {listed(lacking)}; add them with PDBFixer (addMissingAtoms){cap}"
-            )
-
-
-def _general_template(topology: app.Topology) -> str:
-    """That the general force field knows a molecule of one residue, or nothing."""
-    if topology.getNumResidues() > 1 or not (OPENMM_DATA / GENERAL).is_file():
-        return ""
-    general = app.ForceField(GENERAL)
-    if general.getUnmatchedResidues(topology):
-        return ""
-    return f"; {GENERAL} has, as {general.getMatchingTemplates(topology)[0].name}"
 
 
 def _check_hydrogens(topology: app.Topology, positions: np.ndarray) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openmm
 import torch
 
 from boltzgen import units
@@ -15,6 +14,8 @@ from boltzgen.energy.openmm import OpenMMEnergy
 from boltzgen.molecule.labels import atom_names
 from boltzgen.molecule.system import System
 from boltzgen.preparation.checks import check_coordinates, check_energy, check_system, handedness
+from boltzgen.preparation.description import charge
+from boltzgen.preparation.description import solvent as solvent_of
 from boltzgen.preparation.folder import check_free, check_name, new_folder, write_system
 from boltzgen.preparation.relax import minimise
 from boltzgen.preparation.sources import Source, source_of
@@ -113,7 +114,9 @@ def _write(
         "free_torsions": free_torsions(system, coordinates),
         "symmetric_rotors": symmetric_rotors(system, coordinates),
         "constrained_bonds": len(system.constraints),
-        "solvent": "implicit" if _has_solvent(system.openmm_system) else "none (vacuum)",
+        "made_from": source.origin,
+        "solvent": solvent_of(source),
+        "charge": charge(system.topology, system.openmm_system),
         "temperature": system.temperature,
         "energy": float(energy.potential(system.positions)),
     }
@@ -142,10 +145,6 @@ def _check_loaded(given: System, system: System) -> None:
             "kJ/mol): its PDB file is read otherwise; "
             "serialize the OpenMM System and give it with `system`"
         )
-
-
-def _has_solvent(system: openmm.System) -> bool:
-    return any(isinstance(force, openmm.GBSAOBCForce | openmm.CustomGBForce) for force in system.getForces())
 
 
 def free_torsions(system: System, coordinates: MolecularCoordinates) -> list[str]:

@@ -22,6 +22,7 @@ from boltzgen.molecule.openmm_files import (
 from boltzgen.molecule.system_file import CONSTRAINTS
 from boltzgen.preparation import peptide, residues
 from boltzgen.preparation.checks import check_same_molecule
+from boltzgen.preparation.incomplete import check_residues
 from boltzgen.preparation.structure import check_atoms, check_molecule, read_input, structure_notes
 
 #: Implicit solvents of Amber files and what OpenMM calls them.
@@ -36,6 +37,8 @@ SOLVENTS = {
 
 #: Endings of Amber topologies.
 AMBER = (".prmtop", ".parm7", ".top")
+
+_EXAMPLE = "for instance `forcefield=['amber14-all.xml', 'implicit/obc2.xml']`"
 
 _log = logging.getLogger(__name__)
 
@@ -106,10 +109,11 @@ def _only(given: Iterable[str], what: str, needed: str, *others: str) -> None:
     wrong = [name for name in given if name not in (needed, *others)]
     if wrong:
         takes = ", ".join(f"`{name}`" for name in (needed, *others))
-        raise ValueError(f"{_listed(wrong)} cannot be used with {what}; it takes {takes}")
+        implicit = "solvent" in wrong and needed == "forcefield"
+        advice = f": an implicit solvent is a second force-field file, {_EXAMPLE}" if implicit else ""
+        raise ValueError(f"{_listed(wrong)} cannot be used with {what}; it takes {takes}{advice}")
     if needed not in given:
-        example = "; for instance `forcefield=['amber14-all.xml', 'implicit/obc2.xml']`"
-        raise ValueError(f"{what} needs `{needed}`{example if needed == 'forcefield' else ''}")
+        raise ValueError(f"{what} needs `{needed}`{f'; {_EXAMPLE}' if needed == 'forcefield' else ''}")
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -130,9 +134,9 @@ def from_structure(
         FileNotFoundError: a file is missing.
         ValueError: the file is not that of one whole molecule, or the force field does not fit it.
     """
-    topology, positions, notes = read_input(pdb)
+    topology, positions, notes = read_input(pdb, dry=True)
     fields = load_forcefield(forcefield, trust=trust_forcefield)
-    residues.check_residues(topology, fields)
+    check_residues(topology, fields, file=pdb, forcefield_files=forcefield, adds_hydrogens=add_hydrogens)
     check_molecule(topology, positions)
     if add_hydrogens:
         topology, positions = residues.add_hydrogens(topology, positions, fields)

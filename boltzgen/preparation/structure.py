@@ -14,28 +14,66 @@ from boltzgen.molecule.openmm_files import open_structure
 from boltzgen.preparation.formats import check_format
 
 WATER = frozenset("HOH H2O WAT SOL TIP TIP3 TIP4 TP3 T4P SPC DOD".split())  # noqa: SIM905
+#: Residues of one atom that are ions, by their usual names.
+IONS = frozenset("NA NA+ SOD CL CL- CLA K K+ POT LI LI+ MG MG2+ CA CA2+ CAL ZN ZN2+ BR F IOD RB CS".split())  # noqa: SIM905
 #: Bonds are shorter than this and atoms farther apart than that, in nm.
 LONGEST_BOND, CLOSEST_PAIR = 0.25, 0.05
 
 
-def read_input(path: Path) -> tuple[app.Topology, np.ndarray, tuple[str, ...]]:
+def read_input(path: Path, *, dry: bool = False) -> tuple[app.Topology, np.ndarray, tuple[str, ...]]:
     """A user's PDB (or .cif) file, its first model.
+
+    Args:
+        path: of the file.
+        dry: leave water and lone ions out, where there is something else.
 
     Returns:
         (topology, positions, notes): positions (n_atoms, 3) in nm, and what is not taken of the file.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: it cannot be read, says of some atoms more than once where they are, or holds water.
+        ValueError: it cannot be read, says of some atoms more than once where they are, or holds water (or
+            nothing else).
     """
     if path.is_file() and path.suffix != ".cif":
         _check_records(path)
     structure = open_structure(path)
-    topology, notes = structure.topology, structure_notes(path, structure.topology, structure.getNumFrames())
+    topology = structure.topology
+    positions = np.asarray(
+        structure.getPositions(asNumpy=True).value_in_unit(unit.nanometer), dtype=np.float64
+    )
+    left_out: tuple[str, ...] = ()
+    if dry:
+        topology, positions, left_out = _dried(path, topology, positions)
+    notes = (*structure_notes(path, topology, structure.getNumFrames()), *left_out)
     check_atoms(topology)
     topology.setPeriodicBoxVectors(None)  # a crystal's cell means nothing to a molecule on its own
-    positions = structure.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
-    return topology, np.asarray(positions, dtype=np.float64), notes
+    return topology, positions, notes
+
+
+def _dried(
+    path: Path, topology: app.Topology, positions: np.ndarray
+) -> tuple[app.Topology, np.ndarray, tuple[str, ...]]:
+    """What is neither water nor a lone ion, as `read_input` gives it, with a note of what is left out."""
+    residues = list(topology.residues())
+    water = [r for r in residues if r.name in WATER]
+    ions = [r for r in residues if r.name.upper() in IONS and len(list(r.atoms())) == 1]
+    if not (water or ions) or len(water) + len(ions) == len(residues):
+        return topology, positions, ()
+    model = app.Modeller(topology, positions * unit.nanometer)
+    model.delete([*water, *ions])
+    counted = (
+        f"{len(water)} water molecule{'s' * (len(water) > 1)}" if water else "",
+        f"{len(ions)} ion{'s' * (len(ions) > 1)} ({listed(dict.fromkeys(r.name for r in ions))})"
+        if ions
+        else "",
+    )
+    note = (
+        f"{path} holds {' and '.join(filter(None, counted))}, which are left out: the molecule is on its "
+        "own, in vacuum or an implicit solvent"
+    )
+    placed = np.array(model.positions.value_in_unit(unit.nanometer), dtype=np.float64)
+    return model.topology, placed, (note,)
 
 
 def structure_notes(path: Path, topology: app.Topology, n_models: int = 1) -> tuple[str, ...]:

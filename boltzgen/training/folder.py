@@ -1,12 +1,14 @@
 """Whether a folder may take a training run, and what is refused because it is somebody else's."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from boltzgen.generator.checkpoint import CHECKPOINT
 from boltzgen.generator.locate import RUN, SUMMARY
-from boltzgen.molecule.shipped import SYSTEM_FILE
+from boltzgen.molecule.shipped import SYSTEM_FILE, shipped_systems
+from boltzgen.molecule.system import System
 from boltzgen.storage import read_tensors, write_atomically
 from boltzgen.training.checkpoint import METRICS, STATE
 from boltzgen.training.data import DATA, Data
@@ -66,3 +68,16 @@ def _ours(data: Path) -> bool:
         return {"source", "n_read", "dropped"} == read_tensors(data)[0].keys()
     except (OSError, ValueError):
         return False
+
+
+def reference_to(system: System, run: Path) -> dict[str, str]:
+    """What finds the system again.
+
+    A shipped name, or its folder's absolute path and the one from the run's folder, should both have moved.
+    """
+    if system.folder is None or system.folder in shipped_systems().values():
+        return {"system": system.name}
+    return {
+        "system": str(system.folder.resolve()),
+        "system_from_run": os.path.relpath(system.folder.resolve(), run.resolve()),
+    }

@@ -1,53 +1,35 @@
 """A training run from a system to a checkpoint, in a folder from which it can go on."""
 
 import dataclasses
-import itertools
-import json
 import logging
 import math
 import os
-import platform
 import time
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from boltzgen import __version__
 from boltzgen.energy.base import CountedEnergy
 from boltzgen.energy.choose import energy_for
-from boltzgen.free_energy.weight_summary import weight_summary
 from boltzgen.generator.generator import BoltzmannGenerator
-from boltzgen.generator.locate import SUMMARY
 from boltzgen.locks import working_folder
-from boltzgen.molecule.shipped import shipped_systems
 from boltzgen.molecule.system import System
 from boltzgen.samples.trajectory import iter_frames
-from boltzgen.simulation.forward import forward_test
-from boltzgen.storage import write_atomically
+from boltzgen.training.budget import draws_in, shortfall
 from boltzgen.training.checkpoint import check_resumable, load_run, save_run
 from boltzgen.training.data import read_data
-from boltzgen.training.folder import begin_folder, check_free
+from boltzgen.training.folder import begin_folder, check_free, reference_to
 from boltzgen.training.objectives import objective_named
 from boltzgen.training.progress import Progress
+from boltzgen.training.run_summary import MOST_DRAWS, VALIDATION_WORK, summarize
 from boltzgen.training.settings import Settings
-from boltzgen.training.timing import rounds_in
+from boltzgen.training.timing import measured_speed
 from boltzgen.training.training_run import TrainingRun
 
 logger = logging.getLogger(__name__)
 
 #: Share of the learning rate at which a generator goes on that was trained at the target already.
 POLISH = 0.2
-#: Fresh draws of the finished generator for the summary, and their seed.
-_N_VALIDATION, _VALIDATION_SEED = 100_000, 2**31
-#: How many draws take as long as these and their forward test.
-VALIDATION_DRAWS = 2 * _N_VALIDATION
-#: Of these draws, for each walker of the forward test of the summary; and its moves.
-_PER_WALKER, _MOVES = 200, 20
-#: What one of them takes, its share of the forward test included, in samples trained on; for the time left.
-_VALIDATION_WORK = 0.5
 
 
 def train(
@@ -89,8 +71,10 @@ def train(
             instead of the settings'.
         rounds: of training on energies, instead of the settings' number.
         minutes: train on energies for as many rounds as this machine should finish in so long, the data
-            before and the validation after included, instead of the settings' number. The rounds are counted
-            out once, from the speed of a few steps, and kept in the run's settings.
+            before and the summary after included, instead of the settings' number. The rounds are counted
+            out once, from the speed of a few steps, and kept in the run's settings; a warning says where
+            they are too few to anneal in. The summary has as many draws as the time left allows, at least
+            10,000; that of a resumed run has them all.
         learning_rate: on energies, in place of the settings': by default by the molecule's size, see
             `learning_rate_for`. Where training diverges it is halved from there on.
         settings: all other numbers, by default `Settings()`; a resumed run keeps its own.
@@ -132,7 +116,7 @@ def train(
         raise ValueError(f"expected a positive `learning_rate`, got {learning_rate}")
     if minutes is not None and not 0 < minutes < math.inf:
         raise ValueError(f"expected a positive number of `minutes`, got {minutes}")
-    folder = Path(folder)
+    folder, began = Path(folder), time.perf_counter()
     energy = CountedEnergy(energy_for(system))
     if resume:
         check_resumable(folder)
@@ -162,6 +146,7 @@ def train(
                 seed=seed,
                 device=device,
                 progress=progress,
+                began=began,
                 keep_rate=learning_rate is not None,
                 minutes=minutes,
                 data=data,
@@ -169,15 +154,17 @@ def train(
                 mixed=mixed,
                 options=options,
             )
-        run.validation = _VALIDATION_WORK * _N_VALIDATION
+        if resume:
+            run.validation = VALIDATION_WORK * MOST_DRAWS
         first = True
         while not run.done:
             run.run_round()
             if first:
-                begin_folder(folder, _reference(system, folder), run.data, resumed=resume)
+                begin_folder(folder, reference_to(system, folder), run.data, resumed=resume)
             first = False
             save_run(folder, run)
-        return _summarize(folder, run, system, device)
+        ends = None if minutes is None else began + 60 * minutes
+        return summarize(folder, run, system, device, ends=ends)
 
 
 def _begun(
@@ -190,6 +177,7 @@ def _begun(
     seed: int,
     device: str,
     progress: Callable[[Progress], None] | None,
+    began: float,
     keep_rate: bool,
     minutes: float | None,
     data: str | os.PathLike[str] | None,
@@ -198,7 +186,6 @@ def _begun(
     options: dict[str, Any],
 ) -> TrainingRun:
     """A new run at its beginning; `trained` is the generator that it begins with, if any."""
-    began = time.perf_counter()
     tell = progress or (lambda stage: None)
     tell(Progress("finding the energy minimum and its Hessian"))
     # The reference minimum and its Hessian are found on the CPU, in float64, whatever the device.
@@ -220,13 +207,17 @@ def _begun(
         frames = read_data(data, system, generator.coordinates, topology=topology, energy=used)
         frames = frames.to(device)
     generator.to(device)
+    validation = VALIDATION_WORK * MOST_DRAWS
     if minutes is not None:
         tell(Progress("measuring how fast this machine is"))
-        left = 60 * minutes - (time.perf_counter() - began)
-        n_rounds = rounds_in(
-            left, generator, energy, settings, validation=VALIDATION_DRAWS, data=frames is not None
-        )
-        settings = dataclasses.replace(settings, rounds=n_rounds)
+        speed = measured_speed(generator, energy, settings, data=frames is not None)
+        spent = time.perf_counter() - began
+        rounds = speed.rounds_in(60 * minutes - spent, most_draws=MOST_DRAWS)
+        if few := shortfall(minutes, rounds, speed, spent=spent, most_draws=MOST_DRAWS):
+            logger.warning("%s", few)
+        settings = dataclasses.replace(settings, rounds=rounds)
+        left = 60 * minutes - spent - speed.seconds(rounds, 0)
+        validation = VALIDATION_WORK * draws_in(left, speed.draw, most=MOST_DRAWS)
     run = TrainingRun(
         generator,
         energy.to(device),
@@ -236,7 +227,7 @@ def _begun(
         data=frames,
         progress=progress,
     )
-    run.seconds = time.perf_counter() - began
+    run.seconds, run.validation = time.perf_counter() - began, validation
     return run
 
 
@@ -261,87 +252,3 @@ def _check(given: set[str], *, resume: bool, options: set[str]) -> None:
             "training on data alone ends when the likelihood of the frames held out does; leave out "
             "`minutes`, or add `mixed`"
         )
-
-
-def _summarize(folder: Path, run: TrainingRun, system: System, device: str) -> dict[str, Any]:
-    """Write the summary of a finished run, of fresh draws whose energies count as well, and return it."""
-    began = time.perf_counter()
-    generator = BoltzmannGenerator.load(folder, system, device=device)
-    log_w: list[torch.Tensor] = []
-    for chunk in generator.sample_chunks(_N_VALIDATION, run.energy, seed=_VALIDATION_SEED):
-        log_w.append(chunk.log_w)
-        run.tell("drawing for the summary", validated=0.5 * sum(map(len, log_w)) / _N_VALIDATION)
-    found = weight_summary(torch.cat(log_w))
-    forward = _forward(generator, run)
-    summary = _reference(system, folder) | {
-        "system_name": system.name,
-        "temperature": generator.temperature,
-        "seconds": run.seconds + time.perf_counter() - began,
-        "n_energy_evaluations": run.energy.n_evaluations,
-        "n_validation": found.pop("n_samples"),
-        **found,
-        **forward,
-        "seed": generator.seed,
-        "versions": {
-            "boltzgen": __version__,
-            "torch": torch.__version__,
-            "openmm": metadata.version("openmm"),
-            "python": platform.python_version(),
-        },
-    }
-    if run.data is not None:
-        summary |= run.data.summary() | _likelihoods(run.metrics)
-    summary |= {"settings": run.settings.as_dict(), "hardware": _hardware(device)}
-    write_atomically(folder / SUMMARY, json.dumps(summary, indent=1).encode())
-    return summary
-
-
-def _forward(generator: BoltzmannGenerator, run: TrainingRun) -> dict[str, Any]:
-    """What the forward test says of a finished generator; nothing where its simulations cannot be run."""
-    moves = itertools.count(1)
-    try:
-        test = forward_test(
-            generator,
-            run.energy,
-            n_walkers=max(1, _N_VALIDATION // _PER_WALKER),
-            n_moves=_MOVES,
-            seed=_VALIDATION_SEED,
-            progress=lambda done: run.tell("forward test", validated=0.5 + 0.5 * next(moves) / _MOVES),
-        )
-    except ValueError as error:
-        logger.warning("no forward test: %s", error)
-        return {}
-    if test.flagged:
-        logger.warning("%s", test.sentence)
-    return {"forward_ess": test.forward_ess, "largest_log_w": test.largest, "forward": test.summary()}
-
-
-def _likelihoods(metrics: list[dict[str, Any]]) -> dict[str, Any]:
-    """Negative log-likelihoods of the parameters that were kept.
-
-    Those after the best round on data alone, or after the last one with energies.
-    """
-    data = [m for m in metrics if m["stage"] == "data"]
-    best = min(data, key=lambda m: m["held_out_nll"])
-    kept = metrics[-1] if metrics[-1]["stage"] != "data" else best
-    return {"held_out_nll": kept["held_out_nll"], "data_nll": best["nll"], "best_data_round": best["round"]}
-
-
-def _reference(system: System, run: Path) -> dict[str, str]:
-    """What finds the system again.
-
-    A shipped name, or its folder's absolute path and the one from the run's folder, should both have moved.
-    """
-    if system.folder is None or system.folder in shipped_systems().values():
-        return {"system": system.name}
-    return {
-        "system": str(system.folder.resolve()),
-        "system_from_run": os.path.relpath(system.folder.resolve(), run.resolve()),
-    }
-
-
-def _hardware(device: str) -> dict[str, Any]:
-    name = platform.processor() or platform.machine()
-    if device.startswith("cuda"):
-        name = torch.cuda.get_device_name(device)
-    return {"device": device, "name": name, "threads": torch.get_num_threads()}

@@ -1,4 +1,4 @@
-"""How long training takes on this machine, and how many rounds of it fit into a time."""
+"""How fast this machine trains and draws, by a few steps and draws."""
 
 import copy
 import dataclasses
@@ -7,99 +7,115 @@ from collections.abc import Callable
 
 import torch
 
-from boltzgen.energy.base import CountedEnergy
+from boltzgen.energy.base import CountedEnergy, Energy
 from boltzgen.energy.choose import energy_for
 from boltzgen.generator.generator import BLOCK, BoltzmannGenerator
 from boltzgen.molecule.system import System
+from boltzgen.simulation.hmc import Configurations
+from boltzgen.training.budget import Speed
 from boltzgen.training.progress import Progress
 from boltzgen.training.settings import Settings
 from boltzgen.training.training_run import TrainingRun
+from boltzgen.training.walkers import N_ANNEALING, N_DESCENT, N_STEPS
 
 #: Steps that are timed, after as many that are not.
-_STEPS = 5
-#: For an estimate alone.
-_FEW_STEPS = 3
+_STEPS = 3
+#: Forces of the forward test, and draws for its starts, for each draw of the summary.
+_FORCES, _STARTS = 1.0, 0.08
 
 
-def rounds_in(
-    seconds: float,
-    generator: BoltzmannGenerator,
-    energy: CountedEnergy,
-    settings: Settings,
-    *,
-    validation: int,
-    data: bool,
-) -> int:
-    """Rounds of training on energies that this machine should finish in some seconds: at least one.
+def measured_speed(
+    generator: BoltzmannGenerator, energy: CountedEnergy, settings: Settings, *, data: bool
+) -> Speed:
+    """How fast this machine trains on energies from now on.
 
     A few draws are made and a copy of the generator takes a few steps; their energies are counted as any
-    others. Training on data, in steps of half the work, is taken off where there is any.
+    others. Training on data, in steps of half the work, is in `start` where there is any.
 
     Args:
-        seconds: there are.
         generator: to be trained; it stays as it is.
         energy: of its system.
         settings: of the run.
-        validation: draws that are made after the rounds.
         data: whether training on data comes first.
     """
-    short_round, draw = _times(generator, energy, settings, steps=_STEPS, data=data)
-    step = short_round / _STEPS
-    in_batch = settings.data_batch / settings.batch
-    before = 0.5 * step * settings.data_rounds * settings.data_steps * in_batch if data else 0.0
-    return max(1, int((seconds - draw * validation - before - 2 * _STEPS * step) / (step * settings.steps)))
+    draw, force = _draw_and_force(generator, energy)
+    # A round's end is told by no step: what it takes beside its steps weighs more in a round of few.
+    ends: list[float] = []
+    short_round = _short_round(
+        generator,
+        energy,
+        settings,
+        data=data,
+        progress=lambda told: None if told.round is None else ends.append(_now(generator.device)),
+    )
+    step = (ends[-1] - ends[-_STEPS]) / (_STEPS - 1)
+    start = 0.0
+    if data:
+        start = 0.5 * step * settings.data_rounds * settings.data_steps * settings.data_batch / settings.batch
+    elif settings.walker_share > 0:
+        cooled = N_ANNEALING * N_STEPS if generator.temperature < settings.start_temperature else 0
+        start = settings.walkers * force * (N_DESCENT + cooled)
+    return Speed(
+        start=start, round=short_round + (settings.steps - _STEPS) * step, draw=_of_summary(draw, force)
+    )
 
 
-def training_seconds(system: System, settings: Settings | None = None, *, validation: int) -> float:
-    """About how many seconds training on energies takes here; a few steps are made to tell.
+def training_speed(system: System, settings: Settings | None = None) -> Speed:
+    """How fast training of a new generator for a system is here; a few steps are made to tell.
 
     Args:
         system: to be trained.
         settings: of the run, by default `Settings()`.
-        validation: draws that are made after the rounds.
     """
     began = _now(torch.device("cpu"))
     energy = CountedEnergy(energy_for(system))
-    generator = BoltzmannGenerator.for_system(system, energy)
+    generator = BoltzmannGenerator.for_system(
+        system, energy, temperature=(settings or Settings()).start(system.temperature)
+    )
     before = _now(torch.device("cpu")) - began
     settings = (settings or Settings()).for_size(generator.flow.event_shape[0])
-    ends: list[float] = []
-    short_round, draw = _times(
-        generator,
-        energy,
-        settings,
-        steps=_FEW_STEPS,
-        data=False,
-        progress=lambda told: None if told.round is None else ends.append(_now(generator.device)),
-    )
-    # What a round takes beside its steps weighs more in a round of few.
-    step = (ends[-1] - ends[-_FEW_STEPS]) / (_FEW_STEPS - 1)
-    whole_round = short_round + (settings.steps - _FEW_STEPS) * step
-    return before + whole_round * settings.rounds + draw * validation
+    speed = measured_speed(generator, energy, settings, data=False)
+    return dataclasses.replace(speed, start=before + speed.start)
 
 
-def _times(
-    generator: BoltzmannGenerator,
-    energy: CountedEnergy,
-    settings: Settings,
-    *,
-    steps: int,
-    data: bool,
-    progress: Callable[[Progress], None] | None = None,
-) -> tuple[float, float]:
-    """Seconds of a round of so many steps on energies, and of a draw with its energy.
+def summary_draw_seconds(generator: BoltzmannGenerator, energy: Energy) -> float:
+    """Seconds of a draw of the summary, with its share of the forward test."""
+    return _of_summary(*_draw_and_force(generator, energy))
 
-    `progress` is called as training calls it, in two rounds, of which the second one is timed.
-    """
+
+def _of_summary(draw: float, force: float) -> float:
+    return (1 + _STARTS) * draw + _FORCES * force
+
+
+def _draw_and_force(generator: BoltzmannGenerator, energy: Energy) -> tuple[float, float]:
+    """Seconds of a draw with its energy, and of a conformation's energy and gradient."""
     device = generator.device
     moved = energy.to(device)
     for _ in range(2):  # the first time compiles
         began = _now(device)
-        for _ in generator.sample_chunks(BLOCK, moved):
-            pass
-    drawing = _now(device) - began
-    # No more walkers than move, and none that have to be annealed: what they cost once is little beside the
-    # rounds. With data there are none.
+        (samples,) = generator.sample_chunks(BLOCK, moved)
+    drawn = _now(device)
+    for _ in range(2):
+        began_forces = _now(device)
+        Configurations.at(moved, samples.x[: BLOCK // 2].to(device))
+    return (drawn - began) / BLOCK, (_now(device) - began_forces) / (BLOCK // 2)
+
+
+def _short_round(
+    generator: BoltzmannGenerator,
+    energy: CountedEnergy,
+    settings: Settings,
+    *,
+    data: bool,
+    progress: Callable[[Progress], None],
+) -> float:
+    """Seconds of a round of a few steps on energies.
+
+    `progress` is called as training calls it, in two rounds, of which the second one is timed.
+    """
+    device = generator.device
+    # No more walkers than move, and none that have to be annealed: what they cost once is counted apart.
+    # With data there are none.
     share = 0.0 if data else settings.walker_share
     few = dataclasses.replace(
         settings,
@@ -107,13 +123,15 @@ def _times(
         walker_share=share,
         start_temperature=generator.temperature,
         rounds=2,
-        steps=steps,
+        steps=_STEPS,
     )
-    run = TrainingRun(copy.deepcopy(generator), moved, generator.temperature, few, seed=0, progress=progress)
+    run = TrainingRun(
+        copy.deepcopy(generator), energy.to(device), generator.temperature, few, seed=0, progress=progress
+    )
     for _ in range(2):  # the first time compiles, and starts the walkers
         began = _now(device)
         run.run_round()
-    return _now(device) - began, drawing / BLOCK
+    return _now(device) - began
 
 
 def _now(device: torch.device) -> float:

@@ -37,7 +37,7 @@ def test_from_a_pdb_file_to_a_report(
 ) -> None:
     """Trained for next to nothing; log Z agrees between two sets of draws to within their errors."""
     monkeypatch.setattr("boltzgen.training.run.Settings", lambda: SHORT)
-    monkeypatch.setattr("boltzgen.training.run._N_VALIDATION", 2048)
+    monkeypatch.setattr("boltzgen.training.run_summary.MOST_DRAWS", 2048)
     call(capfd, "prepare", SMALL / f"{name}.pdb", "--forcefield", "charmm36.xml", "-o", tmp_path / "system")
     coordinates = MolecularCoordinates(System.load(tmp_path / "system"))
     assert (coordinates.n_periodic, coordinates.n_full) == (n_periodic, 0)

@@ -2,9 +2,12 @@
 
 import pytest
 
+from boltzgen.training.budget import Speed
+
 
 @pytest.fixture(autouse=True)
 def no_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "boltzgen.training.timing.training_seconds", lambda system, **_: 90.0 * system.n_atoms
+        "boltzgen.training.timing.training_speed",
+        lambda system: Speed(start=0.0, round=90.0 * system.n_atoms / 140, draw=0.0),
     )

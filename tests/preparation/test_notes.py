@@ -53,12 +53,15 @@ def test_the_command_prints_notes_and_what_to_expect(
     assert (code, len(summary["notes"])) == (0, 2)
     assert err == "".join(f"note: {line}\n" for line in summary["notes"])
     assert summary["training_minutes"] == pytest.approx(22 * 1.5)
+    # Eight of 140 rounds, with 15 % for the summary and 5 % to spare. No draws, no share.
+    assert summary["shortest_training_minutes"] == 2
     assert summary["coordinates"] == 60
     assert summary["efficiency_of_like_molecules"].startswith("51.3 to 95.5 % (median ")
     code, out, err = call(capfd, "prepare", PEPTIDES / "ace_gly_nme.pdb", *FIELD, "-o", tmp_path / "b")
     assert (code, err) == (0, "")
     assert re.search(r"^training +about 28 min on this machine", out, re.MULTILINE)
     assert "docs/results/molecules.md" in out
+    assert "(--minutes 2 for the shortest that makes sense)" in out.splitlines()[-1]
 
 
 def test_a_small_molecule_says_by_which_template_it_is_matched() -> None:

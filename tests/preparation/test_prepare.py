@@ -27,13 +27,24 @@ def test_a_folder_is_written_and_described(tmp_path: Path, capfd: pytest.Capture
     summary = json.loads(out)
     assert {
         key: summary[key]
-        for key in ("name", "atoms", "residues", "constrained_bonds", "solvent", "temperature")
+        for key in (
+            "name",
+            "atoms",
+            "residues",
+            "constrained_bonds",
+            "solvent",
+            "temperature",
+            "made_from",
+            "charge",
+        )
     } == {
         "name": "my_system",
         "atoms": 36,
         "residues": 3,
         "constrained_bonds": 0,
-        "solvent": "implicit",
+        "solvent": "OBC2 (implicit)",
+        "made_from": "ace_trp_nme.pdb, amber99sbildn.xml + amber99_obc.xml",
+        "charge": "0",
         "temperature": 310.0,
     }
     assert summary["free_torsions"] == ["phi", "psi", "chi1", "chi2"]
@@ -80,6 +91,7 @@ def test_the_table_names_torsions_and_the_next_command(
     rows = dict(re.split(r"  +", line.strip(), maxsplit=1) for line in lines[:-1] if line[0] != " ")
     assert (rows["name"], rows["atoms"], rows["constrained bonds"]) == ("Gly", "19", "10")
     assert rows["free torsions"] == "2: phi, psi"
+    assert (rows["charge"], rows["solvent"]) == ("0", "OBC2 (implicit)")
     assert f"boltzgen train {output} -o RUN" in out.splitlines()[-1]
     system = System.load(output)
     assert len(system.constraints) == 10
@@ -103,6 +115,11 @@ def test_the_table_names_torsions_and_the_next_command(
         (["{pdb}", "--forcefield", "tip3p.xml"], "the force field does not fit"),
         (["{pdb}", *FIELD, "--constraints", "AllBonds"], "Invalid value for '--constraints'"),
         (["{pdb}", *FIELD, "--solvent", "OBC2"], "--solvent cannot be used with a PDB file"),
+        (
+            ["--sequence", "ACE ALA NME", *FIELD, "--solvent", "OBC2"],
+            "--trust-forcefield: an implicit solvent is a second force-field file, for instance --forcefield "
+            "amber14-all.xml --forcefield implicit/obc2.xml",
+        ),
         (
             ["{pdb}", *FIELD, "--system", "{tmp}/s.xml"],
             "--forcefield cannot be used with a structure with --system; it takes --system",

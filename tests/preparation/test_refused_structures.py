@@ -121,11 +121,11 @@ STRUCTURES: dict[str, tuple[Callable[[], str | bytes], str]] = {
     ),
     "heavy atoms": (
         lambda: without("ace_trp_nme", "CE2", "CZ2"),
-        "TRP 2 lacks heavy atoms: CE2, CZ2; add them with PDBFixer",
+        "TRP 2 lacks heavy atoms: CE2, CZ2. Add heavy atoms with PDBFixer",
     ),
     "end": (
         lambda: without("gly_ala_val", "OXT"),
-        "VAL 3 lacks heavy atoms: OXT; add them with PDBFixer (addMissingAtoms), or cap the chain",
+        "VAL 3 lacks heavy atoms: OXT. Add heavy atoms with PDBFixer (addMissingAtoms), `python -c",
     ),
     "gap": (cut, "nm long, expected below 0.25 nm: residues are missing in between"),
     "residue": (
@@ -141,7 +141,10 @@ STRUCTURES: dict[str, tuple[Callable[[], str | bytes], str]] = {
         two_chains,
         "expected one molecule, got 2 that no bond joins, which begin at ACE 1 of chain A, ACE 1 of chain B",
     ),
-    "water": (solvated, "got 1 water molecules; strip the water (and ions) and choose an implicit solvent"),
+    "water": (
+        lambda: "\n".join(line for line in solvated().splitlines() if " HOH " in line),
+        "got 1 water molecules; strip the water (and ions) and choose an implicit solvent",
+    ),
     "alternates": (alternates, "alternate locations A, B (column 17)"),
     "twice": (
         lambda: "\n".join([*lines("ace_ala_nme")[:5], lines("ace_ala_nme")[4], *lines("ace_ala_nme")[5:]]),

@@ -252,7 +252,10 @@ def test_prepare_in_one_call(tmp_path: Path) -> None:
     assert (summary["name"], summary["constrained_bonds"], summary["temperature"]) == ("one", 12, 310.0)
     fingerprints = {System.load(tmp_path / folder).fingerprint for folder in ("one", "two")}
     assert len(fingerprints) == 1
-    assert prepare(PRMTOP, tmp_path / "amber", coordinates=INPCRD, solvent="OBC2")["solvent"] == "implicit"
+    assert (
+        prepare(PRMTOP, tmp_path / "amber", coordinates=INPCRD, solvent="OBC2")["solvent"]
+        == "OBC2 (implicit)"
+    )
     assert prepare(PDB, tmp_path / "vacuum", forcefield=FIELD[0])["solvent"] == "none (vacuum)"
 
 

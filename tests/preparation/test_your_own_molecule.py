@@ -38,7 +38,7 @@ def blocks() -> Iterator[tuple[str, str]]:
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory in which training is a matter of seconds."""
     monkeypatch.setattr("boltzgen.training.run.Settings", lambda: TINY)
-    monkeypatch.setattr("boltzgen.training.run._N_VALIDATION", 2048)
+    monkeypatch.setattr("boltzgen.training.run_summary.MOST_DRAWS", 2048)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -239,21 +239,27 @@ def test_what_the_torsions_learn_from() -> None:
     assert torch.autograd.grad(alone, log_q)[0].tolist() == pytest.approx([*expected[:4], 0.0, 0.0])
 
 
-def test_rounds_that_fit_into_a_time(
+def test_the_speed_of_training(
     system: System, shipped: BoltzmannGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By a clock on which everything that is timed takes one second: a block of draws, and five steps."""
+    """By a clock that ticks with every look at it: once for a block of draws, half a block of forces, a step,
+    and for what a round takes beside its steps.
+    """
     ticks = itertools.count()
     monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: float(next(ticks))))
     energy = CountedEnergy(energy_for(system))
-    settings = Settings(steps=50, batch=64, data_rounds=2, data_steps=100, data_batch=64)
+    settings = Settings(steps=50, batch=64, walkers=32, data_rounds=2, data_steps=100, data_batch=64)
     before = [p.detach().clone() for p in shipped.flow.parameters()]
-    found = timing.rounds_in(1000.0, shipped, energy, settings, validation=100 * BLOCK, data=False)
-    assert found == int((1000 - 100 - 10 * 0.2) / (50 * 0.2))
+    draw, force = 1 / BLOCK, 2 / BLOCK
+    found = timing.measured_speed(shipped, energy, settings, data=False)
+    assert found.round == 1 + 50
+    assert found.draw == pytest.approx(1.08 * draw + force)
+    # The shipped generator is at 300 K, to which its walkers would have to be cooled.
+    assert found.start == pytest.approx(32 * force * (100 + 3 * 100))
     # Eight walkers descend and are evaluated where they are, and up to eight move in three steps in each of
-    # the ten.
-    assert 10 * 3 <= energy.n_evaluations - 2 * BLOCK - 10 * 64 - 8 * 102 < 10 * 8 * 3 + 8 * 100
-    with_data = timing.rounds_in(1000.0, shipped, energy, settings, validation=100 * BLOCK, data=True)
-    assert with_data == int((1000 - 100 - 10 * 0.2 - 0.5 * 200 * 0.2) / (50 * 0.2))
-    assert timing.rounds_in(1.0, shipped, energy, settings, validation=100 * BLOCK, data=False) == 1
+    # the six.
+    assert 6 * 3 <= energy.n_evaluations - 3 * BLOCK - 6 * 64 - 8 * 102 < 6 * 8 * 3 + 8 * 100
+    with_data = timing.measured_speed(shipped, energy, settings, data=True)
+    assert with_data.start == 0.5 * 200
+    assert timing.summary_draw_seconds(shipped, energy) == pytest.approx(found.draw)
     assert all(torch.equal(a, b) for a, b in zip(before, shipped.flow.parameters(), strict=True))

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,22 +19,23 @@ from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.generator.locate import RUN, SUMMARY
 from boltzgen.molecule.system import System
 from boltzgen.training import checkpoint
+from boltzgen.training.budget import Speed
 from boltzgen.training.checkpoint import METRICS, STATE
-from boltzgen.training.run import VALIDATION_DRAWS, train
+from boltzgen.training.run import train
 from boltzgen.training.settings import Settings
 from tests.helpers.runs import TINY, StopAt, timeless
 
 
 @pytest.fixture(autouse=True)
 def small_validation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("boltzgen.training.run._N_VALIDATION", 3000)
+    monkeypatch.setattr("boltzgen.training.run_summary.MOST_DRAWS", 3000)
 
 
 @pytest.fixture(scope="module")
 def whole(system: System, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("runs") / "whole"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("boltzgen.training.run._N_VALIDATION", 3000)
+        patch.setattr("boltzgen.training.run_summary.MOST_DRAWS", 3000)
         return folder, train(system, folder, seed=5, settings=TINY)
 
 
@@ -219,28 +221,41 @@ def test_minutes_that_make_no_sense(
 
 
 def test_minutes_become_rounds_of_the_run(
-    system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Counted out once, with the time that preparation took off; the run's own settings hold them, also when
-    it goes on.
+    it goes on. A run of few rounds is told of beforehand.
     """
     asked = {}
 
-    def two(
-        seconds: float, generator: BoltzmannGenerator, energy: Any, settings: Settings, **options: Any
-    ) -> int:
-        asked.update(seconds=seconds, settings=settings, **options)
-        return 2
+    def slow(generator: BoltzmannGenerator, energy: Any, settings: Settings, **options: Any) -> Speed:
+        asked.update(settings=settings, **options)
+        return Speed(start=0.0, round=20.0, draw=1e-5)
 
-    monkeypatch.setattr("boltzgen.training.run.rounds_in", two)
+    monkeypatch.setattr("boltzgen.training.run.measured_speed", slow)
     with pytest.raises(KeyboardInterrupt):
-        train(system, tmp_path, settings=TINY, minutes=1.5, progress=StopAt(5))
+        train(system, tmp_path, settings=TINY, minutes=1, progress=StopAt(5))
     sized = TINY.for_size(60)  # with the learning rate of so many coordinates
-    assert 30 < asked["seconds"] < 90
-    assert (asked["settings"], asked["validation"], asked["data"]) == (sized, VALIDATION_DRAWS, False)
+    assert asked == {"settings": sized, "data": False}
+    assert "1 minutes are 2 rounds on this machine" in caplog.text
     summary = train(system, tmp_path, resume=True)
     assert summary["settings"] == sized.as_dict() | {"rounds": 2}
     assert len(timeless(tmp_path)) == 2
+    assert summary["n_validation"] == 3000
+
+
+@pytest.mark.parametrize(("draw", "draws"), [(1e9, 1000), (1e-9, 3000), (0.02, 2000)])
+def test_the_summary_fits_into_the_minutes_that_are_left(
+    system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, draw: float, draws: int
+) -> None:
+    """Fewer draws, and fewer simulations of the forward test, however long the rounds took."""
+    monkeypatch.setattr("boltzgen.training.budget.LEAST_DRAWS", 1000)
+    monkeypatch.setattr("boltzgen.training.run_summary.time", SimpleNamespace(perf_counter=lambda: 0.0))
+    monkeypatch.setattr("boltzgen.training.run.time", SimpleNamespace(perf_counter=lambda: -20.0))
+    monkeypatch.setattr("boltzgen.training.run.measured_speed", lambda *a, **_: Speed(0.0, 100.0, 1.0))
+    monkeypatch.setattr("boltzgen.training.run_summary.summary_draw_seconds", lambda *a: draw)
+    summary = train(system, tmp_path, settings=TINY, minutes=1)
+    assert (summary["n_validation"], summary["forward"]["n_walkers"]) == (draws, draws // 200)
 
 
 def test_a_run_goes_on_from_a_trained_generator(

@@ -40,7 +40,7 @@ TINY = Settings(
 
 @pytest.fixture(autouse=True)
 def small_validation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("boltzgen.training.run._N_VALIDATION", 3000)
+    monkeypatch.setattr("boltzgen.training.run_summary.MOST_DRAWS", 3000)
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +176,7 @@ def whole(
 ) -> tuple[bool, Path, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("runs") / "whole"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("boltzgen.training.run._N_VALIDATION", 3000)
+        patch.setattr("boltzgen.training.run_summary.MOST_DRAWS", 3000)
         return (
             request.param,
             folder,

@@ -1,0 +1,118 @@
+"""The summary of a finished run: fresh draws, the forward test, and where it was made."""
+
+import itertools
+import json
+import logging
+import platform
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from boltzgen import __version__
+from boltzgen.free_energy.weight_summary import weight_summary
+from boltzgen.generator.generator import BoltzmannGenerator
+from boltzgen.generator.locate import SUMMARY
+from boltzgen.molecule.system import System
+from boltzgen.simulation.forward import forward_test
+from boltzgen.storage import write_atomically
+from boltzgen.training.budget import draws_in
+from boltzgen.training.folder import reference_to
+from boltzgen.training.timing import summary_draw_seconds
+from boltzgen.training.training_run import TrainingRun
+
+logger = logging.getLogger(__name__)
+
+#: Fresh draws of the finished generator for the summary where there is time for them, and their seed.
+MOST_DRAWS, _VALIDATION_SEED = 100_000, 2**31
+#: Of these draws, for each walker of the forward test of the summary; and its moves.
+_PER_WALKER, _MOVES = 200, 20
+#: What one of them takes, its share of the forward test included, in samples trained on; for the time left.
+VALIDATION_WORK = 0.5
+
+
+def summarize(
+    folder: Path, run: TrainingRun, system: System, device: str, *, ends: float | None = None
+) -> dict[str, Any]:
+    """Write the summary of a finished run, of fresh draws whose energies count as well, and return it.
+
+    Args:
+        folder: of the run.
+        run: finished.
+        system: the molecule.
+        device: torch device.
+        ends: when it should be done, on `time.perf_counter`'s clock; there are then fewer draws.
+    """
+    began, n = time.perf_counter(), MOST_DRAWS
+    generator = BoltzmannGenerator.load(folder, system, device=device)
+    if ends is not None:
+        draw = summary_draw_seconds(generator, run.energy)
+        n = draws_in(ends - time.perf_counter(), draw, most=MOST_DRAWS)
+        run.validation = VALIDATION_WORK * n
+    log_w: list[torch.Tensor] = []
+    for chunk in generator.sample_chunks(n, run.energy, seed=_VALIDATION_SEED):
+        log_w.append(chunk.log_w)
+        run.tell("drawing for the summary", validated=0.5 * sum(map(len, log_w)) / n)
+    found = weight_summary(torch.cat(log_w))
+    forward = _forward(generator, run, n // _PER_WALKER)
+    summary = reference_to(system, folder) | {
+        "system_name": system.name,
+        "temperature": generator.temperature,
+        "seconds": run.seconds + time.perf_counter() - began,
+        "n_energy_evaluations": run.energy.n_evaluations,
+        "n_validation": found.pop("n_samples"),
+        **found,
+        **forward,
+        "seed": generator.seed,
+        "versions": {
+            "boltzgen": __version__,
+            "torch": torch.__version__,
+            "openmm": metadata.version("openmm"),
+            "python": platform.python_version(),
+        },
+    }
+    if run.data is not None:
+        summary |= run.data.summary() | _likelihoods(run.metrics)
+    summary |= {"settings": run.settings.as_dict(), "hardware": _hardware(device)}
+    write_atomically(folder / SUMMARY, json.dumps(summary, indent=1).encode())
+    return summary
+
+
+def _forward(generator: BoltzmannGenerator, run: TrainingRun, n_walkers: int) -> dict[str, Any]:
+    """What the forward test says of a finished generator; nothing where its simulations cannot be run."""
+    moves = itertools.count(1)
+    try:
+        test = forward_test(
+            generator,
+            run.energy,
+            n_walkers=max(1, n_walkers),
+            n_moves=_MOVES,
+            seed=_VALIDATION_SEED,
+            progress=lambda done: run.tell("forward test", validated=0.5 + 0.5 * next(moves) / _MOVES),
+        )
+    except ValueError as error:
+        logger.warning("no forward test: %s", error)
+        return {}
+    if test.flagged:
+        logger.warning("%s", test.sentence)
+    return {"forward_ess": test.forward_ess, "largest_log_w": test.largest, "forward": test.summary()}
+
+
+def _likelihoods(metrics: list[dict[str, Any]]) -> dict[str, Any]:
+    """Negative log-likelihoods of the parameters that were kept.
+
+    Those after the best round on data alone, or after the last one with energies.
+    """
+    data = [m for m in metrics if m["stage"] == "data"]
+    best = min(data, key=lambda m: m["held_out_nll"])
+    kept = metrics[-1] if metrics[-1]["stage"] != "data" else best
+    return {"held_out_nll": kept["held_out_nll"], "data_nll": best["nll"], "best_data_round": best["round"]}
+
+
+def _hardware(device: str) -> dict[str, Any]:
+    name = platform.processor() or platform.machine()
+    if device.startswith("cuda"):
+        name = torch.cuda.get_device_name(device)
+    return {"device": device, "name": name, "threads": torch.get_num_threads()}
