@@ -11,10 +11,12 @@ import torch
 from matplotlib.collections import LineCollection, QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.image import imread
+from matplotlib.transforms import Bbox
 
-from boltzgen.analysis.plots import plot_profile, plot_ramachandran, ramachandran_figure
+from boltzgen.analysis.plots import _decades, plot_profile, plot_ramachandran, ramachandran_figure
 from boltzgen.analysis.profiles import profile
-from boltzgen.analysis.ramachandran import ramachandran, suitable_bins
+from boltzgen.analysis.ramachandran import TorsionDensity, ramachandran, suitable_bins
+from boltzgen.molecule.basins import Basin
 from boltzgen.molecule.system import System
 from boltzgen.samples.weighted_samples import WeightedSamples
 from boltzgen.weights import normalized_weights
@@ -80,7 +82,7 @@ def test_marginals_lie_along_their_axes(samples: WeightedSamples) -> None:
     for axis, most in ((top.yaxis, 4), (right.xaxis, 2)):
         low, high = axis.get_view_interval()
         shown = [tick for tick in axis.get_ticklocs() if low <= tick <= high]
-        assert 1 <= len(shown) <= most
+        assert 2 <= len(shown) <= most
         assert axis.get_label_text() == "density / degree⁻¹"
 
 
@@ -99,7 +101,8 @@ def test_draws_without_weight_do_not_stretch_the_scale(samples: WeightedSamples)
     cells, top = mesh.get_array(), mesh.get_clim()[1]
     assert cells.max() > 35
     assert 3 <= top <= 1 + math.log(poor.effective_sample_size)
-    assert axes.figure.legends[0].get_texts()[-1].get_text() == "under 0.1 effective draws"
+    legend = [text.get_text() for text in axes.figure.legends[0].get_texts()]
+    assert legend[-2:] == ["under 0.1 effective draws", "no draws"]
     beyond = mesh.cmap(mesh.norm(cells[cells > top].compressed()))
     assert len(np.unique(beyond, axis=0)) == 1
     values = np.random.default_rng(0).normal(0.5, 0.02, len(poor))
@@ -109,6 +112,33 @@ def test_draws_without_weight_do_not_stretch_the_scale(samples: WeightedSamples)
     low, high = plot_profile(found, "end_to_end").get_ylim()
     assert low < 0
     assert 2 < high <= 1 + math.log(poor.effective_sample_size)
+
+
+def test_of_one_effective_draw_basins_have_names_alone_and_none_hides_it() -> None:
+    """A draw in the middle of a basin, where a label would stand; others of next to no weight all over."""
+    angles = np.radians(np.random.default_rng(0).uniform(-180, 180, (2, 20_000)))
+    angles[:, 0] = np.radians((-90.0, 100.0))
+    log_w = torch.full((20_000,), -40.0, dtype=torch.float64)
+    log_w[0] = 0.0
+    basins = (Basin("beta", phi=(-180, 0), psi=(20, 180)), Basin("alphaR", phi=(-180, 0), psi=(-180, 20)))
+    figure = ramachandran_figure(*angles, normalized_weights(log_w).numpy(), 1.0, basins)
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    assert [text.get_text() for text in axes.texts] == ["beta", "alphaR"]
+    cell = Bbox(axes.transData.transform([(-93, 97), (-87, 103)]))
+    assert not any(text.get_window_extent().overlaps(cell) for text in axes.texts)
+
+
+@pytest.mark.parametrize("most", [0.02, 0.03, 0.05, 0.1])
+@pytest.mark.parametrize("place", [(0.45, 0.25), (0.22, 0.12)])
+def test_an_axis_of_densities_has_two_numbers_or_more(most: float, place: tuple[float, float]) -> None:
+    """However narrow the densities are; they are no closer than asked for, and begin where asked for."""
+    values = np.array([most, most / 3, most / 20])
+    (low, high), ticks = _decades(TorsionDensity(np.arange(3.0), values, values), *place)
+    at = np.log10(np.array(ticks) / low) / np.log10(high / low)
+    assert len(ticks) >= 2
+    assert np.diff(at).min() >= place[0] - 1e-9
+    assert at[0] >= place[1] - 1e-9 and at[-1] <= 1 + 1e-9
 
 
 @pytest.mark.parametrize(("unit", "kt"), [("kJ/mol", 2.4943), ("kcal/mol", 0.5962)])

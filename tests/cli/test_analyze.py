@@ -78,16 +78,8 @@ def test_analyze_a_peptide_with_side_chains(tmp_path: Path, capfd: pytest.Captur
             (row,) = (r for r in rows if r[:2] == [name, state["name"]])
             assert row[2] == f"{100 * state['population']:.3g}"
     size = result["sizes"]["end_to_end"]
-    assert [
-        "end",
-        "to",
-        "end",
-        "/",
-        "nm",
-        f"{size['mean']:.4f}",
-        "±",
-        f"{size['standard_error']:.2g}",
-    ] in rows
+    words = ["end", "to", "end", "/", "nm", f"{size['mean']:.4f}", "±", f"{size['standard_error']:.2g}"]
+    assert words in rows
     assert max(map(len, out.splitlines()[:-1])) <= 80
 
 

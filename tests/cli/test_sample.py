@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from boltzgen.cli.common import weight_fields
+from boltzgen.free_energy.weight_summary import weight_summary
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.molecule.shipped import shipped_systems
 from boltzgen.molecule.system import System
@@ -115,13 +117,30 @@ def test_weights_that_say_little_are_warned_of_on_stderr(
     code, out, err = call(capfd, "analyze", run_folder / "s.h5", "-o", run_folder / "out", "--json")
     assert code == 0
     result = json.loads(out)
-    assert err.splitlines() == [low, tail, share]
+    first, *others = err.splitlines()
+    assert others == [tail, share]
+    assert first.startswith(low.partition("boltzgen train")[0] + "boltzgen train SYSTEM -o FOLDER --rounds N")
     assert all(b["low"] is None and b["high"] is None for b in result["basins"] if b["n_raw"] > 100)
     code, out, _ = call(capfd, "analyze", run_folder / "s.h5", "-o", run_folder / "out", "--force")
     assert code == 0
     assert "not estimated" in out
     assert "bad: a few large weights decide the averages" in out
-    assert "nan" not in out.lower()
+    assert "nan" not in out.lower() and "±" not in out
+    assert result["log_z_error"] is result["sizes"]["radius_of_gyration"]["standard_error"] is None
+    assert "training's temperature" not in low
+    (run_folder / "summary.json").write_text(
+        json.dumps({"system": "alanine_dipeptide", "settings": {"rounds": 12}})
+    )
+    err = call(capfd, "sample", run_folder, "-n", 2_000, "--temperature", 350)[2]
+    again = f"train longer: boltzgen train alanine_dipeptide -o {run_folder}_longer --rounds 24; or stay near"
+    assert f"{again} training's temperature, 300 K" in err.splitlines()[0]
+
+
+def test_tenths_of_the_draws_are_left_out_where_they_do_not_hold_the_whole() -> None:
+    log_w = torch.linspace(0, 2_000, 20_000, dtype=torch.float64)
+    fields = weight_fields(weight_summary(log_w))
+    assert "tenths" not in fields["sampling efficiency"]
+    assert fields["log Z"].endswith(" (error not estimated)")
 
 
 def test_a_run_a_folder_and_a_name_are_found(

@@ -34,6 +34,7 @@ SUMMARY = {
     "log_z": -182.0,
     "log_z_error": 0.01,
     "fraction_outside_domain": 0.0,
+    "settings": {"rounds": 140},
     "forward": {"flagged": False},
     "forward_ess": 0.85,
     "largest_log_w": 1.5,
@@ -123,7 +124,7 @@ def test_train_prints_one_json_object(
 def test_train_warns_of_weights_that_say_little_and_of_the_forward_test(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    poor = {"sampling_efficiency": 0.013, "psis_k_hat": 0.93, "forward": {"flagged": True}}
+    poor: dict[str, Any] = {"sampling_efficiency": 0.013, "psis_k_hat": 0.93, "forward": {"flagged": True}}
 
     def train(*arguments: object, **options: object) -> dict[str, Any]:
         logging.getLogger("boltzgen.training.run").warning("simulations came to %s", "conformations")
@@ -137,6 +138,21 @@ def test_train_warns_of_weights_that_say_little_and_of_the_forward_test(
     assert low.startswith("warning: sampling efficiency is 1.3 %")
     assert tail.startswith("warning: PSIS k-hat is 0.93 > 0.7, bad")
     assert "failed, see the warning" in out
+    longer = f"boltzgen train alanine_dipeptide -o {tmp_path}_longer"
+    assert f"train longer: {longer} --rounds 280" in low
+    draw = " ".join(out.split()).partition("not good enough to rely on yet; ")[2]
+    assert draw.startswith(f"train longer: {longer} --rounds 280 draw from it all the same with: boltzgen")
+    given = ["--minutes", 3, "--seed", 2, "--data", "md.xtc", "--mixed"]
+    again = f"{longer} --minutes 6 --data md.xtc --seed 2 --mixed"
+    assert again in call(capfd, "train", "alanine_dipeptide", "-o", tmp_path, *given)[2]
+    monkeypatch.setitem(poor, "sampling_efficiency", 0.9)
+    monkeypatch.setitem(poor, "psis_k_hat", 0.1)
+    out = call(capfd, "train", "alanine_dipeptide", "-o", tmp_path)[1]
+    assert "not good enough to rely on yet; train longer:" in out  # by the forward test alone
+    monkeypatch.setitem(poor, "forward_ess", 7.24e-9)
+    monkeypatch.setitem(poor, "forward", {"flagged": False})
+    out = call(capfd, "train", "alanine_dipeptide", "-o", tmp_path)[1]
+    assert "forward ESS < 0.001 %" in out and "not good enough" not in out
 
 
 @pytest.mark.parametrize(

@@ -173,3 +173,7 @@ def test_forward_against_reverse() -> None:
     assert "forward ESS 10 % is far below" in modes.collapsed(0.1, 0.92)
     assert modes.outliers(np.zeros(100), np.array([0.0, math.inf])) != ""
     assert modes.outliers(np.zeros(100), np.array([0.0, 4.0, 4.0])) == ""
+
+
+def test_small_shares_have_plain_figures() -> None:
+    assert "forward ESS < 0.001 % is far below the reverse 0.00691 %" in modes.collapsed(7e-9, 6.91e-5)

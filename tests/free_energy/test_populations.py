@@ -134,6 +134,17 @@ def test_heavy_weights_have_populations_but_no_intervals() -> None:
     assert (found.low, found.high) == (-math.inf, math.inf)
 
 
+def test_the_reference_of_differences_is_not_known_better_than_they_are() -> None:
+    labels, log_w = np.repeat([0, 1], 2_000), np.zeros(4_000)
+    known = basin_populations(labels, log_w, ["a", "b"])[0]
+    assert (known.delta_f_kT, known.delta_f_low, known.delta_f_high) == (0.0, 0.0, 0.0)
+    log_w[5] = 40.0
+    a, b = basin_populations(labels, log_w, ["a", "b"])
+    assert (b.delta_f_low, b.delta_f_high) == (-math.inf, math.inf)
+    assert (a.delta_f_kT, a.delta_f_low, a.delta_f_high) == (0.0, -math.inf, math.inf)
+    assert basin_populations(labels * 0, log_w, ["a"])[0].delta_f_low == 0.0
+
+
 def test_the_first_basin_that_matches_wins() -> None:
     basins = [
         Basin(name="C7ax", phi=(0, 120), psi=(120, -30)),

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from boltzgen import weights
+from boltzgen.free_energy.result import warnings_of
 from boltzgen.free_energy.weight_summary import WeightTally, weight_summary
 
 INF = math.inf
@@ -36,7 +37,7 @@ def test_the_summary_is_that_of_the_estimators(n: int, shift: float) -> None:
         "largest_weight_share": weights.largest_weight_share(log_w),
         "psis_k_hat": k_hat if math.isfinite(k_hat) else None,
         "log_z": weights.log_z(log_w).value,
-        "log_z_error": weights.log_z(log_w).standard_error,
+        "log_z_error": None if warnings_of(log_w.numpy()) else weights.log_z(log_w).standard_error,
         "fraction_outside_domain": float((log_w == -INF).double().mean()),
     }
     unknown = {name for name, value in expected.items() if value is None}
@@ -52,6 +53,16 @@ def test_one_draw_of_large_weight_shows_in_its_block() -> None:
     found = weight_summary(log_w)
     assert found["sampling_efficiency_blocks_low"] < 0.1 < 0.99 < found["sampling_efficiency_blocks_high"]
     assert weight_summary(torch.zeros(1_000))["psis_k_hat"] is None
+
+
+def test_the_error_of_log_z_is_not_given_where_it_would_mean_nothing() -> None:
+    """One effective draw of many, a tail without a variance, few draws; and weights that are well."""
+    even = torch.zeros(20_000, dtype=torch.float64)
+    single, tail = even.clone(), 1.5 * torch.distributions.Exponential(1.0).sample((20_000,)).double()
+    single[7] = 30.0
+    for log_w in (single, tail, even[:99]):
+        assert weight_summary(log_w)["log_z_error"] is None
+    assert weight_summary(heavy(20_000))["log_z_error"] > 0
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 1_000, 16_384])

@@ -8,6 +8,7 @@ import pytest
 from boltzgen.generator.checkpoint import CHECKPOINT
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.generator.locate import locate
+from boltzgen.locks import working_folder
 from boltzgen.molecule.shipped import shipped_systems
 from boltzgen.molecule.system import System
 
@@ -74,6 +75,15 @@ def test_a_run_that_has_not_ended_is_taken_when_asked(told: bool, run: Path, tmp
     assert (system.folder, folder) == (own if told else SHIPPED, run)
     assert BoltzmannGenerator.load(run, unfinished=True).temperature == 300.0
     assert locate("alanine_dipeptide", unfinished=True)[1] == SHIPPED
+
+
+@pytest.mark.parametrize("unfinished", [False, True])
+def test_a_training_in_its_first_round_is_said_to_have_none(unfinished: bool, tmp_path: Path) -> None:
+    with (
+        working_folder(tmp_path / "begun"),
+        pytest.raises(FileNotFoundError, match="finished no round yet.*`unfinished=True`"),
+    ):
+        locate(tmp_path / "begun", unfinished=unfinished)
 
 
 def test_what_cannot_be_found(run: Path, tmp_path: Path) -> None:
