@@ -83,6 +83,9 @@ def shortfall(minutes: float, rounds: int, speed: Speed, *, spent: float, most_d
         return None
     needed = sensible_minutes(spent + speed.shortest(most_draws=most_draws))
     fitting = "1 round" if rounds == 1 else f"{rounds} rounds"
+    alone = spent + speed.seconds(1, min(LEAST_DRAWS, most_draws))
+    if alone > 60 * minutes:
+        fitting = f"less than 1 round, which with its summary takes about {sensible_minutes(alone)},"
     return (
         f"{minutes:g} minutes are {fitting} on this machine, as busy as it is now; annealing needs about "
         f"{LEAST_ROUNDS}: at least {needed} minutes"

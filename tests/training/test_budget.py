@@ -45,12 +45,18 @@ def test_draws_of_the_summary() -> None:
 def test_too_few_minutes_are_told_with_how_many_are_enough() -> None:
     slow = Speed(start=60.0, round=180.0, draw=1e-3)
     assert shortfall(60, LEAST_ROUNDS, slow, spent=5, most_draws=MOST) is None
-    said = shortfall(4, 1, slow, spent=100, most_draws=MOST)
+    said = shortfall(6, 1, slow, spent=100, most_draws=MOST)
     assert said is not None
-    assert said.startswith("4 minutes are 1 round on this machine")
+    assert said.startswith("6 minutes are 1 round on this machine")
     assert said.endswith("annealing needs about 8: at least 30 minutes")
     assert slow.rounds_in(60 * 30 - 100, most_draws=MOST) >= LEAST_ROUNDS
-    assert "2.5 minutes are 2 rounds" in str(shortfall(2.5, 2, slow, spent=0, most_draws=MOST))
+    least = shortfall(3, 1, slow, spent=100, most_draws=MOST)
+    assert str(least).startswith(
+        "3 minutes are less than 1 round, which with its summary takes about 6, on this"
+    )
+    assert "2.5 minutes are 2 rounds" in str(
+        shortfall(2.5, 2, Speed(60.0, 20.0, 1e-3), spent=0, most_draws=MOST)
+    )
 
 
 @pytest.mark.parametrize(("seconds", "minutes"), [(1, 1), (61, 2), (600, 10), (601, 15), (3601, 70)])

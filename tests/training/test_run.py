@@ -230,14 +230,14 @@ def test_minutes_become_rounds_of_the_run(
 
     def slow(generator: BoltzmannGenerator, energy: Any, settings: Settings, **options: Any) -> Speed:
         asked.update(settings=settings, **options)
-        return Speed(start=0.0, round=20.0, draw=1e-5)
+        return Speed(start=0.0, round=200.0, draw=1e-5)
 
     monkeypatch.setattr("boltzgen.training.run.measured_speed", slow)
     with pytest.raises(KeyboardInterrupt):
-        train(system, tmp_path, settings=TINY, minutes=1, progress=StopAt(5))
+        train(system, tmp_path, settings=TINY, minutes=10, progress=StopAt(5))
     sized = TINY.for_size(60)  # with the learning rate of so many coordinates
     assert asked == {"settings": sized, "data": False}
-    assert "1 minutes are 2 rounds on this machine" in caplog.text
+    assert "10 minutes are 2 rounds on this machine" in caplog.text
     summary = train(system, tmp_path, resume=True)
     assert summary["settings"] == sized.as_dict() | {"rounds": 2}
     assert len(timeless(tmp_path)) == 2
