@@ -56,18 +56,20 @@ def state_energies(
     if states and (find or torsions):
         raise ValueError("give `states` of your own, or have some found (`find`, `torsions`), not both")
     if not isinstance(source, WeightedSamples):
-        source = MeasuredFile(source, measure, system)
+        drawn: WeightedSamples | MeasuredFile = MeasuredFile(source, measure, system)
     elif measure != "flexible-limit" or system is not None:
         raise ValueError("`measure` and `system` are for a file; weight samples in memory by `weighted_for`")
-    molecule, log_w, kelvins = _about(source, temperature)
+    else:
+        drawn = source
+    molecule, log_w, kelvins = _about(drawn, temperature)
     chosen: Sequence[Region] = [parse_state(s) if isinstance(s, str) else s for s in states]
     if not chosen and not find and not torsions:
         chosen = molecule.basins
     if chosen:
         regions = Regions.of(chosen, molecule.torsions, molecule.rotamers)
-        labels = np.concatenate([regions.labels(part.x) for part in _parts(source)])
+        labels = np.concatenate([regions.labels(part.x) for part in _parts(drawn)])
         return StateEnergies(labels, log_w, regions.names, kelvins)
-    angles = _angles(source, molecule, torsions, len(log_w))
+    angles = _angles(drawn, molecule, torsions, len(log_w))
     found = find_states(molecule, angles, log_w, torsions=torsions, barrier=barrier, most=most)
     return StateEnergies(found.labels_of(angles), log_w, found.names, kelvins, (_how(found, barrier),))
 
