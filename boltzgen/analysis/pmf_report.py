@@ -24,7 +24,9 @@ from boltzgen.free_energy.kernel_pmf import kernel_pmf
 from boltzgen.free_energy.pmf import Coordinate, Pmf, histogram_pmf
 from boltzgen.free_energy.result import Result, joined
 from boltzgen.free_energy.state_energies import StateEnergies
-from boltzgen.samples.file import iter_samples, read_header, read_log_weights
+from boltzgen.molecule.system import System
+from boltzgen.samples.measure import Measure
+from boltzgen.samples.measured_file import MeasuredFile
 from boltzgen.storage import write_atomically
 from boltzgen.units import one_kt
 
@@ -153,6 +155,8 @@ def pmf_report(
     method: Method = "histogram",
     bins: int | None = None,
     unit: str = "kT",
+    measure: Measure = "flexible-limit",
+    system: System | str | Path | None = None,
 ) -> PmfReport:
     """Potential of mean force along one or two quantities of a samples file, read in chunks.
 
@@ -162,22 +166,25 @@ def pmf_report(
         method: a weighted histogram, or a weighted kernel density.
         bins: along each of them, or points of the kernel density.
         unit: kT, kJ/mol or kcal/mol.
+        measure: of a constrained molecule's draws, see `MeasuredFile`.
+        system: the molecule, for its masses, where `measure` needs them and it does not ship.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: not a samples file, no such quantity, or not one or two of them.
     """
-    header = read_header(path)
+    file = MeasuredFile(path, measure, system)
+    header = file.header
     one_kt(unit, header.temperature)
     if len(along) not in (1, 2):
         raise ValueError(f"expected one or two quantities `along`, got {len(along)}")
     if method not in ("histogram", "kernel"):
         raise ValueError(f"expected `method` to be histogram or kernel, got {method!r}")
     quantities = [quantity(text, header) for text in along]
-    log_w = read_log_weights(path).numpy()
+    log_w = file.log_weights().numpy()
     columns = [np.empty(len(log_w)) for _ in along]
     start = 0
-    for part in iter_samples(path):
+    for part in file:
         for column, measured in zip(columns, quantities, strict=True):
             values = measured(part)
             check_finite(values, part.log_w, measured.text)

@@ -26,6 +26,7 @@ from boltzgen.molecule.states import BASINS, Regions, States
 from boltzgen.molecule.system import System
 from boltzgen.molecule.torsions import alpha_carbons
 from boltzgen.samples.draws import Molecule
+from boltzgen.samples.measure import Measure
 from boltzgen.samples.sizes import end_to_end_distance, radius_of_gyration
 from boltzgen.samples.weighted_samples import WeightedSamples
 from boltzgen.storage import finite_or_none, write_atomically, write_figure
@@ -47,6 +48,7 @@ def analyze(
     units: Literal["kT", "kJ/mol", "kcal/mol"] = "kT",
     format: Literal["png", "pdf", "svg"] = "png",
     system: System | str | Path | None = None,
+    measure: Measure = "flexible-limit",
 ) -> dict[str, Any]:
     """Analyse conformations of a file and leave the results in a folder.
 
@@ -87,6 +89,8 @@ def analyze(
         units: of free energies in tables and pictures.
         format: of pictures.
         system: the molecule, or the name or folder that `System.load` finds it by; see `open_source`.
+        measure: of a constrained molecule's draws, see `samples.measure.weighted_for`. Any but the draws' own
+            needs the molecule's masses: `system`, unless it ships.
 
     Raises:
         FileNotFoundError: no such file or system.
@@ -94,7 +98,7 @@ def analyze(
             molecule has not; or an unknown unit or format.
         OSError: the folder cannot be written.
     """
-    source = open_source(path, system)
+    source = open_source(path, system, measure=measure)
     how = Output(Path(output), source.temperature, units, format, bins)
     wanted = checked_pairs(pairs, source.molecule)
     quantities = list({one.text: one for one in (quantity(text, source.molecule) for text in along)}.values())
@@ -224,7 +228,8 @@ def _title(source: Source, n_effective: float) -> str:
     counted = (
         f"{source.n:,} draws, {n_effective:,.0f} effective" if source.is_weighted else f"{source.n:,} frames"
     )
-    return f"{source.about['system']}, {source.temperature:g} K: {counted}"
+    measure = ", constrained dynamics" if source.about["measure"] == "constrained-dynamics" else ""
+    return f"{source.about['system']}, {source.temperature:g} K{measure}: {counted}"
 
 
 def _save_sizes(values: _Values, output: Output, title: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -12,11 +12,13 @@ from mdtraj.formats.registry import FormatRegistry
 
 from boltzgen.evaluation.reference import Reference
 from boltzgen.hdf5 import open_hdf5
-from boltzgen.molecule.shipped import SYSTEM_FILE, shipped_systems
+from boltzgen.molecule.find import find_system
+from boltzgen.molecule.shipped import SYSTEM_FILE
 from boltzgen.molecule.system import System
-from boltzgen.samples.file import iter_samples, read_header
 from boltzgen.samples.header import SamplesHeader
 from boltzgen.samples.mdtraj_hdf5 import SUFFIXES
+from boltzgen.samples.measure import Measure, check_measure
+from boltzgen.samples.measured_file import MeasuredFile
 from boltzgen.samples.trajectory import iter_frames
 from boltzgen.samples.weighted_samples import WeightedSamples
 
@@ -49,7 +51,12 @@ class Source:
         return self.kind == "samples"
 
 
-def open_source(path: str | os.PathLike[str], system: System | str | Path | None = None) -> Source:
+def open_source(
+    path: str | os.PathLike[str],
+    system: System | str | Path | None = None,
+    *,
+    measure: Measure = "flexible-limit",
+) -> Source:
     """The conformations of a samples file, a `reference.h5`, or a trajectory in a format of MDTraj's.
 
     Args:
@@ -57,6 +64,7 @@ def open_source(path: str | os.PathLike[str], system: System | str | Path | None
         system: the molecule, or the name or folder that `System.load` finds it by. A trajectory needs it; a
             reference does unless it lies in its system's folder or is of one that ships. Samples files hold
             their molecule; with a system, its basins and names are taken.
+        measure: of a constrained molecule's weighted draws, see `MeasuredFile`.
 
     Raises:
         FileNotFoundError: no such file or system.
@@ -65,16 +73,18 @@ def open_source(path: str | os.PathLike[str], system: System | str | Path | None
     path = Path(path)
     molecule = system if isinstance(system, System) or system is None else System.load(system)
     kind = _kind(path, needs_system=molecule is None)
+    check_measure(measure)
+    if kind != "samples" and measure != "flexible-limit":
+        raise ValueError(
+            f"`measure` {measure} weights draws of a generator, but {path} is a {kind}: its frames have the "
+            "measure of whatever simulated them; leave it out"
+        )
     if kind == "reference":
         return _reference(path, molecule)
     if kind == "trajectory" and molecule is not None:
         return _trajectory(path, molecule)
-    header = read_header(path)
-    if molecule is not None and molecule.fingerprint != header.fingerprint:
-        raise ValueError(
-            f"the weights in {path} are for another target ({header.system}, another force field or domain) "
-            f"than {molecule.name}; leave out `system`, or give the one that the samples were drawn for"
-        )
+    file = MeasuredFile(path, measure, molecule)
+    header = file.header
     if header.n_samples == 0:
         raise ValueError(f"{path} holds no samples; expected at least one")
     about = {
@@ -84,9 +94,10 @@ def open_source(path: str | os.PathLike[str], system: System | str | Path | None
         "seed": header.seed,
         "boltzgen_version": header.version,
         "n_energy_evaluations": header.n_energy_evaluations,
+        "measure": measure,
     }
     found = molecule or header
-    chunks = partial(_samples, path, found)
+    chunks = partial(_samples, file, found)
     return Source("samples", found, header.n_samples, header.temperature, about, chunks)
 
 
@@ -112,9 +123,9 @@ def _kind(path: Path, *, needs_system: bool) -> Literal["samples", "reference", 
     return "trajectory"
 
 
-def _samples(path: Path, molecule: System | SamplesHeader) -> Iterator[WeightedSamples]:
-    for chunk in iter_samples(path):
-        yield WeightedSamples(chunk.x, chunk.u, chunk.log_q, chunk.log_w, molecule, chunk.temperature)
+def _samples(file: MeasuredFile, molecule: System | SamplesHeader) -> Iterator[WeightedSamples]:
+    for chunk in file:
+        yield replace(chunk, system=molecule)
 
 
 def _reference(path: Path, given: System | None) -> Source:
@@ -138,11 +149,8 @@ def _reference(path: Path, given: System | None) -> Source:
 def _system_of(reference: Reference, path: Path) -> System:
     """The system of a reference: the one that it lies beside, or one that ships."""
     folders = [path.parent] if (path.parent / SYSTEM_FILE).is_file() else []
-    folders += [folder for name, folder in shipped_systems().items() if name == reference.system]
-    for folder in folders:
-        system = System.load(folder)
-        if system.fingerprint == reference.fingerprint:
-            return system
+    if (system := find_system(reference.system, reference.fingerprint, folders)) is not None:
+        return system
     raise ValueError(
         f"{path} is a reference of {reference.system!r}, which does not lie beside it and does not ship; "
         "give its folder as `system`"
@@ -174,4 +182,5 @@ def _about(system: System, temperature: float) -> dict[str, Any]:
         "seed": None,
         "boltzgen_version": None,
         "n_energy_evaluations": None,
+        "measure": None,
     }

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ from boltzgen.free_energy.state_energies import StateEnergies
 from boltzgen.molecule.basins import Region
 from boltzgen.molecule.conditions import parse_state
 from boltzgen.molecule.states import Regions
-from boltzgen.samples.file import iter_samples, read_header, read_log_weights
+from boltzgen.molecule.system import System
+from boltzgen.samples.measure import Measure
+from boltzgen.samples.measured_file import MeasuredFile
 from boltzgen.samples.weighted_samples import WeightedSamples
 from boltzgen.units import kelvin
 
@@ -25,6 +28,8 @@ def state_energies(
     barrier: float = 1.0,
     most: int = 20,
     temperature: float | None = None,
+    measure: Measure = "flexible-limit",
+    system: System | str | Path | None = None,
 ) -> StateEnergies:
     """Populations of a molecule's states and the free-energy differences between them, with 95 % intervals.
 
@@ -39,6 +44,9 @@ def state_energies(
         barrier: in kT, between two wells that are found.
         most: states to be found.
         temperature: of samples in memory, in K; by default that of their system.
+        measure: of a file's draws of a constrained molecule; see `MeasuredFile`. Samples in memory are
+            weighted by `weighted_for`.
+        system: the molecule, for its masses, where `measure` needs them and it does not ship.
 
     Raises:
         FileNotFoundError: no such file.
@@ -47,28 +55,33 @@ def state_energies(
     """
     if states and (find or torsions):
         raise ValueError("give `states` of your own, or have some found (`find`, `torsions`), not both")
-    molecule, log_w, kelvins = _about(source, temperature)
+    if not isinstance(source, WeightedSamples):
+        drawn: WeightedSamples | MeasuredFile = MeasuredFile(source, measure, system)
+    elif measure != "flexible-limit" or system is not None:
+        raise ValueError("`measure` and `system` are for a file; weight samples in memory by `weighted_for`")
+    else:
+        drawn = source
+    molecule, log_w, kelvins = _about(drawn, temperature)
     chosen: Sequence[Region] = [parse_state(s) if isinstance(s, str) else s for s in states]
     if not chosen and not find and not torsions:
         chosen = molecule.basins
     if chosen:
         regions = Regions.of(chosen, molecule.torsions, molecule.rotamers)
-        labels = np.concatenate([regions.labels(part.x) for part in _parts(source)])
+        labels = np.concatenate([regions.labels(part.x) for part in _parts(drawn)])
         return StateEnergies(labels, log_w, regions.names, kelvins)
-    angles = _angles(source, molecule, torsions, len(log_w))
+    angles = _angles(drawn, molecule, torsions, len(log_w))
     found = find_states(molecule, angles, log_w, torsions=torsions, barrier=barrier, most=most)
     return StateEnergies(found.labels_of(angles), log_w, found.names, kelvins, (_how(found, barrier),))
 
 
 def _about(
-    source: WeightedSamples | str | os.PathLike[str], temperature: float | None
+    source: WeightedSamples | MeasuredFile, temperature: float | None
 ) -> tuple[Any, np.ndarray, float]:
     """The molecule, the log-weights and the temperature."""
     if not isinstance(source, WeightedSamples):
-        header = read_header(source)
         if temperature is not None:
             raise ValueError("a samples file has its own temperature; leave out `temperature`")
-        return header, read_log_weights(source).numpy(), header.temperature
+        return source.header, source.log_weights().numpy(), source.header.temperature
     molecule = source.system
     # Samples may know their own temperature; else it is their system's.
     candidates = (temperature, getattr(source, "temperature", None), getattr(molecule, "temperature", None))
@@ -78,12 +91,12 @@ def _about(
     return molecule, source.log_w.numpy(force=True), kelvin(known)
 
 
-def _parts(source: WeightedSamples | str | os.PathLike[str]) -> Iterable[WeightedSamples]:
-    return [source] if isinstance(source, WeightedSamples) else iter_samples(source)
+def _parts(source: WeightedSamples | MeasuredFile) -> Iterable[WeightedSamples]:
+    return [source] if isinstance(source, WeightedSamples) else source
 
 
 def _angles(
-    source: WeightedSamples | str | os.PathLike[str], molecule: Any, torsions: Sequence[str], n: int
+    source: WeightedSamples | MeasuredFile, molecule: Any, torsions: Sequence[str], n: int
 ) -> Mapping[str, np.ndarray]:
     """Every torsion that states are found by, float32 (n,) in radians."""
     rotamers = {

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,9 @@ from boltzgen.free_energy.temperature import AtTemperature, at_temperatures, rew
 from boltzgen.molecule.basins import Region
 from boltzgen.molecule.conditions import parse_state
 from boltzgen.molecule.states import Regions
-from boltzgen.samples.file import iter_samples, read_header
+from boltzgen.molecule.system import System
+from boltzgen.samples.measure import Measure
+from boltzgen.samples.measured_file import MeasuredFile
 from boltzgen.units import kelvin, one_kt
 
 #: Energies among the results, which have a unit to be chosen.
@@ -127,6 +130,8 @@ def temperature_report(
     *,
     states: Sequence[Region | str] = (),
     unit: str = "kT",
+    measure: Measure = "flexible-limit",
+    system: System | str | Path | None = None,
 ) -> TemperatureReport:
     """State functions and populations at other temperatures than that of a samples file.
 
@@ -135,12 +140,15 @@ def temperature_report(
         at: temperatures in K.
         states: of one's own, see `conditions.parse_state`; by default the molecule's basins.
         unit: kT, kJ/mol or kcal/mol.
+        measure: of a constrained molecule's draws, see `MeasuredFile`.
+        system: the molecule, for its masses, where `measure` needs them and it does not ship.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: not a samples file, no temperature, or a state that cannot be read.
     """
-    header = read_header(path)
+    file = MeasuredFile(path, measure, system)
+    header = file.header
     one_kt(unit, header.temperature)
     temperatures = sorted({kelvin(t) for t in at})
     if not temperatures:
@@ -150,7 +158,7 @@ def temperature_report(
     u, log_w = np.empty(header.n_samples), np.empty(header.n_samples)
     labels = np.empty(header.n_samples, np.int16)
     start = 0
-    for part in iter_samples(path):
+    for part in file:
         here = slice(start, start + len(part))
         u[here], log_w[here], labels[here] = part.u.numpy(), part.log_w.numpy(), regions.labels(part.x)
         start += len(part)

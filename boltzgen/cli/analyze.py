@@ -11,6 +11,7 @@ from boltzgen.cli.common import (
     UNKNOWN_ERROR,
     Force,
     Json,
+    MeasureName,
     check_replaceable,
     new_table,
     note,
@@ -92,9 +93,11 @@ def analyze(
             "--system",
             metavar="SYSTEM",
             autocompletion=system_names,
-            help="The molecule of a trajectory or reference, a name or a folder; samples files hold theirs.",
+            help="The molecule of a trajectory or reference, a name or a folder; samples files hold theirs "
+            "(but not its masses, for --measure, unless it ships).",
         ),
     ] = None,
+    measure: MeasureName = "flexible-limit",
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -106,6 +109,7 @@ def analyze(
         boltzgen analyze samples.h5 -o report --pair phi2 psi3 --bins 60
         boltzgen analyze samples.h5 -o report --along "distance CA2 CA4" --along "phi2"
         boltzgen analyze samples.h5 -o report --units kJ/mol --format pdf
+        boltzgen analyze samples.h5 -o report --measure constrained-dynamics
         boltzgen analyze remd/reference.h5 -o report --system my_molecule
         boltzgen analyze md.xtc -o report --system alanine_dipeptide
     """
@@ -123,6 +127,7 @@ def analyze(
             units=units,
             format=format,
             system=system,
+            measure=measure,
         )
     is_weighted = result["source"] == "samples"
     if is_weighted:

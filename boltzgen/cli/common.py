@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
@@ -32,6 +32,17 @@ _LEAST_WIDTH, _WIDEST = 20, 1000
 
 Device = Annotated[
     str, typer.Option("--device", metavar="DEVICE", help="Where torch computes, for instance cpu or cuda.")
+]
+#: Those of `boltzgen.samples.measure`.
+Measure = Literal["flexible-limit", "constrained-dynamics"]
+MeasureName = Annotated[
+    Measure,
+    typer.Option(
+        "--measure",
+        metavar="|".join(get_args(Measure)),
+        help="Density of a molecule with rigid bonds: the generator's, the limit of stiff springs; or what "
+        "constrained dynamics samples, which has the mass-metric (Fixman) factor besides.",
+    ),
 ]
 Seed = Annotated[
     int,

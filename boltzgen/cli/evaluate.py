@@ -11,6 +11,7 @@ from boltzgen.cli.common import (
     Force,
     GeneratorName,
     Json,
+    MeasureName,
     Seed,
     Unfinished,
     check_device,
@@ -57,6 +58,7 @@ def evaluate(
             "no reference, and where there is none it is done alone.",
         ),
     ] = False,
+    measure: MeasureName = "flexible-limit",
     unfinished: Unfinished = False,
     force: Force = False,
     seed: Seed = 0,
@@ -70,6 +72,7 @@ def evaluate(
     Examples:
         boltzgen evaluate alanine_dipeptide -o evaluation
         boltzgen evaluate run --reference remd/reference.h5 -o evaluation
+        boltzgen evaluate run --reference md/reference.h5 --measure constrained-dynamics
         boltzgen evaluate run --forward
     """
     from boltzgen.evaluation import evaluate as evaluation
@@ -85,6 +88,8 @@ def evaluate(
     system, folder = locate(source, unfinished=unfinished)
     has_reference = system.folder is not None and (system.folder / REFERENCE).is_file()
     compare = bool(reference or has_reference or not forward)
+    if measure != "flexible-limit" and not compare:
+        raise ValueError("`measure` is that of a reference, and there is none; give one, or leave it out")
     if output is not None:
         written = [*(FILES if compare else ()), *([FORWARD] if forward else ())]
         check_replaceable(*(output / name for name in written), force=force)
@@ -101,7 +106,9 @@ def evaluate(
                 done += drawn
                 move("drawing conformations" if done < n else "comparing with the reference", completed=done)
 
-            result = evaluation.evaluate(generator, target, n=n, seed=seed, output=output, progress=count)
+            result = evaluation.evaluate(
+                generator, target, n=n, seed=seed, measure=measure, output=output, progress=count
+            )
         for warning in result["warnings"]:
             warn(warning)
     if forward:

@@ -15,6 +15,7 @@ from boltzgen.evaluation.modes import Drawn
 from boltzgen.evaluation.reference import Reference
 from boltzgen.evaluation.tally import table_bins
 from boltzgen.molecule.system import System
+from boltzgen.samples.measure import Measure, check_measure, mass_metric_log_det, weighted_for
 from boltzgen.samples.weighted_samples import WeightedSamples
 
 _CHUNK = 4096
@@ -77,16 +78,19 @@ def draw(
     *,
     n: int = 100_000,
     seed: int = 0,
+    measure: Measure = "flexible-limit",
     progress: Callable[[int], None] = lambda done: None,
 ) -> Draws:
     """n draws binned as the reference is, and the generator's density at the reference's configurations.
 
     `progress` is called with the number of draws of each chunk; positions are not kept.
+    Weights are those of `measure`, which has to be the reference's.
 
     Raises:
         ValueError: the energy is at another temperature than the reference, or energy or generator are of
             another system; or all weights are zero.
     """
+    check_measure(measure)
     check_energy_of(generator.system, energy)
     if generator.system.fingerprint != reference.fingerprint:
         raise ValueError(
@@ -101,7 +105,8 @@ def draw(
     axes = [axis for axis, _ in reference.marginals.values()]
     coordinates = MolecularCoordinates(generator.system)
     log_w, u, bins = [], [], []
-    for chunk in generator.sample_chunks(n, energy, seed=seed):
+    for drawn in generator.sample_chunks(n, energy, seed=seed):
+        chunk = weighted_for(drawn, generator.system, measure)
         log_w.append(chunk.log_w.numpy(force=True))
         u.append(chunk.u.numpy(force=True))
         found, _ = table_bins(generator.system, coordinates, axes, chunk.x)
@@ -118,19 +123,25 @@ def draw(
             f"all {len(weights)} weights are zero: no draw lies where the target's energy is finite; train "
             "longer, or draw more"
         )
-    return Draws(weights, energies, whole, reference_log_weights(generator, reference))
+    return Draws(weights, energies, whole, reference_log_weights(generator, reference, measure))
 
 
 @torch.no_grad()
-def reference_log_weights(generator: Sampler, reference: Reference) -> np.ndarray:
+def reference_log_weights(
+    generator: Sampler, reference: Reference, measure: Measure = "flexible-limit"
+) -> np.ndarray:
     """-u - log q of the reference's configurations, float64 (n,); inf where log q is -inf.
 
-    The configurations are put into the labelling of the generator's own domain.
+    Of constrained dynamics they are 1/2 ln |Z| larger, see `weighted_for`. The configurations are put into
+    the labelling of the generator's own domain.
     """
     parts = []
     device = generator.coordinates.reference.device
     for start in range(0, len(reference), _CHUNK):
         part = slice(start, start + _CHUNK)
         log_q = generator.log_prob(generator.coordinates.canonical(reference.x[part].to(device).double()))
-        parts.append(-reference.u[part] - log_q.cpu().double())
+        log_w = -reference.u[part] - log_q.cpu().double()
+        if measure == "constrained-dynamics":
+            log_w += 0.5 * mass_metric_log_det(generator.system, reference.x[part])
+        parts.append(log_w)
     return torch.cat(parts).numpy()

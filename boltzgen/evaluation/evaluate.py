@@ -10,6 +10,7 @@ from boltzgen.evaluation.draws import Sampler, draw
 from boltzgen.evaluation.page import save_evaluation
 from boltzgen.evaluation.reference import Reference, reference_path
 from boltzgen.evaluation.summary import summarize
+from boltzgen.samples.measure import Measure
 
 
 def evaluate(
@@ -19,6 +20,7 @@ def evaluate(
     energy: Energy | None = None,
     n: int = 100_000,
     seed: int = 0,
+    measure: Measure = "flexible-limit",
     output: str | os.PathLike[str] | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> dict[str, Any]:
@@ -31,13 +33,15 @@ def evaluate(
             device.
         n: number of draws.
         seed: of the draws.
+        measure: of a constrained molecule's reference, see `samples.measure.weighted_for`:
+            ``"constrained-dynamics"`` where constrained molecular dynamics made it.
         output: folder for `evaluation.json`, `.md`, `.png` and `.pdf`, made if it is missing; by default
             nothing is written.
         progress: called with the number of draws of each chunk.
 
     Returns:
-        Every metric as plain numbers, lists and dictionaries, see `summary.summarize`, and `seed`: what
-        `evaluation.json` holds.
+        Every metric as plain numbers, lists and dictionaries, see `summary.summarize`, `seed` and
+        `measure`: what `evaluation.json` holds.
 
     Raises:
         FileNotFoundError: no `reference` given, and the system has none of its own.
@@ -48,8 +52,12 @@ def evaluate(
         reference = Reference.load(reference_path(system), system)
     if energy is None:
         energy = energy_for(system, reference.temperature).to(generator.coordinates.reference.device)
-    draws = draw(generator, energy, reference, n=n, seed=seed, progress=progress)
-    result = summarize(draws, reference) | {"seed": seed}
+    draws = draw(generator, energy, reference, n=n, seed=seed, measure=measure, progress=progress)
+    result = summarize(draws, reference) | {"seed": seed, "measure": measure}
+    if measure == "constrained-dynamics":
+        result["conventions"].append(
+            "weights are those of constrained dynamics: log q is less by 1/2 ln |Z|, the mass-metric factor"
+        )
     if output is not None:
         save_evaluation(result, draws, reference, output)
     return result

@@ -15,7 +15,9 @@ from boltzgen.samples.writer import SamplesWriter
 from boltzgen.thermodynamics.hamiltonians import METHODS
 from boltzgen.units import ENERGY_UNITS, kt
 from tests.helpers.command_line import call, refused
+from tests.helpers.peroxide import peroxide
 from tests.helpers.posing import made_up_samples
+from tests.helpers.rattled import rattled_samples
 
 
 @pytest.fixture(scope="module")
@@ -226,3 +228,33 @@ def test_differences_that_are_refused(
     arguments: tuple[str, ...], message: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     refused(call(capfd, "free-energy", "difference", *arguments), message)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("states", "--state", "up: phi2 > -60"), ("pmf", "--along", "phi2"), ("temperature", "--at", "310")],
+)
+def test_constrained_dynamics(
+    arguments: tuple[str, ...], capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The option reaches the estimate; of a molecule that does not ship, masses are asked for."""
+    file, option = tmp_path / "s.h5", ("--measure", "constrained-dynamics")
+    rattled_samples(System.load("alanine_tripeptide"), 500).save(file)
+    command = ("free-energy", arguments[0], file, *arguments[1:])
+    found = {}
+    for name, more in (
+        ("plain", ()),
+        ("measured", option),
+        ("same", (*option, "--system", "alanine_tripeptide")),
+    ):
+        code, out, _ = call(capfd, *command, *more, "--json")
+        assert code == 0
+        found[name] = json.loads(out)
+    assert found["plain"].pop("measure") == "flexible-limit"
+    assert found["measured"]["measure"] == "constrained-dynamics"
+    assert found["measured"] == found["same"]
+    assert {k: v for k, v in found["measured"].items() if k != "measure"} != found["plain"]
+    code, out, _ = call(capfd, *command, *option)
+    assert code == 0 and "constrained dynamics: 500 draws" in " ".join(out.split())
+    rattled_samples(peroxide(constraints=True), 50).save(file, force=True)
+    refused(call(capfd, *command, *option), "give its folder as --system")

@@ -13,11 +13,13 @@ import typer
 from boltzgen import __version__, cli
 from boltzgen.analysis.output import FORMATS
 from boltzgen.cli.analyze import Format, Units
+from boltzgen.cli.common import Measure
 from boltzgen.cli.help import described
 from boltzgen.cli.prepare import Constraints, Solvent
 from boltzgen.cli.simulate import Method
 from boltzgen.molecule.shipped import shipped_systems
 from boltzgen.preparation import sources
+from boltzgen.samples.measure import MEASURES
 from boltzgen.simulation import plan
 from boltzgen.training.names import ObjectiveName
 from boltzgen.training.objectives import OBJECTIVES
@@ -109,6 +111,7 @@ def test_a_number_of_samples_has_one_spelling(name: str) -> None:
         (get_args(Method), get_args(plan.Method)),
         (get_args(Units), ENERGY_UNITS),
         (get_args(Format), FORMATS),
+        (get_args(Measure), MEASURES),
         (get_args(Solvent), tuple(sources.SOLVENTS)),
         (get_args(Constraints), tuple(sources.CONSTRAINTS)),
     ],

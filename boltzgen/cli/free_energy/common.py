@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from boltzgen.cli.common import check_replaceable, warn
+from boltzgen.cli.common import check_replaceable, system_names, warn
 
 if TYPE_CHECKING:
     from boltzgen.free_energy.result import Result
+    from boltzgen.samples.header import SamplesHeader
 
 #: Warnings that are printed; `--json` has all.
 _MOST = 6
@@ -27,6 +28,15 @@ class Unit(StrEnum):
 
 
 SamplesFile = Annotated[Path, typer.Argument(metavar="FILE", help="Samples file made by `boltzgen sample`.")]
+Masses = Annotated[
+    str | None,
+    typer.Option(
+        "--system",
+        metavar="SYSTEM",
+        autocompletion=system_names,
+        help="The molecule, a name or a folder: --measure needs its masses where it does not ship.",
+    ),
+]
 Units = Annotated[
     Unit,
     typer.Option("--units", metavar="kT|kJ/mol|kcal/mol", help="Unit of the energies."),
@@ -37,6 +47,12 @@ Picture = Annotated[
         "--figure", metavar="PICTURE", help="Draw results and convergence into a .png, .pdf or .svg file."
     ),
 ]
+
+
+def title_of(header: "SamplesHeader", measure: str, at: str = "") -> str:
+    """What stands above tables and pictures: the molecule, its temperature and measure, the draws."""
+    measured = ", constrained dynamics" if measure == "constrained-dynamics" else ""
+    return f"{header.system}, {at}{header.temperature:g} K{measured}: {header.n_samples:,} draws"
 
 
 def check_figure(figure: Path | None, *, force: bool) -> None:

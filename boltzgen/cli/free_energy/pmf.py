@@ -7,8 +7,17 @@ from typing import Annotated
 
 import typer
 
-from boltzgen.cli.common import Force, Json, check_replaceable, new_table, print_block, print_table
+from boltzgen.cli.common import (
+    Force,
+    Json,
+    MeasureName,
+    check_replaceable,
+    new_table,
+    print_block,
+    print_table,
+)
 from boltzgen.cli.free_energy.common import (
+    Masses,
     Picture,
     SamplesFile,
     Unit,
@@ -16,6 +25,7 @@ from boltzgen.cli.free_energy.common import (
     check_figure,
     print_warnings,
     save_figure,
+    title_of,
     value_and_interval,
 )
 from boltzgen.cli.progress import progress
@@ -53,6 +63,8 @@ def pmf(
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="Write the curve or surface as a .csv file."),
     ] = None,
+    measure: MeasureName = "flexible-limit",
+    system: Masses = None,
     units: Units = Unit.KT,
     figure: Picture = None,
     force: Force = False,
@@ -75,15 +87,18 @@ def pmf(
         check_replaceable(output, force=force)
     header = read_header(file)
     with progress("reading samples and estimating"):
-        report = pmf_report(file, along, method=method.value, bins=bins, unit=units.value)
-        title = f"{header.system}, {header.temperature:g} K: {header.n_samples:,} draws"
+        report = pmf_report(
+            file, along, method=method.value, bins=bins, unit=units.value, measure=measure, system=system
+        )
+        title = title_of(header, measure)
         save_figure(figure, report.figure, title)
         if output is not None:
             report.save(output)
         warnings, curve = report.warnings, report.curve
     print_warnings(warnings)
     if as_json:
-        result = {"file": str(file), "system": header.system, "method": method.value, **report.to_dict()}
+        about = {"file": str(file), "system": header.system, "measure": measure, "method": method.value}
+        result = about | report.to_dict()
         typer.echo(json.dumps(finite_or_none(result), allow_nan=False))
         return
     print_block(f"{title}; F in {units.value}, intervals of 95 %")

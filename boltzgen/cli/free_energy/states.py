@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from boltzgen.cli.common import Force, Json, new_table, print_block, print_table
+from boltzgen.cli.common import Force, Json, MeasureName, new_table, print_block, print_table
 from boltzgen.cli.free_energy.common import (
+    Masses,
     Picture,
     SamplesFile,
     Unit,
@@ -14,6 +15,7 @@ from boltzgen.cli.free_energy.common import (
     check_figure,
     print_warnings,
     save_figure,
+    title_of,
     value_and_interval,
 )
 from boltzgen.cli.progress import progress
@@ -59,6 +61,8 @@ def states(
             "populated state to the next two).",
         ),
     ] = None,
+    measure: MeasureName = "flexible-limit",
+    system: Masses = None,
     units: Units = Unit.KT,
     figure: Picture = None,
     force: Force = False,
@@ -70,6 +74,7 @@ def states(
         boltzgen free-energy states samples.h5 --units kJ/mol --figure states.png
         boltzgen free-energy states samples.h5 --between C7eq:C7ax
         boltzgen free-energy states s.h5 --state "up: phi=0..180" --state "down: phi<0"
+        boltzgen free-energy states samples.h5 --measure constrained-dynamics
         boltzgen free-energy states samples.h5 --find --torsion psi --json
     """
     from boltzgen.analysis.states import state_energies
@@ -82,14 +87,21 @@ def states(
     header = read_header(file)
     with progress("reading samples and estimating"):
         energies = state_energies(
-            file, states=state or (), find=find, torsions=torsion or (), barrier=barrier, most=most
+            file,
+            states=state or (),
+            find=find,
+            torsions=torsion or (),
+            barrier=barrier,
+            most=most,
+            measure=measure,
+            system=system,
         )
         report = StatesReport(energies, units.value, pairs)
-        title = f"{header.system}, {header.temperature:g} K: {header.n_samples:,} draws"
+        title = title_of(header, measure)
         save_figure(figure, report.figure, title)
     print_warnings(report.warnings)
     if as_json:
-        result = {"file": str(file), "system": header.system, **report.to_dict()}
+        result = {"file": str(file), "system": header.system, "measure": measure, **report.to_dict()}
         typer.echo(json.dumps(finite_or_none(result), allow_nan=False))
         return
     print_block(f"{title}; ΔF in {units.value} from {energies.reference}, intervals of 95 %")

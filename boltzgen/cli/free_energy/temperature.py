@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from boltzgen.cli.common import Force, Json, new_table, print_block, print_table
+from boltzgen.cli.common import Force, Json, MeasureName, new_table, print_block, print_table
 from boltzgen.cli.free_energy.common import (
+    Masses,
     Picture,
     SamplesFile,
     Unit,
@@ -14,6 +15,7 @@ from boltzgen.cli.free_energy.common import (
     check_figure,
     print_warnings,
     save_figure,
+    title_of,
     value_and_interval,
 )
 from boltzgen.cli.progress import progress
@@ -42,6 +44,8 @@ def temperature(
             "(default: the molecule's basins).",
         ),
     ] = None,
+    measure: MeasureName = "flexible-limit",
+    system: Masses = None,
     units: Units = Unit.KT,
     figure: Picture = None,
     force: Force = False,
@@ -63,12 +67,14 @@ def temperature(
     temperatures = [t for text in at for t in _temperatures(text)]
     header = read_header(file)
     with progress("reading samples and estimating"):
-        report = temperature_report(file, temperatures, states=state or (), unit=units.value)
-        title = f"{header.system}, drawn at {header.temperature:g} K: {header.n_samples:,} draws"
+        report = temperature_report(
+            file, temperatures, states=state or (), unit=units.value, measure=measure, system=system
+        )
+        title = title_of(header, measure, "drawn at ")
         save_figure(figure, report.figure, title)
     print_warnings(report.warnings)
     if as_json:
-        result = {"file": str(file), "system": header.system, **report.to_dict()}
+        result = {"file": str(file), "system": header.system, "measure": measure, **report.to_dict()}
         typer.echo(json.dumps(finite_or_none(result), allow_nan=False))
         return
     _print(report, title)

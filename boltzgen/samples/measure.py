@@ -1,5 +1,6 @@
 """Measures of constrained molecules: the limit of stiff bonds, and what constrained dynamics samples."""
 
+from dataclasses import replace
 from typing import Literal, get_args
 
 import torch
@@ -63,17 +64,25 @@ def _coupling(system: System, pairs: list[tuple[int, int]]) -> Tensor:
 def weighted_for(samples: WeightedSamples, system: System, measure: Measure) -> WeightedSamples:
     """Samples whose weights are those of a measure; every estimate from them is that measure's.
 
-    ``"flexible-limit"`` is the samples' own. For ``"constrained-dynamics"`` u becomes u - 1/2 ln |Z|, see
-    `mass_metric_log_det`, with masses of the OpenMM System in dalton: u and log Z are then not those of the
-    force field, and shares, averages and their free energies are those that constrained dynamics samples.
-    (The literature's "rigid" is constrained dynamics.)
+    ``"flexible-limit"`` is the samples' own. For ``"constrained-dynamics"`` log q becomes log q - 1/2 ln |Z|,
+    the density relative to the measure |Z|^(1/2) delta(s - s_0) dx, see `mass_metric_log_det`, with masses of
+    the OpenMM System in dalton: weights gain the factor |Z|^(1/2), and Z is the integral of exp(-u) over that
+    measure. u stays the force field's, so that means of it and other temperatures are right: the factor does
+    not depend on the temperature. (The literature's "rigid" is constrained dynamics.)
 
     Raises:
         ValueError: no such measure, or as `mass_metric_log_det`.
     """
-    if measure not in MEASURES:
-        raise ValueError(f"expected `measure` to be one of {', '.join(MEASURES)}, got {measure!r}")
+    check_measure(measure)
     if measure == "flexible-limit" or not system.constraints:
         return samples
-    u = samples.u - 0.5 * mass_metric_log_det(system, samples.x).to(samples.u)
-    return WeightedSamples.from_energies(samples.x, u, samples.log_q, samples.system)
+    factor = 0.5 * mass_metric_log_det(system, samples.x).to(samples.log_q.device)
+    # Draws without weight may be anything, such as two atoms in one place.
+    factor = torch.where(samples.log_w > -torch.inf, factor, 0.0)
+    return replace(samples, log_q=samples.log_q - factor, log_w=samples.log_w + factor)
+
+
+def check_measure(measure: str) -> None:
+    """Raise ValueError unless there is such a measure."""
+    if measure not in MEASURES:
+        raise ValueError(f"expected `measure` to be one of {', '.join(MEASURES)}, got {measure!r}")

@@ -11,8 +11,8 @@ from openmm import app
 from boltzgen.energy.forcefield import ForceFieldEnergy
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.molecule.system import System
+from boltzgen.samples.measure import mass_metric_log_det, weighted_for
 from boltzgen.samples.weighted_samples import WeightedSamples
-from boltzgen.thermodynamics.measure import mass_metric_log_det, weighted_for
 from tests.helpers.molecules import peptide
 from tests.helpers.peroxide import peroxide
 
@@ -102,6 +102,8 @@ def test_weighted_samples_are_those_of_the_measure() -> None:
     expected = samples.log_w + 0.5 * mass_metric_log_det(system, samples.x)
     torch.testing.assert_close(found.log_w, expected)
     torch.testing.assert_close(found.log_w, -found.u - found.log_q)
+    assert torch.equal(found.u, samples.u)  # which other temperatures scale, and the factor not
+    assert (found.temperature, found.system) == (samples.temperature, samples.system)
     assert float(found.log_w.std()) != float(samples.log_w.std())
     free = peroxide()
     assert torch.equal(mass_metric_log_det(free, samples.x), torch.zeros(64, dtype=torch.float64))
@@ -116,5 +118,9 @@ def test_draws_outside_the_domain_keep_no_weight() -> None:
     samples = BoltzmannGenerator.for_system(system, ForceFieldEnergy(system)).sample(8)
     u = samples.u.clone()
     u[0] = math.inf
-    outside = WeightedSamples.from_energies(samples.x, u, samples.log_q)
-    assert weighted_for(outside, system, "constrained-dynamics").log_w[0] == -math.inf
+    x = samples.x.clone()
+    x[0] = 0.0  # no direction of any bond
+    outside = WeightedSamples.from_energies(x, u, samples.log_q)
+    found = weighted_for(outside, system, "constrained-dynamics")
+    assert found.log_w[0] == -math.inf
+    assert found.log_q.isfinite().all()
