@@ -1,9 +1,10 @@
 """F(T) - F(300 K) and populations of alanine dipeptide from 280 to 400 K, beside replica exchange.
 
-    boltzgen train HOT -o run400          # HOT: a copy of systems/alanine_dipeptide with temperature = 400.0
+    boltzgen train HOT -o run400 --from systems/alanine_dipeptide --rounds 6
     python benchmarks/free_energy_temperatures.py run400 [-n 100000] [--seed 0] [--frames 300] [--walkers 32]
         [--simulation FILE.npz] [--quick]
 
+HOT is a copy of systems/alanine_dipeptide whose system.toml says temperature = 400.0, without its reference.
 Three estimates of f(T) - f(300 K), f = -ln Z(T) in kT of each temperature: from n draws of the shipped
 generator, trained for 300 K; from n of it and n of one trained for 400 K, pooled; and by MBAR from replica
 exchange on a ladder that has these temperatures, whose errors are of a bootstrap over its walkers. With them
