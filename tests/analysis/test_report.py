@@ -177,7 +177,7 @@ def test_several_residues_are_in_one_picture_too(tmp_path: Path, monkeypatch: py
         panels.extend(name for name, _, _ in surfaces)
         return ramachandran_grid(surfaces, *args, **options)
 
-    monkeypatch.setattr(report, "ramachandran_grid", grid)
+    monkeypatch.setattr("boltzgen.analysis.surfaces.ramachandran_grid", grid)
     system = peptide("capped_ala3")
     coordinates = MolecularCoordinates(system)
     x = coordinates(random_y(coordinates, 200))[0]
@@ -257,7 +257,6 @@ def test_only_a_chunk_of_positions_is_held(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    from boltzgen.analysis import report
 
     def watch(samples: WeightedSamples) -> torch.Tensor:
         seen.append(len(samples))
