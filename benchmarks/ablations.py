@@ -28,11 +28,12 @@ from boltzgen.flow.coupling import SplineCoupling
 from boltzgen.flow.triangular import TriangularAffine
 from boltzgen.generator import architecture as molecular
 from boltzgen.generator.generator import BoltzmannGenerator
+from boltzgen.generator.locate import SUMMARY
 from boltzgen.molecule.system import System
 from boltzgen.training import energy_objective, optimizer
 from boltzgen.training.checkpoint import STATE
 from boltzgen.training.losses import log_variance_loss
-from boltzgen.training.run import SUMMARY, train
+from boltzgen.training.run import train
 from boltzgen.training.settings import Settings
 
 

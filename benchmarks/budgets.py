@@ -17,9 +17,10 @@ import json
 import math
 from pathlib import Path
 
+from boltzgen.generator.locate import SUMMARY
 from boltzgen.molecule.system import System
 from boltzgen.training.checkpoint import METRICS, STATE
-from boltzgen.training.run import SUMMARY, train
+from boltzgen.training.run import train
 from boltzgen.training.settings import Settings
 
 BUDGETS = (4, 8, 12, 20, 60, 160)

@@ -16,8 +16,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from boltzgen.generator.locate import SUMMARY
 from boltzgen.training.checkpoint import METRICS
-from boltzgen.training.run import SUMMARY
 
 
 def read(runs: list[Path]) -> list[dict[str, Any]]:

@@ -94,7 +94,7 @@ def test_cells_beyond_the_scale_have_the_colour_of_the_legend() -> None:
     axes = ShownFigure(2.0, 2.0).add_subplot()
     mesh = draw_cells(axes, values, ("phi2", "chi1_2"), limits=(0.0, 5.0))
     colors = mesh.cmap(mesh.norm(mesh.get_array()))
-    np.testing.assert_allclose(colors[0, 1], unresolved().get_facecolor())
+    np.testing.assert_allclose(colors[0, 1], unresolved()[0].get_facecolor())
     assert len({tuple(c) for c in colors.reshape(-1, 4)}) == 4
     assert colors[1, 1, 3] == 0  # nothing is drawn where no draw fell
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("φ2 / degrees", "χ1_2 / degrees")

@@ -97,9 +97,9 @@ def prepare(
     """Make your own molecule a system: check it, minimise its energy, write its folder.
 
     Examples:
-        boltzgen prepare --sequence "ACE SER NME" --forcefield amber99sbildn.xml -o in_vacuum
-        boltzgen prepare --sequence "ACE SER NME" --forcefield amber96.xml --forcefield implicit/obc2.xml -o s
-        boltzgen prepare my.pdb --forcefield amber99sb.xml --forcefield implicit/obc2.xml --add-hydrogens -o m
+        boltzgen prepare --sequence "ACE SER NME" --forcefield amber99sbildn.xml -o vacuum
+        boltzgen prepare a.pdb --forcefield amber96.xml --forcefield implicit/obc2.xml -o a
+        boltzgen prepare my.pdb --forcefield amber99sbildn.xml --add-hydrogens -o mine
         boltzgen prepare my.prmtop --coordinates my.inpcrd --solvent OBC2 -o mine
     """
     from boltzgen.molecule.system import System

@@ -15,13 +15,14 @@ from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.locks import working_folder
 from boltzgen.molecule.system import System
 from boltzgen.samples.trajectory import iter_frames
+from boltzgen.training import run_summary
 from boltzgen.training.budget import draws_in, shortfall
 from boltzgen.training.checkpoint import check_resumable, load_run, save_run
 from boltzgen.training.data import read_data
 from boltzgen.training.folder import begin_folder, check_free, reference_to
 from boltzgen.training.objectives import objective_named
 from boltzgen.training.progress import Progress
-from boltzgen.training.run_summary import MOST_DRAWS, VALIDATION_WORK, summarize
+from boltzgen.training.run_summary import VALIDATION_WORK, summarize
 from boltzgen.training.settings import Settings
 from boltzgen.training.timing import measured_speed
 from boltzgen.training.training_run import TrainingRun
@@ -155,7 +156,7 @@ def train(
                 options=options,
             )
         if resume:
-            run.validation = VALIDATION_WORK * MOST_DRAWS
+            run.validation = VALIDATION_WORK * run_summary.MOST_DRAWS
         first = True
         while not run.done:
             run.run_round()
@@ -207,17 +208,17 @@ def _begun(
         frames = read_data(data, system, generator.coordinates, topology=topology, energy=used)
         frames = frames.to(device)
     generator.to(device)
-    validation = VALIDATION_WORK * MOST_DRAWS
+    validation = VALIDATION_WORK * run_summary.MOST_DRAWS
     if minutes is not None:
         tell(Progress("measuring how fast this machine is"))
         speed = measured_speed(generator, energy, settings, data=frames is not None)
         spent = time.perf_counter() - began
-        rounds = speed.rounds_in(60 * minutes - spent, most_draws=MOST_DRAWS)
-        if few := shortfall(minutes, rounds, speed, spent=spent, most_draws=MOST_DRAWS):
+        rounds = speed.rounds_in(60 * minutes - spent, most_draws=run_summary.MOST_DRAWS)
+        if few := shortfall(minutes, rounds, speed, spent=spent, most_draws=run_summary.MOST_DRAWS):
             logger.warning("%s", few)
         settings = dataclasses.replace(settings, rounds=rounds)
         left = 60 * minutes - spent - speed.seconds(rounds, 0)
-        validation = VALIDATION_WORK * draws_in(left, speed.draw, most=MOST_DRAWS)
+        validation = VALIDATION_WORK * draws_in(left, speed.draw, most=run_summary.MOST_DRAWS)
     run = TrainingRun(
         generator,
         energy.to(device),

@@ -16,7 +16,6 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from boltzgen import weights as reweighting
-from boltzgen.analysis import surfaces
 from boltzgen.analysis.panels import ramachandran_grid
 from boltzgen.analysis.report import analyze
 from boltzgen.coordinates.molecular import MolecularCoordinates
@@ -177,7 +176,7 @@ def test_several_residues_are_in_one_picture_too(tmp_path: Path, monkeypatch: py
         panels.extend(name for name, _, _ in surfaces)
         return ramachandran_grid(surfaces, *args, **options)
 
-    monkeypatch.setattr(surfaces, "ramachandran_grid", grid)
+    monkeypatch.setattr("boltzgen.analysis.surfaces.ramachandran_grid", grid)
     system = peptide("capped_ala3")
     coordinates = MolecularCoordinates(system)
     x = coordinates(random_y(coordinates, 200))[0]
@@ -257,13 +256,12 @@ def test_only_a_chunk_of_positions_is_held(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    from boltzgen.analysis import report
 
     def watch(samples: WeightedSamples) -> torch.Tensor:
         seen.append(len(samples))
         return radius_of_gyration(samples)
 
-    monkeypatch.setattr(report, "radius_of_gyration", watch)
+    monkeypatch.setattr("boltzgen.analysis.report.radius_of_gyration", watch)
     analyze(folder / "s.h5", tmp_path)
     assert sum(seen) == 20_000
     assert max(seen) <= 16_384

@@ -81,7 +81,7 @@ def test_main_prints_flags(
 def test_each_file_is_a_command_and_each_command_a_file() -> None:
     files = {path.stem for path in Path(cli.__file__).parent.glob("*.py")}
     assert (
-        files - {"__init__", "common", "flags", "help", "process", "progress"}
+        files - {"__init__", "advice", "common", "flags", "help", "process", "progress"}
         == set(cli.COMMANDS)
         == set(COMMANDS) - set(cli.GROUPS)
     )
