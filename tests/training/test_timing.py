@@ -39,7 +39,7 @@ def test_measured_values_are_those_of_the_results() -> None:
         (60, "51.3 to 95.5 % (median 83 %) after 0.57 to 0.93 million energies (13 peptides of 51 to 69 "),
         (
             100,
-            "40.5 % after 0.67 million energies (TRP of 85 coordinates, docs/results/molecules.md); 64 % "
+            "40.5 % after 0.67 million energies (TRP of 85 coordinates, docs/results/molecules.md); 84 % "
             "after 9.6 million energies (alanine tetrapeptide of 98 coordinates, ",
         ),
         (150, "0.1 % after 0.32 million energies (hexapeptide of 148 coordinates"),
