@@ -8,38 +8,18 @@ the number of torsions is not limited by the density of draws in all of them tog
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from torch import Tensor
 
 from boltzgen.free_energy.wells import Wells, find_wells
-from boltzgen.molecule.basins import Basin, assign_basins, basins_over
-from boltzgen.molecule.graph import Quadruple, backbone_pairs
+from boltzgen.molecule.basins import assign_basins, basins_over
+from boltzgen.molecule.graph import backbone_pairs
 from boltzgen.molecule.states import DIVISIONS, Rotamer, state_labels
+from boltzgen.molecule.torsional import Torsional
 
 #: What the conformations outside of the states that are kept are called.
 OTHER = "other"
-
-
-class Torsional(Protocol):
-    """What is to be known of a molecule: a `System`, or the header of a samples file."""
-
-    @property
-    def torsions(self) -> Mapping[str, Quadruple]:
-        """Named torsions as quadruples of atoms."""
-
-    @property
-    def rotamers(self) -> Mapping[str, Rotamer]:
-        """States of torsions that are counted by themselves."""
-
-    @property
-    def basins(self) -> Sequence[Basin]:
-        """Named regions of the molecule's torsions."""
-
-    @property
-    def regions(self) -> Mapping[str, Sequence[Basin]]:
-        """Regions of (phi, psi) of each amino acid."""
 
 
 @dataclass(frozen=True, eq=False)

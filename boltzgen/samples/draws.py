@@ -1,7 +1,7 @@
 """Draws with their weights as files hold them: the part of `WeightedSamples` that estimates nothing."""
 
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self, SupportsIndex
 
@@ -10,30 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from boltzgen.molecule.basins import Basin
-from boltzgen.molecule.graph import Quadruple
-from boltzgen.molecule.states import Rotamer
+from boltzgen.molecule.torsional import Torsional
 from boltzgen.weights import log_weights
 
 
-class Molecule(Protocol):
+class Molecule(Torsional, Protocol):
     """What samples need to know of their molecule: a `System`, or the header of a samples file."""
-
-    @property
-    def torsions(self) -> Mapping[str, Quadruple]:
-        """Named torsions as quadruples of atoms."""
-
-    @property
-    def rotamers(self) -> Mapping[str, Rotamer]:
-        """States of torsions that are counted by themselves, by the torsion's name."""
-
-    @property
-    def basins(self) -> Sequence[Basin]:
-        """Named regions of the molecule's torsions."""
-
-    @property
-    def regions(self) -> Mapping[str, Sequence[Basin]]:
-        """Regions of (phi, psi) of each amino acid, by its name."""
 
     @property
     def mdtraj_topology(self) -> mdtraj.Topology | None:

@@ -170,6 +170,7 @@ def test_temperature(file: Path, capfd: pytest.CaptureFixture[str], tmp_path: Pa
         (("pmf", "--along", "phi", "--along", "psi", "--along", "phi"), "one or two quantities --along"),
         (("pmf", "--along", "phi", "-o", "out.txt"), ".csv"),
         (("temperature", "--at", "warm"), "expected --at to be T or LOW:HIGH:STEP"),
+        (("temperature", "--at", "1:inf:1"), "expected --at to be T or LOW:HIGH:STEP"),
         (("temperature", "--at", "300:200:10"), "expected --at"),
         (("temperature", "--at", "0:1000:1"), "1001 temperatures"),
         (("temperature", "--at", "-5"), "positive number of kelvin"),

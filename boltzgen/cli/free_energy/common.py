@@ -1,5 +1,6 @@
 """What the commands of `boltzgen free-energy` share."""
 
+import json
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -71,6 +72,14 @@ def save_figure(path: Path | None, draw: Any, title: str) -> None:
         from boltzgen.storage import write_figure
 
         write_figure(path, draw(title))
+
+
+def print_json(file: Path, header: "SamplesHeader", measure: str, found: dict[str, Any]) -> None:
+    """Print everything as one JSON object."""
+    from boltzgen.storage import finite_or_none
+
+    result = {"file": str(file), "system": header.system, "measure": measure, **found}
+    typer.echo(json.dumps(finite_or_none(result), allow_nan=False))
 
 
 def print_warnings(warnings: Sequence[str]) -> None:

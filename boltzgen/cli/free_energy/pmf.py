@@ -1,6 +1,5 @@
 """`boltzgen free-energy pmf`."""
 
-import json
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +22,7 @@ from boltzgen.cli.free_energy.common import (
     Unit,
     Units,
     check_figure,
+    print_json,
     print_warnings,
     save_figure,
     title_of,
@@ -79,7 +79,6 @@ def pmf(
     """
     from boltzgen.analysis.pmf_report import pmf_report
     from boltzgen.samples.file import check_target, read_header
-    from boltzgen.storage import finite_or_none
 
     check_figure(figure, force=force)
     if output is not None:
@@ -97,9 +96,7 @@ def pmf(
         warnings, curve = report.warnings, report.curve
     print_warnings(warnings)
     if as_json:
-        about = {"file": str(file), "system": header.system, "measure": measure, "method": method.value}
-        result = about | report.to_dict()
-        typer.echo(json.dumps(finite_or_none(result), allow_nan=False))
+        print_json(file, header, measure, {"method": method.value, **report.to_dict()})
         return
     print_block(f"{title}; F in {units.value}, intervals of 95 %")
     table = new_table("minimum at", "F", "interval")

@@ -1,6 +1,5 @@
 """`boltzgen free-energy states`."""
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +12,7 @@ from boltzgen.cli.free_energy.common import (
     Unit,
     Units,
     check_figure,
+    print_json,
     print_warnings,
     save_figure,
     title_of,
@@ -80,7 +80,6 @@ def states(
     from boltzgen.analysis.states import state_energies
     from boltzgen.analysis.states_report import StatesReport
     from boltzgen.samples.file import read_header
-    from boltzgen.storage import finite_or_none
 
     check_figure(figure, force=force)
     pairs = [_pair(text) for text in between or ()]
@@ -101,8 +100,7 @@ def states(
         save_figure(figure, report.figure, title)
     print_warnings(report.warnings)
     if as_json:
-        result = {"file": str(file), "system": header.system, "measure": measure, **report.to_dict()}
-        typer.echo(json.dumps(finite_or_none(result), allow_nan=False))
+        print_json(file, header, measure, report.to_dict())
         return
     print_block(f"{title}; ΔF in {units.value} from {energies.reference}, intervals of 95 %")
     for line in energies.notes:

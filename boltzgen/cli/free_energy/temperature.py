@@ -1,6 +1,6 @@
 """`boltzgen free-energy temperature`."""
 
-import json
+from math import isfinite
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +13,7 @@ from boltzgen.cli.free_energy.common import (
     Unit,
     Units,
     check_figure,
+    print_json,
     print_warnings,
     save_figure,
     title_of,
@@ -61,7 +62,6 @@ def temperature(
     """
     from boltzgen.analysis.temperature_report import temperature_report
     from boltzgen.samples.file import read_header
-    from boltzgen.storage import finite_or_none
 
     check_figure(figure, force=force)
     temperatures = [t for text in at for t in _temperatures(text)]
@@ -74,8 +74,7 @@ def temperature(
         save_figure(figure, report.figure, title)
     print_warnings(report.warnings)
     if as_json:
-        result = {"file": str(file), "system": header.system, "measure": measure, **report.to_dict()}
-        typer.echo(json.dumps(finite_or_none(result), allow_nan=False))
+        print_json(file, header, measure, report.to_dict())
         return
     _print(report, title)
     if figure is not None:
@@ -90,7 +89,7 @@ def _temperatures(text: str) -> list[float]:
         values = []
     if len(values) == 1:
         return values
-    if len(values) != 3 or not (values[2] > 0 and values[0] <= values[1]):
+    if len(values) != 3 or not (values[2] > 0 and values[0] <= values[1] and isfinite(sum(values))):
         raise ValueError(f"expected `at` to be T or LOW:HIGH:STEP in K, got {text!r}")
     low, high, step = values
     n = int((high - low) / step + 1e-9) + 1
