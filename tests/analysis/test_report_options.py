@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from boltzgen.analysis.curves import torsion_curve
 from boltzgen.analysis.profiles import profile
 from boltzgen.analysis.quantity import quantity
 from boltzgen.analysis.report import analyze
@@ -136,6 +137,11 @@ def test_units_and_formats(plain: tuple[dict[str, Any], Path], other: tuple[dict
     assert not list(folder.glob("*.png"))
 
 
+def test_a_torsion_of_half_a_turn_is_in_the_first_bin() -> None:
+    curve = torsion_curve("psi", np.array([180.0, -180.0, -179.0, 0.0]), np.full(4, 0.25), 36)
+    np.testing.assert_allclose(curve.profile.probability[[0, 18, 35]], [0.75, 0.25, 0.0])
+
+
 def test_a_molecule_without_phi_and_psi_has_profiles_of_its_torsions(tmp_path: Path) -> None:
     system = System.load("dimethoxyethane")
     drawn = random_samples(system)
@@ -149,7 +155,10 @@ def test_a_molecule_without_phi_and_psi_has_profiles_of_its_torsions(tmp_path: P
     sizes = ["radius_of_gyration.csv", "sizes.svg"]
     assert result["files"] == [*surfaces, "torsions.csv", "torsions.svg", *sizes]
     assert (result["source"], result["along"]) == ("samples", {})
-    assert (tmp_path / "out" / "torsions.svg").read_bytes().startswith(b"<?xml")
+    for picture in (f"{surface}.svg", "torsions.svg", "sizes.svg"):
+        text = (tmp_path / "out" / picture).read_text()
+        assert text.startswith("<?xml")
+        assert "free energy / (kJ/mol)" in text  # Matplotlib writes each text's words beside its outlines
     held = rows(tmp_path / "out" / "torsions.csv")
     assert list(held[0])[:3] == ["torsion", "degrees", "free_energy_kJ/mol"]
     for name in system.torsions:
