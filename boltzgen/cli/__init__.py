@@ -94,7 +94,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except _UsageError as error:
             context = getattr(error, "ctx", None)
             where = context.command_path if context else "boltzgen"
-            return _complain(f"{error.format_message()} (see {where} -h)", 2)  # type: ignore[attr-defined]
+            # pydantic, by which typer reads choices, begins what is wrong with the name of its exception.
+            message = error.format_message().replace("Value error, ", "")  # type: ignore[attr-defined]
+            return _complain(f"{message} (see {where} -h)", 2)
         except InputError as error:
             return _complain(str(error), 2)
         except Exception:

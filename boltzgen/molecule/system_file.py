@@ -3,7 +3,7 @@
 from typing import Annotated, Literal, Self
 
 from openmm import app
-from pydantic import AfterValidator, model_validator
+from pydantic import BeforeValidator, model_validator
 
 from boltzgen import units
 from boltzgen.molecule.basins import Basin, Strict
@@ -56,7 +56,7 @@ class SystemFile(Strict):
 
     name: Name
     description: str = ""
-    temperature: Annotated[float, AfterValidator(units.kelvin)] = 300.0
+    temperature: Annotated[float, BeforeValidator(units.kelvin)] = 300.0
     structure: _Structure
     forcefield: _ForceField
     domain: Domain = Domain()

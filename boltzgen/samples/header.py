@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import mdtraj
+from pydantic import ValidationError
 
 from boltzgen import __version__
 from boltzgen.molecule.basins import Basin
 from boltzgen.molecule.graph import Quadruple
-from boltzgen.molecule.names import check_name
+from boltzgen.molecule.names import check_name, reason
 from boltzgen.molecule.states import Rotamer
 from boltzgen.molecule.system import System
 
@@ -123,13 +124,20 @@ def parse(
         n_energy_evaluations=spent,
         version=said["boltzgen_version"],
         domain=dict(json.loads(said["domain"])),
-        basins=tuple(map(Basin.model_validate, basins)),
+        basins=tuple(map(_basin, basins)),
         torsions={check_name(name): _quadruple(atoms, n_atoms) for name, atoms in torsions.items()},
-        regions={check_name(name): tuple(map(Basin.model_validate, held)) for name, held in regions.items()},
+        regions={check_name(name): tuple(map(_basin, held)) for name, held in regions.items()},
         rotamers={check_name(name): _rotamer(held, n_atoms) for name, held in rotamers.items()},
         generator=said.get("generator", ""),
         mdtraj_topology=topology,
     )
+
+
+def _basin(held: Any) -> Basin:
+    try:
+        return Basin.model_validate(held)
+    except ValidationError as error:
+        raise ValueError(reason(error)) from error
 
 
 def _rotamer(held: Mapping[str, Any], n_atoms: int) -> Rotamer:

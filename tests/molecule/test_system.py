@@ -93,6 +93,7 @@ def test_folder_without_a_system_file(tmp_path: Path) -> None:
     [
         ("temperature = 300.0", "temprature = 300.0", "temprature"),
         ("temperature = 300.0", 'temperature = "hot"', "temperature"),
+        ("temperature = 300.0", "temperature = true", "a positive number of kelvin, got True"),
         ("temperature = 300.0", "temperature = ", "Invalid value"),
         ('constraints = "none"', 'constraints = "angles"', "constraints"),
         ('peptide_bonds = "trans"', 'peptide_bonds = "any"', "peptide_bonds"),

@@ -179,7 +179,10 @@ NESTED = "[" * 100_000 + "]" * 100_000
         (attribute("torsions", {"../phi": [4, 6, 8, 14]}), "slashes"),
         (attribute("rotamers", {"phi": {"division": "?", "torsions": [[1, 2, 3, 4]]}}), "got '\\?'"),
         (attribute("regions", {"ALA 2": [{"name": "a", "../phi": [0, 3]}]}), "slashes"),
-        (attribute("basins", '[{"name": "a", "phi": [NaN, 3], "psi": [0, 3]}]'), "lacks a valid attribute"),
+        (
+            attribute("basins", '[{"name": "a", "phi": [NaN, 3], "psi": [0, 3]}]'),
+            r"lacks a valid attribute or topology \(intervals\.phi: expected \[low, high\], two numbers",
+        ),
         (attribute("basins", NESTED), "lacks a valid attribute"),
         (attribute("temperature", float("nan")), "positive temperature"),
         (attribute("temperature", -3.0), "positive temperature"),
