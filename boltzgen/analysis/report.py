@@ -21,7 +21,7 @@ from boltzgen.analysis.surfaces import checked_pairs, save_surfaces
 from boltzgen.free_energy.populations import basin_populations
 from boltzgen.free_energy.result import warnings_of_weights
 from boltzgen.free_energy.weight_summary import weight_summary
-from boltzgen.molecule.graph import backbone_pairs
+from boltzgen.molecule.graph import backbone_pairs, unpaired_torsions
 from boltzgen.molecule.states import BASINS, Regions, States
 from boltzgen.molecule.system import System
 from boltzgen.molecule.torsions import alpha_carbons
@@ -66,7 +66,8 @@ def analyze(
 
     In the report, `basins` is a list of `free_energy.BasinPopulation` as dictionaries, empty if the molecule
     has none; `regions` holds the same of each amino acid's regions of (phi, psi), by the residue's name,
-    `rotamers` of each torsion's states, by the torsion's; `sizes` are weighted means with standard errors in
+    `rotamers` of each torsion's states, by the torsion's; `unpaired` names the phi and psi at ends of a chain
+    without caps, which no region counts; `sizes` are weighted means with standard errors in
     nm, and `along` those of the quantities in their units (None of torsions, which have no mean on a line).
     Standard errors are None where `free_energy.result.warnings_of` warns of the weights.
     Infinite values (the free energy of an empty basin, an open end of an interval) are None; an interval
@@ -215,6 +216,7 @@ def _populations(molecule: Molecule, values: _Values) -> dict[str, Any]:
         "basins": found.get(BASINS, []),
         "regions": {name: found[name] for name in molecule.regions},
         "rotamers": {name: found[name] for name in molecule.rotamers},
+        "unpaired": unpaired_torsions(molecule.torsions),
     }
 
 

@@ -295,6 +295,16 @@ def _exchange(
     return tuple((i, mapping[i]) for i in sorted(moved) if i < mapping[i])
 
 
+def unpaired_torsions(torsions: Mapping[str, Quadruple]) -> list[str]:
+    """Names of the phi and psi of residues that have one of them alone: at ends of a chain without caps.
+
+    >>> unpaired_torsions({"psi1": (0, 2, 4, 6), "phi2": (4, 6, 8, 14), "psi2": (6, 8, 14, 16)})
+    ['psi1']
+    """
+    paired = {name for pair in backbone_pairs(torsions) for name in pair}
+    return [name for name in torsions if name.startswith(("phi", "psi")) and name not in paired]
+
+
 def backbone_pairs(torsions: Mapping[str, Quadruple]) -> list[tuple[str, str]]:
     """Names of the (phi, psi) of each residue that has both.
 

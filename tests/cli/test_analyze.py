@@ -77,6 +77,10 @@ def test_analyze_a_peptide_with_side_chains(tmp_path: Path, capfd: pytest.Captur
         for state in states:
             (row,) = (r for r in rows if r[:2] == [name, state["name"]])
             assert row[2] == f"{100 * state['population']:.3g}"
+    assert result["unpaired"] == ["phi3", "psi1"]
+    said = " ".join(out.split())
+    assert "not counted: phi3, psi1; the residue at an end without a cap" in said
+    assert "for profiles: --along phi3 --along psi1 " in said
     size = result["sizes"]["end_to_end"]
     words = ["end", "to", "end", "/", "nm", f"{size['mean']:.4f}", "±", f"{size['standard_error']:.2g}"]
     assert words in rows
@@ -124,7 +128,7 @@ def test_a_reference_is_said_to_have_no_weights(tmp_path: Path, capfd: pytest.Ca
         (["--along", "distance CA"], "expected distance of 2 atoms"),
         (["--along", "phi +"], "unexpected end of an expression in 'phi +'"),
         (["--bins", "0"], "expected 2 to 720 --bins, got 0"),
-        (["--units", "J"], "'J' is not one of 'kT', 'kJ/mol', 'kcal/mol'"),
+        (["--units", "J"], "Invalid value for '--units': 'J' is not one of 'kT', 'kJ/mol', 'kcal/mol'"),
         (["--system", "nonsense"], "no system called 'nonsense'"),
     ],
 )
