@@ -82,11 +82,12 @@ def shortfall(minutes: float, rounds: int, speed: Speed, *, spent: float, most_d
     if rounds >= LEAST_ROUNDS:
         return None
     needed = sensible_minutes(spent + speed.shortest(most_draws=most_draws))
-    fitting = "1 round" if rounds == 1 else f"{rounds} rounds"
+    fitting, then = "1 round" if rounds == 1 else f"{rounds} rounds", ""
     alone = spent + speed.seconds(1, min(LEAST_DRAWS, most_draws))
     if alone > 60 * minutes:
         fitting = f"less than 1 round, which with its summary takes about {sensible_minutes(alone)},"
+        then = "; one round is trained all the same"
     return (
         f"{minutes:g} minutes are {fitting} on this machine, as busy as it is now; annealing needs about "
-        f"{LEAST_ROUNDS}: at least {needed} minutes"
+        f"{LEAST_ROUNDS}: at least {needed} minutes{then}"
     )

@@ -54,6 +54,7 @@ def test_too_few_minutes_are_told_with_how_many_are_enough() -> None:
     assert str(least).startswith(
         "3 minutes are less than 1 round, which with its summary takes about 6, on this"
     )
+    assert str(least).endswith("minutes; one round is trained all the same")
     assert "2.5 minutes are 2 rounds" in str(
         shortfall(2.5, 2, Speed(60.0, 20.0, 1e-3), spent=0, most_draws=MOST)
     )
