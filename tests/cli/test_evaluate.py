@@ -2,17 +2,20 @@
 
 import json
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import pytest
 
+from boltzgen.evaluation import evaluate as evaluation
+from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.molecule.shipped import shipped_systems
 from boltzgen.simulation import forward
 from tests.helpers.command_line import call, refused
 from tests.helpers.standin import stand_in
 
 
+@pytest.mark.slow
 def test_evaluate(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     stand_in().save(tmp_path / "r.h5")
     arguments = ("evaluate", "alanine_dipeptide", "--reference", tmp_path / "r.h5", "-n", 1024, "--seed", 4)
@@ -45,7 +48,10 @@ def test_evaluate(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     )
 
 
-def test_evaluate_needs_the_systems_own_reference(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_needs_the_systems_own_reference(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is compared with, in tables or in one object; results that are there are not replaced."""
     source = shipped_systems()["alanine_dipeptide"]
     for file in ("topology.pdb", "checkpoint.safetensors"):
         (tmp_path / file).write_bytes((source / file).read_bytes())
@@ -55,7 +61,22 @@ def test_evaluate_needs_the_systems_own_reference(tmp_path: Path, capfd: pytest.
     assert (code, out) == (2, "")
     assert "has no reference.h5 of its own" in err
     stand_in().save(tmp_path / "reference.h5")
-    assert call(capfd, "evaluate", tmp_path, "-n", 500)[0] == 0
+    (tmp_path / "evaluation.json").touch()
+    written = call(capfd, "evaluate", tmp_path, "-n", 500, "-o", tmp_path)
+    refused(written, "evaluation.json exists already; add --force")
+    once = lru_cache(lambda: evaluation.evaluate(BoltzmannGenerator.load(tmp_path), n=500))
+    result = once()
+    monkeypatch.setattr(evaluation, "evaluate", lambda *_, **options: once() if options["n"] == 500 else None)
+    code, out, err = call(capfd, "evaluate", tmp_path, "-n", 500)
+    assert (code, err.count("warning: ")) == (0, len(result["warnings"]))
+    basins = ("C7ax", "alphaL", "alphaR", "C7eq", "C5")
+    assert len([line for line in out.splitlines() if line.startswith(basins)]) == len(basins)
+    said = " ".join(out.split())
+    assert all(" ".join(line.split()) in said for line in result["conventions"])
+    code, out, _ = call(capfd, "evaluate", tmp_path, "-n", 500, "--json")
+    assert (code, out.count("\n")) == (0, 1)
+    assert json.loads(out)["log_z"] == result["log_z"]
+    monkeypatch.undo()
     replace(stand_in(), fingerprint="another").save(tmp_path / "reference.h5")
     code, out, err = call(capfd, "evaluate", tmp_path, "-n", 500)
     assert (code, out) == (2, "")

@@ -87,7 +87,7 @@ def test_reverse_kl_leaves_out_infinite_energies(objective: Callable[..., tuple[
         objective(flow, ToyTarget(limit=0.0), 100)
 
 
-@pytest.mark.parametrize(("n", "batches"), [(8, 1500), (20_000, 60)])
+@pytest.mark.parametrize(("n", "batches"), [pytest.param(8, 1500, marks=pytest.mark.slow), (20_000, 60)])
 def test_path_gradient_matches_quadrature(n: int, batches: int) -> None:
     """Every kind of parameter at once, unbiased in small batches too; value and weights are those of
     `reverse_kl`.
