@@ -33,7 +33,7 @@ _K_HAT_FINITE = 0.5
 _LARGEST_SHARE = 0.1
 
 
-def average(
+def expectation(
     values: np.ndarray,
     log_w: np.ndarray,
     *,
@@ -49,7 +49,7 @@ def average(
 
     Args:
         values: one number for each draw; those of draws without weight do not count and may be NaN.
-            Booleans count as 0 and 1; `probability` has better limits for them where they are few.
+            Booleans count as 0 and 1; their analytic interval is that of `probability`.
         log_w: log-weights; -inf is weight zero.
         errors: ``"analytic"`` or ``"bootstrap"``.
         unit: of the values, for the result.
@@ -62,7 +62,9 @@ def average(
     weights = checked_weights(log_w)
     f = _checked_values(values, weights)
     mean, error = weighted_mean(f, weights)
-    if checked_errors(errors) == "analytic":
+    if checked_errors(errors) == "analytic" and np.asarray(values).dtype == bool:
+        return replace(probability(values, log_w), unit=unit)
+    if errors == "analytic":
         warnings = joined(warnings_of(log_w), tail_warnings(weights * (f - mean)))
         return result(mean, error, mean_interval(f, weights), warnings, unit=unit)
     used = weights > 0
@@ -274,7 +276,8 @@ def _checked_values(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     found = np.asarray(values, dtype=np.float64)
     if found.shape != weights.shape:
         raise ValueError(
-            f"expected one value for each of {len(weights)} draws, got an array of shape {found.shape}"
+            f"expected one value for each of {len(weights)} draws, got an array of shape {found.shape}; of "
+            "several observables take one after the other"
         )
     n_bad = int((~np.isfinite(found[weights > 0])).sum())
     if n_bad:

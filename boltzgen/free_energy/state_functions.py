@@ -13,10 +13,10 @@ import numpy as np
 from boltzgen.free_energy.intervals import Interval
 from boltzgen.free_energy.means import (
     Errors,
-    average,
     bootstrapped,
     checked_errors,
     checked_weights,
+    expectation,
     from_influence,
     mean_interval,
     result,
@@ -63,6 +63,12 @@ def free_energy(
     return result(value, error, shifted, warnings, temperature=temperature, notes=NOTES)
 
 
+def log_z(log_w: np.ndarray) -> Result:
+    """log Z of the target, a pure number: -F / kT, with the errors and the warnings of `free_energy`."""
+    f = free_energy(log_w)
+    return replace(f, value=-f.value, low=-f.high, high=-f.low, unit="", notes=NOTES[1:])
+
+
 def energy(
     u: np.ndarray,
     log_w: np.ndarray,
@@ -72,7 +78,7 @@ def energy(
     seed: int = 0,
 ) -> Result:
     """U, the mean of the reduced energies u (n,), in kT. Other arguments are those of `free_energy`."""
-    found = average(u, log_w, errors=errors, unit="kT", seed=seed)
+    found = expectation(u, log_w, errors=errors, unit="kT", seed=seed)
     return replace(found, temperature=temperature, notes=NOTES)
 
 
@@ -91,7 +97,7 @@ def minus_ts(
     `energy`.
     """
     n, weights = len(log_w), checked_weights(log_w)
-    mean = average(u, log_w).value
+    mean = expectation(u, log_w).value
     d = _deviations(u, weights, mean)
     value = -_log_mean(log_w) - mean
     found = from_influence(
@@ -110,9 +116,9 @@ def heat_capacity(u: np.ndarray, log_w: np.ndarray, *, errors: Errors = "analyti
     are those of `energy`.
     """
     weights = checked_weights(log_w)
-    d = _deviations(u, weights, average(u, log_w).value)
+    d = _deviations(u, weights, expectation(u, log_w).value)
     unbiased = 1.0 / (1.0 - float(weights @ weights))
-    found = average(unbiased * d**2, log_w, unit="k")
+    found = expectation(unbiased * d**2, log_w, unit="k")
     if checked_errors(errors) == "analytic":
         return replace(found, notes=NOTES)
     return _resampled("heat_capacity", found.value, found.error, d, log_w, None, seed)

@@ -116,6 +116,7 @@ def test_torsions_whose_names_are_no_words() -> None:
 
 def test_a_quantity_has_an_expectation(samples: WeightedSamples) -> None:
     found = samples.mean(quantity("distance CA2 CA4", samples.system))
+    assert found.unit == "nm"
     assert found.value == pytest.approx(float(end_to_end_distance(samples).double().mean()), rel=1e-5)
 
 

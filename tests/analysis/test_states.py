@@ -59,7 +59,7 @@ def test_states_of_ones_own(samples: WeightedSamples) -> None:
     left = samples.expectation(lambda s: s.torsion("phi") > 0)
     helix = samples.expectation(lambda s: (s.torsion("phi") <= 0) & (s.torsion("psi") < math.radians(50)))
     assert [row.population.value for row in found.rows] == pytest.approx([left.value, helix.value])
-    assert found.rows[0].population.error == pytest.approx(left.standard_error)
+    assert found.rows[0].population.error == pytest.approx(left.error)
 
 
 def test_states_are_found(samples: WeightedSamples) -> None:
