@@ -204,13 +204,14 @@ def bootstrapped(
     return result(value, float(np.std(values, ddof=1)), Interval(*limits), warnings, **fields)
 
 
-def tail_warnings(contributions: np.ndarray, errors: str = "analytic") -> tuple[str, ...]:
+def tail_warnings(contributions: np.ndarray, errors: str = "analytic", what: str = "") -> tuple[str, ...]:
     """Whether few draws decide a result, from what each contributes to it (n,), less the mean.
 
     Contributions are w (f - mean) of a mean. Where f is large for the draws of large weight they have a
     heavier tail than the weights (Vehtari et al., JMLR 25, 2024, section 2.4). Few decide with fewer than
     100 effective contributions, Kish's number of their sizes; or with a PSIS k-hat of the sizes above 0.7
-    and more than a tenth of the sum of squares from one draw. For the bootstrap it is 200, and 0.5.
+    and more than a tenth of the sum of squares from one draw. For the bootstrap it is 200, and 0.5. The
+    warning says `what` they decide, if it is not the result itself.
     """
     sizes = np.abs(contributions)
     largest = float(sizes.max(initial=0.0))
@@ -227,7 +228,8 @@ def tail_warnings(contributions: np.ndarray, errors: str = "analytic") -> tuple[
     if size >= least and not (k_hat > limit and 1.0 / square > _LARGEST_SHARE):
         return ()
     advice = '; `errors="analytic"` reaches further' if is_resampled else ""
-    return (f"few draws decide: {size:.3g} effective contributions, PSIS k-hat {k_hat:.2f}{advice}",)
+    decided = f"few draws decide {what}".strip()
+    return (f"{decided}: {size:.3g} effective contributions, PSIS k-hat {k_hat:.2f}{advice}",)
 
 
 def result(value: float, error: float, found: Interval, warnings: tuple[str, ...], **fields: Any) -> Result:
