@@ -13,7 +13,6 @@ one's.
 
 import argparse
 import itertools
-import math
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -24,10 +23,11 @@ from flow import turns
 from boltzgen.energy import CountedEnergy, ForceFieldEnergy
 from boltzgen.flow.elementary import Product
 from boltzgen.flow.resampled import Resampled
+from boltzgen.free_energy.result import Result, difference
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.molecule.system import System
 from boltzgen.samples.weighted_samples import WeightedSamples
-from boltzgen.weights import clip_log_weights, largest_weight_share, sampling_efficiency
+from boltzgen.weights import clip_log_weights, largest_weight_share, sampling_efficiency, with_error
 
 #: Draws of each turn when they are timed.
 TIMED = 20_480
@@ -82,12 +82,11 @@ def main() -> None:
         runs = [generator.sample(arguments.n, energy, seed=seed) for seed in arguments.seeds]
         for seed, samples in zip(arguments.seeds, runs, strict=True):
             clipped = sampling_efficiency(clip_log_weights(samples.log_w))
-            estimate, error = samples.log_z
             print(
                 f"  seed {seed}, n = {arguments.n}: efficiency {100 * samples.sampling_efficiency:.2f} %, "
                 f"clipped {100 * clipped:.2f} %, "
-                f"largest weight {100 * largest_weight_share(samples.log_w):.3f} %, log Z {estimate:.4f} +- "
-                f"{error:.4f}, "
+                f"largest weight {100 * largest_weight_share(samples.log_w):.3f} %, log Z "
+                f"{with_error(samples.log_z.value, samples.log_z.error)}, "
                 f"{int((samples.torsion('phi') > 0).sum())} draws at phi > 0"
             )
             print(f"    {largest_weights(samples)}")
@@ -118,8 +117,9 @@ def main() -> None:
     print(f"\n{energy.n_evaluations} energies, {torch.get_num_threads()} threads, float32")
 
 
-def z_score(a: tuple[float, float], b: tuple[float, float]) -> float:
-    return (a[0] - b[0]) / math.hypot(a[1], b[1])
+def z_score(a: Result, b: Result) -> float:
+    found = difference(a, b)
+    return found.value / found.error
 
 
 if __name__ == "__main__":

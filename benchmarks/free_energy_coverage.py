@@ -26,7 +26,7 @@ from scipy.special import logsumexp
 from boltzgen.coordinates.internal import InternalCoordinates
 from boltzgen.coordinates.zmatrix import ZMatrix
 from boltzgen.free_energy.kernel_pmf import kernel_pmf
-from boltzgen.free_energy.means import average, probability
+from boltzgen.free_energy.means import expectation, probability
 from boltzgen.free_energy.pmf import Coordinate, histogram_pmf
 from boltzgen.free_energy.result import Result
 from boltzgen.free_energy.state_functions import energy, free_energy, heat_capacity, minus_ts
@@ -110,7 +110,7 @@ def estimates(
         yield "U", errors, energy(draws.u, log_w, **options)
         yield "-T S", errors, minus_ts(draws.u, log_w, **options)
         yield "heat capacity", errors, heat_capacity(draws.u, log_w, **options)
-        yield "mean of cos s", errors, average(np.cos(draws.s), log_w, **options)
+        yield "mean of cos s", errors, expectation(np.cos(draws.s), log_w, **options)
     if "analytic" not in kinds:
         return
     yield "population", "analytic", probability(inside, log_w)

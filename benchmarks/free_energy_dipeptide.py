@@ -14,7 +14,7 @@ import numpy as np
 
 from boltzgen import BoltzmannGenerator, ForceFieldEnergy, System
 from boltzgen.evaluation.reference import Reference
-from boltzgen.free_energy.means import average
+from boltzgen.free_energy.means import expectation
 from boltzgen.free_energy.pmf import Pmf
 from boltzgen.free_energy.temperature import trusted_range
 
@@ -50,7 +50,7 @@ def main() -> None:
     p = surface.probability.sum(1)
     compare("histogram", samples.pmf("phi", n_bins=len(p)), p, surface.n_effective)
     compare("kernel", samples.kernel_pmf("phi", n_points=len(p)), p, surface.n_effective)
-    simulated = average(reference.u, np.zeros(len(reference.u)))
+    simulated = expectation(reference.u, np.zeros(len(reference.u)))
     print(f"U: {samples.energy()}; of the simulation's frames, as if independent, {simulated}")
     points = samples.at_temperatures(300.0, TEMPERATURES)
     print("| T (K) | effective draws | k-hat | F (kJ/mol) | U (kJ/mol) | heat capacity / k | trusted |")

@@ -5,14 +5,11 @@ space, and accepts -inf for a draw of weight zero (one outside the target's doma
 """
 
 import math
-from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from scipy.special import logsumexp
 from torch import Tensor
-
-Number = TypeVar("Number", bound=float | np.ndarray)
 
 #: Above this PSIS k-hat, estimates are unreliable at any practical number of draws.
 K_HAT_LIMIT = 0.7
@@ -22,22 +19,12 @@ _K_HAT_GOOD = 0.5
 CLIPPED = 1e-4
 
 
-class Estimate(NamedTuple, Generic[Number]):
-    """An estimate and its standard error, in one unit; unpacks to the two, prints as ``value ± error``.
+def with_error(value: float, error: float) -> str:
+    """The value to the second significant digit of its standard error.
 
-    >>> print(Estimate(0.26134, 0.0021))
-    0.2613 ± 0.0021
+    >>> with_error(0.26134, 0.0021)
+    '0.2613 ± 0.0021'
     """
-
-    value: Number
-    standard_error: Number
-
-    def __str__(self) -> str:
-        return ", ".join(map(_with_error, np.ravel(self.value), np.ravel(self.standard_error)))
-
-
-def _with_error(value: float, error: float) -> str:
-    """The value to the second significant digit of its error."""
     if not (math.isfinite(error) and error > 0):
         return f"{value:.6g} ± {error:g}"
     digits = max(0, 1 - math.floor(math.log10(error)))
@@ -198,8 +185,8 @@ def clip_log_weights(log_w: Tensor, fraction: float = CLIPPED) -> Tensor:
     return values.clamp(max=torch.topk(values, n_clipped).values[-1])
 
 
-def log_z(log_w: Tensor) -> Estimate[float]:
-    """log Z of the target on its domain, with its standard error: the log of the mean weight, Z = E_q[w].
+def log_z(log_w: Tensor) -> tuple[float, float]:
+    """log Z of the target on its domain, and its standard error: the log of the mean weight, Z = E_q[w].
 
     The error is the delta method's, std(w) / (sqrt(n) mean(w)) = sqrt((n / ESS - 1) / (n - 1)); inf for one
     draw. It is as reliable as the largest weights are well sampled: read it together with
@@ -208,7 +195,7 @@ def log_z(log_w: Tensor) -> Estimate[float]:
     values = _checked(log_w)
     n = values.numel()
     estimate = float(torch.logsumexp(values, dim=0)) - math.log(n)
-    return Estimate(estimate, log_z_error(n, effective_sample_size(values)))
+    return estimate, log_z_error(n, effective_sample_size(values))
 
 
 def log_z_error(n: int, size: float) -> float:
@@ -229,8 +216,8 @@ def resampled_indices(log_w: Tensor, n: int, seed: int = 0) -> Tensor:
     return torch.searchsorted(cumulative, points, right=True).to(log_w.device)
 
 
-def weighted_mean(values: np.ndarray, weights: np.ndarray) -> Estimate[float]:
-    """Mean of values (n,) under weights (n,) that sum to one, with its standard error, in the values' unit.
+def weighted_mean(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
+    """Mean of values (n,) under weights (n,) that sum to one, and its standard error, in the values' unit.
 
     Values of weight zero do not count, whatever they are (NaN included). The error is the delta method's of a
     ratio, sqrt(n / (n - 1) sum w^2 (f - mean)^2) (Owen, Monte Carlo theory, methods and examples, 2013,
@@ -241,7 +228,7 @@ def weighted_mean(values: np.ndarray, weights: np.ndarray) -> Estimate[float]:
     mean = float(w @ f)
     n = len(weights)
     error = math.sqrt(n / (n - 1) * float(np.square(w * (f - mean)).sum())) if n > 1 else math.inf
-    return Estimate(mean, error)
+    return mean, error
 
 
 def _checked(log_w: Tensor) -> Tensor:

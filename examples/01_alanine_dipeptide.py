@@ -25,7 +25,7 @@ def main() -> None:
     efficiency = 100 * samples.sampling_efficiency
     print(f"{len(samples)} draws, {samples.effective_sample_size:.0f} effective ({efficiency:.1f} %)")
     print(f"log Z = {samples.log_z}")
-    print(f"radius of gyration = {samples.expectation(radius_of_gyration)} nm")
+    print(f"radius of gyration = {samples.expectation(radius_of_gyration, unit='nm')}")
     print(f"probability of phi > 0 = {samples.expectation(lambda s: s.torsion('phi') > 0)}")
     for basin in samples.populations():
         print(basin)

@@ -37,7 +37,7 @@ def main() -> None:
             f"{100 * summary['sampling_efficiency']:.2f} %"
         )
         samples = BoltzmannGenerator.load(run).sample(4096, ForceFieldEnergy(system), seed=1)
-        print(f"log Z = {samples.log_z[0]:.3f} +- {samples.log_z[1]:.3f}")
+        print(f"log Z = {samples.log_z}")
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from boltzgen.analysis.output import Output
 from boltzgen.analysis.plots import plot_profile
 from boltzgen.analysis.profiles import Profile, profile, profile_columns, profile_rows, save_profile
-from boltzgen.analysis.quantity import DEGREES, Quantity
+from boltzgen.analysis.quantity import Quantity
 from boltzgen.figures import INK, ShownFigure, set_title, symbol
+from boltzgen.molecule.measures import DEGREES
 from boltzgen.molecule.names import file_stem
 from boltzgen.storage import write_atomically, write_figure
 

@@ -17,13 +17,14 @@ from boltzgen.analysis.free_energy_figures import (
     draw_pmf,
     pmf_panels,
 )
-from boltzgen.analysis.quantity import DEGREES, Quantity, check_finite, quantity
+from boltzgen.analysis.quantity import Quantity, check_finite, quantity
 from boltzgen.figures import ShownFigure
 from boltzgen.free_energy.convergence import Convergence
 from boltzgen.free_energy.kernel_pmf import kernel_pmf
 from boltzgen.free_energy.pmf import Coordinate, Pmf, histogram_pmf
 from boltzgen.free_energy.result import Result, joined
 from boltzgen.free_energy.state_energies import StateEnergies
+from boltzgen.molecule.measures import DEGREES
 from boltzgen.molecule.system import System
 from boltzgen.samples.measure import Measure
 from boltzgen.samples.measured_file import MeasuredFile

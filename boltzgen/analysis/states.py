@@ -11,6 +11,7 @@ from boltzgen.free_energy.found_states import FoundStates, find_states, torsion_
 from boltzgen.free_energy.state_energies import StateEnergies
 from boltzgen.molecule.basins import Region
 from boltzgen.molecule.conditions import parse_state
+from boltzgen.molecule.measures import topology_of
 from boltzgen.molecule.states import Regions
 from boltzgen.molecule.system import System
 from boltzgen.samples.measure import Measure
@@ -66,7 +67,7 @@ def state_energies(
     if not chosen and not find and not torsions:
         chosen = molecule.basins
     if chosen:
-        regions = Regions.of(chosen, molecule.torsions, molecule.rotamers)
+        regions = Regions.of(chosen, molecule.torsions, molecule.rotamers, topology_of(molecule))
         labels = np.concatenate([regions.labels(part.x) for part in _parts(drawn)])
         return StateEnergies(labels, log_w, regions.names, kelvins)
     angles = _angles(drawn, molecule, torsions, len(log_w))

@@ -16,6 +16,7 @@ from boltzgen.free_energy.state_functions import free_energy
 from boltzgen.free_energy.temperature import AtTemperature, at_temperatures, reweighted, trusted_range
 from boltzgen.molecule.basins import Region
 from boltzgen.molecule.conditions import parse_state
+from boltzgen.molecule.measures import topology_of
 from boltzgen.molecule.states import Regions
 from boltzgen.molecule.system import System
 from boltzgen.samples.measure import Measure
@@ -154,7 +155,7 @@ def temperature_report(
     if not temperatures:
         raise ValueError("expected at least one temperature `at` which to estimate, got none")
     chosen: Sequence[Region] = [parse_state(s) if isinstance(s, str) else s for s in states] or header.basins
-    regions = Regions.of(chosen, header.torsions, header.rotamers)
+    regions = Regions.of(chosen, header.torsions, header.rotamers, topology_of(header))
     u, log_w = np.empty(header.n_samples), np.empty(header.n_samples)
     labels = np.empty(header.n_samples, np.int16)
     start = 0

@@ -191,7 +191,7 @@ def _wrapped(text: str, start: str, indent: str) -> str:
 def weight_fields(summary: dict[str, Any]) -> dict[str, str]:
     """What `weight_summary` found, or JSON of it, in words for `print_fields`."""
     from boltzgen.units import percent
-    from boltzgen.weights import Estimate, k_hat_meaning
+    from boltzgen.weights import k_hat_meaning, with_error
 
     efficiency = summary["sampling_efficiency"]
     low, high = (summary[f"sampling_efficiency_blocks_{end}"] for end in ("low", "high"))
@@ -206,7 +206,7 @@ def weight_fields(summary: dict[str, Any]) -> dict[str, str]:
         "  clipped": percent(summary["sampling_efficiency_clipped"]),
         "largest weight": f"{100 * summary['largest_weight_share']:.3g} % of the whole",
         "PSIS k-hat": (f"{k_hat:.2f}, " if k_hat is not None else "") + k_hat_meaning(k_hat),
-        "log Z": f"{log_z:.2f}{UNKNOWN_ERROR}" if error is None else str(Estimate(log_z, error)),
+        "log Z": f"{log_z:.2f}{UNKNOWN_ERROR}" if error is None else with_error(log_z, error),
         "outside the domain": f"{100 * summary['fraction_outside_domain']:.2g} %",
     }
 

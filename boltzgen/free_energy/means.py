@@ -33,7 +33,7 @@ _K_HAT_FINITE = 0.5
 _LARGEST_SHARE = 0.1
 
 
-def average(
+def expectation(
     values: np.ndarray,
     log_w: np.ndarray,
     *,
@@ -49,7 +49,7 @@ def average(
 
     Args:
         values: one number for each draw; those of draws without weight do not count and may be NaN.
-            Booleans count as 0 and 1; `probability` has better limits for them where they are few.
+            Booleans count as 0 and 1; their analytic interval is that of `probability`.
         log_w: log-weights; -inf is weight zero.
         errors: ``"analytic"`` or ``"bootstrap"``.
         unit: of the values, for the result.
@@ -62,7 +62,9 @@ def average(
     weights = checked_weights(log_w)
     f = _checked_values(values, weights)
     mean, error = weighted_mean(f, weights)
-    if checked_errors(errors) == "analytic":
+    if checked_errors(errors) == "analytic" and np.asarray(values).dtype == bool:
+        return replace(probability(values, log_w), unit=unit)
+    if errors == "analytic":
         warnings = joined(warnings_of(log_w), tail_warnings(weights * (f - mean)))
         return result(mean, error, mean_interval(f, weights), warnings, unit=unit)
     used = weights > 0
@@ -202,13 +204,14 @@ def bootstrapped(
     return result(value, float(np.std(values, ddof=1)), Interval(*limits), warnings, **fields)
 
 
-def tail_warnings(contributions: np.ndarray, errors: str = "analytic") -> tuple[str, ...]:
+def tail_warnings(contributions: np.ndarray, errors: str = "analytic", what: str = "") -> tuple[str, ...]:
     """Whether few draws decide a result, from what each contributes to it (n,), less the mean.
 
     Contributions are w (f - mean) of a mean. Where f is large for the draws of large weight they have a
     heavier tail than the weights (Vehtari et al., JMLR 25, 2024, section 2.4). Few decide with fewer than
     100 effective contributions, Kish's number of their sizes; or with a PSIS k-hat of the sizes above 0.7
-    and more than a tenth of the sum of squares from one draw. For the bootstrap it is 200, and 0.5.
+    and more than a tenth of the sum of squares from one draw. For the bootstrap it is 200, and 0.5. The
+    warning says `what` they decide, if it is not the result itself.
     """
     sizes = np.abs(contributions)
     largest = float(sizes.max(initial=0.0))
@@ -225,7 +228,8 @@ def tail_warnings(contributions: np.ndarray, errors: str = "analytic") -> tuple[
     if size >= least and not (k_hat > limit and 1.0 / square > _LARGEST_SHARE):
         return ()
     advice = '; `errors="analytic"` reaches further' if is_resampled else ""
-    return (f"few draws decide: {size:.3g} effective contributions, PSIS k-hat {k_hat:.2f}{advice}",)
+    decided = f"few draws decide {what}".strip()
+    return (f"{decided}: {size:.3g} effective contributions, PSIS k-hat {k_hat:.2f}{advice}",)
 
 
 def result(value: float, error: float, found: Interval, warnings: tuple[str, ...], **fields: Any) -> Result:
@@ -274,7 +278,8 @@ def _checked_values(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     found = np.asarray(values, dtype=np.float64)
     if found.shape != weights.shape:
         raise ValueError(
-            f"expected one value for each of {len(weights)} draws, got an array of shape {found.shape}"
+            f"expected one value for each of {len(weights)} draws, got an array of shape {found.shape}; of "
+            "several observables take one after the other"
         )
     n_bad = int((~np.isfinite(found[weights > 0])).sum())
     if n_bad:

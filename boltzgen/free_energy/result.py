@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from boltzgen.units import one_kt
-from boltzgen.weights import K_HAT_LIMIT, Estimate, effective_sample_size, psis_k_hat
+from boltzgen.weights import K_HAT_LIMIT, effective_sample_size, psis_k_hat, with_error
 
 #: Fewer effective draws than these make an estimate doubtful.
 MIN_EFFECTIVE = 100.0
@@ -70,7 +70,7 @@ class Result:
 
     def __str__(self) -> str:
         """Value, error and unit; warnings on lines of their own."""
-        text = str(Estimate(self.value, self.error)) + (f" {self.unit}" if self.unit else "")
+        text = with_error(self.value, self.error) + (f" {self.unit}" if self.unit else "")
         return "\n".join([text, *(f"warning: {warning}" for warning in self.warnings)])
 
 

@@ -13,10 +13,10 @@ import numpy as np
 from boltzgen.free_energy.intervals import Interval
 from boltzgen.free_energy.means import (
     Errors,
-    average,
     bootstrapped,
     checked_errors,
     checked_weights,
+    expectation,
     from_influence,
     mean_interval,
     result,
@@ -40,7 +40,8 @@ def free_energy(
 ) -> Result:
     """F = -log Z in kT of the target, from log-weights (n,): Z is the mean weight.
 
-    The interval is that of the mean weight, see `means.mean_interval`, on the logarithmic scale.
+    The interval is that of the mean weight, see `means.mean_interval`, on the logarithmic scale. Warnings are
+    those of the weights, and `overlap_warnings`.
 
     Args:
         log_w: log-weights; -inf is weight zero, and such draws count in n.
@@ -59,8 +60,28 @@ def free_energy(
         return _resampled("free_energy", value, error, np.zeros(n), log_w, temperature, seed)
     found = mean_interval(relative, np.full(n, 1.0 / n))
     shifted = Interval(value - _log(found.high), value - _log(found.low))
-    warnings = joined(warnings_of(log_w), tail_warnings(relative - 1.0))
+    warnings = joined(warnings_of(log_w), tail_warnings(relative - 1.0) or overlap_warnings(log_w))
     return result(value, error, shifted, warnings, temperature=temperature, notes=NOTES)
+
+
+def overlap_warnings(log_w: np.ndarray) -> tuple[str, ...]:
+    """Whether few draws decide how far the density that they are from is from the target.
+
+    How far is the Kullback-Leibler divergence of the target from it, the target's mean of log w less log Z;
+    importance sampling takes as many draws as its exponential (Chatterjee and Diaconis, Ann. Appl. Probab.
+    28, 1099, 2018). Draw i adds w_i (log w_i - mean). Where few draws decide that, weights that are larger
+    than all of those drawn may have been missed; the drawn ones alone look light then, and so does the error
+    of log Z. Of draws that are reweighted from one temperature to another it is the same check that U has.
+    """
+    weights = checked_weights(log_w)
+    d = np.where(weights > 0, log_w, 0.0)
+    return tail_warnings(weights * (d - weights @ d), what="how far the generator is from the target")
+
+
+def log_z(log_w: np.ndarray) -> Result:
+    """log Z of the target, a pure number: -F / kT, with the errors and the warnings of `free_energy`."""
+    f = free_energy(log_w)
+    return replace(f, value=-f.value, low=-f.high, high=-f.low, unit="", notes=NOTES[1:])
 
 
 def energy(
@@ -72,7 +93,7 @@ def energy(
     seed: int = 0,
 ) -> Result:
     """U, the mean of the reduced energies u (n,), in kT. Other arguments are those of `free_energy`."""
-    found = average(u, log_w, errors=errors, unit="kT", seed=seed)
+    found = expectation(u, log_w, errors=errors, unit="kT", seed=seed)
     return replace(found, temperature=temperature, notes=NOTES)
 
 
@@ -91,12 +112,11 @@ def minus_ts(
     `energy`.
     """
     n, weights = len(log_w), checked_weights(log_w)
-    mean = average(u, log_w).value
+    mean = expectation(u, log_w).value
     d = _deviations(u, weights, mean)
     value = -_log_mean(log_w) - mean
-    found = from_influence(
-        value, -n * weights * (1.0 + d), warnings_of(log_w), temperature=temperature, notes=NOTES
-    )
+    warnings = joined(warnings_of(log_w), overlap_warnings(log_w))
+    found = from_influence(value, -n * weights * (1.0 + d), warnings, temperature=temperature, notes=NOTES)
     if checked_errors(errors) == "analytic":
         return found
     return _resampled("minus_ts", value, found.error, d, log_w, temperature, seed)
@@ -110,9 +130,9 @@ def heat_capacity(u: np.ndarray, log_w: np.ndarray, *, errors: Errors = "analyti
     are those of `energy`.
     """
     weights = checked_weights(log_w)
-    d = _deviations(u, weights, average(u, log_w).value)
+    d = _deviations(u, weights, expectation(u, log_w).value)
     unbiased = 1.0 / (1.0 - float(weights @ weights))
-    found = average(unbiased * d**2, log_w, unit="k")
+    found = expectation(unbiased * d**2, log_w, unit="k")
     if checked_errors(errors) == "analytic":
         return replace(found, notes=NOTES)
     return _resampled("heat_capacity", found.value, found.error, d, log_w, None, seed)
@@ -141,7 +161,10 @@ def _resampled(
         "minus_ts": v * (1.0 + d),
         "heat_capacity": v * (d**2 - float(v @ d**2) / n),
     }[name]
-    warnings = joined(warnings_of(log_w), tail_warnings(influence - influence.mean(), "bootstrap"))
+    few = tail_warnings(influence - influence.mean(), "bootstrap")
+    if name != "heat_capacity":
+        few = few or overlap_warnings(log_w)
+    warnings = joined(warnings_of(log_w), few)
     # The statistics are of weights over the mean weight and of energies less their mean.
     is_capacity = name == "heat_capacity"
     offset, scale = (0.0, value / (float(v @ d**2) / n)) if is_capacity else (value, 1.0)

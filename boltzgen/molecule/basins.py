@@ -21,7 +21,7 @@ Interval = Annotated[tuple[float, float], BeforeValidator(_interval)]
 
 
 class Region(Protocol):
-    """A named region of torsion space: a `Basin`, or a `conditions.Condition`."""
+    """A named region of conformations: a `Basin`, or a `conditions.Condition`."""
 
     @property
     def name(self) -> str:
@@ -31,10 +31,14 @@ class Region(Protocol):
     def torsions(self) -> tuple[str, ...]:
         """Names of the torsions that decide."""
 
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Names of other quantities that do, see `molecule.measures`."""
+
     def contains(
         self, torsions: Mapping[str, np.ndarray], periods: Mapping[str, float] | None = None
     ) -> np.ndarray:
-        """Whether each conformation is inside, see `Basin.contains`."""
+        """Whether each conformation is inside, see `Basin.contains`; `torsions` has `measures` too."""
 
 
 class Strict(BaseModel):
@@ -84,6 +88,11 @@ class Basin(Strict):
     def torsions(self) -> tuple[str, ...]:
         """Names of the torsions that have an interval."""
         return tuple(self.intervals)
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Of other quantities: none."""
+        return ()
 
     def contains(
         self, torsions: Mapping[str, np.ndarray], periods: Mapping[str, float] | None = None

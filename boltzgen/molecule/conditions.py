@@ -1,4 +1,4 @@
-"""States that a user names: ranges of torsions, or an expression of them."""
+"""States that a user names: ranges of torsions, or a condition of a conformation's quantities."""
 
 import re
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ import numpy as np
 
 from boltzgen.molecule.basins import Basin
 from boltzgen.molecule.expression import Expression
+from boltzgen.molecule.measures import is_measure
 from boltzgen.molecule.names import check_name
 
 _NUMBER = r"[-+]?\d+(?:\.\d*)?"
@@ -15,25 +16,26 @@ _NUMBER = r"[-+]?\d+(?:\.\d*)?"
 _RANGE = re.compile(rf"\s*[`'\"]?([^=]+?)[`'\"]?\s*=\s*({_NUMBER})\s*\.\.\s*({_NUMBER})(?![\w.])[\s,;]*")
 _FORM = (
     "a name, a colon, and ranges in degrees ('C7ax: phi=0..120 psi=120..-30') or a condition "
-    "('helix: phi < 0 and between(psi, -100, 50)')"
+    "('helix: phi < 0 and between(psi, -100, 50)', 'close: distance(CA2, CA4) < 0.5')"
 )
 
 
 @dataclass(frozen=True)
 class Condition:
-    """A named region of torsion space: where an expression of torsions in degrees is true.
+    """A named region of conformations: where an expression of torsions and other quantities is true.
 
-    Torsions are in (-180, 180]; of one with two equivalent ends, in (-90, 90]. See `expression`.
+    Torsions are in degrees, in (-180, 180]; of one with two equivalent ends, in (-90, 90]. See `expression`.
 
-    >>> Condition("helix", "phi < 0 and between(psi, -100, 50)").torsions
-    ('phi', 'psi')
+    >>> helix = Condition("helix", "phi < 0 and between(psi, -100, 50) and distance(O1, H3) < 0.25")
+    >>> helix.torsions, helix.measures
+    (('phi', 'psi'), ('distance O1 H3',))
 
     Attributes:
         name: of the region.
         text: the expression.
 
     Raises:
-        ValueError: no condition, or one that names no torsion.
+        ValueError: no condition, or one that names no quantity.
     """
 
     name: str
@@ -44,21 +46,31 @@ class Condition:
         check_name(self.name)
         expression = Expression(self.text)
         if not (expression.is_condition and expression.names):
-            what = "names no torsion" if expression.is_condition else "is a number, not true or false"
+            what = "names no quantity" if expression.is_condition else "is a number, not true or false"
             raise ValueError(f"state {self.name!r}: {self.text!r} {what}; expected {_FORM}")
         object.__setattr__(self, "_expression", expression)
 
     @property
     def torsions(self) -> tuple[str, ...]:
         """Names of the torsions that decide."""
-        return self._expression.names
+        return tuple(name for name in self._expression.names if not is_measure(name))
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Names of the other quantities that do."""
+        return tuple(name for name in self._expression.names if is_measure(name))
 
     def contains(
         self, torsions: Mapping[str, np.ndarray], periods: Mapping[str, float] | None = None
     ) -> np.ndarray:
-        """Whether each conformation is inside, bool (...); arguments are those of `Basin.contains`."""
-        degrees = {name: np.degrees(torsions[name]) for name in self.torsions}
-        return self._expression(degrees, periods)
+        """Whether each conformation is inside, bool (...).
+
+        Args:
+            torsions: by name, each (...) in radians; and `measures` by name, in their own units.
+            periods: of the torsions that have not 360 degrees, by name.
+        """
+        values = {name: np.degrees(torsions[name]) for name in self.torsions}
+        return self._expression(values | {name: torsions[name] for name in self.measures}, periods)
 
 
 def parse_state(text: str) -> Basin | Condition:

@@ -5,15 +5,18 @@ tests of simulations count them alike.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import mdtraj
 import numpy as np
 import torch
+from openmm import app
 from torch import Tensor
 
 from boltzgen.geometry import dihedrals
 from boltzgen.molecule.basins import Region, assign_basins
 from boltzgen.molecule.graph import Quadruple
+from boltzgen.molecule.measures import Measure, measure
 
 #: What the basins of a molecule are called beside its residues and torsions.
 BASINS = "basin"
@@ -123,19 +126,31 @@ class Regions:
     Attributes:
         basins: the regions.
         torsions: that they name.
+        measures: of what else they name.
     """
 
     basins: tuple[Region, ...]
     torsions: dict[str, Rotamer]
+    measures: dict[str, Measure] = field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, basins: Sequence[Region], torsions: Mapping[str, Quadruple], rotamers: Mapping[str, Rotamer]
+        cls,
+        basins: Sequence[Region],
+        torsions: Mapping[str, Quadruple],
+        rotamers: Mapping[str, Rotamer],
+        topology: app.Topology | mdtraj.Topology | None = None,
     ) -> "Regions":
         """Regions of a molecule with these named torsions, some of which have equivalent ends.
 
+        Args:
+            basins: the regions.
+            torsions: of the molecule.
+            rotamers: of the molecule.
+            topology: of the molecule, where regions name more than torsions.
+
         Raises:
-            ValueError: a region names a torsion that the molecule has not.
+            ValueError: a region names a torsion or an atom that the molecule has not.
         """
         used: dict[str, Rotamer] = {}
         for basin in basins:
@@ -147,7 +162,8 @@ class Regions:
                     )
                 # Of a torsion without equivalent ends the angle alone is used, not how it is divided.
                 used[name] = rotamers.get(name) or Rotamer("sides", (torsions[name],))
-        return cls(tuple(basins), used)
+        measures = {name: measure(name, topology) for basin in basins for name in basin.measures}
+        return cls(tuple(basins), used, measures)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -156,11 +172,12 @@ class Regions:
 
     def labels(self, x: Tensor) -> np.ndarray:
         """Region of each conformation x (n, n_atoms, 3), int16 (n,): an index into `names`, -1 for none."""
-        if not self.torsions:  # one region that is everything
+        if not (self.torsions or self.measures):  # one region that is everything
             return np.full(len(x), 0 if self.basins else -1, dtype=np.int16)
-        angles = {name: torsion.angle(x) for name, torsion in self.torsions.items()}
+        values = {name: torsion.angle(x) for name, torsion in self.torsions.items()}
+        values |= {name: found(x).numpy(force=True) for name, found in self.measures.items()}
         periods = {name: torsion.period for name, torsion in self.torsions.items()}
-        return assign_basins(angles, self.basins, periods)
+        return assign_basins(values, self.basins, periods)
 
 
 States = Rotamer | Regions

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from boltzgen.free_energy import state_functions
 from boltzgen.free_energy.kernel_pmf import kernel_pmf
-from boltzgen.free_energy.means import Errors, average
+from boltzgen.free_energy.means import Errors, expectation
 from boltzgen.free_energy.pmf import Coordinate, Pmf, histogram_pmf
 from boltzgen.free_energy.result import Result
 from boltzgen.free_energy.temperature import AtTemperature, at_temperatures
@@ -26,19 +26,39 @@ class Estimates:
     log_w: Tensor
     torsion: Callable[[str], Tensor]
 
-    def average(
+    @property
+    def log_z(self) -> Result:
+        """log Z of the target on its domain."""
+        return state_functions.log_z(_array(self.log_w))
+
+    def expectation(
         self,
-        f: "Callable[[WeightedSamples], Any] | Tensor | np.ndarray",
+        f: "Callable[[WeightedSamples], Any] | Tensor | np.ndarray | Sequence[float]",
         *,
+        unit: str | None = None,
         errors: Errors = "analytic",
-        unit: str = "",
         seed: int = 0,
     ) -> Result:
-        """The target's mean of one observable, as `expectation`, with a 95 % interval and warnings.
+        """The target's mean of an observable, sum w f / sum w; `mean` is the same.
 
-        See `free_energy.means.average`; f is one of `expectation` with one value for each conformation.
+        See `free_energy.means.expectation`. Values of conformations of weight zero do not count and may be
+        NaN.
+
+        Args:
+            f: values (n,) of the conformations, or a function of the samples that returns them, for instance
+                ``lambda s: s.torsion("phi").cos()`` or ``radius_of_gyration``. Booleans count as 0 and 1, so
+                that a condition gives its probability.
+            unit: of the values (default: `f.unit`, which a `Quantity` has, or none).
+            errors: ``"analytic"`` or ``"bootstrap"``.
+            seed: of the bootstrap.
+
+        Raises:
+            ValueError: values of another shape, or not finite where the weight is not zero.
         """
-        return average(self._values(f), _array(self.log_w), errors=errors, unit=unit, seed=seed)
+        unit = str(getattr(f, "unit", "")) if unit is None else unit
+        return expectation(self._values(f), _array(self.log_w), errors=errors, unit=unit, seed=seed)
+
+    mean = expectation
 
     def free_energy(
         self, *, temperature: float | None = None, errors: Errors = "analytic", seed: int = 0
@@ -134,10 +154,12 @@ class Estimates:
             return along
         if isinstance(along, str):
             return Coordinate(_array(self.torsion(along)), along, "rad", 2 * math.pi)
-        return Coordinate(self._values(along), getattr(along, "__name__", "s"))
+        return Coordinate(self._values(along).astype(np.float64), getattr(along, "__name__", "s"))
 
     def _values(self, f: Any) -> np.ndarray:
-        return _array(f(self) if callable(f) else f)
+        """Booleans, or float64."""
+        values = torch.as_tensor(f(self) if callable(f) else f)
+        return values.numpy(force=True) if values.dtype == torch.bool else _array(values)
 
     def _energies(self) -> tuple[np.ndarray, np.ndarray]:
         return _array(self.u), _array(self.log_w)

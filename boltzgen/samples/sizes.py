@@ -2,12 +2,10 @@
 
 from collections.abc import Callable
 
-import mdtraj
-import numpy as np
 import torch
 from torch import Tensor
 
-from boltzgen.molecule.torsions import alpha_carbons
+from boltzgen.molecule.measures import measure
 from boltzgen.samples.weighted_samples import WeightedSamples
 
 
@@ -20,11 +18,7 @@ def radius_of_gyration(samples: WeightedSamples) -> Tensor:
     Raises:
         ValueError: the samples carry no topology, see `WeightedSamples.mdtraj_topology`.
     """
-    masses = np.array([atom.element.mass for atom in samples.mdtraj_topology.atoms])
-    share = masses / masses.sum()
-    r = samples.x.numpy(force=True).astype(np.float64)
-    r -= np.einsum("nak,a->nk", r, share)[:, None]
-    return torch.from_numpy(np.sqrt(np.einsum("nak,nak,a->n", r, r, share)).astype(np.float32))
+    return measure("radius_of_gyration", samples.mdtraj_topology)(samples.x).float()
 
 
 def end_to_end_distance(samples: WeightedSamples) -> Tensor:
@@ -33,11 +27,7 @@ def end_to_end_distance(samples: WeightedSamples) -> Tensor:
     Raises:
         ValueError: fewer than two amino acids; or no topology, see `WeightedSamples.mdtraj_topology`.
     """
-    ends = list(alpha_carbons(samples.mdtraj_topology).values())
-    if len(ends) < 2:
-        raise ValueError(f"expected a peptide of two amino acids or more, got {len(ends)}")
-    pair = [(ends[0], ends[-1])]
-    return torch.from_numpy(mdtraj.compute_distances(samples.to_mdtraj(), pair, periodic=False)[:, 0])
+    return measure("end_to_end", samples.mdtraj_topology)(samples.x).float()
 
 
 def distance(i: int, j: int) -> Callable[[WeightedSamples], Tensor]:

@@ -1,12 +1,11 @@
 """Conformations with their importance weights, and the estimates that these give."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import mdtraj
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,13 +24,10 @@ from boltzgen.samples.draws import Draws, Molecule
 from boltzgen.samples.estimates import Estimates
 from boltzgen.samples.saving import save_samples
 from boltzgen.weights import (
-    Estimate,
     effective_sample_size,
-    log_z,
     normalized_weights,
     resampled_indices,
     sampling_efficiency,
-    weighted_mean,
 )
 
 if TYPE_CHECKING:
@@ -129,47 +125,6 @@ class WeightedSamples(Draws, Estimates):
     def sampling_efficiency(self) -> float:
         """Effective sample size over the number of draws."""
         return sampling_efficiency(self.log_w)
-
-    @property
-    def log_z(self) -> Estimate[float]:
-        """log Z of the target on its domain, with its standard error."""
-        return log_z(self.log_w)
-
-    def expectation(self, f: "Callable[[WeightedSamples], Any] | Tensor | np.ndarray") -> Estimate[Any]:
-        """The target's mean of an observable, with its standard error, in the observable's unit.
-
-        The mean is that of the self-normalised weights, sum w f / sum w; its error the delta method's, see
-        `weights.weighted_mean`. Values of conformations of weight zero do not count and may be NaN.
-
-        Args:
-            f: values (n,) or (n, k) of the conformations, or a function of the samples that returns them, for
-                instance ``lambda s: s.torsion("phi").cos()`` or ``radius_of_gyration``. Booleans count as 0
-                and 1, so that a condition gives a probability.
-
-        Returns:
-            Value and error: floats for values (n,), arrays (k,) for values (n, k).
-
-        Raises:
-            ValueError: values of another shape, or NaN where the weight is not zero.
-        """
-        found = f(self) if callable(f) else f
-        values = torch.as_tensor(found).detach().cpu().double().numpy()
-        if values.ndim not in (1, 2) or len(values) != len(self):
-            raise ValueError(
-                f"expected one value, or k, for each of the {len(self)} conformations, got an array of shape "
-                f"{values.shape}"
-            )
-        weights = self.weights.numpy(force=True)
-        n_bad = int(np.isnan(values[weights > 0]).sum())
-        if n_bad:
-            raise ValueError(f"{n_bad} values are NaN although their conformations have weight")
-        if values.ndim == 1:
-            return weighted_mean(values, weights)
-        means = [weighted_mean(column, weights) for column in values.T]
-        return Estimate(*(np.array(part) for part in zip(*means, strict=True)))
-
-    #: The same by its short name.
-    mean = expectation
 
     def resample(self, n: int, seed: int = 0) -> "WeightedSamples":
         """n conformations of equal weight (log_w = 0), drawn with replacement in proportion to the weights.

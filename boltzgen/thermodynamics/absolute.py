@@ -1,14 +1,21 @@
 """Absolute conformational free energies and entropies, and what the domain leaves out of them."""
 
 import math
+import os
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
 
 from boltzgen import units
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.free_energy.result import Result, difference
-from boltzgen.free_energy.state_functions import NOTES
+from boltzgen.free_energy.state_functions import NOTES, energy, free_energy, minus_ts
+from boltzgen.molecule.find import find_system
 from boltzgen.molecule.system import System
+from boltzgen.samples.measure import Measure
+from boltzgen.samples.measured_file import MeasuredFile
 from boltzgen.samples.weighted_samples import WeightedSamples
 
 TRANS = "secondary amides trans: what cis forms add is left out and is no constant"
@@ -33,6 +40,11 @@ class Absolute:
     def to(self, unit: str) -> "Absolute":
         """The same in kT, kJ/mol or kcal/mol; raises ValueError for another unit."""
         return Absolute(self.free_energy.to(unit), self.energy.to(unit), self.minus_ts.to(unit))
+
+    @property
+    def results(self) -> dict[str, Result]:
+        """The three by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 def additions(system: System) -> dict[str, float]:
@@ -68,21 +80,69 @@ def absolute(
     Raises:
         ValueError: a name that is not among `additions`; or no draw has any weight.
     """
+    t = system.temperature if temperature is None else units.kelvin(temperature)
+    return _absolute(samples.u.numpy(force=True), samples.log_w.numpy(force=True), system, t, add)
+
+
+def absolute_of_file(
+    path: str | os.PathLike[str],
+    *,
+    system: System | str | Path | None = None,
+    measure: Measure = "flexible-limit",
+    add: Iterable[str] = (),
+) -> tuple[Absolute, dict[str, float]]:
+    """`absolute` of a samples file, at the temperature of its draws; and the molecule's `additions`.
+
+    Args:
+        path: of the file, which is read in chunks.
+        system: the molecule, or its name or folder; one that ships is found by the file.
+        measure: of a constrained molecule's draws, see `MeasuredFile`.
+        add: as in `absolute`.
+
+    Raises:
+        FileNotFoundError: no such file or system.
+        ValueError: not a samples file, another molecule's, or one that has to be given as `system`; a name
+            that is not among `additions`.
+    """
+    file = MeasuredFile(path, measure, system)
+    header = file.header
+    known = file.system or find_system(header.system, header.fingerprint)
+    if known is None:
+        raise ValueError(
+            f"what the domain of {header.system!r} leaves out goes by the molecule, which is none of those "
+            "that ship; give its folder as `system`"
+        )
+    u, log_w = np.empty(header.n_samples), np.empty(header.n_samples)
+    start = 0
+    for part in file:
+        here = slice(start, start + len(part))
+        u[here], log_w[here] = part.u.numpy(), part.log_w.numpy()
+        start += len(part)
+    return _absolute(u, log_w, known, header.temperature, add), additions(known)
+
+
+def _absolute(
+    u: np.ndarray, log_w: np.ndarray, system: System, temperature: float, add: Iterable[str]
+) -> Absolute:
     known, chosen = additions(system), tuple(dict.fromkeys(add))
     for name in chosen:
         if name not in known:
             listed = ", ".join(map(repr, known)) or "none"
             raise ValueError(f"no addition called {name!r} to this molecule's log Z; it has: {listed}")
     more = sum(known[name] for name in chosen)
-    t = system.temperature if temperature is None else units.kelvin(temperature)
     notes = (*NOTES, *_notes(system, known, chosen))
-    f, u, ts = samples.free_energy(), samples.energy(), samples.minus_ts()
+    results = (free_energy(log_w), more), (energy(u, log_w), 0.0), (minus_ts(u, log_w), more)
     return Absolute(
         *(
             replace(
-                r, value=r.value - shift, low=r.low - shift, high=r.high - shift, temperature=t, notes=notes
+                r,
+                value=r.value - shift,
+                low=r.low - shift,
+                high=r.high - shift,
+                temperature=temperature,
+                notes=notes,
             )
-            for r, shift in ((f, more), (u, 0.0), (ts, more))
+            for r, shift in results
         )
     )
 

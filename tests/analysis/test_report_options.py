@@ -100,8 +100,8 @@ def test_pairs_take_the_place_of_phi_and_psi(
 def test_profiles_along_quantities(plain: tuple[dict[str, Any], Path], samples: WeightedSamples) -> None:
     result, folder = plain
     distance, psi, cosine, *same = result["along"].values()
-    mean, error = samples.expectation(end_to_end_distance)
-    assert (distance["mean"], distance["standard_error"]) == pytest.approx((mean, error), rel=1e-5)
+    size = samples.expectation(end_to_end_distance)
+    assert (distance["mean"], distance["standard_error"]) == pytest.approx((size.value, size.error), rel=1e-5)
     assert (distance["unit"], distance["file"]) == ("nm", "profile_distance_CA2_CA4.csv")
     assert psi == {"mean": None, "standard_error": None, "unit": "degrees", "file": "profile_psi3.csv"}
     assert cosine["mean"] == pytest.approx(samples.mean(lambda s: s.torsion("phi2").cos()).value, abs=1e-6)

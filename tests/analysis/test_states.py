@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from boltzgen.analysis.quantity import quantity
 from boltzgen.analysis.states import state_energies
 from boltzgen.molecule.basins import Basin
 from boltzgen.molecule.system import System
@@ -59,7 +60,19 @@ def test_states_of_ones_own(samples: WeightedSamples) -> None:
     left = samples.expectation(lambda s: s.torsion("phi") > 0)
     helix = samples.expectation(lambda s: (s.torsion("phi") <= 0) & (s.torsion("psi") < math.radians(50)))
     assert [row.population.value for row in found.rows] == pytest.approx([left.value, helix.value])
-    assert found.rows[0].population.error == pytest.approx(left.standard_error)
+    assert found.rows[0].population.error == pytest.approx(left.error)
+
+
+def test_states_name_what_profiles_are_along(samples: WeightedSamples, file: Path) -> None:
+    """One text for a state and for a number, of samples in memory and of a file; and what is not there."""
+    text = "distance(ACE1:O, NME3:H)"
+    values = quantity(text, samples.system)(samples)
+    limit = float(values.median())
+    found = state_energies(file, states=[f"near: {text} < {limit} and radius_of_gyration > 0.01"])
+    expected = samples.expectation(values < limit)
+    assert found.rows[0].population.value == pytest.approx(expected.value, abs=1e-3)
+    with pytest.raises(ValueError, match="no atom called 'O9'"):
+        state_energies(file, states=["near: distance(O9, NME3:H) < 1"])
 
 
 def test_states_are_found(samples: WeightedSamples) -> None:

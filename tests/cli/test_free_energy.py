@@ -12,6 +12,7 @@ from boltzgen.cli.free_energy import difference
 from boltzgen.cli.free_energy.common import Unit
 from boltzgen.molecule.system import System
 from boltzgen.samples.writer import SamplesWriter
+from boltzgen.thermodynamics.absolute import additions
 from boltzgen.thermodynamics.hamiltonians import METHODS
 from boltzgen.units import ENERGY_UNITS, kt
 from tests.helpers.command_line import call, refused
@@ -259,3 +260,38 @@ def test_constrained_dynamics(
     assert code == 0 and "constrained dynamics: 500 draws" in " ".join(out.split())
     rattled_samples(peroxide(constraints=True), 50).save(file, force=True)
     refused(call(capfd, *command, *option), "give its folder as --system")
+
+
+def test_absolute(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """F is -kT ln Z of the draws; what is added comes off F and -TS, and is said."""
+    system = System.load("alanine_dipeptide")
+    samples, scale = made_up_samples(system, 4000), kt(310.0)
+    found = {}
+    for add in ((), ("--add", "equivalent atoms")):
+        code, out, _ = call(
+            capfd,
+            "free-energy",
+            "absolute",
+            file,
+            *add,
+            "--units",
+            "kJ/mol",
+            "--system",
+            system.name,
+            "--json",
+        )
+        assert code == 0
+        found[add] = json.loads(out)
+    plain, whole = found.values()
+    assert plain["results"]["free_energy"]["value"] == pytest.approx(-samples.log_z.value * scale)
+    assert plain["additions"] == whole["additions"] == pytest.approx(additions(system))
+    for name, shift in (("free_energy", 3 * math.log(3)), ("energy", 0.0), ("minus_ts", 3 * math.log(3))):
+        first, second = (result["results"][name] for result in (plain, whole))
+        for end in ("value", "low", "high"):
+            assert first[end] - second[end] == pytest.approx(shift * scale)
+    code, out, _ = call(capfd, "free-energy", "absolute", file)
+    assert code == 0
+    rows = {line.split()[0]: line for line in out.splitlines() if line.split()}
+    assert {"F", "U", "-TS"} <= rows.keys()
+    assert "3.2958" in out and "'equivalent atoms'" in out and "'mirror image'" in out
+    refused(call(capfd, "free-energy", "absolute", file, "--add", "cis"), "no addition called 'cis'")

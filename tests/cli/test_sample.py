@@ -52,7 +52,9 @@ def test_sample_prints_one_json_object_and_nothing_else(
     assert result["sampling_efficiency_clipped"] == pytest.approx(
         sampling_efficiency(clip_log_weights(expected.log_w))
     )
-    assert (result["log_z"], result["log_z_error"]) == pytest.approx(expected.log_z)
+    assert (result["log_z"], result["log_z_error"]) == pytest.approx(
+        (expected.log_z.value, expected.log_z.error)
+    )
     assert result["fraction_outside_domain"] == pytest.approx(0.01)
     assert 0 < result["seconds"] < 100
     header = read_header(run_folder / "s.h5")

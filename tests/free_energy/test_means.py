@@ -7,7 +7,7 @@ import pytest
 
 from boltzgen.free_energy.bootstrap import bootstrap_t, resampled_sums
 from boltzgen.free_energy.intervals import WeightSum, share_interval
-from boltzgen.free_energy.means import average, from_influence, mean_interval, probability, tail_warnings
+from boltzgen.free_energy.means import expectation, from_influence, mean_interval, probability, tail_warnings
 from boltzgen.weights import weighted_mean
 
 
@@ -22,7 +22,7 @@ def test_an_average_has_the_error_and_nearly_the_interval_of_a_normal_distributi
     f, log_w = drawn(2000)
     w = np.exp(log_w) / np.exp(log_w).sum()
     mean, error = weighted_mean(f, w)
-    found = average(f, log_w + 3.0, errors=errors, unit="nm", seed=0)
+    found = expectation(f, log_w + 3.0, errors=errors, unit="nm", seed=0)
     assert found.value == pytest.approx(mean)
     assert found.error == pytest.approx(error, rel=1e-9 if errors == "analytic" else 0.1)
     assert (found.high - mean) / error == pytest.approx(1.96, rel=0.15)
@@ -53,31 +53,31 @@ def test_a_rare_condition_has_a_bound_that_is_said() -> None:
 
 def test_a_skewed_mean_has_a_skewed_interval() -> None:
     f = np.random.default_rng(0).exponential(size=200) ** 2
-    found = average(f, np.zeros(200))
+    found = expectation(f, np.zeros(200))
     assert found.high - found.value > 1.2 * (found.value - found.low)
 
 
 @pytest.mark.parametrize("errors", ["analytic", "bootstrap"])
 def test_draws_without_weight_do_not_count_but_in_the_number(errors: str) -> None:
     f, log_w = drawn(1000)
-    padded = average(
+    padded = expectation(
         np.append(f, [np.nan, np.inf]), np.append(log_w, [-np.inf, -np.inf]), errors=errors, seed=0
     )
-    plain = average(f, log_w, errors=errors, seed=0)
+    plain = expectation(f, log_w, errors=errors, seed=0)
     assert padded.value == pytest.approx(plain.value)
     assert padded.error == pytest.approx(plain.error, rel=1e-3 if errors == "analytic" else 0.1)
 
 
 def test_equal_values_have_no_error() -> None:
     for errors in ("analytic", "bootstrap"):
-        found = average(np.full(500, 2.5), drawn(500)[1], errors=errors)
+        found = expectation(np.full(500, 2.5), drawn(500)[1], errors=errors)
         assert (found.value, found.low, found.high) == pytest.approx((2.5, 2.5, 2.5))
         assert found.error == pytest.approx(0.0, abs=1e-12)
 
 
 def test_influences_are_those_of_a_mean() -> None:
     f, _ = drawn()
-    found, plain = from_influence(float(f.mean()), 7.0 + f), average(f, np.zeros(len(f)))
+    found, plain = from_influence(float(f.mean()), 7.0 + f), expectation(f, np.zeros(len(f)))
     assert (found.error, found.low, found.high) == pytest.approx(
         (plain.error, plain.low, plain.high), rel=1e-4
     )
@@ -89,17 +89,17 @@ def test_heavy_tails_warn() -> None:
     for seed in range(8):
         x = 0.45 * np.random.default_rng(seed).standard_normal(2000)
         log_w = 0.5 * x**2 * (1 / 0.45**2 - 1)
-        warned += bool(average(x**2, log_w).warnings) and bool(
-            average(x**2, log_w, errors="bootstrap").warnings
+        warned += bool(expectation(x**2, log_w).warnings) and bool(
+            expectation(x**2, log_w, errors="bootstrap").warnings
         )
     assert warned >= 7
     f, log_w = drawn(90)
-    assert "effective draws" in average(f, log_w).warnings[0]
+    assert "effective draws" in expectation(f, log_w).warnings[0]
 
 
 def test_a_tail_of_the_contributions_alone_warns() -> None:
     f = np.random.default_rng(0).pareto(1.05, 3000)
-    assert any("few draws decide" in w for w in average(f, np.zeros(3000)).warnings)
+    assert any("few draws decide" in w for w in expectation(f, np.zeros(3000)).warnings)
     assert tail_warnings(np.zeros(10)) == ()
     assert tail_warnings(drawn()[0]) == () == tail_warnings(drawn()[0], "bootstrap")
 
@@ -107,7 +107,7 @@ def test_a_tail_of_the_contributions_alone_warns() -> None:
 def test_too_few_draws_on_one_side_are_no_interval() -> None:
     f = np.zeros(500)
     f[:3] = 1.0
-    found = average(f, np.zeros(500))
+    found = expectation(f, np.zeros(500))
     assert (found.low, found.high) == (-math.inf, math.inf)
     assert any("not estimated" in w for w in found.warnings)
 
@@ -142,9 +142,9 @@ def test_studentised_limits_by_hand() -> None:
 )
 def test_refusals(values: np.ndarray, log_w: np.ndarray, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        average(values, log_w)
+        expectation(values, log_w)
 
 
 def test_no_such_errors() -> None:
     with pytest.raises(ValueError, match="analytic, bootstrap"):
-        average(np.ones(3), np.zeros(3), errors="jackknife")  # type: ignore[arg-type]
+        expectation(np.ones(3), np.zeros(3), errors="jackknife")  # type: ignore[arg-type]

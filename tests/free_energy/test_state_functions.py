@@ -6,8 +6,15 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from boltzgen.free_energy.result import Result
-from boltzgen.free_energy.state_functions import energy, free_energy, heat_capacity, minus_ts
+from boltzgen.free_energy.result import Result, warnings_of
+from boltzgen.free_energy.state_functions import (
+    energy,
+    free_energy,
+    heat_capacity,
+    log_z,
+    minus_ts,
+    overlap_warnings,
+)
 
 N_DIMS, WIDTH, N = 4, 1.1, 3000
 LOG_Z = N_DIMS / 2 * math.log(2 * math.pi)
@@ -92,3 +99,35 @@ def test_draws_outside_the_domain_count_in_z() -> None:
 def test_a_perfect_generator_has_no_error_of_f() -> None:
     found = free_energy(np.full(100, 3.0))
     assert (found.value, found.error, found.low, found.high) == (-3.0, 0.0, -3.0, -3.0)
+
+
+@pytest.mark.parametrize("errors", ["analytic", "bootstrap"])
+def test_weights_that_look_light_are_not_trusted(errors: str) -> None:
+    """Of oscillators drawn too narrow F is far off, and the weights of some repetitions do not show it."""
+    exact, silent, off = -3 * math.log(2 * math.pi), 0, 0
+    for seed in range(20):
+        square = np.square(np.random.default_rng([0, seed]).standard_normal((1000, 6))).sum(1)
+        log_w = -0.5 * (0.36 - 1.0) * square + 6 * math.log(0.6 * math.sqrt(2 * math.pi))
+        found = free_energy(log_w, errors=errors)
+        assert found.warnings and log_z(log_w).warnings
+        if not warnings_of(log_w):
+            silent += 1
+            off += found.value > exact + 2 * found.error
+            assert "how far the generator is from the target" in "".join(free_energy(log_w).warnings)
+    assert silent >= 2 and off >= 1
+
+
+def test_the_overlap_is_that_of_u_between_temperatures() -> None:
+    """Weights exp(-u / 10): what they add to the divergence is w (u - U), up to a factor."""
+    u = np.random.default_rng(1).gamma(2.0, size=2000) * 8.0
+    few = np.random.default_rng(2).gamma(2.0, size=150) * 30.0
+    for values in (u, few):
+        f = overlap_warnings(-0.1 * values)
+        own = [w for w in energy(values, -0.1 * values).warnings if "few draws decide" in w]
+        assert [w.split(":")[1] for w in f] == [w.split(":")[1] for w in own]
+    assert not overlap_warnings(-0.1 * u) and overlap_warnings(-0.1 * few)
+    # A constant changes nothing, and draws without weight no number of effective contributions.
+    assert overlap_warnings(-0.1 * few - 700.0) == overlap_warnings(-0.1 * few)
+    (longer,) = overlap_warnings(np.append(-0.1 * few, np.full(10, -np.inf)))
+    assert longer.split(",")[0] == overlap_warnings(-0.1 * few)[0].split(",")[0]
+    assert overlap_warnings(np.zeros(200)) == ()

@@ -8,7 +8,8 @@ from boltzgen.molecule.expression import Expression
 PHI = np.array([-170.0, -60.0, 60.0, 170.0])
 PSI = np.array([-40.0, 150.0, 30.0, -150.0])
 ODD = "torsion C5-C6-O2-H7"
-VALUES = {"phi": PHI, "psi": PSI, ODD: PHI}
+LENGTH = np.array([0.1, 0.2, 0.4, 0.8])
+VALUES = {"phi": PHI, "psi": PSI, ODD: PHI, "distance 2:CA CA4": LENGTH}
 
 
 @pytest.mark.parametrize(
@@ -22,6 +23,9 @@ VALUES = {"phi": PHI, "psi": PSI, ODD: PHI}
         ("between(phi, -180, 180)", [True] * 4),
         ("between(phi + 20, -180, -140)", [True, False, False, True]),
         (f"between('{ODD}', 0, 100) and `{ODD}` != 0", [False, False, True, False]),
+        (f"between({ODD}, 0, 100) and {ODD} - 1 > 0", [False, False, True, False]),
+        ("distance(2:CA, CA4) < 0.3 and phi<-100", [True, False, False, False]),
+        ("0.15 < `distance 2:CA CA4` < 0.5", [False, True, True, False]),
         ("1 < 2", [True] * 4),
         ("cos(phi - psi) > 0.5", np.cos(np.radians(PHI - PSI)) > 0.5),
     ],
@@ -44,6 +48,18 @@ def test_conditions(text: str, expected: np.ndarray) -> None:
         ("sin(90) + cos(phi) + tan(45)", 2 + np.cos(np.radians(PHI))),
         ("max(phi, psi) - min(phi, psi)", np.abs(PHI - PSI)),
         ("exp(log(7))", [7.0] * 4),
+        ("distance 2:CA CA4", LENGTH),
+        (" distance  2:CA,CA4 ", LENGTH),
+        ("2 ^ distance( 2:CA , CA4 )-1", 2**LENGTH - 1),
+        (f"{ODD}-10", PHI - 10),
+        ("acos(cos(phi)) + atan2(sin(phi), cos(phi))", np.abs(PHI) + PHI),
+        ("asin(0.5) + atan(1)", [75.0] * 4),
+        (
+            "select(phi > 0, psi, -psi) + select(step(psi), 1, 2)",
+            np.where(PHI > 0, PSI, -PSI) + 1 + (PSI < 0),
+        ),
+        ("square(phi) - cube(2) + floor(psi / 7) - ceil(psi / 7)", PHI**2 - 9.0),
+        ("sinh(1)^2 - cosh(1)^2 + erf(2) + erfc(2) + tanh(0)", [0.0] * 4),
     ],
 )
 def test_numbers(text: str, expected: np.ndarray) -> None:
@@ -83,6 +99,11 @@ def test_names_and_periods() -> None:
         ("(phi > 0) + 1", "is true or false"),
         ("(" * 500 + "phi" + ")" * 400, "cannot be read"),
         ("-" * 900 + "phi", "nested too deeply|cannot be read"),
+        ("-" * 200 + "phi", "nested too deeply: more than 150"),
+        ("9" * 400 + " * phi", "not allowed"),
+        ("1e999 * phi", "not allowed"),
+        ("distance(CA2, CA4) 5", "cannot be read"),
+        ("select(phi, psi > 0, 1)", "is true or false"),
         ("phi" * 400, "at most 1000"),
     ],
 )

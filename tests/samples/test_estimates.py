@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from boltzgen.free_energy import state_functions
-from boltzgen.free_energy.means import average
+from boltzgen.free_energy.means import expectation, probability
 from boltzgen.free_energy.pmf import Coordinate
 from boltzgen.free_energy.temperature import at_temperatures
 from boltzgen.samples.sizes import distance, radius_of_gyration
@@ -23,18 +23,21 @@ def samples() -> WeightedSamples:
 
 def test_averages_and_state_functions(samples: WeightedSamples) -> None:
     u, log_w = samples.u.numpy(), samples.log_w.numpy()
-    assert samples.average(radius_of_gyration, unit="nm") == average(
+    assert samples.expectation(radius_of_gyration, unit="nm") == expectation(
         radius_of_gyration(samples).numpy(), log_w, unit="nm"
     )
-    plain = samples.expectation(radius_of_gyration)
-    assert samples.average(radius_of_gyration).error == pytest.approx(plain.standard_error)
+    resampled = samples.expectation(radius_of_gyration, errors="bootstrap", seed=1)
+    assert resampled == expectation(radius_of_gyration(samples).numpy(), log_w, errors="bootstrap", seed=1)
     assert samples.free_energy(temperature=300.0) == state_functions.free_energy(log_w, temperature=300.0)
     assert samples.free_energy().value == pytest.approx(-samples.log_z.value)
     for name in ("energy", "minus_ts", "heat_capacity"):
         expected = getattr(state_functions, name)(u, log_w, errors="bootstrap", seed=2)
         assert getattr(samples, name)(errors="bootstrap", seed=2) == expected
-    found = samples.average(samples.torsion("phi") > 0)
+    condition = samples.torsion("phi") > 0
+    found = samples.expectation(condition)
     assert 0 < found.value < 0.05
+    # Of few draws: a bound, where an average of numbers has no interval.
+    assert found == probability(condition.numpy(), log_w) and found.high < 0.01
 
 
 def test_profiles(samples: WeightedSamples) -> None:

@@ -12,7 +12,7 @@ from scipy import stats
 from boltzgen import weights as reweighting
 from boltzgen.molecule.system import System
 from boltzgen.samples.weighted_samples import WeightedSamples
-from boltzgen.weights import Estimate, log_weights
+from boltzgen.weights import log_weights, with_error
 from tests.helpers.posing import made_up_samples
 
 INF = math.inf
@@ -252,14 +252,14 @@ def test_parts_are_of_one_temperature() -> None:
 
 def test_weights_sum_to_one_and_give_the_mean() -> None:
     s = reweighted_gaussian(500, 0)
-    weights, square = s.weights, z_and_square(s)[:, 1]
+    weights = s.weights
     assert weights.dtype == torch.float64
     assert float(weights.sum()) == pytest.approx(1.0)
     assert torch.all(weights[::10] == 0)
     ratios = weights[1:9] / weights[1]
     torch.testing.assert_close(ratios.log(), s.log_w[1:9] - s.log_w[1])
-    found = s.mean(lambda s: s.x[:, 0, 0] ** 2)
-    assert found.value == pytest.approx(float(weights @ square.nan_to_num().double()))
+    found = s.mean(square)
+    assert found.value == pytest.approx(float(weights @ square(s).nan_to_num().double()))
     assert found == s.expectation(square)
 
 
@@ -286,8 +286,12 @@ def reweighted_gaussian(n: int, seed: int) -> WeightedSamples:
     return WeightedSamples.from_energies(x, u, log_q)
 
 
-def z_and_square(s: WeightedSamples) -> torch.Tensor:
-    return torch.stack([s.x[:, 0, 0], s.x[:, 0, 0] ** 2], dim=-1)
+def z(s: WeightedSamples) -> torch.Tensor:
+    return s.x[:, 0, 0]
+
+
+def square(s: WeightedSamples) -> torch.Tensor:
+    return s.x[:, 0, 0] ** 2
 
 
 def test_expectations_are_right_and_their_error_bars_cover() -> None:
@@ -296,42 +300,55 @@ def test_expectations_are_right_and_their_error_bars_cover() -> None:
     results = []
     for seed in range(400):
         s = reweighted_gaussian(1_000, seed)
-        moments = s.expectation(z_and_square)
-        tail = s.expectation(lambda s: s.x[:, 0, 0] > 1)
-        results.append([(*moments.value, tail.value), (*moments.standard_error, tail.standard_error)])
+        found = [s.expectation(f) for f in (z, square, lambda s: s.x[:, 0, 0] > 1)]
+        results.append([[f.value for f in found], [f.error for f in found]])
     value, error = np.array(results).swapaxes(0, 1)
-    z = (value - exact) / error
-    assert np.abs(z.mean(0)).max() < 0.2
-    assert 0.9 < z.std(0).min() <= z.std(0).max() < 1.12
-    covered = (np.abs(z) < 1.96).mean(0)
+    scores = (value - exact) / error
+    assert np.abs(scores.mean(0)).max() < 0.2
+    assert 0.9 < scores.std(0).min() <= scores.std(0).max() < 1.12
+    covered = (np.abs(scores) < 1.96).mean(0)
     assert 0.92 < covered.min() <= covered.max() < 0.98
 
 
-def test_expectations_of_functions_arrays_and_columns_agree() -> None:
+def test_expectations_of_functions_and_arrays_agree() -> None:
     s = reweighted_gaussian(500, 0)
-    columns = s.expectation(z_and_square)
-    for k in range(2):
-        values = z_and_square(s)[:, k]
-        for given in (values, values.numpy(), values.tolist(), lambda s, k=k: z_and_square(s)[:, k]):
-            found = s.expectation(given)
-            assert tuple(found) == (columns.value[k], columns.standard_error[k])
-            assert isinstance(found.value, float)
-    value, error = s.expectation(values)
-    assert str(s.expectation(values)) == f"{value:.3f} ± {error:.3f}"
-    assert str(columns).count("±") == 2
-    assert s.expectation(torch.ones(500)) == (pytest.approx(1.0), pytest.approx(0.0))
+    found = s.expectation(square)
+    for given in (square(s), square(s).numpy(), square(s).tolist()):
+        assert s.expectation(given) == found
+    assert found.low < found.value < found.high and found.is_trusted
+    assert str(found) == f"{found.value:.3f} ± {found.error:.3f}"
+    assert str(s.expectation(square, unit="nm²")).endswith(" nm²")
+    one = s.expectation(torch.ones(500))
+    assert (one.value, one.error) == (pytest.approx(1.0), pytest.approx(0.0))
+
+
+def test_what_is_wrong_is_part_of_the_result() -> None:
+    """Of few draws, and of weights whose variance is infinite."""
+    few, heavy = reweighted_gaussian(60, 0), replace(samples(4000), log_w=2.0 * torch.randn(4000).exp())
+    assert "effective draws" in few.expectation(z).warnings[0]
+    assert "effective draws" in few.log_z.warnings[0]
+    assert "k-hat" in "".join(heavy.log_z.warnings)
+
+
+def test_log_z_is_the_logarithm_of_the_mean_weight() -> None:
+    s = reweighted_gaussian(2000, 3)
+    found, (value, error) = s.log_z, reweighting.log_z(s.log_w)
+    assert (found.value, found.error, found.unit) == (pytest.approx(value), pytest.approx(error), "")
+    f = s.free_energy()
+    assert (found.low, found.high) == (-f.high, -f.low)
+    assert str(found) == with_error(found.value, found.error)
 
 
 def test_expectations_of_wrong_values_are_refused() -> None:
     s = reweighted_gaussian(50, 0)
-    for wrong in (torch.zeros(49), torch.zeros(50, 2, 2), lambda s: torch.tensor(1.0)):
-        with pytest.raises(ValueError, match="one value, or k, for each of the 50 conformations"):
+    for wrong in (torch.zeros(49), torch.zeros(50, 2), lambda s: torch.tensor(1.0)):
+        with pytest.raises(ValueError, match="one value for each of 50 draws"):
             s.expectation(wrong)
-    with pytest.raises(ValueError, match="45 values are NaN although"):
+    with pytest.raises(ValueError, match="45 values are not finite although"):
         s.expectation(torch.full((50,), math.nan))
 
 
-def test_an_estimate_prints_with_the_digits_of_its_error() -> None:
+def test_an_estimate_is_printed_with_the_digits_of_its_error() -> None:
     for pair, text in {
         (0.26134, 0.0021): "0.2613 ± 0.0021",
         (-181.98154, 0.00012): "-181.98154 ± 0.00012",
@@ -339,7 +356,7 @@ def test_an_estimate_prints_with_the_digits_of_its_error() -> None:
         (2.5, INF): "2.5 ± inf",
         (2.5, 0.0): "2.5 ± 0",
     }.items():
-        assert str(Estimate(*pair)) == text
+        assert with_error(*pair) == text
 
 
 def test_to_mdtraj_is_a_copy_with_the_topology() -> None:

@@ -44,7 +44,7 @@ def test_two_halves_of_a_generator_are_pooled_to_the_whole() -> None:
     assert len(pooled) == 1400
     assert pooled.log_z.value == pytest.approx(float(plain.log_z.value), abs=0.1)
     assert pooled.sampling_efficiency > 0.9
-    found = pooled.average(lambda s: s.torsion("psi") > 0)
+    found = pooled.expectation(lambda s: s.torsion("psi") > 0)
     assert found.low - 0.03 < share < found.high + 0.03
 
 

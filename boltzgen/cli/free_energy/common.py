@@ -94,12 +94,12 @@ def value_and_interval(result: "Result", digits: int = 3) -> tuple[str, str]:
     """A result with its standard error, and its interval, in words."""
     import math
 
-    from boltzgen.weights import Estimate
+    from boltzgen.weights import with_error
 
     if result.low == result.high:  # a state relative to itself
         return f"{result.value:g}", ""
     known = math.isfinite(result.value)
-    value = str(Estimate(result.value, result.error)) if known and result.error > 0 else f"{result.value:g}"
+    value = with_error(result.value, result.error) if known and result.error > 0 else f"{result.value:g}"
     low, high = (f"{v:.{digits}g}" if math.isfinite(v) else "" for v in (result.low, result.high))
     if low and high:
         return value, f"{low} .. {high}"

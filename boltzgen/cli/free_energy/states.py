@@ -32,7 +32,8 @@ def states(
             "--state",
             metavar="STATE",
             help="A state of your own: ranges of torsions in degrees (NAME: phi=0..120 psi=120..-30) or a "
-            "condition (NAME: phi < 0 and between(psi, -100, 50)); repeatable, the first that holds counts "
+            "condition (NAME: phi < 0 and between(psi, -100, 50), NAME: distance(CA2, CA4) < 0.5); "
+            "repeatable, the first that holds counts "
             "(default: the molecule's basins, or else those that are found).",
         ),
     ] = None,

@@ -1,0 +1,94 @@
+"""`boltzgen free-energy absolute`."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from boltzgen.cli.common import Json, MeasureName, new_table, print_block, print_table, system_names
+from boltzgen.cli.free_energy.common import (
+    SamplesFile,
+    Unit,
+    Units,
+    print_json,
+    print_warnings,
+    title_of,
+    value_and_interval,
+)
+from boltzgen.cli.progress import progress
+
+if TYPE_CHECKING:
+    from boltzgen.thermodynamics.absolute import Absolute
+
+#: What is printed of each result, by its name.
+SYMBOLS = {"free_energy": "F", "energy": "U", "minus_ts": "-TS"}
+
+
+def absolute(
+    file: SamplesFile,
+    add: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--add",
+            metavar="NAME",
+            help="What the domain leaves out, and F and -TS are to include: 'equivalent atoms', "
+            "'mirror image'; repeatable.",
+        ),
+    ] = None,
+    measure: MeasureName = "flexible-limit",
+    system: Annotated[
+        str | None,
+        typer.Option(
+            "--system",
+            metavar="SYSTEM",
+            autocompletion=system_names,
+            help="The molecule, a name or a folder, where it does not ship.",
+        ),
+    ] = None,
+    units: Units = Unit.KT,
+    as_json: Json = False,
+) -> None:
+    """F = -kT ln Z, U and -TS of a molecule, and what its domain leaves out of them.
+
+    F and -TS depend on the unit of length (nm); their differences between solvents, force
+    fields and temperatures do not.
+
+    Examples:
+        boltzgen free-energy absolute samples.h5 --units kJ/mol
+        boltzgen free-energy absolute samples.h5 --add "equivalent atoms" --json
+    """
+    from boltzgen.samples.file import read_header
+    from boltzgen.thermodynamics.absolute import absolute_of_file
+
+    header = read_header(file)
+    with progress("reading samples and estimating"):
+        found, known = absolute_of_file(file, system=system, measure=measure, add=add or ())
+    found = found.to(units.value)
+    warnings = tuple(dict.fromkeys(w for result in found.results.values() for w in result.warnings))
+    print_warnings(warnings)
+    if as_json:
+        print_json(
+            file,
+            header,
+            measure,
+            {
+                "temperature": header.temperature,
+                "unit": units.value,
+                "results": {name: result.to_dict() for name, result in found.results.items()},
+                "additions": known,
+                "added": list(dict.fromkeys(add or ())),
+                "notes": list(found.free_energy.notes),
+                "warnings": list(warnings),
+            },
+        )
+        return
+    _print(found, title_of(header, measure))
+
+
+def _print(found: "Absolute", title: str) -> None:
+    print_block(f"{title}; energies in {found.energy.unit}, intervals of 95 %")
+    table = new_table("", "value", "interval")
+    for name, result in found.results.items():
+        table.add_row(SYMBOLS[name], *value_and_interval(result, digits=6))
+    print_table(table)
+    for line in found.free_energy.notes:
+        print_block(f"note: {line}")
