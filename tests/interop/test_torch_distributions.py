@@ -66,7 +66,7 @@ def test_without_pathwise_draws_the_score_function_is_kept() -> None:
 
     ours = distribution_from_torch(OnCircles())
     assert not ours.has_rsample and len(list(ours.parameters())) == 1
-    z, log_prob, surrogate = ours.draw((6,))
+    _, log_prob, surrogate = ours.draw((6,))
     assert not log_prob.requires_grad and surrogate.requires_grad
     torch.testing.assert_close(surrogate.detach(), log_prob)
 
