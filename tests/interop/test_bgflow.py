@@ -140,6 +140,13 @@ def test_their_uniform_has_no_end(bg: Any) -> None:
     assert torch.equal(uniform.energy(torch.full((1, 2), 5.0)), uniform.energy(torch.full((1, 2), 0.5)))
 
 
+def test_their_normal_is_normalised_at_each_temperature(bg: Any) -> None:
+    """Unlike their other energies, which are divided by the temperature."""
+    x, normal = torch.randn(4, 2), bg.NormalDistribution(2)
+    wider = -torch.distributions.Normal(0.0, 2.0**0.5).log_prob(x).sum(-1, keepdim=True)
+    torch.testing.assert_close(normal.energy(x, temperature=2.0), wider)
+
+
 @pytest.mark.parametrize("batch", [(5,), (2, 3), ()])
 def test_their_flow_is_a_transform_of_ours(bg: Any, batch: tuple[int, ...]) -> None:
     theirs = coupling_flow(bg, 4).double()
