@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from boltzgen.energy.choose import energy_for
     from boltzgen.energy.forcefield import ForceFieldEnergy
     from boltzgen.energy.openmm import OpenMMEnergy
+    from boltzgen.energy.torch_energy import TorchEnergy
     from boltzgen.evaluation.evaluate import evaluate
     from boltzgen.evaluation.reference import Reference
     from boltzgen.generator.generator import BoltzmannGenerator
@@ -39,6 +40,7 @@ _HOMES = {
     "OpenMMEnergy": "boltzgen.energy.openmm",
     "Reference": "boltzgen.evaluation.reference",
     "System": "boltzgen.molecule.system",
+    "TorchEnergy": "boltzgen.energy.torch_energy",
     "WeightedSamples": "boltzgen.samples.weighted_samples",
     "analyze": "boltzgen.analysis.report",
     "energy_for": "boltzgen.energy.choose",
@@ -59,6 +61,7 @@ __all__ = [
     "OpenMMEnergy",
     "Reference",
     "System",
+    "TorchEnergy",
     "WeightedSamples",
     "__version__",
     "analyze",

@@ -1,5 +1,6 @@
 """The examples run, in their quick modes."""
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ OPTIONS = {
     "05_pmf.py": ["--n", "2048"],
     "06_temperature.py": ["--n", "2048"],
     "07_difference.py": ["--quick"],
+    "08_bgflow.py": ["--steps", "3", "--n", "2048"],
 }
 
 
@@ -37,5 +39,10 @@ def test_example(name: str, tmp_path: Path) -> None:
         text=True,
         check=False,
     )
+    if name == "08_bgflow.py" and importlib.util.find_spec("bgflow") is None:
+        assert done.returncode == 1
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("bgflow cannot be imported") and "pip install" in line
+        pytest.skip("bgflow is missing, and the example says so")
     assert done.returncode == 0, done.stderr
     assert "log Z = " in done.stdout

@@ -21,7 +21,7 @@ FLOORS = [
     ["evaluation"],
     ["simulation", "preparation", "analysis", "thermodynamics"],
     ["training"],
-    ["cli"],
+    ["cli", "interop"],
     ["__main__"],
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
@@ -35,6 +35,12 @@ HOMES = {
     "pdbfixer": ["preparation"],
     "typer": ["cli"],
     "rich": ["cli"],
+    "bgflow": ["interop"],
+    "zuko": ["interop"],
+    "normflows": ["interop"],
+    "MDAnalysis": ["samples.mdanalysis"],
+    "arviz": ["samples.arviz"],
+    "pandas": ["samples"],
 }
 
 
@@ -177,6 +183,8 @@ def test_circles_are_seen() -> None:
         ("coordinates.zmatrix", "from openmm import unit", ["openmm"]),
         ("analysis.plots", "import matplotlib.pyplot as plt", []),
         ("generator.generator", "def f():\n    from rich.progress import Progress", ["rich"]),
+        ("interop.bgflow", "def f():\n    import bgflow", []),
+        ("flow.spline", "def f():\n    import zuko", ["zuko"]),
     ],
 )
 def test_heavy_imports_are_seen(module: str, source: str, expected: list[str]) -> None:

@@ -9,11 +9,18 @@ from pathlib import Path
 import pytest
 
 import boltzgen
+from boltzgen.interop.bgflow_package import ADDRESS, COMMIT
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 #: Names of packages on conda-forge, where they differ from those on the Python index.
-CONDA = {"torch": "pytorch", "tables": "pytables", "matplotlib": "matplotlib-base", "build": "python-build"}
+CONDA = {
+    "torch": "pytorch",
+    "tables": "pytables",
+    "matplotlib": "matplotlib-base",
+    "build": "python-build",
+    "MDAnalysis": "mdanalysis",
+}
 #: What [project.urls] calls the public addresses of the project.
 ADDRESSES = {"Homepage", "Documentation", "Source", "Issues", "Changelog"}
 
@@ -28,10 +35,24 @@ def bounds(requirements: list[str]) -> dict[str, str]:
 def test_conda_installs_what_pip_does() -> None:
     declared = bounds([*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]])
     expected = {CONDA.get(name, name): bound for name, bound in declared.items()}
-    lines = re.findall(r"^  - ([^#\n]+)", (ROOT / "environment.yml").read_text(), re.MULTILINE)
-    packages = [line.strip() for line in lines if line.strip() not in ("conda-forge", "pip")]
+    lines = re.findall(r"^ +- ([^#\n]+)", (ROOT / "environment.yml").read_text(), re.MULTILINE)
+    packages = [line.strip().removesuffix(",<3.12") for line in lines if "bgflow" not in line]
+    others = {"conda-forge", "git", "pip", "pip:"}
     python = PROJECT["requires-python"].removeprefix(">=")
-    assert bounds(packages) == expected | {"python": python}
+    assert bounds([p for p in packages if p not in others]) == expected | {"python": python}
+
+
+def test_conda_installs_the_bgflow_that_the_adapters_know() -> None:
+    (line,) = re.findall(
+        r"^ +- bgflow @ git\+(\S+)@(\w+)$", (ROOT / "environment.yml").read_text(), re.MULTILINE
+    )
+    assert line == (ADDRESS, COMMIT)
+
+
+def test_development_installs_all_of_interop() -> None:
+    """So that its tests run wherever the others do."""
+    extras = PROJECT["optional-dependencies"]
+    assert set(extras["interop"]) <= set(extras["dev"])
 
 
 def test_the_oldest_versions_are_those_declared() -> None:

@@ -5,6 +5,7 @@ from boltzgen.energy.choose import energy_for
 from boltzgen.energy.forcefield import ForceFieldEnergy
 from boltzgen.energy.openmm import OpenMMEnergy
 from boltzgen.energy.terms.term import UnsupportedForceError
+from boltzgen.energy.torch_energy import TorchEnergy
 from boltzgen.energy.workers import WorkerError
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Energy",
     "ForceFieldEnergy",
     "OpenMMEnergy",
+    "TorchEnergy",
     "UnsupportedForceError",
     "WorkerError",
     "energy_for",

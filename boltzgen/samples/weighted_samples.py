@@ -3,9 +3,8 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
-import mdtraj
 import torch
 from torch import Tensor
 
@@ -20,7 +19,8 @@ from boltzgen.geometry import dihedrals
 from boltzgen.molecule.basins import Basin
 from boltzgen.molecule.states import Regions, States
 from boltzgen.samples.contents import read_draws
-from boltzgen.samples.draws import Draws, Molecule
+from boltzgen.samples.conversions import Conversions
+from boltzgen.samples.draws import Draws
 from boltzgen.samples.estimates import Estimates
 from boltzgen.samples.saving import save_samples
 from boltzgen.weights import (
@@ -30,12 +30,9 @@ from boltzgen.weights import (
     sampling_efficiency,
 )
 
-if TYPE_CHECKING:
-    import pandas
-
 
 @dataclass(frozen=True, eq=False, repr=False)
-class WeightedSamples(Draws, Estimates):
+class WeightedSamples(Conversions, Estimates):
     """Conformations drawn from q with their importance weights to the target.
 
     They are counted and cut like a list: ``len(samples)``, ``samples[0]`` (one conformation),
@@ -134,46 +131,6 @@ class WeightedSamples(Draws, Estimates):
         drawn = self[resampled_indices(self.log_w, n, seed)]
         return replace(drawn, log_w=torch.zeros_like(drawn.log_w))
 
-    @property
-    def mdtraj_topology(self) -> mdtraj.Topology:
-        """The molecule's atoms and bonds, as MDTraj has them.
-
-        Raises:
-            ValueError: the samples carry no molecule, or were read from a file without topology.
-        """
-        topology = self._molecule().mdtraj_topology
-        if topology is None:
-            raise ValueError(
-                "these samples were read from a file without a topology; set `system` to a `System`"
-            )
-        return topology
-
-    def to_mdtraj(self) -> mdtraj.Trajectory:
-        """The conformations as an MDTraj trajectory (a copy); they do not have equal weight, see `resample`.
-
-        Raises:
-            ValueError: no topology, see `mdtraj_topology`.
-        """
-        return mdtraj.Trajectory(self.x.numpy(force=True).copy(), self.mdtraj_topology)
-
-    def to_dataframe(self) -> "pandas.DataFrame":
-        """A row for each conformation: u, log_q, log_w, weight, and all named torsions in degrees.
-
-        Weights sum to one. Samples without a molecule have no torsions.
-
-        Raises:
-            ImportError: pandas is not installed.
-            ValueError: no conformation has any weight.
-        """
-        try:
-            import pandas
-        except ImportError as error:
-            raise ImportError("`to_dataframe` needs pandas: `pip install pandas`") from error
-        columns = {"u": self.u, "log_q": self.log_q, "log_w": self.log_w, "weight": self.weights}
-        names = self.system.torsions if self.system is not None else ()
-        columns |= {name: self.torsion(name).rad2deg() for name in names}
-        return pandas.DataFrame({name: values.numpy(force=True) for name, values in columns.items()})
-
     def torsion(self, name: str) -> Tensor:
         """The named torsion of every conformation, float32 (n,) in (-pi, pi] radians.
 
@@ -265,11 +222,3 @@ class WeightedSamples(Draws, Estimates):
     def _states(self, basins: Sequence[Basin]) -> Regions:
         molecule = self._molecule()
         return Regions.of(basins, molecule.torsions, molecule.rotamers)
-
-    def _molecule(self) -> Molecule:
-        if self.system is None:
-            raise ValueError(
-                "these samples carry no molecule, so torsions, basins and topology are unknown; set `system` "
-                "when making WeightedSamples"
-            )
-        return self.system

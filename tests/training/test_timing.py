@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from boltzgen.generator.generator import BLOCK
+from boltzgen.generator.sampler import BLOCK
 from boltzgen.molecule.system import System
 from boltzgen.training.measured import MEASURED, MOLECULES, expectation, like
 from boltzgen.training.settings import Settings

@@ -1,0 +1,16 @@
+"""bgflow, for the tests that run against it."""
+
+from typing import Any
+
+import pytest
+
+from boltzgen.interop.bgflow_package import bgflow
+
+
+@pytest.fixture(scope="session")
+def bg() -> Any:
+    """The real bgflow; tests that ask for it are skipped, and say so, where it cannot be imported."""
+    try:
+        return bgflow()
+    except ImportError as error:
+        pytest.skip(f"the real bgflow is missing: {error}")
