@@ -31,3 +31,21 @@ def test_tabular_benchmark(tmp_path: Path) -> None:
     again = run("tabular.py", tmp_path, "--quick")
     assert again.splitlines() == [line for line in first.splitlines() if line.startswith("|")]
     assert "| made | RealNVP | resampled | 1 |" in again
+
+
+def test_images_benchmark(tmp_path: Path) -> None:
+    """Bits per dimension of four bases, and pictures of their samples."""
+    figure = tmp_path / "samples.png"
+    printed = run("images.py", tmp_path, "--quick", "--figure", figure)
+    rows = [json.loads(file.read_text()) for file in tmp_path.glob("*.json")]
+    assert len(rows) == 4
+    assert all(0.95 * 60_000 < row["parameters"] <= 60_000 for row in rows)
+    assert all(1 < row["bits"] < 5 for row in rows)
+    for row in rows:
+        assert (row["recognised"] is not None) == ("class" in row["base"])
+        assert (row["proposals"] is not None) == ("resampled" in row["base"])
+        # p(x) is at least half of p(x | own class), one bit in 64 dimensions.
+        assert 0 <= row["bits"] - row["bits_given"] + 1e-6 or "class" in row["base"]
+        assert row["bits"] <= row["bits_given"] + 1 / 64 + 1e-6
+    assert "| made | resampled, by class | 1 |" in printed
+    assert figure.stat().st_size > 5000

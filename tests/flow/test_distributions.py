@@ -146,10 +146,11 @@ DISTRIBUTIONS: dict[str, tuple[Callable[[], Distribution], str]] = {
         lambda: OfClass(
             ConditionalResampled(
                 StandardNormal(1).double(),
-                sharp(Acceptance(1, hidden=(8,), n_out=6), 1.5),
+                sharp(Acceptance(1, hidden=(8,), n_out=6), 1.0),
                 3,
                 n_factors=2,
                 truncation=6,
+                rate=Quadrature(256),
             ),
             2,
         ),
