@@ -15,6 +15,8 @@ OPTIONS = {
     "05_pmf.py": ["--n", "2048"],
     "06_temperature.py": ["--n", "2048"],
     "07_difference.py": ["--quick"],
+    "08_table.py": ["--quick"],
+    "09_classes.py": ["--quick"],
 }
 
 
