@@ -39,7 +39,7 @@ def main() -> None:
     for name, base in bases.items():
         flow = Flow(base, real_nvp(2))
 
-        # Before each step Z is estimated anew, and the loss is that of a bound which forced draws do not help.
+        # Z is estimated anew before each step, and the loss is that of a bound: forced draws do not help it.
         objective = LikelihoodObjective(flow, lambda flow=flow: flow.log_prob(target.sample(1024)))  # type: ignore[misc]
         optimizer = MatrixOptimizer(flow, learning_rate=1e-2)
         fit(objective, optimizer, lambda step: 1 - step / steps, range(steps))
