@@ -17,6 +17,8 @@ OPTIONS = {
     "06_temperature.py": ["--n", "2048"],
     "07_difference.py": ["--quick"],
     "08_bgflow.py": ["--steps", "3", "--n", "2048"],
+    "09_table.py": ["--quick"],
+    "10_classes.py": ["--quick"],
 }
 
 

@@ -98,3 +98,17 @@ def test_resampled_benchmark(tmp_path: Path) -> None:
     assert result["needed"] == pytest.approx(2000 / 0.1, rel=0.01)
     assert result["needed"] * 0.9 < result["judged"] < result["needed"] * 1.2
     assert {"bare evaluations", "boltzgen"} <= set(result["seconds"])
+
+
+def test_resampled_sizes_benchmark(tmp_path: Path) -> None:
+    """Bases of tables and of images: as many proposals as Z = 0.1 needs."""
+    file = tmp_path / "times.json"
+    command = [sys.executable, BENCHMARKS / "resampled_sizes.py", "--quick", "--json", file]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    results = json.loads(file.read_text())
+    assert len(results) == 6
+    for result in results:
+        assert result["needed"] == pytest.approx(10 * 200, rel=0.05)
+        assert all(seconds[0] > 0 for seconds in result["seconds"].values())
+        assert set(result["seconds"]) == {"bare network", "boltzgen"}

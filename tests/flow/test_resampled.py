@@ -9,8 +9,10 @@ from torch import Tensor, nn
 
 from boltzgen.flow.accept_reject import accept_reject
 from boltzgen.flow.acceptance import Acceptance
+from boltzgen.flow.conditional_resampled import ConditionalResampled
 from boltzgen.flow.elementary import StandardNormal
-from boltzgen.flow.resampled import ConditionalResampled, FactorizedResampled, Resampled
+from boltzgen.flow.factorized_resampled import FactorizedResampled
+from boltzgen.flow.resampled import Resampled
 from tests.helpers.resampled import Bell, moved_normal, small_acceptance
 
 CHANCE = torch.tensor([0.02, 0.5, 0.1, 0.9, 0.0], dtype=torch.float64)
