@@ -146,8 +146,8 @@ def analyze(
     if unpaired := result["unpaired"]:
         options = " ".join(f"--along {name}" for name in unpaired)
         print_block(
-            f"not counted: {', '.join(unpaired)}; the residue at an end without a cap has one of phi and "
-            f"psi only, and no regions; for profiles: {options}"
+            f"not counted: {', '.join(unpaired)}; the residue at an end without a cap has only one of phi "
+            f"and psi, and no regions; for profiles: {options}"
         )
     print_fields(_means(result["sizes"] | result["along"]))
     print_block(f"written to {output}: {', '.join([report.REPORT, *result['files']])}")
