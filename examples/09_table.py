@@ -2,9 +2,9 @@
 
     python examples/09_table.py [FILE.csv] [--quick]
 
-FILE.csv has a header and numbers alone; columns that were rounded need noise of their step first (see
-`dequantised` in benchmarks/tables.py). Without a file a table with a hole is made. Training ends when the
-likelihood of the validation rows has stopped rising. `--quick` only shows the mechanics.
+FILE.csv has a header and numbers alone; columns that were rounded need noise of their step first, see
+`dequantised` in benchmarks/density_tables.py. Without a file a table with a hole is made. Training ends when
+the likelihood of the validation rows has stopped rising. `--quick` only shows the mechanics.
 """
 
 import argparse

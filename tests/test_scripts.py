@@ -23,7 +23,10 @@ def test_script_can_be_imported(path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_no_script_hides_a_library() -> None:
-    """A script's folder comes first on the path: a `coverage.py` there is what numba would then import."""
-    code = f"import sys; sys.path.insert(0, {str(ROOT / 'benchmarks')!r}); import numba"
+    """A script's folder comes first on the path: a `coverage.py` there is what numba would then import, and a
+    `tables.py` what mdtraj would.
+    """
+    folder = str(ROOT / "benchmarks")
+    code = f"import sys; sys.path.insert(0, {folder!r}); import numba, tables; tables.open_file"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -15,10 +15,10 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 @pytest.fixture
 def tables(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    import tables
+    import density_tables
 
-    yield tables
-    sys.modules.pop("tables", None)
+    yield density_tables
+    sys.modules.pop("density_tables", None)
 
 
 def check(table: object, sizes: tuple[int, int, int], columns: int) -> np.ndarray:
