@@ -250,7 +250,9 @@ class System:
         file = folder / SYSTEM_FILE
         try:
             spec = SystemFile.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
-        except (ValueError, RecursionError) as error:
+        except RecursionError as error:
+            raise ValueError(f"{file} is not a valid system file: it is nested too deeply") from error
+        except ValueError as error:
             detail = reason(error) if isinstance(error, ValidationError) else first_line(error)
             raise ValueError(f"{file} is not a valid system file: {detail}") from error
         described: dict[str, Any] = {

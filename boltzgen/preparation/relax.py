@@ -11,6 +11,8 @@ from boltzgen.molecule.openmm_files import reference_context
 #: Iterations and seconds after which a minimisation is given up: one of a hundred atoms takes some thousand
 #: iterations, and seconds.
 MOST_ITERATIONS, MOST_SECONDS = 100_000, 900.0
+#: In kJ/mol, and kJ/mol/nm: more than atoms have that the four decimals of a PDB file hold apart (1e47).
+_ABSURD = 1e60
 
 
 class _Limit(openmm.MinimizationReporter):  # type: ignore[misc]
@@ -71,3 +73,8 @@ def _check_finite(context: openmm.Context, where: str, advice: str) -> None:
     forces = state.getForces(asNumpy=True).value_in_unit(unit.kilojoule_per_mole / unit.nanometer)
     if not (np.isfinite(energy) and np.isfinite(forces).all()):
         raise ValueError(f"the energy {where} is not finite ({energy:g} kJ/mol, or its forces); {advice}")
+    if max(abs(energy), np.abs(forces).max()) > _ABSURD:
+        raise ValueError(
+            f"the energy {where} is absurd ({energy:g} kJ/mol, forces up to {np.abs(forces).max():.0e} "
+            f"kJ/mol/nm); {advice}"
+        )

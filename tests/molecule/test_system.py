@@ -100,6 +100,7 @@ def test_folder_without_a_system_file(tmp_path: Path) -> None:
         ("phi = [-110, 0]", "phi = [-110, 0, 1]", r"basins\.3\.intervals\.phi: .*two numbers of degrees"),
         ("phi = [-110, 0]", "phi = [-110, nan]", "two numbers of degrees from -360 to 360, got"),
         ("phi = [-110, 0]", "phi = -110", "two numbers of degrees"),
+        ("temperature = 300.0", "temperature = " + 2000 * "[", "it is nested too deeply"),
         ('name = "alphaL"', 'name = "C7ax"', "a name of its own for each of the basins"),
         ('file = "topology.pdb"', "", "structure.file"),
     ],
