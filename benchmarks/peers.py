@@ -13,7 +13,7 @@ log-weights. What each is given:
                    (Adam at 5e-3, batches of 128), on our batched energy, above 1000 kT by its LinLogCutEnergy
     bgflow-bridge  the same on the energy of its own OpenMMBridge
     jflows         jflows-md, `train_FAB_G` from its source, from its PYTHON (pip install jflows-md)
-    fab            FAB from a checkout; its target needs packages that are not on the index, and says which are missing
+    fab            FAB from a checkout; not run unless by hand, and said is which of its packages are missing
     ta-bg, cmt     not run: no public code is at hand
 
 Checkouts stay outside the repository. bgflow has to be importable, see docs/interop.md.
