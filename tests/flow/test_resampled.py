@@ -172,3 +172,40 @@ def test_in_one_dimension(truncation: int) -> None:
     kept = masses * n > 8
     expected = masses[kept] * n
     assert stats.chisquare(counts[kept], expected * counts[kept].sum() / expected.sum()).pvalue > 1e-4
+
+
+def test_classes_with_factors_against_one_resampled_for_each() -> None:
+    """Acceptances of a class follow each other: those of class c begin at c times the number of factors."""
+    torch.manual_seed(1)
+    net = Acceptance(2, hidden=(8,), n_out=6).double()
+    with torch.no_grad():
+        net.net.last.weight.mul_(100)
+        net.net.last.bias.copy_(torch.linspace(-2, 1, 6))
+
+    class Alone(nn.Module):
+        def __init__(self, k: int) -> None:
+            super().__init__()
+            self.k = k
+
+        def forward(self, z: Tensor) -> Tensor:
+            return net(z)[..., self.k]  # type: ignore[no-any-return]
+
+    both = ConditionalResampled(StandardNormal(2).double(), net, 2, n_factors=3, truncation=9)
+    alone = [Resampled(StandardNormal(2).double(), Alone(k), truncation=9) for k in range(6)]
+    z = torch.randn(40, 6, dtype=torch.float64)
+    for c in range(2):
+        parts = [alone[3 * c + j].log_prob(z[:, 2 * j : 2 * j + 2]) for j in range(3)]
+        torch.testing.assert_close(both.log_prob(z, torch.full((40,), c)), torch.stack(parts).sum(0))
+    proposals = both.of_draws(both.expected_proposals())
+    expected = torch.stack([each.expected_proposals() for each in alone])
+    torch.testing.assert_close(proposals, torch.stack((expected[:3].sum(), expected[3:].sum())))
+    label = torch.tensor([1, 0]).repeat(10_000)
+    drawn, log_prob, _ = both.draw(label, generator=torch.Generator().manual_seed(2))
+    torch.testing.assert_close(log_prob, both.log_prob(drawn, label).detach())
+    for c, j in ((0, 0), (1, 0), (1, 2)):
+        direct = alone[3 * c + j].sample((10_000,), generator=torch.Generator().manual_seed(3))
+        found = drawn[label == c, 2 * j : 2 * j + 2]
+        assert stats.ks_2samp(found.square().sum(1), direct.square().sum(1)).pvalue > 1e-3
+        assert stats.ks_2samp(found[:, 0], direct[:, 0]).pvalue > 1e-3
+    with pytest.raises(ValueError, match="`n_factors` = 0"):
+        ConditionalResampled(StandardNormal(2), net, 2, n_factors=0)
