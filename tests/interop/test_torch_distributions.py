@@ -49,6 +49,7 @@ def test_a_torch_distribution_is_one_of_ours() -> None:
     x, log_prob = ours.sample_and_log_prob((20_000,), generator=seeded(0))
     assert torch.equal(torch.random.get_rng_state(), state)
     assert torch.equal(x, ours.sample((20_000,), generator=seeded(0)))
+    assert not torch.equal(x, ours.sample((20_000,), generator=seeded(1)))
     torch.testing.assert_close(log_prob, theirs.log_prob(x))
     torch.testing.assert_close(x.T.cov(), COVARIANCE, atol=0.03, rtol=0)
 
