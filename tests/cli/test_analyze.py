@@ -126,7 +126,7 @@ def test_a_reference_is_said_to_have_no_weights(tmp_path: Path, capfd: pytest.Ca
         (["--pair", "phi", "--bins", "8"], "expected --pair of two different torsions each, got 'phi'"),
         (["--pair", "phi", "nonsense"], "--pair names a torsion 'nonsense' that this molecule has not"),
         (["--along", "distance CA"], "expected distance of 2 atoms"),
-        (["--along", "phi +"], "unexpected end of an expression in 'phi +'"),
+        (["--along", "phi +"], "'phi +' cannot be read"),
         (["--bins", "0"], "expected 2 to 720 --bins, got 0"),
         (["--units", "J"], "Invalid value for '--units': 'J' is not one of 'kT', 'kJ/mol', 'kcal/mol'"),
         (["--system", "nonsense"], "no system called 'nonsense'"),
