@@ -240,7 +240,7 @@ def walker_bounds(
     wide = error * float(t.isf(alpha, dof) / norm.isf(alpha))
     with np.errstate(divide="ignore", invalid="ignore"):
         n = np.where(wide > 0, share * (1 - share) / np.square(wide), math.inf)
-    n = np.clip(n, 1.0, min(n_effective, 1e12))
+    n = np.clip(n, 1.0, max(1.0, min(n_effective, 1e12)))
     k = n * share
     low = np.where(k > 0, gammaincinv(np.maximum(k, 1e-12), alpha), 0.0) / n
     return low, np.minimum(gammainccinv(k + 1, alpha) / n, 1.0)

@@ -66,6 +66,9 @@ def test_walker_bounds_cover(n_walkers: int) -> None:
     assert (missed / 400 < 1.6 * alpha + 0.02).all()
     low, high = modes.walker_bounds(np.zeros(1), np.zeros(1), 7, 500.0, 0.05)
     assert (low[0], high[0]) == pytest.approx((0.0, -math.log(0.05) / 500))
+    # A table without any effective draw bounds nothing.
+    low, high = modes.walker_bounds(np.full(1, 0.3), np.full(1, 0.1), 7, 0.0, 0.05)
+    assert 0.0 <= low[0] < 0.3 and high[0] == 1.0
 
 
 def bumps(*centres: float) -> np.ndarray:
