@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from boltzgen.cli.common import command_line
+from boltzgen.training.budget import LEAST_ROUNDS
 
 
 def train_longer(
@@ -18,19 +19,24 @@ def train_longer(
     options: Sequence[object] = (),
     device: str = "cpu",
 ) -> str:
-    """Twice the training that a run had, as a command. A finished run cannot go on: its schedule has ended.
+    """Twice the training that a run had, or what makes sense at least, as a command.
+
+    A finished run cannot go on: its schedule has ended.
 
     Args:
         system: that the run is of, as it is typed.
         folder: of the run; the next one's is called after it.
         summary: of the run, whose rounds are doubled.
-        minutes: that the run was given, if it was; they are doubled instead.
+        minutes: that the run was given, if it was; they are doubled instead where enough rounds fitted.
         options: further ones, as they are typed.
         device: where the run trains.
     """
     rounds = None if summary is None else summary.get("settings", {}).get("rounds")
     new = Path("FOLDER") if folder is None else folder.with_name(f"{folder.resolve().name}_longer")
-    how = ("--minutes", f"{2 * minutes:g}") if minutes else ("--rounds", 2 * rounds if rounds else "N")
+    if minutes and (rounds is None or rounds >= LEAST_ROUNDS):
+        how: tuple[str, object] = ("--minutes", f"{2 * minutes:g}")
+    else:
+        how = ("--rounds", max(2 * rounds, LEAST_ROUNDS) if rounds else "N")
     command = command_line("train", system, "-o", new, *how, *options, device=device)
     return f"train longer: {command}" + ("" if rounds or minutes else " (N: twice the rounds of this one)")
 
@@ -47,6 +53,24 @@ def longer_run(folder: Path) -> str:
         return "let its training come to its end" if (folder / RUN).is_file() else train_longer()
     except (ValueError, KeyError, TypeError, AttributeError):
         return train_longer()
+
+
+def forward_doubt(folder: Path) -> str:
+    """What the forward test of the run in a folder found where it failed; else nothing."""
+    from boltzgen.generator.locate import SUMMARY
+    from boltzgen.units import percent
+
+    try:
+        forward = json.loads((folder / SUMMARY).read_text())["forward"]
+        if not forward["flagged"]:
+            return ""
+        found = f"forward ESS {percent(forward['forward_ess'])}, largest log w {forward['largest_log_w']:.1f}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    return (
+        f"the forward test failed after training ({found}): some conformations are next to never drawn, "
+        "which neither the efficiency nor k-hat of these draws can show; train longer, or compare several seeds"
+    )
 
 
 def nearer(temperature: float, trained: float) -> str:

@@ -114,7 +114,7 @@ def _lines(task: "Task") -> Iterator[None]:
     def run() -> None:
         wait = FIRST
         while not ended.wait(wait):
-            say(f", {standing(task)}" if task.total else "")
+            say("; " + standing(task).replace("%", "% done", 1) if task.total else "")
             wait = EVERY
 
     thread = threading.Thread(target=run, daemon=True)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from boltzgen.cli.advice import longer_run, nearer
+from boltzgen.cli.advice import forward_doubt, longer_run, nearer
 from boltzgen.cli.common import (
     Device,
     Force,
@@ -120,6 +120,8 @@ def sample(
         "n_energy_evaluations": n_spent + energy.n_evaluations,
         "seconds": time.perf_counter() - start,
     }
+    if doubt := forward_doubt(folder):
+        warn(doubt)
     warn_of_weights(summary, longer_run(folder) + nearer(target, generator.temperature))
     if as_json:
         typer.echo(json.dumps(finite_or_none(summary), allow_nan=False))

@@ -1,6 +1,7 @@
 """Residues of a file that are unknown or lack atoms, and all that can be done about it, in one message."""
 
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,9 +17,10 @@ from boltzgen.preparation.structure import listed
 GENERAL = "charmm36.xml"
 #: A strand's first phosphate, which nucleotides at its end lack.
 _PHOSPHATE = {"P", "OP1", "OP2"}
-#: `{0}` is the file and `{1}` the one that it writes. Loops are not built: only what residues lack.
+#: `{0}` is the file, `{1}` the one that it writes and `{2}` this Python. Loops are not built: only what
+#: residues lack.
 _PDBFIXER = (
-    'python -c "from pdbfixer import PDBFixer; from openmm.app import PDBFile; '
+    '{2} -c "from pdbfixer import PDBFixer; from openmm.app import PDBFile; '
     "f = PDBFixer('{0}'); f.findMissingResidues(); f.missingResidues = {{}}; f.findMissingAtoms(); "
     "f.addMissingAtoms(); PDBFile.writeFile(f.topology, f.positions, open('{1}', 'w'), True)\""
 )
@@ -77,7 +79,8 @@ def _advice(
     what = "; ".join(f"{where} lacks heavy atoms: {listed(atoms)}" for where, atoms in lacking.items())
     if bare:
         what += "; and there are no hydrogens, which `add_hydrogens` adds once the heavy atoms are there"
-    what += f". Add heavy atoms with PDBFixer (addMissingAtoms), `{_PDBFIXER.format(file, fixed)}`"
+    command = _PDBFIXER.format(file, fixed, shlex.quote(sys.executable))
+    what += f". Add heavy atoms with PDBFixer (addMissingAtoms), `{command}`"
     sequence = _capped(topology)
     if sequence is None:
         return what

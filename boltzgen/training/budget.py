@@ -34,9 +34,31 @@ class Speed:
 
     def rounds_in(self, seconds: float, *, most_draws: int) -> int:
         """Rounds, at least one, that leave time for a summary of at most so many draws."""
+        return max(1, self._fitting(seconds, most_draws))
+
+    def _fitting(self, seconds: float, most_draws: int) -> int:
         least = min(LEAST_DRAWS, most_draws) * self.draw
         summary = min(max(_SUMMARY * seconds, least), most_draws * self.draw)
-        return max(1, int((_PLANNED * seconds - self.start - summary) / self.round))
+        return int((_PLANNED * seconds - self.start - summary) / self.round)
+
+    def rounds_after(self, done: int, planned: int, *, took: float, left: float, most_draws: int) -> int:
+        """Rounds in all, counted anew after some: a machine may be busier, or less, than when it was timed.
+
+        The plan stays where more than half of it is done, and where it is right to a tenth.
+
+        Args:
+            done: rounds so far.
+            planned: rounds in all.
+            took: seconds of the last one, the first with what comes before it.
+            left: seconds, for the other rounds and a summary.
+            most_draws: of the summary.
+        """
+        if 2 * (done - 1) >= planned:
+            return planned
+        slower = took / (self.round + (self.start if done == 1 else 0.0))
+        now = Speed(0.0, slower * self.round, slower * self.draw)
+        rounds = done + max(0, now._fitting(left, most_draws))
+        return planned if abs(rounds - planned) <= 0.1 * planned else rounds
 
     def shortest(self, *, most_draws: int) -> float:
         """Seconds into which `LEAST_ROUNDS` fit by `rounds_in`."""

@@ -73,9 +73,9 @@ def train(
         rounds: of training on energies, instead of the settings' number.
         minutes: train on energies for as many rounds as this machine should finish in so long, the data
             before and the summary after included, instead of the settings' number. The rounds are counted
-            out once, from the speed of a few steps, and kept in the run's settings; a warning says where
-            they are too few to anneal in. The summary has as many draws as the time left allows, at least
-            10,000; that of a resumed run has them all.
+            out from the speed of a few steps, anew after each of the first half of them, and kept in the
+            run's settings; a warning says where they are too few to anneal in. The summary has as many
+            draws as the time left allows, at least 10,000; that of a resumed run has them all.
         learning_rate: on energies, in place of the settings': by default by the molecule's size, see
             `learning_rate_for`. Where training diverges it is halved from there on.
         settings: all other numbers, by default `Settings()`; a resumed run keeps its own.
@@ -208,8 +208,9 @@ def _begun(
         frames = read_data(data, system, generator.coordinates, topology=topology, energy=used)
         frames = frames.to(device)
     generator.to(device)
-    validation = VALIDATION_WORK * run_summary.MOST_DRAWS
+    validation, speed, ends = VALIDATION_WORK * run_summary.MOST_DRAWS, None, 0.0
     if minutes is not None:
+        ends = began + 60 * minutes
         tell(Progress("measuring how fast this machine is"))
         speed = measured_speed(generator, energy, settings, data=frames is not None)
         spent = time.perf_counter() - began
@@ -229,6 +230,10 @@ def _begun(
         progress=progress,
     )
     run.seconds, run.validation = time.perf_counter() - began, validation
+    if speed is not None:
+        run.replan = lambda done, planned, took: speed.rounds_after(
+            done, planned, took=took, left=ends - time.perf_counter(), most_draws=run_summary.MOST_DRAWS
+        )
     return run
 
 

@@ -13,7 +13,7 @@ from boltzgen.training.objective import Metrics, Objective
 from boltzgen.training.settings import Settings
 
 
-@dataclass(frozen=True)
+@dataclass
 class Task:
     """What a molecule's objectives are made from.
 
@@ -21,7 +21,7 @@ class Task:
         generator: whose flow is trained.
         energy: of its system, on the generator's device; counts its evaluations.
         temperature: of the target, in K.
-        settings: the run's.
+        settings: the run's, whose number of rounds may change between rounds.
         seed: of all randomness that does not come from a round's stream.
         data, held_out: frames to train on, and frames to judge the training by; None without data.
     """

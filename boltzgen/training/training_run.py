@@ -1,5 +1,6 @@
 """A training run: stages of rounds, each round from a saved state to the next."""
 
+import dataclasses
 import logging
 import math
 import time
@@ -81,6 +82,8 @@ class TrainingRun:
         stage: index of the present stage; `stage_round` counts rounds within it and `round_index` over the
             run.
         seconds: spent on training.
+        replan: after each round on energies, gives the stage's rounds from those done, those planned and the
+            seconds of the last one; None where they are fixed.
         validation: work of what is done after the rounds, in samples trained on; see `fraction_done`.
         metrics: a record for each round.
     """
@@ -108,6 +111,7 @@ class TrainingRun:
         self.stage, self.stage_round, self.round_index = 0, 0, 0
         self.seconds, self.validation = 0.0, 0.0
         self.metrics: list[dict[str, Any]] = []
+        self.replan: Callable[[int, int, float], int] | None = None
         self.begin_stage()
 
     def begin_stage(self) -> None:
@@ -171,7 +175,8 @@ class TrainingRun:
             found[WENT_BACK] = True
             self._warn_of_divergence(n_halvings(earlier) + 1)
         self.generator.temperature = objective.temperature
-        self.seconds += time.perf_counter() - began
+        took = time.perf_counter() - began
+        self.seconds += took
         self.metrics.append(
             {"round": self.round_index, "stage": objective.stage}
             | found
@@ -184,8 +189,15 @@ class TrainingRun:
         )
         self.round_index += 1
         self.stage_round += 1
-        if self.stage_round == stage.rounds or objective.finished:
+        if self.replan is not None and self.stage == len(self.stages) - 1:
+            self._plan(self.replan(self.stage_round, stage.rounds, took))
+        if self.stage_round == self.stages[self.stage].rounds or objective.finished:
             self._end_stage()
+
+    def _plan(self, rounds: int) -> None:
+        """Give the present stage so many rounds, and fit temperatures and learning rates to them."""
+        self.settings = self.task.settings = dataclasses.replace(self.settings, rounds=rounds)
+        self.stages[self.stage] = stages(self.settings, self.data)[self.stage]
 
     def _stage_metrics(self) -> list[dict[str, Any]]:
         """Records of the present stage's rounds."""

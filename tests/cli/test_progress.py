@@ -54,9 +54,11 @@ def test_without_a_terminal_there_are_lines_also_while_nothing_is_told(
     out, err = capfd.readouterr()
     lines = err.splitlines()
     assert out == ""
-    assert lines[0] == "[0 s] finding a minimum, 0 %"
-    assert "[0 s] round 1 of 2, 25 %" in lines
-    assert any(re.fullmatch(r"\[\d s\] round 1 of 2, 50 %, \d s left|.*, 50 %", line) for line in lines)
+    assert lines[0] == "[0 s] finding a minimum; 0 % done"
+    assert "[0 s] round 1 of 2; 25 % done" in lines
+    assert any(
+        re.fullmatch(r"\[\d s\] round 1 of 2; 50 % done, \d s left|.*; 50 % done", line) for line in lines
+    )
     assert lines[-1] == f"[{lines[-1][1]} s] round 1 of 2: done"
     assert 5 <= len(lines) < 20
 
@@ -84,7 +86,7 @@ def test_compiling_is_said_until_something_moves(capfd: pytest.CaptureFixture[st
         move(advance=1)
         time.sleep(0.1)
     first, *_, last = capfd.readouterr().err.splitlines()
-    assert first == "[0 s] compiling kernels, 0 %"
+    assert first == "[0 s] compiling kernels; 0 % done"
     assert last.endswith("drawing: done")
     assert not log.isEnabledFor(logging.INFO)
 

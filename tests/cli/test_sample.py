@@ -138,6 +138,21 @@ def test_weights_that_say_little_are_warned_of_on_stderr(
     assert f"{again} training's temperature, 300 K" in err.splitlines()[0]
 
 
+def test_a_failed_forward_test_of_the_training_is_said(
+    run_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever these draws look like: what they miss is not in them."""
+    summary = {"system": "alanine_dipeptide", "settings": {"rounds": 12}}
+    for forward, is_said in (
+        ({"flagged": True, "forward_ess": 0.053, "largest_log_w": 8.94}, True),
+        ({"flagged": False, "forward_ess": 0.9, "largest_log_w": 2.0}, False),
+        ("no dictionary", False),
+    ):
+        (run_folder / "summary.json").write_text(json.dumps(summary | {"forward": forward}))
+        err = call(capfd, "sample", run_folder, "-n", 2_000)[2]
+        assert ("failed after training (forward ESS 5.3 %, largest log w 8.9)" in err) is is_said
+
+
 def test_tenths_of_the_draws_are_left_out_where_they_do_not_hold_the_whole() -> None:
     log_w = torch.linspace(0, 2_000, 20_000, dtype=torch.float64)
     fields = weight_fields(weight_summary(log_w))

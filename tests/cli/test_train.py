@@ -145,6 +145,10 @@ def test_train_warns_of_weights_that_say_little_and_of_the_forward_test(
     given = ["--minutes", 3, "--seed", 2, "--data", "md.xtc", "--mixed"]
     again = f"{longer} --minutes 6 --data md.xtc --seed 2 --mixed"
     assert again in call(capfd, "train", "alanine_dipeptide", "-o", tmp_path, *given)[2]
+    # Where few rounds fitted, the least that makes sense, and not twice as few.
+    monkeypatch.setitem(poor, "settings", {"rounds": 1})
+    said = call(capfd, "train", "alanine_dipeptide", "-o", tmp_path, "--minutes", 3)[2]
+    assert f"{longer} --rounds 8\n" in said
     monkeypatch.setitem(poor, "sampling_efficiency", 0.9)
     monkeypatch.setitem(poor, "psis_k_hat", 0.1)
     out = call(capfd, "train", "alanine_dipeptide", "-o", tmp_path)[1]

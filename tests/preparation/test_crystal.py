@@ -70,7 +70,7 @@ def test_all_that_a_fragment_lacks_is_told_at_once_with_commands_that_work(tmp_p
     assert (
         "a fragment that was cut from a chain should be capped, since its ends are charged otherwise" in text
     )
-    fixer, capped = re.findall(r"`((?:python|boltzgen) [^`]*)`", text)
+    fixer, capped = re.findall(rf"`((?:{re.escape(shlex.quote(sys.executable))}|boltzgen) [^`]*)`", text)
     assert capped == (
         'boltzgen prepare --sequence "ACE GLY ALA VAL NME" --forcefield amber99sbildn.xml '
         "--forcefield amber99_obc.xml -o FOLDER"

@@ -1,5 +1,7 @@
 """Changes to the lines of a PDB file that make a molecule wrong, and what `boltzgen prepare` says of them."""
 
+import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -125,7 +127,8 @@ STRUCTURES: dict[str, tuple[Callable[[], str | bytes], str]] = {
     ),
     "end": (
         lambda: without("gly_ala_val", "OXT"),
-        "VAL 3 lacks heavy atoms: OXT. Add heavy atoms with PDBFixer (addMissingAtoms), `python -c",
+        "VAL 3 lacks heavy atoms: OXT. Add heavy atoms with PDBFixer (addMissingAtoms), "
+        f"`{shlex.quote(sys.executable)} -c",
     ),
     "gap": (cut, "nm long, expected below 0.25 nm: residues are missing in between"),
     "residue": (

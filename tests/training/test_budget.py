@@ -35,6 +35,21 @@ def test_a_run_with_its_summary_is_within_its_time(speed: Speed) -> None:
         assert speed.seconds(rounds, draws_in(left, speed.draw, most=MOST)) <= seconds
 
 
+@pytest.mark.parametrize(
+    ("done", "planned", "took", "left", "rounds"),
+    [
+        (1, 1, 50.0, 600.0, 1 + int((0.95 * 600 - 90) / 20)),  # as fast as timed: it would have ended early
+        (1, 20, 100.0, 600.0, 1 + int((0.95 * 600 - 90) / 40)),  # half as fast, the start included
+        (2, 20, 40.0, 600.0, 2 + int((0.95 * 600 - 90) / 40)),
+        (1, 20, 50.0, 470.0, 20),  # right to a tenth
+        (3, 4, 20.0, 6000.0, 4),  # more than half of it is done
+        (2, 9, 200.0, 30.0, 2),  # time is out
+    ],
+)
+def test_rounds_are_counted_anew(done: int, planned: int, took: float, left: float, rounds: int) -> None:
+    assert SPEED.rounds_after(done, planned, took=took, left=left, most_draws=MOST) == rounds
+
+
 def test_draws_of_the_summary() -> None:
     assert draws_in(-5.0, 1e-3, most=MOST) == draws_in(1.0, 1e-3, most=MOST) == LEAST_DRAWS
     assert draws_in(25.0, 1e-3, most=MOST) == 25_000

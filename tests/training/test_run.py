@@ -22,6 +22,7 @@ from boltzgen.training import checkpoint
 from boltzgen.training.budget import Speed
 from boltzgen.training.checkpoint import METRICS, STATE
 from boltzgen.training.run import train
+from boltzgen.training.schedule import annealed_temperature
 from boltzgen.training.settings import Settings
 from tests.helpers.runs import TINY, StopAt, timeless
 
@@ -223,24 +224,39 @@ def test_minutes_that_make_no_sense(
 def test_minutes_become_rounds_of_the_run(
     system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Counted out once, with the time that preparation took off; the run's own settings hold them, also when
-    it goes on. A run of few rounds is told of beforehand.
+    """Counted out with the time that preparation took off, and anew after the first; the run's own settings
+    hold them, also when it goes on. A run of few rounds is told of beforehand.
     """
     asked = {}
+    counted: list[tuple[int, int]] = []
+
+    def anew(speed: Speed, done: int, planned: int, **options: Any) -> int:
+        assert options["took"] < 100.0 and 500.0 < options["left"] < 600.0
+        counted.append((done, planned))
+        return 4
 
     def slow(generator: BoltzmannGenerator, energy: Any, settings: Settings, **options: Any) -> Speed:
         asked.update(settings=settings, **options)
         return Speed(start=0.0, round=200.0, draw=1e-5)
 
     monkeypatch.setattr("boltzgen.training.run.measured_speed", slow)
+    monkeypatch.setattr(Speed, "rounds_after", anew)
     with pytest.raises(KeyboardInterrupt):
         train(system, tmp_path, settings=TINY, minutes=10, progress=StopAt(5))
     sized = TINY.for_size(60)  # with the learning rate of so many coordinates
     assert asked == {"settings": sized, "data": False}
     assert "10 minutes are 2 rounds on this machine" in caplog.text
     summary = train(system, tmp_path, resume=True)
-    assert summary["settings"] == sized.as_dict() | {"rounds": 2}
-    assert len(timeless(tmp_path)) == 2
+    assert counted == [(1, 2)]
+    assert summary["settings"] == sized.as_dict() | {"rounds": 4}
+    records = timeless(tmp_path)
+    assert len(records) == 4
+    # The annealing is stretched to as many rounds, from the second one on.
+    for k, rounds in enumerate((2, 4, 4, 4)):
+        falling = annealed_temperature(
+            TINY.start_temperature, system.temperature, TINY.annealing * rounds * TINY.steps
+        )
+        assert records[k]["temperature"] == pytest.approx(falling((k + 1) * TINY.steps - 1))
     assert summary["n_validation"] == 3000
 
 
@@ -253,6 +269,7 @@ def test_the_summary_fits_into_the_minutes_that_are_left(
     monkeypatch.setattr("boltzgen.training.run_summary.time", SimpleNamespace(perf_counter=lambda: 0.0))
     monkeypatch.setattr("boltzgen.training.run.time", SimpleNamespace(perf_counter=lambda: -20.0))
     monkeypatch.setattr("boltzgen.training.run.measured_speed", lambda *a, **_: Speed(0.0, 100.0, 1.0))
+    monkeypatch.setattr(Speed, "rounds_after", lambda speed, done, planned, **_: planned)
     monkeypatch.setattr("boltzgen.training.run_summary.summary_draw_seconds", lambda *a: draw)
     summary = train(system, tmp_path, settings=TINY, minutes=1)
     assert (summary["n_validation"], summary["forward"]["n_walkers"]) == (draws, draws // 200)
