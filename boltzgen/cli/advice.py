@@ -69,7 +69,7 @@ def forward_doubt(folder: Path) -> str:
         return ""
     return (
         f"the forward test failed after training ({found}): some conformations are next to never drawn, "
-        "which neither the efficiency nor k-hat of these draws can show; train longer, or compare several seeds"
+        "which neither the efficiency nor k-hat of these draws shows; train longer, or compare several seeds"
     )
 
 
