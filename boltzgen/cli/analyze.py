@@ -137,12 +137,19 @@ def analyze(
     if as_json:
         typer.echo(json.dumps(result, allow_nan=False))
         return
-    print_fields(weight_fields(result) if is_weighted else {"frames": f"{result['n_samples']:,}"})
+    counted = weight_fields(result) if is_weighted else {"frames": f"{result['n_samples']:,}"}
+    print_fields({"temperature": f"{result['temperature']:g} K"} | counted)
     if result["basins"]:
         print_table(_basin_table(result["basins"], units, one_kt(units, result["temperature"])))
     for title, found in (("residue", result["regions"]), ("torsion", result["rotamers"])):
         if found:
             print_table(_state_table(title, found))
+    tables = [result["basins"], *result["regions"].values(), *result["rotamers"].values()]
+    if any(state["low"] is None for states in tables for state in states):
+        print_block(
+            "not estimated: intervals that a few large weights would decide, or of fewer than ten effective "
+            "draws; draws are effective among those of their own state, which may have more than the whole"
+        )
     if unpaired := result["unpaired"]:
         options = " ".join(f"--along {name}" for name in unpaired)
         print_block(
@@ -153,10 +160,16 @@ def analyze(
     print_block(f"written to {output}: {', '.join([report.REPORT, *result['files']])}")
 
 
+#: Sizes whose own name leaves a question.
+_SIZE_NAMES = {"end_to_end": "end to end (first to last CA)"}
+
+
 def _means(found: dict[str, dict[str, Any]]) -> dict[str, str]:
     """Means of sizes and other quantities with their errors, by name and unit."""
     return {
-        " / ".join(filter(None, (name, one["unit"]))): f"{one['mean']:.4f}{_error(one['standard_error'])}"
+        " / ".join(
+            filter(None, (_SIZE_NAMES.get(name, name), one["unit"]))
+        ): f"{one['mean']:.4f}{_error(one['standard_error'])}"
         for name, one in found.items()
         if one["mean"] is not None
     }

@@ -229,8 +229,9 @@ def warn_of_weights(summary: dict[str, Any], advice: str) -> bool:
         )
     if k_hat is not None and k_hat > K_HAT_LIMIT:
         found.append(
-            f"PSIS k-hat is {k_hat:.2f} > {K_HAT_LIMIT:g}, {k_hat_meaning(k_hat)}; errors and intervals are "
-            "not estimated" + ("" if found else f"; {advice}")
+            f"PSIS k-hat is {k_hat:.2f} > {K_HAT_LIMIT:g}, {k_hat_meaning(k_hat)}; errors are not "
+            "estimated, and of intervals only those that such weights do not decide"
+            + ("" if found else f"; {advice}")
         )
     if share > max(_LARGE_SHARE, 10 / summary["n_samples"]):
         found.append(

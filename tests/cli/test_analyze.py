@@ -82,7 +82,12 @@ def test_analyze_a_peptide_with_side_chains(tmp_path: Path, capfd: pytest.Captur
     assert "not counted: phi3, psi1; the residue at an end without a cap" in said
     assert "for profiles: --along phi3 --along psi1 " in said
     size = result["sizes"]["end_to_end"]
-    words = ["end", "to", "end", "/", "nm", f"{size['mean']:.4f}", "±", f"{size['standard_error']:.2g}"]
+    words = [
+        *["end", "to", "end", "(first", "to", "last", "CA)", "/", "nm"],
+        f"{size['mean']:.4f}",
+        "±",
+        f"{size['standard_error']:.2g}",
+    ]
     assert words in rows
     assert max(map(len, out.splitlines()[:-1])) <= 80
 
@@ -114,7 +119,7 @@ def test_a_reference_is_said_to_have_no_weights(tmp_path: Path, capfd: pytest.Ca
     code, out, err = call(capfd, "analyze", reference, "-o", tmp_path, "--system", "alanine_dipeptide")
     assert code == 0
     assert "note: the frames count as independent of each other" in err
-    assert out.startswith("frames  5,000\n")
+    assert out.startswith("temperature  300 K\nframes       5,000\n")
     assert "C7ax" in out
     assert "efficiency" not in out
 
