@@ -1,6 +1,7 @@
 """The target density in flow coordinates."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -35,10 +36,15 @@ class PullbackEnergy(nn.Module):
 
         Where one of them is not finite, the gradient is zero.
         """
-        with torch.enable_grad():
-            leaf = y.detach().requires_grad_()
-            u = self(leaf)
-            (gradient,) = torch.autograd.grad(torch.where(u.isfinite(), u, 0.0).sum(), leaf)
-        u = u.detach()
-        good = u.isfinite() & gradient.isfinite().all(-1)
-        return u, torch.where(good.unsqueeze(-1), gradient, 0.0)
+        return value_and_gradient(self, y)
+
+
+def value_and_gradient(target: Callable[[Tensor], Tensor], y: Tensor) -> tuple[Tensor, Tensor]:
+    """u (...) of y (..., n_dims) and its gradient, both detached; zero where one of them is not finite."""
+    with torch.enable_grad():
+        leaf = y.detach().requires_grad_()
+        u = target(leaf)
+        (gradient,) = torch.autograd.grad(torch.where(u.isfinite(), u, 0.0).sum(), leaf)
+    u = u.detach()
+    good = u.isfinite() & gradient.isfinite().all(-1)
+    return u, torch.where(good.unsqueeze(-1), gradient, 0.0)

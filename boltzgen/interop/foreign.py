@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from boltzgen.flow.distribution import Distribution
+from boltzgen.generator.target import value_and_gradient
 
 _MOST = 2**63 - 1
 
@@ -89,13 +90,7 @@ class CallableTarget(nn.Module):
 
     def value_and_gradient(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """u (...) and its gradient (..., n_dims), both detached; zero where one of them is not finite."""
-        with torch.enable_grad():
-            leaf = y.detach().requires_grad_()
-            u = self(leaf)
-            (gradient,) = torch.autograd.grad(torch.where(u.isfinite(), u, 0.0).sum(), leaf)
-        u = u.detach()
-        good = u.isfinite() & gradient.isfinite().all(-1)
-        return u, torch.where(good.unsqueeze(-1), gradient, 0.0)
+        return value_and_gradient(self, y)
 
 
 def dimensions(event_shape: Sequence[int], what: str) -> int:
