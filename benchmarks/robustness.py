@@ -44,7 +44,7 @@ from boltzgen.energy.choose import energy_for
 from boltzgen.evaluation.reference import Reference, reference_path
 from boltzgen.generator.checkpoint import CHECKPOINT
 from boltzgen.generator.generator import BoltzmannGenerator
-from boltzgen.generator.locate import locate
+from boltzgen.generator.locate import SUMMARY, locate
 from boltzgen.molecule.openmm_files import OPENMM_DATA
 from boltzgen.molecule.system import SYSTEM_FILE, System
 from boltzgen.preparation.relax import minimise
@@ -55,6 +55,7 @@ from boltzgen.simulation.checkpoint import Checkpoint, checkpoint_files
 from boltzgen.simulation.plan import Plan
 from boltzgen.simulation.run import record
 from boltzgen.training import run as training
+from boltzgen.training import run_summary
 from boltzgen.training.checkpoint import METRICS, STATE, load_run
 from boltzgen.training.settings import Settings
 
@@ -175,7 +176,7 @@ def targets(place: Path) -> dict[str, Target]:
     def summary(folder: Path = folder) -> str:
         return digest(locate(folder)[0].fingerprint)
 
-    found["run summary"] = Target(folder / training.SUMMARY, summary, text=True)
+    found["run summary"] = Target(folder / SUMMARY, summary, text=True)
 
     folder = place / "simulation"
     record(system, folder, N_FRAMES, plan=PLAN)
@@ -286,7 +287,7 @@ def main() -> None:
     number, limit, n_kills = (8, 30.0, 1) if options.quick else (options.number, 60.0, options.number // 10)
     torch.set_num_threads(1)
     logging.disable(logging.WARNING)
-    training._N_VALIDATION = 3000
+    run_summary.MOST_DRAWS = 3000
     wrong = 0
     with tempfile.TemporaryDirectory() as place:
         everything = targets(Path(place))

@@ -3,6 +3,7 @@
 import itertools
 import os
 import random
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -58,3 +59,13 @@ def test_copies_are_damaged_and_can_be_made_again(mutations: Any) -> None:
     assert sum(copy != content for copy in copies) > 190
     assert len(set(copies)) > 150
     assert copies[7] == mutations.changed(content, random.Random(7), text=True)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_the_whole_of_it_in_its_quick_mode() -> None:
+    """Every kind of file is made, and read whole; nothing is a traceback, a crash or a hang."""
+    script = [sys.executable, str(BENCHMARKS / "robustness.py"), "--quick"]
+    done = subprocess.run(script, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "nothing that should not be"
