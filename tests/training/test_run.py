@@ -231,7 +231,7 @@ def test_minutes_become_rounds_of_the_run(
     counted: list[tuple[int, int]] = []
 
     def anew(speed: Speed, done: int, planned: int, **options: Any) -> int:
-        assert options["took"] < 100.0 and 500.0 < options["left"] < 600.0
+        assert options["took"] < 100.0 and 400.0 < options["left"] < 600.0
         counted.append((done, planned))
         return 4
 
@@ -257,6 +257,8 @@ def test_minutes_become_rounds_of_the_run(
             TINY.start_temperature, system.temperature, TINY.annealing * rounds * TINY.steps
         )
         assert records[k]["temperature"] == pytest.approx(falling((k + 1) * TINY.steps - 1))
+    train(system, tmp_path / "whole", settings=TINY, minutes=10)
+    assert timeless(tmp_path / "whole") == records
     assert summary["n_validation"] == 3000
 
 
