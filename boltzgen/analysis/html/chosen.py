@@ -53,6 +53,11 @@ class Chooser:
         self._labels: np.ndarray | None = None
         self._n_states = 0
 
+    @property
+    def n_held(self) -> int:
+        """How many conformations are kept at present."""
+        return len(self._index)
+
     def add(
         self,
         x: torch.Tensor,
