@@ -126,7 +126,7 @@ def analyze(
     from boltzgen.analysis import report
     from boltzgen.units import one_kt
 
-    check_replaceable(output / report.REPORT, *([] if html is None else [html]), force=force)
+    check_replaceable(*([] if html is None else [html]), output / report.REPORT, force=force)
     with progress("reading conformations and drawing pictures"):
         result = report.analyze(
             file,

@@ -37,6 +37,7 @@ if (N > 0) {
       const group = DATA.groups.find((one) => one.name === button.dataset.group);
       const k = Number(button.dataset.state);
       const found = ALL.filter((i) => group.labels[i] === k);
+      state.focus = DATA.surfaces.find((surface) => surface.residue === group.name) || state.focus;
       const name = (group.name === "basin" ? "" : `${group.name} `) + group.states[k];
       if (found.length) select(found, `in ${name}`);
       else element("selected").textContent = `No draw lies in ${name}.`;

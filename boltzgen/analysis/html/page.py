@@ -25,7 +25,16 @@ from boltzgen.storage import write_atomically
 _FOLDER = files("boltzgen.analysis.html")
 _VIEWER, _LICENCE = "vendor/3Dmol-min.js", "vendor/3Dmol-LICENSE.txt"
 #: Parts of our own program, in the order in which they need each other.
-_PROGRAM = ("state.js", "surface.js", "scale.js", "curve.js", "viewer.js", "downloads.js", "main.js")
+_PROGRAM = (
+    "state.js",
+    "names.js",
+    "surface.js",
+    "scale.js",
+    "curve.js",
+    "viewer.js",
+    "downloads.js",
+    "main.js",
+)
 _SUFFIXES = (".html", ".htm")
 
 

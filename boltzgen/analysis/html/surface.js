@@ -255,25 +255,7 @@ class Surface {
       pen.strokeStyle = color(stroke);
       pen.stroke();
     }
-    pen.font = "12px system-ui, sans-serif";
-    pen.textAlign = "center";
-    pen.textBaseline = "middle";
-    pen.lineJoin = "round";
-    for (const label of this.data.labels) {
-      const wide = Math.max(pen.measureText(label.name).width, pen.measureText(label.share).width) / 2 + 2;
-      const [left, right] = [to(this.view.x, 0)[0] + wide, to(this.view.x + this.view.size, 0)[0] - wide];
-      const [place, y] = to(label.x, label.y);
-      // A name near the edge moves inside, but not one whose place is out of view.
-      const x = label.x < this.view.x || label.x > this.view.x + this.view.size ? place : Math.max(left, Math.min(right, place));
-      [label.name, label.share].forEach((text, line) => {
-        const height = y + (label.share ? 14 * line - 7 : 0);
-        pen.strokeStyle = color("halo");
-        pen.lineWidth = 3.5;
-        pen.strokeText(text, x, height);
-        pen.fillStyle = color("ink");
-        pen.fillText(text, x, height);
-      });
-    }
+    drawNames(pen, this.data.labels, to, this.view);
   }
 
   /** Conformations as dots, selected ones larger, the shown one as a ring; the cross and the loop. */
