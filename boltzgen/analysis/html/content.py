@@ -190,10 +190,14 @@ def superposed(x: np.ndarray, topology: mdtraj.Topology, reference: int) -> np.n
     if len(x) == 0:
         return x
     heavy = [atom.index for atom in topology.atoms if atom.element.symbol != "H"]
-    frames = mdtraj.Trajectory(x - x.mean(axis=1, keepdims=True), topology)
     # Fewer than three atoms do not say how a molecule is turned.
-    frames.superpose(frames, reference, atom_indices=heavy if len(heavy) > 2 else None)
-    return np.asarray(frames.xyz)
+    used = heavy if len(heavy) > 2 else list(range(topology.n_atoms))
+    x = x.astype(np.float64)
+    x -= x[:, used].mean(axis=1, keepdims=True)
+    # Kabsch: of the covariance U S V^T with the reference, the rotation U V^T without a reflection.
+    left, _, right = np.linalg.svd(np.einsum("mai,aj->mij", x[:, used], x[reference, used]))
+    left[:, :, 2] *= np.sign(np.linalg.det(left @ right))[:, None]
+    return np.asarray(x @ (left @ right))
 
 
 def _rounded(values: np.ndarray, digits: int) -> list[float]:

@@ -4,6 +4,11 @@ const MOST_OVERLAID = 40;
 const FOCUS = 0xe69f00; // carbons of the torsions of the surface that was clicked
 const CARBON = 0x8a8f98;
 
+function hasWebGL() {
+  const canvas = make("canvas");
+  return Boolean(canvas.getContext("webgl2") || canvas.getContext("webgl"));
+}
+
 class Molecule {
   constructor() {
     const holder = element("viewer");
@@ -12,14 +17,11 @@ class Molecule {
       this.bonds[i].push(j);
       this.bonds[j].push(i);
     }
-    try {
-      this.viewer = $3Dmol.createViewer(holder, { backgroundColor: color("plot"), antialias: true, disableFog: true });
-    } catch (error) {
-      this.viewer = null;
-    }
-    if (!this.viewer || !holder.querySelector("canvas")) {
-      this.viewer = null;
-      holder.textContent = "This browser shows no 3-D pictures (WebGL is off). Everything else works.";
+    this.viewer = hasWebGL()
+      ? $3Dmol.createViewer(holder, { backgroundColor: color("plot"), antialias: true, disableFog: true })
+      : null;
+    if (!this.viewer) {
+      holder.replaceChildren(make("p", { class: "hint" }, "This browser shows no 3-D pictures: WebGL is off. Everything else works."));
       return;
     }
     this.listen(holder);
@@ -100,8 +102,9 @@ function describe() {
   const kind = isWeighted ? "Draw" : "Frame";
   const parts = [`${kind} ${(index[k] + 1).toLocaleString("en")} of ${DATA.report.n_samples.toLocaleString("en")}`];
   if (isWeighted) parts.push(`weight ${short(weight[k])} × the mean`);
-  const states = DATA.groups
-    .filter((group) => group.labels[k] >= 0 && !(group.name in DATA.report.rotamers))
+  const regions = DATA.groups.filter((group) => !(group.name in DATA.report.rotamers));
+  const states = (regions.length ? regions : DATA.groups)
+    .filter((group) => group.labels[k] >= 0)
     .map((group) => (group.name === "basin" ? "" : `${group.name} `) + group.states[group.labels[k]]);
   const angles = [...torsions].map(([name, angle]) => `${name} ${degrees(angle)}`);
   element("which").replaceChildren(

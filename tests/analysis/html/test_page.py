@@ -82,12 +82,18 @@ def test_conformations_are_those_of_the_file(analysed: Path, parsed: Page) -> No
     samples, shown = read_samples(analysed / "s.h5"), parsed.data["conformations"]
     index = np.array(shown["draw"])
     assert len(index) == 300
-    weights = samples.weights[index] * len(samples)
+    weights = samples.weights[index].numpy() * len(samples)
     np.testing.assert_allclose(shown["weight"], weights, rtol=1e-3)
     x = torch.tensor(shown["x"]).reshape(len(index), -1, 3).double() / 1e4
     expected = samples.x[index].double()
-    # The same up to a rigid motion, to the last digit that is written, and on each other.
+    # The same up to a rigid motion, to the last digit that is written.
     np.testing.assert_allclose(torch.cdist(x, x), torch.cdist(expected, expected), atol=2e-4)
+    # On each other as well as mdtraj can put them there, the heaviest as it is.
+    frames = mdtraj.Trajectory(x.float().numpy(), samples.to_mdtraj().topology)
+    heavy = frames.topology.select("not element H")
+    best = mdtraj.rmsd(frames, frames, int(np.argmax(weights)), atom_indices=heavy)
+    off = frames.xyz[:, heavy] - frames.xyz[int(np.argmax(weights)), heavy]
+    np.testing.assert_allclose(np.sqrt(np.square(off).sum(2).mean(1)), best, atol=1e-3)
     (surface,) = parsed.data["surfaces"]
     phi, psi = (np.degrees(samples.torsion(name)[index].numpy()) for name in ("phi", "psi"))
     np.testing.assert_allclose(surface["values"], np.stack([phi, psi]), atol=0.06)
@@ -209,6 +215,7 @@ def test_pages_that_cannot_be_written_are_refused_before_the_work(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_the_same_samples_give_the_same_page(analysed: Path, tmp_path: Path) -> None:
     analyze(analysed / "s.h5", tmp_path / "out", html=tmp_path / "page.html")
     first, second = (
