@@ -22,7 +22,7 @@ PYTEST := $(BIN)/pytest -q -n $(WORKERS) --dist worksteal
 demo: $(READY)
 	mkdir -p demo
 	$(BIN)/boltzgen sample alanine_dipeptide -n 20000 -o demo/samples.h5 --force
-	$(BIN)/boltzgen analyze demo/samples.h5 -o demo --force
+	$(BIN)/boltzgen analyze demo/samples.h5 -o demo --html demo/report.html --force
 
 # The kernels are compiled, and found on disk by all workers later, while mypy keeps another core busy.
 checked: $(DEV)

@@ -83,6 +83,14 @@ def test_wheel_holds_every_shipped_file_and_no_tests(target: Path) -> None:
     }
     assert shipped
     assert shipped <= installed
+    pages = Path("boltzgen", "analysis", "html")
+    parts = {
+        path.relative_to(ROOT) for path in (ROOT / pages).rglob("*.*") if "__pycache__" not in path.parts
+    }
+    assert {pages / "page.html", pages / "main.js", pages / "vendor" / "3Dmol-min.js"} <= parts
+    assert all((target / part).read_bytes() == (ROOT / part).read_bytes() for part in parts if part.suffix)
+    (licence,) = target.glob("boltzgen_toolkit-*.dist-info/licenses/**/3Dmol-LICENSE.txt")
+    assert "University of Pittsburgh" in licence.read_text()
     assert (target / "boltzgen" / "py.typed").is_file()
     assert {path.name for path in target.iterdir() if not path.name.endswith((".dist-info", "bin"))} == {
         "boltzgen"

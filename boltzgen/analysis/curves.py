@@ -68,8 +68,11 @@ def curve_along(along: Quantity, values: np.ndarray, weights: np.ndarray, bins: 
 
 def save_torsions(
     torsions: Mapping[str, np.ndarray], weights: np.ndarray, output: Output, title: str
-) -> list[str]:
-    """Write the profiles of torsions (n,) in radians: one table and one picture; return the files' names."""
+) -> tuple[list[str], list[Curve]]:
+    """Write the profiles of torsions (n,) in radians, one table and one picture.
+
+    Returns the files' names, and the profiles.
+    """
     curves = [torsion_curve(name, np.degrees(t), weights, output.bins) for name, t in torsions.items()]
     text = io.StringIO(newline="")
     writer = csv.writer(text)
@@ -77,7 +80,7 @@ def save_torsions(
     for curve in curves:
         writer.writerows([curve.name, *row] for row in profile_rows(curve.profile, output.one_kt))
     write_atomically(output.table("torsions"), text.getvalue().encode())
-    return [output.table("torsions").name, _save_picture(curves, "torsions", output, title)]
+    return [output.table("torsions").name, _save_picture(curves, "torsions", output, title)], curves
 
 
 def save_curves(curves: list[Curve], output: Output, title: str) -> dict[str, str]:

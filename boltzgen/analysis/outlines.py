@@ -1,6 +1,7 @@
 """Basins as they are drawn on a surface: boundaries, names and populations."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,6 +18,8 @@ from boltzgen.units import percent
 
 #: Cells of 1 degree that a label needs about its centre, and so many of a basin that one label could hide.
 _NEEDED, _FEW = 17, 1000
+#: Centres of the 1-degree grid.
+_CENTRES = np.arange(-179.5, 180.0)
 
 
 def draw_basins(
@@ -37,33 +40,64 @@ def draw_basins(
     """
     if not basins:
         return
-    centres = np.arange(-179.5, 180.0)
-    phi, psi = np.meshgrid(np.radians(centres), np.radians(centres), indexing="ij")
-    labels = assign_basins({names[0]: phi, names[1]: psi}, basins)
+    labels = _labels(names, basins)
     axes.add_collection(
         LineCollection(_boundaries(labels), colors="#777777", linewidths=0.7, capstyle="projecting")
     )
+    for k, (x, y) in _places(labels, len(basins), surface).items():
+        text = basins[k].name if shares is None else f"{basins[k].name}\n{percent(shares[k], 2)}"
+        axes.text(
+            x,
+            y,
+            text,
+            ha="center",
+            va="center",
+            fontsize=8.5,
+            color=INK,
+            path_effects=[withStroke(linewidth=2.2, foreground="white", alpha=0.85)],
+            linespacing=1.15,
+        )
+
+
+@dataclass(frozen=True)
+class Outlines:
+    """Basins on a surface, for whoever draws them without Matplotlib.
+
+    Attributes:
+        lines: boundaries as ``(x, y, x, y)`` in degrees, from end to end.
+        places: of the names, ``(x, y)`` in degrees by the basin's index; those without any room are left out.
+    """
+
+    lines: list[tuple[float, float, float, float]]
+    places: dict[int, tuple[float, float]]
+
+    @classmethod
+    def of(cls, names: tuple[str, str], basins: Sequence[Basin], surface: Ramachandran) -> "Outlines":
+        """Those that `draw_basins` draws; arguments are its own."""
+        if not basins:
+            return cls([], {})
+        labels = _labels(names, basins)
+        return cls(_joined(_boundaries(labels)), _places(labels, len(basins), surface))
+
+
+def _labels(names: tuple[str, str], basins: Sequence[Basin]) -> np.ndarray:
+    """Index of the basin at each place of the 1-degree grid, -1 for none, (360, 360), first torsion first."""
+    phi, psi = np.meshgrid(np.radians(_CENTRES), np.radians(_CENTRES), indexing="ij")
+    return assign_basins({names[0]: phi, names[1]: psi}, basins)
+
+
+def _places(labels: np.ndarray, n_basins: int, surface: Ramachandran) -> dict[int, tuple[float, float]]:
+    """Where each basin's name stands, in degrees; basins that are empty on the grid are left out."""
     cell = (np.arange(360) * len(surface.counts)) // 360
     fine = np.ix_(cell, cell)
     probability, empty = surface.probability[fine], surface.counts[fine] == 0
     colored = surface.free_energy[fine] <= scale_top(surface)
-    for k, basin in enumerate(basins):
+    found = {}
+    for k in range(n_basins):
         place = _roomiest(_main_patch(labels == k, probability), empty, colored)
         if place is not None:
-            text = basin.name if shares is None else f"{basin.name}\n{percent(shares[k], 2)}"
-            halo = [withStroke(linewidth=2.2, foreground="white", alpha=0.85)]
-            i, j = place
-            axes.text(
-                centres[i],
-                centres[j],
-                text,
-                ha="center",
-                va="center",
-                fontsize=8.5,
-                color=INK,
-                path_effects=halo,
-                linespacing=1.15,
-            )
+            found[k] = (float(_CENTRES[place[0]]), float(_CENTRES[place[1]]))
+    return found
 
 
 def _main_patch(region: np.ndarray, probability: np.ndarray) -> np.ndarray:
@@ -101,6 +135,23 @@ def _boundaries(labels: np.ndarray) -> list[tuple[tuple[float, float], tuple[flo
         for i, j in np.argwhere(labels[:, 1:] != labels[:, :-1])
     ]
     return upright + level
+
+
+def _joined(
+    segments: list[tuple[tuple[float, float], tuple[float, float]]],
+) -> list[tuple[float, float, float, float]]:
+    """Segments of unit length, those on one line that touch each other as one."""
+    runs: dict[tuple[bool, float], list[float]] = {}
+    for (x, y), (x_end, _) in segments:
+        upright = x == x_end
+        runs.setdefault((upright, x if upright else y), []).append(y if upright else x)
+    found = []
+    for (upright, at), starts in runs.items():
+        values = np.sort(np.asarray(starts))
+        for run in np.split(values, np.flatnonzero(np.diff(values) > 1.0) + 1):
+            low, high = float(run[0]), float(run[-1]) + 1.0
+            found.append((at, low, at, high) if upright else (low, at, high, at))
+    return found
 
 
 def basin_shares(

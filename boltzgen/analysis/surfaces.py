@@ -3,21 +3,42 @@
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from boltzgen.analysis.outlines import basin_shares
 from boltzgen.analysis.output import Output
 from boltzgen.analysis.panels import ramachandran_grid
 from boltzgen.analysis.plots import ramachandran_figure
 from boltzgen.analysis.ramachandran import Ramachandran, ramachandran, suitable_bins
-from boltzgen.molecule.basins import basins_over
+from boltzgen.molecule.basins import Basin, basins_over
 from boltzgen.molecule.graph import backbone_pairs
 from boltzgen.molecule.names import file_stem
 from boltzgen.samples.draws import Molecule
 from boltzgen.storage import atomic_file, write_atomically, write_figure
 
 Pair = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Surface:
+    """The surface of two torsions with what is said of it.
+
+    Attributes:
+        residue: that they are phi and psi of, ``"ALA 2"``; empty if they are others.
+        names: of the torsions.
+        histogram: the numbers.
+        basins: that these torsions alone decide.
+        shares: of the weight in each basin, (n_basins,), see `outlines.basin_shares`.
+    """
+
+    residue: str
+    names: Pair
+    histogram: Ramachandran
+    basins: tuple[Basin, ...] = ()
+    shares: np.ndarray | None = None
 
 
 def checked_pairs(pairs: Sequence[Sequence[str]], molecule: Molecule) -> list[Pair]:
@@ -48,8 +69,8 @@ def save_surfaces(
     molecule: Molecule,
     output: Output,
     title: str,
-) -> list[str]:
-    """Write each pair's surface and, of several, one picture of all; return the files' names.
+) -> tuple[list[str], list[Surface]]:
+    """Write each pair's surface and, of several, one picture of all; return the files and the surfaces.
 
     Args:
         pairs: names of the torsions.
@@ -60,7 +81,8 @@ def save_surfaces(
         output: where to, and how.
         title: of the pictures.
     """
-    files, surfaces = [], []
+    files: list[str] = []
+    surfaces: list[Surface] = []
     backbone = backbone_pairs(molecule.torsions)
     n_bins = output.bins or suitable_bins(n_effective)
     for names in pairs:
@@ -84,13 +106,16 @@ def save_surfaces(
         _save_arrays(surface, output.folder / f"{stem}.npz")
         _save_table(surface, names, output.table(stem), output)
         files += [output.picture(stem).name, f"{stem}.npz", output.table(stem).name]
-        surfaces.append((_residue(molecule, names) if is_backbone else "", names, surface))
+        shares = basin_shares({names[0]: phi, names[1]: psi}, weights, basins)
+        residue = _residue(molecule, names) if is_backbone else ""
+        surfaces.append(Surface(residue, names, surface, basins, shares))
     if len(surfaces) > 1:
         # A residue's own picture may be called ramachandran.png, if there is one amino acid alone.
         together = output.picture("ramachandran" if list(pairs) == backbone else "surfaces")
-        write_figure(together, ramachandran_grid(surfaces, title, **output.drawn_in))
+        panels = [(one.residue, one.names, one.histogram) for one in surfaces]
+        write_figure(together, ramachandran_grid(panels, title, **output.drawn_in))
         files.append(together.name)
-    return files
+    return files, surfaces
 
 
 def _stem(names: Pair) -> str:

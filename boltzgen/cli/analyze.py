@@ -98,6 +98,15 @@ def analyze(
         ),
     ] = None,
     measure: MeasureName = "flexible-limit",
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html",
+            metavar="FILE",
+            help="Also one page for any browser, without a network: surfaces and profiles linked to a 3-D "
+            "view of the molecule, tables, and what the numbers mean.",
+        ),
+    ] = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -106,6 +115,7 @@ def analyze(
     Examples:
         boltzgen analyze samples.h5 -o report
         boltzgen analyze samples.h5 -o report --force --json
+        boltzgen analyze samples.h5 -o report --html report.html
         boltzgen analyze samples.h5 -o report --pair phi2 psi3 --bins 60
         boltzgen analyze samples.h5 -o report --along "distance CA2 CA4" --along "phi2"
         boltzgen analyze samples.h5 -o report --units kJ/mol --format pdf
@@ -116,7 +126,7 @@ def analyze(
     from boltzgen.analysis import report
     from boltzgen.units import one_kt
 
-    check_replaceable(output / report.REPORT, force=force)
+    check_replaceable(*([] if html is None else [html]), output / report.REPORT, force=force)
     with progress("reading conformations and drawing pictures"):
         result = report.analyze(
             file,
@@ -128,6 +138,7 @@ def analyze(
             format=format,
             system=system,
             measure=measure,
+            html=html,
         )
     is_weighted = result["source"] == "samples"
     if is_weighted:
@@ -159,6 +170,8 @@ def analyze(
         )
     print_fields(_means(result["sizes"] | result["along"]))
     print_block(f"written to {output}: {', '.join([report.REPORT, *result['files']])}")
+    if html is not None:
+        print_block(f"to be opened in a browser: {html}")
 
 
 #: Sizes whose own name leaves a question.

@@ -13,6 +13,7 @@ from tests.helpers.command_line import FakeGenerator, call, refused
         (["sample", "{run}", "-n", "300", "-o", "{run}/s.h5"], "s.h5"),
         (["export", "{good}", "{run}/f.xtc"], "f.xtc"),
         (["analyze", "{good}", "-o", "{run}/report"], "report/report.json"),
+        (["analyze", "{good}", "-o", "{run}/report", "--html", "{run}/page.html"], "page.html"),
     ],
 )
 def test_results_are_not_replaced_unasked(
