@@ -57,9 +57,7 @@ class ProcessGroup(Ranks):
 
     @override
     def first(self, value: Tensor) -> Tensor:
-        found = value.detach().cpu().contiguous().clone()
-        self._call(dist.broadcast, found, group_src=0, group=self._group)
-        return found.to(value.device)
+        return self._broadcast(value.detach().cpu().contiguous().clone()).to(value.device)
 
     @override
     def told(self, value: Any) -> Any:
@@ -86,11 +84,8 @@ class ProcessGroup(Ranks):
         known = torch.tensor([p.grad is not None for p in parameters] + [bool(self._received)])
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
         flat = torch.cat([*(g.flatten() for g in gradients), known.to(gradients[0])])
-        if self._gradients is None:
-            flat = flat.cpu()
-        self._call(dist.all_reduce, flat, group=self._gradients or self._group)
         sizes = [p.numel() for p in parameters]
-        *sums, has = flat.to(device).split([*sizes, len(known)])
+        *sums, has = self._sum(flat).to(device).split([*sizes, len(known)])
         *anywhere, interrupted = (has > 0).tolist()
         for parameter, total, there in zip(parameters, sums, anywhere, strict=True):
             parameter.grad = total.view_as(parameter).clone() if there else None
@@ -139,6 +134,17 @@ class ProcessGroup(Ranks):
         parts = [torch.empty_like(value) for _ in range(self.size)]
         self._call(dist.all_gather, parts, value, group=self._group)
         return parts
+
+    def _broadcast(self, value: Tensor) -> Tensor:
+        """The first rank's, of tensors on the CPU."""
+        self._call(dist.broadcast, value, group_src=0, group=self._group)
+        return value
+
+    def _sum(self, flat: Tensor) -> Tensor:
+        """The sum of all ranks' tensors, the same to the last bit everywhere."""
+        flat = flat.cpu() if self._gradients is None else flat
+        self._call(dist.all_reduce, flat, group=self._gradients or self._group)
+        return flat
 
     def _call(self, collective: Callable[..., Any], *arguments: Any, **options: Any) -> None:
         try:
