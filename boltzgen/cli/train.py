@@ -134,7 +134,6 @@ def train(
         boltzgen train my_peptide -o more --from run --rounds 40
         boltzgen train my_peptide -o run --data md.xtc --topology md.pdb --mixed
         boltzgen train my_peptide -o run --processes 4
-        torchrun --nproc-per-node 4 --max-restarts 2 -m boltzgen train my_peptide -o run
     """
     from boltzgen.molecule.system import System
     from boltzgen.storage import finite_or_none
