@@ -182,7 +182,7 @@ def joined(device: str, *, timeout: float = TIMEOUT) -> Iterator[tuple[Ranks, st
     wait = timedelta(seconds=timeout)
     try:
         if ours:
-            dist.init_process_group("gloo", timeout=wait)
+            _join(timedelta(seconds=max(timeout, TIMEOUT)))  # others may take their time to start
         group = dist.new_group(backend="gloo", timeout=wait)
     except RuntimeError as error:
         said = str(error).splitlines()[0]
@@ -203,6 +203,16 @@ def joined(device: str, *, timeout: float = TIMEOUT) -> Iterator[tuple[Ranks, st
             dist.destroy_process_group()
     finally:
         log.setLevel(level)
+
+
+def _join(timeout: timedelta) -> None:
+    """Make torch's group of the processes that were started together."""
+    store, rank, size = next(dist.rendezvous("env://", timeout=timeout))
+    # torchrun keeps its store when it starts all of them again: without a prefix of their own they would find
+    # the addresses of those before.
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    own = dist.PrefixStore(f"boltzgen/{attempt}", store)
+    dist.init_process_group("gloo", store=own, rank=rank, world_size=size, timeout=timeout)
 
 
 def own_device(device: str) -> str:
