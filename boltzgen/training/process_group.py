@@ -1,5 +1,6 @@
 """Ranks that are processes, of one machine or of several, as torchrun starts them."""
 
+import itertools
 import json
 import logging
 import os
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import torch.distributed as dist
@@ -22,6 +23,8 @@ from boltzgen.training.ranks import ALONE, OtherRankError, Ranks
 TIMEOUT = 300.0
 #: What torchrun, and others who start the processes of torch, tell each of them.
 _ENVIRONMENT = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+#: How often this process has joined others.
+_JOINED = itertools.count()
 _ENDINGS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
@@ -90,9 +93,7 @@ class ProcessGroup(Ranks):
         for parameter, total, there in zip(parameters, sums, anywhere, strict=True):
             parameter.grad = total.view_as(parameter).clone() if there else None
         if interrupted:
-            for number, handler in self._received:
-                handler(number, None)
-            raise KeyboardInterrupt
+            self._end()
 
     @override
     @contextmanager
@@ -110,10 +111,18 @@ class ProcessGroup(Ranks):
             for number in taken:
                 signal.signal(number, note)
             yield
+            if self.any(bool(self._received)):  # after the last step
+                self._end()
         finally:
             for number in taken:
                 if signal.getsignal(number) is note:
                     signal.signal(number, former[number])
+
+    def _end(self) -> NoReturn:
+        """End as the signals that came would have ended this rank, or as Ctrl-C does."""
+        for number, handler in self._received:
+            handler(number, None)
+        raise KeyboardInterrupt
 
     @override
     @contextmanager
@@ -175,7 +184,7 @@ def joined(device: str, *, timeout: float = TIMEOUT) -> Iterator[tuple[Ranks, st
     """
     if not timeout > 0:
         raise ValueError(f"expected a positive `timeout` in seconds, got {timeout}")
-    ours = not dist.is_initialized()
+    ours = not (dist.is_available() and dist.is_initialized())
     if ours and not (all(name in os.environ for name in _ENVIRONMENT) and int(os.environ["WORLD_SIZE"]) > 1):
         yield ALONE, device
         return
@@ -190,8 +199,10 @@ def joined(device: str, *, timeout: float = TIMEOUT) -> Iterator[tuple[Ranks, st
     ranks = ProcessGroup(group)
     with ranks.together():
         own = own_device(device)
-    if own != device:
-        torch.cuda.set_device(own)
+    if device == "cuda":
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        # Or else an error would end the process before it can say so.
+        os.environ.setdefault("TORCH_NCCL_BLOCKING_WAIT", "1")
         ranks = ProcessGroup(group, dist.new_group(backend="nccl", timeout=wait))
     log = logging.getLogger("boltzgen")
     level = log.level
@@ -208,10 +219,10 @@ def joined(device: str, *, timeout: float = TIMEOUT) -> Iterator[tuple[Ranks, st
 def _join(timeout: timedelta) -> None:
     """Make torch's group of the processes that were started together."""
     store, rank, size = next(dist.rendezvous("env://", timeout=timeout))
-    # torchrun keeps its store when it starts all of them again: without a prefix of their own they would find
-    # the addresses of those before.
+    # torchrun keeps its store when it starts all of them again, and when they join again: without a prefix of
+    # their own they would find the addresses of those before.
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    own = dist.PrefixStore(f"boltzgen/{attempt}", store)
+    own = dist.PrefixStore(f"boltzgen/{attempt}/{next(_JOINED)}", store)
     dist.init_process_group("gloo", store=own, rank=rank, world_size=size, timeout=timeout)
 
 

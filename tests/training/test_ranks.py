@@ -28,6 +28,7 @@ from boltzgen.training.losses import (
 from boltzgen.training.ranks import ALONE, OtherRankError, Ranks
 from boltzgen.training.run_objective import Task
 from boltzgen.training.settings import Settings
+from boltzgen.training.training_run import check_shares
 from tests.helpers.ranks import Given, ThreadRanks, flat_gradients, on_ranks
 from tests.helpers.toys import Bump, Lean, Shear, ToyTarget
 
@@ -101,7 +102,7 @@ def test_gradients_of_ranks_are_those_of_one(
 
 def objective_of(system: System, ranks: Ranks) -> EnergyObjective:
     generator = BoltzmannGenerator.load(system.folder, system)
-    settings = Settings(batch=50, walkers=12, walker_share=0.25, annealing=0.0, start_temperature=300.0)
+    settings = Settings(batch=50, walkers=13, walker_share=0.25, annealing=0.0, start_temperature=300.0)
     energy = CountedEnergy(energy_for(system))
     return EnergyObjective(Task(generator, energy, system.temperature, settings, seed=1, ranks=ranks))
 
@@ -129,7 +130,7 @@ def test_a_step_of_ranks_is_that_of_one(system: System) -> None:
         objective.load_state_dict(state)
         objective.start_round(random_stream("cpu", 5))
         flow, walkers = objective.task.generator.flow, objective.walkers
-        assert walkers is not None and len(walkers.x) == ranks.share(12)
+        assert walkers is not None and len(walkers.x) == ranks.share(13)
         ours, theirs = ranks.part(n_own), ranks.part(n_visited)
         z = torch.cat((noise[:n_own][ours], noise[n_own:][theirs]))
         flow.conditional.base = Given(flow.conditional.base, z)
@@ -235,3 +236,44 @@ def test_an_interrupt_of_one_ends_all_in_the_same_step() -> None:
         return -1
 
     assert on_ranks(2, work) == [3, 3]
+
+
+def test_an_interrupt_after_the_last_step_ends_all() -> None:
+    def work(ranks: ThreadRanks) -> bool:
+        try:
+            with ranks.interruptible():
+                if ranks.rank == 2:
+                    ranks._received.append((signal.SIGTERM, lambda number, frame: None))
+        except KeyboardInterrupt:
+            return True
+        return False
+
+    assert on_ranks(3, work) == [True] * 3
+
+
+def test_a_signal_waits_for_the_next_step() -> None:
+    """And a second one does what it does otherwise."""
+    ranks = ThreadRanks(0, type("Of", (), {"left": [None]})())
+    heard: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+    try:
+        with pytest.raises(RuntimeError, match="over"), ranks.interruptible():
+            signal.raise_signal(signal.SIGTERM)
+            assert not heard and [number for number, _ in ranks._received] == [signal.SIGTERM]
+            signal.raise_signal(signal.SIGTERM)
+            assert heard == [signal.SIGTERM]
+            raise RuntimeError("over")
+        signal.raise_signal(signal.SIGTERM)
+        assert len(heard) == 2
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_too_many_ranks_for_a_step(system: System) -> None:
+    ranks = ThreadRanks(0, type("Of", (), {"left": [None] * 9})())
+    check_shares(Settings(batch=72), None, ranks)
+    with pytest.raises(ValueError, match="expected at most 8 processes, as few as .* got 9; start fewer"):
+        check_shares(Settings(batch=64), None, ranks)
+    with pytest.raises(ValueError, match="at most 4 processes"):
+        check_shares(Settings(walkers=4), None, ranks)
+    check_shares(Settings(batch=1, walkers=1), None, ALONE)
