@@ -45,9 +45,9 @@ with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.St
 LADDER = (900.0, 680.0, 515.0, 390.0)
 LAMBDAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 #: Steps between exchanges, and the time step of OpenMM's dynamics in ps.
-HMC_STEPS, MD_STEPS, TIME_STEP = 20, 500, 0.002
-#: Exchanges from one frame of Hamiltonian Monte Carlo to the next; of dynamics every one is kept.
-INTERVAL = 10
+HMC_STEPS, MD_STEPS, TIME_STEP = 20, 100, 0.002
+#: Exchanges from one frame to the next, of Hamiltonian Monte Carlo and of dynamics.
+INTERVAL, MD_INTERVAL = 10, 5
 BLOCKS = 10
 
 
@@ -196,15 +196,15 @@ def dynamics(a: System, b: System, temperature: float, walkers: int, frames: int
     starts = low_starts(coordinates, energy[0], integrator_for(a), len(lam), seed).double().numpy()
     engine, swaps = Dynamics(a, b, seed + 1), np.random.default_rng(seed)
     x = np.stack([starts] * walkers)
-    kept, tune = [], frames // 2
-    for m in range(tune + frames):
+    kept, tune = [], MD_INTERVAL * (frames // 2)
+    for m in range(tune + MD_INTERVAL * frames):
         for w in range(walkers):
             for k in range(len(lam)):
                 x[w, k] = engine.move(x[w, k], lam[k], temperatures[k], MD_STEPS)
         parts = torch.stack([e.potential(torch.from_numpy(x)) for e in energy], -1).numpy()
         order = exchanged(reduced(parts[:, :, None], lam, temperatures)[:, :, 0], m % 2, swaps)
         x = np.stack([x[w][order[w]] for w in range(walkers)])
-        if m >= tune:
+        if m >= tune and (m - tune) % MD_INTERVAL == MD_INTERVAL - 1:
             kept.append(torch.from_numpy(x.copy()).float())
     return torch.stack(kept)
 
@@ -280,7 +280,7 @@ def main() -> None:
     )
     found = {"start": a.name, "end": b.name, "engine": arguments.engine, "seed": arguments.seed}
     found |= estimate(parts, arguments.temperature) | {"seconds": round(seconds, 1)}
-    exchanges = (frames // 2 + frames) * (INTERVAL if engine is hmc else 1)
+    exchanges = (frames // 2 + frames) * (INTERVAL if engine is hmc else MD_INTERVAL)
     found["steps"] = exchanges * x[0, :, :, 0, 0].numel() * (HMC_STEPS if engine is hmc else MD_STEPS)
     print(json.dumps(found))
     if arguments.output is not None:

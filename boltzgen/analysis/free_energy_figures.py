@@ -30,6 +30,10 @@ _WIDE = 2.7
 _TURN, _TICKS = 360.0, range(-180, 181, 60)
 
 
+#: What the second colour of points says.
+_DOUBTFUL = "red: with a warning, see the text"
+
+
 def difference_label(unit: str) -> str:
     """The label of an axis of free-energy differences in `unit`."""
     return f"ΔF / {unit if '/' not in unit else f'({unit})'}"
@@ -89,6 +93,8 @@ def draw_points(axes: Axes, points: Mapping[str, Result], label: str) -> None:
         if math.isfinite(result.value):
             axes.plot(at, row, "o", ms=4.5, color=colour)
     axes.set_xlim(min(limits) - 0.13 * span, max(limits) + 0.13 * span)
+    if any(not result.is_trusted for result in points.values()):
+        label += f"\n{_DOUBTFUL}"
     axes.set_xlabel(label, color=INK)
     axes.grid(axis="x", color="#e4e4e4", lw=0.6)
     axes.set_axisbelow(True)

@@ -22,7 +22,7 @@ from boltzgen.free_energy.populations import basin_populations
 from boltzgen.free_energy.result import warnings_of_weights
 from boltzgen.free_energy.weight_summary import weight_summary
 from boltzgen.molecule.graph import backbone_pairs, unpaired_torsions
-from boltzgen.molecule.states import BASINS, Regions, States
+from boltzgen.molecule.states import BASINS, DIVISIONS, Regions, States
 from boltzgen.molecule.system import System
 from boltzgen.molecule.torsions import alpha_carbons
 from boltzgen.samples.draws import Molecule
@@ -215,7 +215,13 @@ def _populations(molecule: Molecule, values: _Values) -> dict[str, Any]:
     return {
         "basins": found.get(BASINS, []),
         "regions": {name: found[name] for name in molecule.regions},
-        "rotamers": {name: found[name] for name in molecule.rotamers},
+        "rotamers": {
+            name: [
+                row | {"from_degrees": low, "to_degrees": high}
+                for row, (low, high) in zip(found[name], DIVISIONS[one.division].arcs, strict=True)
+            ]
+            for name, one in molecule.rotamers.items()
+        },
         "unpaired": unpaired_torsions(molecule.torsions),
     }
 

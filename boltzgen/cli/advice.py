@@ -9,11 +9,14 @@ from typing import Any
 from boltzgen.cli.common import command_line
 from boltzgen.training.budget import LEAST_ROUNDS
 
+#: Where the run is not known.
+UNKNOWN_RUN = "train the generator anew, for longer (`boltzgen sample` prints the command)"
+
 
 def train_longer(
-    system: str = "SYSTEM",
-    folder: Path | None = None,
-    summary: Mapping[str, Any] | None = None,
+    system: str,
+    folder: Path,
+    summary: Mapping[str, Any],
     *,
     minutes: float | None = None,
     options: Sequence[object] = (),
@@ -26,19 +29,19 @@ def train_longer(
     Args:
         system: that the run is of, as it is typed.
         folder: of the run; the next one's is called after it.
-        summary: of the run, whose rounds are doubled.
+        summary: of the run, whose rounds are doubled; the least that makes sense where it names none.
         minutes: that the run was given, if it was; they are doubled instead where enough rounds fitted.
         options: further ones, as they are typed.
         device: where the run trains.
     """
-    rounds = None if summary is None else summary.get("settings", {}).get("rounds")
-    new = Path("FOLDER") if folder is None else folder.with_name(f"{folder.resolve().name}_longer")
+    rounds = summary.get("settings", {}).get("rounds")
+    new = folder.with_name(f"{folder.resolve().name}_longer")
     if minutes and (rounds is None or rounds >= LEAST_ROUNDS):
         how: tuple[str, object] = ("--minutes", f"{2 * minutes:g}")
     else:
-        how = ("--rounds", max(2 * rounds, LEAST_ROUNDS) if rounds else "N")
+        how = ("--rounds", max(2 * (rounds or 0), LEAST_ROUNDS))
     command = command_line("train", system, "-o", new, *how, *options, device=device)
-    return f"train longer: {command}" + ("" if rounds or minutes else " (N: twice the rounds of this one)")
+    return f"train anew, for longer: {command}"
 
 
 def longer_run(folder: Path) -> str:
@@ -50,9 +53,9 @@ def longer_run(folder: Path) -> str:
         data = ("--data", summary["data"], "--mixed") if "data" in summary else ()
         return train_longer(summary["system"], folder, summary, options=data)
     except FileNotFoundError:
-        return "let its training come to its end" if (folder / RUN).is_file() else train_longer()
+        return "let its training come to its end" if (folder / RUN).is_file() else "draw more"
     except (ValueError, KeyError, TypeError, AttributeError):
-        return train_longer()
+        return "draw more"
 
 
 def forward_doubt(folder: Path) -> str:
@@ -69,7 +72,8 @@ def forward_doubt(folder: Path) -> str:
         return ""
     return (
         f"the forward test failed after training ({found}): some conformations are next to never drawn, "
-        "which neither the efficiency nor k-hat of these draws shows; train longer, or compare several seeds"
+        "which neither the efficiency nor k-hat of these draws shows. States that hold such conformations "
+        "are drawn too rarely: train anew, for longer, or compare the populations of several seeds"
     )
 
 

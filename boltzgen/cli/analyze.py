@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
-from boltzgen.cli.advice import train_longer
+from boltzgen.cli.advice import UNKNOWN_RUN
 from boltzgen.cli.common import (
     UNKNOWN_ERROR,
     Force,
@@ -131,7 +131,7 @@ def analyze(
         )
     is_weighted = result["source"] == "samples"
     if is_weighted:
-        warn_of_weights(result, train_longer())
+        warn_of_weights(result, UNKNOWN_RUN)
     else:
         note("the frames count as independent of each other: where they are not, intervals are too narrow")
     if as_json:
@@ -141,9 +141,10 @@ def analyze(
     print_fields({"temperature": f"{result['temperature']:g} K"} | counted)
     if result["basins"]:
         print_table(_basin_table(result["basins"], units, one_kt(units, result["temperature"])))
-    for title, found in (("residue", result["regions"]), ("torsion", result["rotamers"])):
-        if found:
-            print_table(_state_table(title, found))
+    if result["regions"]:
+        print_table(_state_table("residue", result["regions"]))
+    if result["rotamers"]:
+        print_table(_rotamer_table(result["rotamers"]))
     tables = [result["basins"], *result["regions"].values(), *result["rotamers"].values()]
     if any(state["low"] is None for states in tables for state in states):
         print_block(
@@ -191,8 +192,19 @@ def _basin_table(basins: list[dict[str, Any]], unit: str, one_kt: float) -> "Tab
     return table
 
 
+def _rotamer_table(found: dict[str, list[dict[str, Any]]]) -> "Table":
+    """States of torsions, with their arcs in degrees."""
+    table = new_table("torsion", "state", "degrees", "population %", "95 % interval", "draws", "effective")
+    table.columns[1].justify = "left"
+    for name, states in found.items():
+        for state in states:
+            arc = f"{state['from_degrees']:g} .. {state['to_degrees']:g}"
+            table.add_row(name, state["name"], arc, *_population(state))
+    return table
+
+
 def _state_table(title: str, found: dict[str, list[dict[str, Any]]]) -> "Table":
-    """States of residues or of torsions."""
+    """Regions of residues."""
     table = new_table(title, "state", "population %", "95 % interval", "draws", "effective")
     table.columns[1].justify = "left"
     for name, states in found.items():

@@ -32,11 +32,15 @@ def export(
         boltzgen export samples.h5 frames.xtc --resample 1000
         boltzgen export samples.h5 all.pdb
     """
+    from boltzgen.samples.contents import read_topology
     from boltzgen.samples.export import export as write
-    from boltzgen.samples.export import topology_path
+    from boltzgen.samples.export import holds_topology, topology_path
 
     topology = topology_path(target)
-    check_replaceable(*(file for file in (target, topology) if file), force=force)
+    check_replaceable(target, force=force)
+    # Frames in another format may be there under the same name.
+    if topology is not None and topology.exists() and not holds_topology(topology, read_topology(file)):
+        check_replaceable(topology, force=force)
     with progress("writing frames"):
         n_frames = write(file, target, resample=resample, seed=seed)
     if resample is None:

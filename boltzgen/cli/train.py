@@ -238,11 +238,12 @@ def _forward_fields(summary: dict[str, Any]) -> dict[str, str]:
     """What the forward test says, where it could be made."""
     if "forward" not in summary:
         return {}
+    from boltzgen.simulation.forward import THIN
     from boltzgen.units import percent
 
-    verdict = "failed, see the warning" if summary["forward"]["flagged"] else "passed"
+    verdict, than = ("failed", "above") if summary["forward"]["flagged"] else ("passed", "not above")
     ess, largest = percent(summary["forward_ess"]), summary["largest_log_w"]
-    return {"forward test": f"{verdict} (forward ESS {ess}, largest log w {largest:.1f})"}
+    return {"forward test": f"{verdict}: largest log w {largest:.1f}, {than} {THIN:g}; forward ESS {ess}"}
 
 
 def _describe(progress: "Progress") -> str:

@@ -36,6 +36,12 @@ class Division:
     period: float = 360.0
     start: float = 0.0
 
+    @property
+    def arcs(self) -> list[tuple[float, float]]:
+        """Ends [low, high) of each arc in degrees, ascending; beyond 180 and below -180 they go on around."""
+        width = self.period / len(self.states)
+        return [(self.start + k * width, self.start + (k + 1) * width) for k in range(len(self.states))]
+
 
 #: Where torsions have their minima; `rotamers` says which torsion is divided how.
 DIVISIONS = {

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -92,7 +93,7 @@ def write_frames(path: Path, topology: mdtraj.Topology, frames: Iterable[np.ndar
 
     n_frames = writers[path.suffix.lower()](path, topology, noted())
     beside = topology_path(path)
-    if beside is not None and first:
+    if beside is not None and first and not holds_topology(beside, topology):
         _write_pdb(beside, topology, first)
     return n_frames
 
@@ -102,6 +103,24 @@ def topology_path(path: Path) -> Path | None:
     if path.suffix.lower() not in _WITHOUT_TOPOLOGY:
         return None
     return path.with_name(f"{path.stem}.topology.pdb")
+
+
+def holds_topology(path: Path, topology: mdtraj.Topology) -> bool:
+    """Whether a PDB file has these atoms and bonds, as that beside another export of the same molecule."""
+    try:
+        found = _without_positions(path)
+    except (OSError, UnicodeDecodeError):
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        other = Path(folder) / "topology.pdb"
+        _write_pdb(other, topology, [np.zeros((1, topology.n_atoms, 3), np.float32)])
+        return found == _without_positions(other)
+
+
+def _without_positions(path: Path) -> list[str]:
+    """Lines of a PDB file that name atoms, residues and bonds, without the positions."""
+    kept = [line for line in path.read_text().splitlines() if line.startswith(("ATOM", "HETATM", "CONECT"))]
+    return [line if line.startswith("CONECT") else line[:30] + line[54:] for line in kept]
 
 
 def _check_room(target: Path, n_frames: int, n_atoms: int) -> None:

@@ -83,8 +83,8 @@ class ForwardTest:
         return (
             "simulations from weighted draws came to conformations of up to "
             f"e^{self.largest:.1f} times the mean weight: the generator has next to no density there, so "
-            "that neither the efficiency nor the errors of its draws show what is missing; forward ESS "
-            f"{units.percent(self.forward_ess, 2)}"
+            "that neither the efficiency nor the errors of its draws show what is missing, and states that "
+            f"hold them are drawn too rarely; forward ESS {units.percent(self.forward_ess, 2)}"
         )
 
     def share_above(self, threshold: float) -> float:

@@ -30,7 +30,7 @@ def test_points_with_intervals_and_open_ends() -> None:
     figure = free_energy_figure(points, {"a → b": curve}, label=difference_label("kJ/mol"), title="title")
     left, right = figure.axes
     assert [label.get_text() for label in left.get_yticklabels()] == list(points)
-    assert left.get_xlabel() == "ΔF / (kJ/mol)"
+    assert left.get_xlabel() == "ΔF / (kJ/mol)\nred: with a warning, see the text"
     dots = {int(line.get_ydata()[0]): line for line in left.lines if line.get_marker() == "o"}
     assert {row: float(line.get_xdata()[0]) for row, line in dots.items()} == {0: 1.0, 1: 2.0, 2: 3.0}
     assert [dots[row].get_color() for row in (0, 2)] == [TARGET, GENERATOR]

@@ -19,6 +19,7 @@ from boltzgen import weights as reweighting
 from boltzgen.analysis.panels import ramachandran_grid
 from boltzgen.analysis.report import analyze
 from boltzgen.coordinates.molecular import MolecularCoordinates
+from boltzgen.molecule.states import DIVISIONS
 from boltzgen.molecule.system import System
 from boltzgen.samples.file import read_samples
 from boltzgen.samples.sizes import radius_of_gyration
@@ -154,6 +155,8 @@ def test_rotamers_and_ends_of_a_peptide(peptide_samples: WeightedSamples, tmp_pa
         == ["omega1", "chi1_1", "chi1_2", "chi1_3", "chi2_1", "chi2_2", "chi2_3"]
     )
     for name, states in result["rotamers"].items():
+        arcs = [(state.pop("from_degrees"), state.pop("to_degrees")) for state in states]
+        assert arcs == DIVISIONS[system.rotamers[name].division].arcs
         assert states == finite_or_none([asdict(row) for row in expected[name]])
         assert sum(state["population"] for state in states) == pytest.approx(1.0)
     assert [s["name"] for s in result["rotamers"]["omega1"]] == ["cis", "trans"]

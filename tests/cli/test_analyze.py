@@ -76,7 +76,8 @@ def test_analyze_a_peptide_with_side_chains(tmp_path: Path, capfd: pytest.Captur
     for name, states in result["rotamers"].items():
         for state in states:
             (row,) = (r for r in rows if r[:2] == [name, state["name"]])
-            assert row[2] == f"{100 * state['population']:.3g}"
+            assert row[2:5] == [f"{state['from_degrees']:g}", "..", f"{state['to_degrees']:g}"]
+            assert row[5] == f"{100 * state['population']:.3g}"
     assert result["unpaired"] == ["phi3", "psi1"]
     said = " ".join(out.split())
     assert "not counted: phi3, psi1; the residue at an end without a cap" in said

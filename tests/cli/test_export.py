@@ -27,7 +27,15 @@ def test_export(run_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
         "equal_weights": True,
     }
     (run_folder / "b.dcd").rename(run_folder / "kept.dcd")
+    # The topology of the same molecule is as good for the frames of another file of that name.
+    beside = run_folder / "b.topology.pdb"
+    own = beside.read_text()
+    assert call(capfd, *arguments)[0] == 0
+    assert call(capfd, "export", file, run_folder / "b.xtc")[0] == 0 and beside.read_text() == own
+    (run_folder / "b.dcd").unlink()
+    beside.write_text(own.replace(" ALA ", " GLY "))
     refused(call(capfd, *arguments), "b.topology.pdb exists already; add --force")
+    assert not (run_folder / "b.dcd").exists()
     (run_folder / "kept.dcd").rename(run_folder / "b.dcd")
     call(capfd, "export", file, run_folder / "c.dcd", "--resample", 30, "--seed", 2)
     assert (run_folder / "b.dcd").read_bytes() != (run_folder / "c.dcd").read_bytes()

@@ -121,7 +121,7 @@ def test_weights_that_say_little_are_warned_of_on_stderr(
     result = json.loads(out)
     first, *others = err.splitlines()
     assert others == [tail, share]
-    assert first.startswith(low.partition("boltzgen train")[0] + "boltzgen train SYSTEM -o FOLDER --rounds N")
+    assert "train the generator anew, for longer (`boltzgen sample` prints the command)" in first
     assert all(b["low"] is None and b["high"] is None for b in result["basins"] if b["n_raw"] > 100)
     code, out, _ = call(capfd, "analyze", run_folder / "s.h5", "-o", run_folder / "out", "--force")
     assert code == 0
@@ -134,8 +134,8 @@ def test_weights_that_say_little_are_warned_of_on_stderr(
         json.dumps({"system": "alanine_dipeptide", "settings": {"rounds": 12}})
     )
     err = call(capfd, "sample", run_folder, "-n", 2_000, "--temperature", 350)[2]
-    again = f"train longer: boltzgen train alanine_dipeptide -o {run_folder}_longer --rounds 24; or stay near"
-    assert f"{again} training's temperature, 300 K" in err.splitlines()[0]
+    longer = f"train anew, for longer: boltzgen train alanine_dipeptide -o {run_folder}_longer --rounds 24"
+    assert f"{longer}; or stay near training's temperature, 300 K" in err.splitlines()[0]
 
 
 def test_a_failed_forward_test_of_the_training_is_said(

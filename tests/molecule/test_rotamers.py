@@ -54,6 +54,8 @@ from tests.helpers.molecules import peptide, random_y, relabelled
     ],
 )
 def test_where_the_circle_is_cut(division: str, angles: list[float], states: str) -> None:
+    middles = [(low + high) / 2 for low, high in DIVISIONS[division].arcs]
+    assert state_labels(np.radians(middles), DIVISIONS[division]).tolist() == list(range(len(middles)))
     labels = state_labels(np.radians(angles), DIVISIONS[division])
     assert [DIVISIONS[division].states[k] for k in labels] == states.split()
     again = state_labels(np.radians(angles) + 2 * np.pi, DIVISIONS[division])
