@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
 from typing_extensions import override
 
 from boltzgen.training.ranks import ALONE, OtherRankError, Ranks
@@ -218,11 +219,11 @@ def joined(device: str, *, timeout: float = TIMEOUT) -> Iterator[tuple[Ranks, st
 
 def _join(timeout: timedelta) -> None:
     """Make torch's group of the processes that were started together."""
-    store, rank, size = next(dist.rendezvous("env://", timeout=timeout))
+    store, rank, size = next(rendezvous("env://", timeout=timeout))
     # torchrun keeps its store when it starts all of them again, and when they join again: without a prefix of
     # their own they would find the addresses of those before.
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    own = dist.PrefixStore(f"boltzgen/{attempt}/{next(_JOINED)}", store)
+    own = dist.PrefixStore(f"boltzgen/{attempt}/{next(_JOINED)}", store)  # type: ignore[attr-defined]
     dist.init_process_group("gloo", store=own, rank=rank, world_size=size, timeout=timeout)
 
 
