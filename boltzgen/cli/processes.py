@@ -46,7 +46,7 @@ def run_processes(n: int, words: Sequence[str]) -> int:
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     # What it says of failures is for programmers; the processes say themselves what was wrong.
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    logging.disable(logging.ERROR)
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // n)))
     config = LaunchConfig(
         min_nodes=1,
@@ -65,4 +65,6 @@ def run_processes(n: int, words: Sequence[str]) -> int:
         _, first = failed.get_first_failure()
         # Of one that was killed by a signal it is minus the signal's number.
         return first.exitcode if first.exitcode > 0 else 128 - first.exitcode
+    finally:
+        logging.disable(logging.NOTSET)
     return 0
