@@ -5,6 +5,7 @@ is the same in the folder of a group. Heavy modules
 are imported inside the commands that need them, so that help comes at once.
 """
 
+import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,6 +19,7 @@ from boltzgen.cli.common import library_warnings
 from boltzgen.cli.flags import InputError
 from boltzgen.cli.help import Command, Group
 from boltzgen.cli.process import allow_any_terminal, ending, signals_as_interrupts
+from boltzgen.cli.processes import first_process
 
 #: In the order of the help.
 COMMANDS = (
@@ -78,19 +80,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     SIGHUP, or 1 for a fault of this package, with its traceback.
     """
     command = typer.main.get_command(app)
+    words = sys.argv[1:] if arguments is None else list(arguments)
     allow_any_terminal()
     with signals_as_interrupts() as received, library_warnings():
         try:
             code = command.main(
-                args=None if arguments is None else list(arguments),
+                args=words,
                 prog_name="boltzgen",
+                obj=words,
                 standalone_mode=False,
             )
             if code == 130:
                 raise KeyboardInterrupt
             return code if isinstance(code, int) else 0
         except (KeyboardInterrupt, typer.Abort):
-            return _complain(*ending(received))
+            said, code = ending(received)
+            return _complain(said, code) if first_process() else code
         except _UsageError as error:
             context = getattr(error, "ctx", None)
             where = context.command_path if context else "boltzgen"

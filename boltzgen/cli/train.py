@@ -2,6 +2,7 @@
 
 import json
 import math
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -22,6 +23,7 @@ from boltzgen.cli.common import (
     weight_fields,
     written,
 )
+from boltzgen.cli.processes import first_process, note_idle_cores, processes_started, run_processes
 from boltzgen.cli.progress import duration, progress
 from boltzgen.training.names import ObjectiveName
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 
 def train(
+    context: typer.Context,
     system: SystemName,
     output: Annotated[
         Path | None,
@@ -101,6 +104,24 @@ def train(
             help="What is minimised on energies (default: hierarchical_kl; see docs/training.md).",
         ),
     ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            "--processes",
+            min=1,
+            metavar="N",
+            help="Train with so many processes on this machine, which share its cores, or have a GPU each "
+            "(default: 1; on several machines: torchrun).",
+        ),
+    ] = None,
+    timeout: Annotated[
+        float,
+        typer.Option(
+            "--timeout",
+            metavar="SECONDS",
+            help="Of several processes, give up one that does not answer for so long (default: 300).",
+        ),
+    ] = 300.0,
     seed: Seed = 0,
     device: Device = "cpu",
     as_json: Json = False,
@@ -112,14 +133,26 @@ def train(
         boltzgen train alanine_dipeptide -o run --resume
         boltzgen train my_peptide -o more --from run --rounds 40
         boltzgen train my_peptide -o run --data md.xtc --topology md.pdb --mixed
+        boltzgen train my_peptide -o run --processes 4
     """
     from boltzgen.molecule.system import System
     from boltzgen.storage import finite_or_none
     from boltzgen.training import run
     from boltzgen.training.checkpoint import STATE
+    from boltzgen.training.process_group import own_device
+    from boltzgen.training.ranks import OtherRankError
 
-    check_device(device)
-    with progress("reading the molecule", 1.0) as move:
+    started = processes_started()
+    if processes is not None and started not in (1, processes):
+        raise ValueError(f"this is one of {started} processes already; leave out `processes={processes}`")
+    if processes is not None and processes > started:
+        System.load(system)  # what is wrong with it is said once
+        check_device(device)
+        raise typer.Exit(run_processes(processes, context.obj))
+    check_device(own_device(device))
+    if first_process() and device == "cpu":
+        note_idle_cores()
+    with progress("reading the molecule", 1.0) if first_process() else nullcontext() as move:
         molecule = System.load(system)
         folder = output or Path("runs") / molecule.name
         before = written([folder / STATE])
@@ -139,18 +172,26 @@ def train(
                 data=data,
                 topology=topology,
                 mixed=mixed,
-                progress=lambda p: move(_describe(p), completed=p.fraction),
+                timeout=timeout,
+                progress=None if move is None else lambda p: move(_describe(p), completed=p.fraction),
             )
+        except OtherRankError:
+            raise typer.Exit(1) from None
         except KeyboardInterrupt:
+            if not first_process():
+                raise
             after = written([folder / STATE])
             if not after:
                 warn("no round was finished, so there is nothing to resume: start the run again")
             elif resume or after != before:
-                again = command_line("train", system, "-o", folder, "--resume", device=device)
+                several = [] if processes is None else ["--processes", processes]
+                again = command_line("train", system, "-o", folder, "--resume", *several, device=device)
                 warn(f"finished rounds are kept; go on with: {again}")
             else:
                 warn(f"no round was finished: the run that {folder} held is as it was")
             raise
+    if not first_process():
+        return
     if dropped := summary.get("frames_dropped"):
         reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
         warn(
@@ -167,6 +208,7 @@ def train(
         "--learning-rate": learning_rate,
         "--objective": objective,
         "--seed": seed or None,
+        "--processes": processes,
     }
     options = [text for name, value in asked.items() if value is not None for text in (name, value)]
     options += ["--mixed"] * (frames is not None)

@@ -35,7 +35,8 @@ class AnnealedObjective(RunObjective):
     def loss(self, target: PullbackEnergy) -> tuple[Tensor, Tensor]:
         """A loss towards the target at the present temperature, and the log-weights (n,) of the flow's draws.
 
-        The log-weights are detached, of draws of the flow alone, -inf outside the domain.
+        The loss is this rank's part of it. The log-weights are detached, of draws of the flow alone, of all
+        ranks, -inf outside the domain.
         """
 
     def annealing(self, step: int) -> float:

@@ -1,6 +1,8 @@
 """A run's folder: the state after each round, written whole or not at all."""
 
 import json
+import os
+import platform
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +19,7 @@ from boltzgen.molecule.system import System
 from boltzgen.storage import read_tensors, reading, tensors_under, write_atomically, write_tensors
 from boltzgen.training.data import DATA, Data
 from boltzgen.training.progress import Progress
+from boltzgen.training.ranks import ALONE, Ranks
 from boltzgen.training.settings import Settings
 from boltzgen.training.training_run import TrainingRun
 
@@ -43,12 +46,13 @@ class _Metadata(BaseModel):
     fingerprint: str
     metrics: list[dict[str, Any]]
     norms: dict[str, _Finite]
+    launch: str = ""
 
 
 def save_run(folder: Path, run: TrainingRun) -> None:
     """Write the generator's checkpoint, the metrics, and last the run's state.
 
-    A crash at any moment leaves the previous round's state usable.
+    A crash at any moment leaves the previous round's state usable. All ranks call it; the first one writes.
 
     Raises:
         OSError: a file cannot be written.
@@ -61,10 +65,11 @@ def save_run(folder: Path, run: TrainingRun) -> None:
         "round_index": run.round_index,
         "seconds": run.seconds,
         "temperature": run.generator.temperature,
-        "n_energy_evaluations": run.energy.n_evaluations,
+        "n_energy_evaluations": run.count_energies(),
         "fingerprint": run.generator.fingerprint,
         "metrics": run.metrics,
         "norms": run.clipping.norms,
+        "launch": launch_id(),
     }
     parts = {
         "flow": run.generator.flow.state_dict(),
@@ -73,9 +78,29 @@ def save_run(folder: Path, run: TrainingRun) -> None:
         "optimizer": run.optimizer.state_dict(),
     }
     tensors = {f"{part}.{k}": v for part, state in parts.items() for k, v in state.items()}
-    run.save_generator(folder / CHECKPOINT)
-    write_atomically(folder / METRICS, "".join(json.dumps(m) + "\n" for m in run.metrics).encode())
-    write_tensors(folder / STATE, metadata, tensors)
+    with run.ranks.together():
+        if run.ranks.is_writer:
+            run.save_generator(folder / CHECKPOINT)
+            lines = (json.dumps(m) + "\n" for m in run.metrics)
+            write_atomically(folder / METRICS, "".join(lines).encode())
+            write_tensors(folder / STATE, metadata, tensors)
+
+
+def was_restarted(folder: Path) -> bool:
+    """Whether the folder's run is that of the launch which has started this process again.
+
+    As ``torchrun --max-restarts`` does after a failure, with the same command line.
+    """
+    if int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) == 0 or not (folder / STATE).is_file():
+        return False
+    return read_tensors(folder / STATE)[0].get("launch") == launch_id() != ""
+
+
+def launch_id() -> str:
+    """What all processes of a launch by torchrun have in common, and no other launch has; empty without."""
+    launch = os.environ.get("TORCHELASTIC_RUN_ID", "")
+    # The default is the same for all launches; what starts the processes of one machine is one of its own.
+    return f"{platform.node()} {os.getppid()}" if launch == "none" else launch
 
 
 def check_resumable(folder: Path) -> None:
@@ -91,8 +116,11 @@ def load_run(
     *,
     device: str = "cpu",
     progress: Callable[[Progress], None] | None = None,
+    ranks: Ranks = ALONE,
 ) -> TrainingRun:
     """Read a run's state; `energy` goes on counting where the run had come to.
+
+    All ranks read it; there may be more or fewer than those that wrote it.
 
     Raises:
         FileNotFoundError: the folder holds no state.
@@ -119,6 +147,7 @@ def load_run(
         ) from error
     data = Data.load(folder).to(device) if (folder / DATA).exists() else None
     tensors = {k: v.to(device) for k, v in tensors.items()}
+    energy.n_evaluations = held.n_energy_evaluations if ranks.is_writer else 0
     with reading(wrong, advice):
         generator.flow.load_state_dict(tensors_under(tensors, "flow."))
         generator.temperature = held.temperature
@@ -130,9 +159,9 @@ def load_run(
             seed=held.seed,
             data=data,
             progress=progress,
+            ranks=ranks,
         )
         _restore(run, held, tensors)
-    energy.n_evaluations = held.n_energy_evaluations
     return run
 
 

@@ -20,6 +20,7 @@ from boltzgen.molecule.system import System
 from boltzgen.samples.trajectory import iter_frames
 from boltzgen.storage import read_tensors, write_tensors
 from boltzgen.training.fit import using
+from boltzgen.training.ranks import ALONE, Ranks
 from boltzgen.weights import effective_sample_size
 
 logger = logging.getLogger(__name__)
@@ -86,15 +87,26 @@ class Data:
         )
         return self[~held], self[held]
 
-    def batches(self, n_batches: int, batch: int, stream: torch.Generator, temperature: float) -> Batches:
-        """Shuffled batches, each frame as often as any other; energies are those at a temperature in K."""
+    def batches(
+        self,
+        n_batches: int,
+        batch: int,
+        stream: torch.Generator,
+        temperature: float,
+        *,
+        part: slice = slice(None),
+    ) -> Batches:
+        """Shuffled batches, each frame as often as any other; energies are those at a temperature in K.
+
+        Of each batch only a `part` is given, that of one of several ranks whose streams are the same.
+        """
         n = len(self)
         n_copies = math.ceil(n_batches * batch / n)
         shuffled = [torch.randperm(n, generator=stream, device=stream.device) for _ in range(n_copies)]
         index = torch.cat(shuffled)[: n_batches * batch]
         y, weight = self.y[index], self.weight[index]
         u = torch.full_like(weight, math.nan) if self.potential is None else self.reduced(temperature)[index]
-        parts = (t.unflatten(0, (n_batches, batch)).to(y.dtype) for t in (y, u, weight))
+        parts = (t.unflatten(0, (n_batches, batch))[:, part].to(y.dtype) for t in (y, u, weight))
         return zip(*parts, strict=True)
 
     def summary(self) -> dict[str, Any]:
@@ -145,10 +157,16 @@ class Data:
 
 
 @torch.no_grad()
-def held_out_nll(flow: Distribution, state: dict[str, Tensor], frames: Data) -> float:
-    """-log q(x) of frames, their weighted mean, under a flow with the parameters of a state."""
+def held_out_nll(
+    flow: Distribution, state: dict[str, Tensor], frames: Data, *, ranks: Ranks = ALONE
+) -> float:
+    """-log q(x) of frames, their weighted mean, under a flow with the parameters of a state.
+
+    Each of several ranks computes the densities of a part of the frames.
+    """
     with using(flow, state):
-        log_q = torch.cat([flow.log_prob(y) for y in frames.y.split(_CHUNK)])
+        own = frames.y[ranks.part(len(frames))].split(_CHUNK)
+        log_q = ranks.gather(torch.cat([flow.log_prob(y) for y in own]))
     return float(((frames.log_det - log_q.double()) * frames.weight).sum() / frames.weight.sum())
 
 

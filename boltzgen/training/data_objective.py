@@ -35,27 +35,34 @@ class DataObjective(RunObjective):
             return False
         return len(self._nll) - 1 - self._nll.index(min(self._nll)) >= self.task.settings.data_patience
 
-    def start_round(self, stream: torch.Generator) -> None:
+    def start_round(self, stream: torch.Generator, shared: torch.Generator | None = None) -> None:
         """Shuffle the data."""
-        super().start_round(stream)
+        super().start_round(stream, shared)
         s = self.task.settings
-        self._batches = self.data.batches(s.data_steps, s.data_batch, stream, self.temperature)
+        self._batches = self.data.batches(
+            s.data_steps,
+            s.data_batch,
+            shared or stream,
+            self.temperature,
+            part=self.task.ranks.part(s.data_batch),
+        )
         self._likelihoods.clear()
 
     def step(self) -> tuple[Tensor, Metrics]:
         """The loss of the next batch."""
         y, u, weight = next(self._batches)
+        ranks = self.task.ranks
         log_q = self.task.generator.flow.log_prob(y)
-        likelihood = forward_kl(log_q, weight)
-        self._likelihoods.append(float(likelihood.detach()))
-        if self.data.potential is None:
-            return likelihood, {}
-        return self.task.settings.data_weight * likelihood + log_variance_loss(log_q, u), {}
+        loss = likelihood = forward_kl(log_q, weight, ranks=ranks)
+        self._likelihoods.append(float(ranks.total(likelihood)))
+        if self.data.potential is not None:
+            loss = self.task.settings.data_weight * likelihood + log_variance_loss(log_q, u, ranks=ranks)
+        return loss - loss.detach() + ranks.total(loss), {}
 
     def end_round(self, average: dict[str, Tensor]) -> Metrics:
         """Negative log-likelihoods, of the data over the round and of the frames held out after it."""
         mean_log_det = float((self.data.log_det * self.data.weight).sum() / self.data.weight.sum())
-        found = held_out_nll(self.task.generator.flow, average, self.held_out)
+        found = held_out_nll(self.task.generator.flow, average, self.held_out, ranks=self.task.ranks)
         if not self._nll or found < min(self._nll):
             self.best = {k: v.clone() for k, v in average.items()}
         self._nll.append(found)

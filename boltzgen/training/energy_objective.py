@@ -19,6 +19,7 @@ from boltzgen.training.losses import (
     shortfall_loss,
 )
 from boltzgen.training.objective import Metrics
+from boltzgen.training.ranks import ALONE, Ranks
 from boltzgen.training.run_objective import Task
 from boltzgen.training.walkers import Walkers
 
@@ -41,47 +42,54 @@ class EnergyObjective(AnnealedObjective):
         self._started = task.data is not None
         self._batches: Batches | None = None
 
-    def start_round(self, stream: torch.Generator) -> None:
+    def start_round(self, stream: torch.Generator, shared: torch.Generator | None = None) -> None:
         """Shuffle the data, and make the walkers of a run's first round."""
-        super().start_round(stream)
-        task, s = self.task, self.task.settings
+        super().start_round(stream, shared)
+        task, s, ranks = self.task, self.task.settings, self.task.ranks
         if task.data is not None and self.n_data:
-            self._batches = task.data.batches(s.steps, self.n_data, stream, task.temperature)
+            part = ranks.part(self.n_data)
+            self._batches = task.data.batches(
+                s.steps, self.n_data, shared or stream, task.temperature, part=part
+            )
         if not self._started:
             self._started = True
-            self.walkers = Walkers.start(
+            walkers = Walkers.start(
                 task.energy,
                 task.generator.system,
                 task.generator.coordinates,
-                s.walkers if s.walker_share > 0 else 0,
+                ranks.share(s.walkers) if s.walker_share > 0 else 0,
                 hot=s.start_temperature,
                 temperature=self.annealing(self.n_steps),
-                seed=task.seed,
+                seed=ranks.seed(task.seed),
             )
+            self.walkers = None if ranks.any(walkers is None) else walkers
 
     def loss(self, target: PullbackEnergy) -> tuple[Tensor, Tensor]:
         """The loss of the rest and of the torsions, and the log-weights of the flow's own draws."""
-        s, generator = self.task.settings, self.task.generator
+        s, generator, ranks = self.task.settings, self.task.generator, self.task.ranks
         flow = generator.flow
         n = s.batch - self.n_data
-        n_own = n if self.walkers is None else n - int(s.walker_share * n)
+        n_visited = 0 if self.walkers is None else int(s.walker_share * n)
+        n_own = ranks.share(n - n_visited)
         with torch.no_grad():
             torsions = flow.leading.sample((n_own,), generator=self.stream)
         if self.walkers is not None:
-            chosen, visited, u_visited = self.walkers.draw(n - n_own, self.temperature, self.stream)
+            chosen, visited, u_visited = self.walkers.draw(
+                ranks.share(n_visited), self.temperature, self.stream
+            )
             torsions = torch.cat((torsions, visited[:, : flow.n_leading]))
-        loss, log_q, rest, y = hierarchical_kl(flow, target, torsions, generator=self.stream)
+        loss, log_q, rest, y = hierarchical_kl(flow, target, torsions, generator=self.stream, ranks=ranks)
         log_w = -(log_q.detach() + rest)
-        of_torsions, log_z = torsion_loss(log_q, rest, n_own)
+        of_torsions, log_z = torsion_loss(log_q, rest, n_own, ranks=ranks)
         if self.walkers is not None:
             t, r = visited[:, : flow.n_leading], visited[:, flow.n_leading :]
             # log q(r | t) - log p(r | t) where walkers are, by that of one draw for the same t.
             there = flow.conditional.log_prob(r, flow.features(t)) + u_visited
             ratio = there - rest[n_own:]
-            of_torsions = of_torsions + (n - n_own) * shortfall_loss(ratio[ratio.isfinite()])
-            of_torsions = of_torsions + (n - n_own) * self._of_broad(t)
+            of_torsions = of_torsions + n_visited * shortfall_loss(ratio[ratio.isfinite()], ranks=ranks)
+            of_torsions = of_torsions + n_visited * self._of_broad(t)
             at_walkers = log_q.detach()[n_own:]
-            rarity = (log_w - log_z)[n_own:] + at_walkers - log_q.detach()[:n_own].min()
+            rarity = (log_w - log_z)[n_own:] + at_walkers - ranks.gather(log_q[:n_own]).min()
             self.walkers.update_priorities(chosen, -(at_walkers + there.detach()) - log_z, rarity)
             too_large = log_w[:n_own] - log_z > math.log(MAX_WEIGHT)
             if too_large.any():
@@ -89,49 +97,57 @@ class EnergyObjective(AnnealedObjective):
         if self._batches is not None:
             y, u, weight = next(self._batches)
             log_q = flow.log_prob(y)
-            loss = loss + s.data_weight * forward_kl(log_q, weight) + self._of_broad(y[:, : flow.n_leading])
-            of_torsions = of_torsions + self.n_data * log_variance_loss(log_q, u, -log_z)
-        return loss + of_torsions / s.batch, log_w[:n_own]
+            loss = loss + s.data_weight * forward_kl(log_q, weight, ranks=ranks)
+            loss = loss + self._of_broad(y[:, : flow.n_leading])
+            of_torsions = of_torsions + self.n_data * log_variance_loss(log_q, u, -log_z, ranks=ranks)
+        return loss + of_torsions / s.batch, ranks.gather(log_w[:n_own])
 
     def _of_broad(self, torsions: Tensor) -> Tensor:
         """Minus the mean log-density of the torsions' broad component, zero where there is none."""
         leading = self.task.generator.flow.leading
         if not isinstance(leading, DefensiveMixture):
             return torsions.new_zeros(())
-        return -leading.broad.log_prob(torsions).mean()
+        return -self.task.ranks.mean(leading.broad.log_prob(torsions))
 
     def end_round(self, average: dict[str, Tensor]) -> Metrics:
         """Metrics of the draws, and the likelihood of the frames held out where there is data."""
         metrics = super().end_round(average)
         if self.task.held_out is not None:
-            metrics["held_out_nll"] = held_out_nll(self.task.generator.flow, average, self.task.held_out)
+            task = self.task
+            metrics["held_out_nll"] = held_out_nll(
+                task.generator.flow, average, self.task.held_out, ranks=task.ranks
+            )
         return metrics
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The walkers as well."""
-        walkers = {} if self.walkers is None else self.walkers.state_dict()
+        """The walkers of all ranks as well."""
+        walkers = {} if self.walkers is None else self.walkers.state_dict(self.task.ranks)
         return super().state_dict() | {f"walkers.{name}": value for name, value in walkers.items()}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Walkers go on where they were, without computing an energy."""
+        """Walkers go on where they were, without computing an energy; each rank has its part of them."""
         super().load_state_dict(state)
         self._started = True
         walkers = {k.removeprefix("walkers."): v for k, v in state.items() if k.startswith("walkers.")}
         if walkers:
             task = self.task
+            part = task.ranks.part(len(walkers["x"]))
+            walkers = {k: v if v.dim() == 0 else v[part] for k, v in walkers.items()}
             self.walkers = Walkers(task.energy, task.generator.system, task.generator.coordinates, **walkers)
 
 
-def torsion_loss(log_q: Tensor, u: Tensor, n_own: int) -> tuple[Tensor, Tensor]:
-    """The loss of the torsions, summed over draws (n,), and the estimate of log Z in it.
+def torsion_loss(log_q: Tensor, u: Tensor, n_own: int, *, ranks: Ranks = ALONE) -> tuple[Tensor, Tensor]:
+    """The loss of the torsions, summed over draws (n,), and the estimate of log Z in it, of all ranks' draws.
 
     The first n_own draws are the flow's own and learn by `importance_kl`. Others, that come from wherever
     walkers are, learn by `log_variance_loss` about the same log Z: where the flow has next to nothing, a
     gradient of -1 for each, whatever is missing. Draws of infinite u have no part.
     """
     good, own = u.isfinite(), torch.arange(len(u), device=u.device) < n_own
-    log_z = clipped_log_z(-(log_q.detach() + u)[:n_own])
-    loss = n_own * importance_kl(log_q[good & own], u[good & own], log_z)
-    if (others := good & ~own).any():
-        loss = loss + (len(u) - n_own) * log_variance_loss(log_q[others], u[others], -log_z)
+    log_z = clipped_log_z(ranks.gather(-(log_q.detach() + u)[:n_own]))
+    n_all_own, n_others = ranks.total(torch.tensor((n_own, len(u) - n_own))).tolist()
+    loss = n_all_own * importance_kl(log_q[good & own], u[good & own], log_z, ranks=ranks)
+    if n_others:
+        others = good & ~own
+        loss = loss + n_others * log_variance_loss(log_q[others], u[others], -log_z, ranks=ranks)
     return loss, log_z

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from boltzgen.training.objective import Metrics, Objective
+from boltzgen.training.ranks import ALONE, Ranks
 
 logger = logging.getLogger(__name__)
 
@@ -111,6 +112,7 @@ def fit(
     clipping: Callable[[], bool] | None = None,
     average: ParameterAverage | None = None,
     on_step: Callable[[int, float, Metrics], None] | None = None,
+    ranks: Ranks = ALONE,
 ) -> Metrics:
     """Minimise an objective.
 
@@ -122,6 +124,7 @@ def fit(
         clipping: called after the gradient is there; False leaves the step out. See `AdaptiveClipping`.
         average: updated after each step.
         on_step: called after each step with its number, its loss and its metrics.
+        ranks: the processes whose gradients are added up.
 
     Returns:
         `loss`, the mean over the steps, and `skipped_steps`, those whose gradient was not finite.
@@ -133,6 +136,7 @@ def fit(
         loss, metrics = objective.step()
         optimizer.zero_grad()
         loss.backward()
+        ranks.sum_gradients(p for group in optimizer.param_groups for p in group["params"])
         if clipping is None or clipping():
             optimizer.step()
         else:

@@ -1,4 +1,7 @@
-"""Losses of a flow against a target: functions of a flow, samples and the target's reduced energy."""
+"""Losses of a flow against a target: functions of a flow, samples and the target's reduced energy.
+
+Where several processes each have some of the samples, `ranks`, the parts of a loss add up: see `Ranks`.
+"""
 
 import math
 from typing import Protocol
@@ -8,6 +11,7 @@ from torch import Tensor
 
 from boltzgen.flow.distribution import Distribution
 from boltzgen.flow.flow import HierarchicalFlow
+from boltzgen.training.ranks import ALONE, Ranks
 
 #: Importance weights, in units of their mean, from which a step can learn in full: the gradient of a draw in
 #: `importance_kl` is at least minus this.
@@ -29,6 +33,7 @@ def reverse_kl(
     *,
     cap: float | None = None,
     generator: torch.Generator | None = None,
+    ranks: Ranks = ALONE,
 ) -> tuple[Tensor, Tensor]:
     """KL(q || p) up to log Z, from n fresh draws: the mean of A = log q(y) + u_y(y).
 
@@ -44,15 +49,16 @@ def reverse_kl(
     Args:
         flow: q.
         target: p.
-        n: number of draws.
+        n: number of draws, of this rank.
         cap: if given, A more than `cap` kT above the batch's median enters as cap + log(1 + excess): clashes
             of an untrained flow then pull without blowing up. This changes the loss where such draws exist.
         generator: source of random numbers.
+        ranks: which share the draws.
 
     Returns:
         (loss, log_w): a scalar to differentiate, whose value is the estimate of the KL divergence plus -log
-        Z; and the draws' log-weights (n,), detached, -inf outside the domain. Draws outside the domain, or
-        with non-finite energy, are left out of the loss.
+        Z; and the log-weights (n,) of all ranks' draws, detached, -inf outside the domain. Draws outside the
+        domain, or with non-finite energy, are left out of the loss.
 
     Raises:
         FloatingPointError: no draw has a finite energy and density.
@@ -60,17 +66,18 @@ def reverse_kl(
     y, log_q, surrogate = flow.draw((n,), generator=generator)
     u, gradient = target.value_and_gradient(y)
     advantage = log_q.detach() + u
-    good = _usable(advantage)
+    good = _usable(advantage, ranks)
     # Value u, gradient du/dy: the energy's own graph is not needed.
     path = log_q + u + (gradient * (y - y.detach())).sum(-1)
     path, surrogate, values = path[good], surrogate[good], advantage[good]
     if cap is not None:
-        excess = values - values.median() - cap
+        excess = values - ranks.gather(values).median() - cap
         share = torch.where(excess > 0, 1 / (1 + excess.clamp(min=0)), 1.0)
         capped = torch.where(excess > 0, values - excess + torch.log1p(excess.clamp(min=0)), values)
         path = capped + share * (path - path.detach())
         values = capped
-    return path.mean() + _score_function_term(values, surrogate), torch.where(good, -advantage, -torch.inf)
+    loss = ranks.mean(path) + _score_function_term(values, surrogate, ranks)
+    return loss, ranks.gather(torch.where(good, -advantage, -torch.inf))
 
 
 def reverse_kl_path(
@@ -80,6 +87,7 @@ def reverse_kl_path(
     *,
     longest: float = math.inf,
     generator: torch.Generator | None = None,
+    ranks: Ranks = ALONE,
 ) -> tuple[Tensor, Tensor]:
     """KL(q || p) up to log Z with the path gradient, whose variance vanishes as q approaches p.
 
@@ -101,9 +109,10 @@ def reverse_kl_path(
     Args:
         flow: q.
         target: p.
-        n: number of draws.
+        n: number of draws, of this rank.
         longest: gradients d(log q + u_y)/dy are shortened to so many medians, see `hierarchical_kl`.
         generator: source of random numbers.
+        ranks: which share the draws.
 
     Returns:
         (loss, log_w) as `reverse_kl` does.
@@ -117,26 +126,29 @@ def reverse_kl_path(
     leaf = y.detach().requires_grad_()
     (density_gradient,) = torch.autograd.grad(flow.log_prob(leaf).sum(), leaf)
     advantage = log_q.detach() + u
-    good = _usable(advantage)
-    gradient = _shortened((density_gradient + energy_gradient)[good], longest)
+    good = _usable(advantage, ranks)
+    gradient = _shortened((density_gradient + energy_gradient)[good], longest, ranks)
     path = advantage[good] + (gradient * (y - y.detach())[good]).sum(-1)
-    loss = path.mean() + _score_function_term(advantage[good], surrogate[good])
-    return loss, torch.where(good, -advantage, -torch.inf)
+    loss = ranks.mean(path) + _score_function_term(advantage[good], surrogate[good], ranks)
+    return loss, ranks.gather(torch.where(good, -advantage, -torch.inf))
 
 
-def forward_kl(log_q: Tensor, weights: Tensor | None = None) -> Tensor:
+def forward_kl(log_q: Tensor, weights: Tensor | None = None, *, ranks: Ranks = ALONE) -> Tensor:
     """KL(p || q) up to the entropy of p, from samples of p: the weighted mean of -log q.
 
     Args:
         log_q: log-densities of the samples under the flow, (n,), with a graph.
         weights: importance weights (n,), positive, any normalisation; None for equal ones.
+        ranks: which share the samples.
     """
     if weights is None:
-        return -log_q.mean()
-    return -(weights * log_q).sum() / weights.sum()
+        return -ranks.mean(log_q)
+    return -(weights * log_q).sum() / ranks.total(weights.sum())
 
 
-def log_variance_loss(log_q: Tensor, u: Tensor, centre: Tensor | None = None) -> Tensor:
+def log_variance_loss(
+    log_q: Tensor, u: Tensor, centre: Tensor | None = None, *, ranks: Ranks = ALONE
+) -> Tensor:
     """The pseudo-Huber log-variance loss of d = log q + u over samples of any distribution.
 
     The mean of sqrt(1 + (d - c)^2) - 1, zero if and only if q equals p on the samples, up to log Z: half the
@@ -149,12 +161,15 @@ def log_variance_loss(log_q: Tensor, u: Tensor, centre: Tensor | None = None) ->
         u: their reduced energies (n,).
         centre: c, minus an estimate of log Z; None for the c of the least loss, which a few clashes do not
             move.
+        ranks: which share the samples.
     """
     d = log_q + u
-    return (torch.sqrt(1 + (d - (_centre(d.detach()) if centre is None else centre)).square()) - 1).mean()
+    if centre is None:
+        centre = _centre(ranks.gather(d))
+    return ranks.mean(torch.sqrt(1 + (d - centre).square()) - 1)
 
 
-def shortfall_loss(log_ratio: Tensor) -> Tensor:
+def shortfall_loss(log_ratio: Tensor, *, ranks: Ranks = ALONE) -> Tensor:
     """One-sided pseudo-Huber loss of log q/p where p/q is above `MAX_WEIGHT`.
 
     The mean of sqrt(1 + s^2) - 1, s = max(0, log p/q - log MAX_WEIGHT): the gradient of a sample is at most
@@ -163,9 +178,10 @@ def shortfall_loss(log_ratio: Tensor) -> Tensor:
 
     Args:
         log_ratio: log q/p of samples of any distribution, (n,), with a graph.
+        ranks: which share the samples.
     """
     short = (-log_ratio - math.log(MAX_WEIGHT)).clamp(min=0)
-    return (torch.sqrt(1 + short.square()) - 1).mean()
+    return ranks.mean(torch.sqrt(1 + short.square()) - 1)
 
 
 def _centre(d: Tensor) -> Tensor:
@@ -177,7 +193,7 @@ def _centre(d: Tensor) -> Tensor:
     return centre
 
 
-def importance_kl(log_q: Tensor, u: Tensor, log_z: Tensor) -> Tensor:
+def importance_kl(log_q: Tensor, u: Tensor, log_z: Tensor, *, ranks: Ranks = ALONE) -> Tensor:
     """Forward KL(p || q) from draws of q, by their weights w = p/q.
 
     The mean of w - 1 - log w, whose gradient is that of
@@ -192,11 +208,12 @@ def importance_kl(log_q: Tensor, u: Tensor, log_z: Tensor) -> Tensor:
     Args:
         log_q: log-densities of the draws under the flow, (n,), with a graph.
         u: their reduced energies (n,).
-        log_z: estimate of log Z, w = exp(-u - log Z)/q; see `clipped_log_z`.
+        log_z: estimate of log Z, w = exp(-u - log Z)/q; see `clipped_log_z`, of the draws of all ranks.
+        ranks: which share the draws.
     """
     a = log_q + u + log_z
     near = a.clamp(min=-math.log1p(MAX_WEIGHT))
-    return (torch.exp(-near) - 1 + near - MAX_WEIGHT * (a - near)).mean()
+    return ranks.mean(torch.exp(-near) - 1 + near - MAX_WEIGHT * (a - near))
 
 
 def clipped_log_z(log_w: Tensor) -> Tensor:
@@ -229,6 +246,7 @@ def hierarchical_kl(
     *,
     longest: float = 2.0,
     generator: torch.Generator | None = None,
+    ranks: Ranks = ALONE,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """What trains q(t, r) = q(t) q(r | t) on leading coordinates t from any distribution.
 
@@ -250,6 +268,7 @@ def hierarchical_kl(
             sqrt(n_r), are shortened: those of clashes, which would otherwise be most of the gradient of a
             flow that has hardly been trained. It does not move the optimum, where G is zero.
         generator: source of random numbers.
+        ranks: which share the draws.
 
     Returns:
         (loss, log_leading, rest, y): a scalar to differentiate, of value the mean of the brackets; log q(t)
@@ -267,26 +286,26 @@ def hierarchical_kl(
     log_rest = flow.conditional.log_prob(leaf, context)
     (density_gradient,) = torch.autograd.grad(log_rest.sum(), leaf)
     rest = log_rest.detach() + u
-    good = _usable(rest)
-    gradient = _shortened((density_gradient + energy_gradient[:, flow.n_leading :])[good], longest)
+    good = _usable(rest, ranks)
+    gradient = _shortened((density_gradient + energy_gradient[:, flow.n_leading :])[good], longest, ranks)
     moved = r[good]
-    loss = rest[good].mean() + (gradient * (moved - moved.detach())).sum(-1).mean()
+    loss = ranks.mean(rest[good]) + ranks.mean((gradient * (moved - moved.detach())).sum(-1))
     return loss, flow.leading.log_prob(leading), torch.where(good, rest, torch.inf), y
 
 
-def _shortened(gradient: Tensor, longest: float) -> Tensor:
+def _shortened(gradient: Tensor, longest: float, ranks: Ranks) -> Tensor:
     """Rows (n, n_dims), those longer than `longest` medians, or `longest` sqrt(n_dims), brought to that."""
     if longest == math.inf:
         return gradient
     length = gradient.norm(dim=-1, keepdim=True)
-    most = longest * length.median().clamp(max=math.sqrt(gradient.shape[-1]))
+    most = longest * ranks.gather(length).median().clamp(max=math.sqrt(gradient.shape[-1]))
     return torch.where(length > most, gradient * (most / length), gradient)
 
 
-def _usable(advantage: Tensor) -> Tensor:
-    """Which draws have a finite A; raises FloatingPointError if none has."""
+def _usable(advantage: Tensor, ranks: Ranks = ALONE) -> Tensor:
+    """Which draws have a finite A; raises FloatingPointError if none has, of all ranks' draws."""
     good = advantage.isfinite()
-    if not good.any():
+    if not ranks.any(bool(good.any())):
         raise FloatingPointError(
             f"all of {len(good)} draws of the flow have a non-finite energy or density: training diverged; "
             "train with a lower `learning_rate`"
@@ -294,7 +313,8 @@ def _usable(advantage: Tensor) -> Tensor:
     return good
 
 
-def _score_function_term(values: Tensor, surrogate: Tensor) -> Tensor:
+def _score_function_term(values: Tensor, surrogate: Tensor, ranks: Ranks) -> Tensor:
     """A scalar of value zero whose gradient is Cov(A, grad surrogate) over a batch, unbiased."""
-    covariance = ((values - values.mean()) * surrogate).sum() / max(len(values) - 1, 1)
+    everyone = ranks.gather(values)
+    covariance = ((values - everyone.mean()) * surrogate).sum() / max(len(everyone) - 1, 1)
     return covariance - covariance.detach()

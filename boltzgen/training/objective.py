@@ -13,7 +13,10 @@ class Objective(ABC):
 
     @abstractmethod
     def step(self) -> tuple[Tensor, Metrics]:
-        """The loss of the next training step, to be differentiated in the flow's parameters, and metrics."""
+        """The loss of the next training step, to be differentiated in the flow's parameters, and metrics.
+
+        Where several ranks train together, the value is that of all and the gradient this rank's part.
+        """
 
     def state_dict(self) -> dict[str, Tensor]:
         """Tensors that `load_state_dict` needs to go on from here."""

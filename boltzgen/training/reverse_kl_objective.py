@@ -15,8 +15,9 @@ class ReverseKL(AnnealedObjective):
 
     def loss(self, target: PullbackEnergy) -> tuple[Tensor, Tensor]:
         """From fresh draws."""
-        s = self.task.settings
-        return reverse_kl(self.task.generator.flow, target, s.batch, cap=CAP, generator=self.stream)
+        flow, ranks = self.task.generator.flow, self.task.ranks
+        n = ranks.share(self.task.settings.batch)
+        return reverse_kl(flow, target, n, cap=CAP, generator=self.stream, ranks=ranks)
 
 
 class ReverseKLPath(AnnealedObjective):
@@ -24,5 +25,6 @@ class ReverseKLPath(AnnealedObjective):
 
     def loss(self, target: PullbackEnergy) -> tuple[Tensor, Tensor]:
         """From fresh draws; the gradients of clashes are shortened to two medians."""
-        s = self.task.settings
-        return reverse_kl_path(self.task.generator.flow, target, s.batch, longest=2.0, generator=self.stream)
+        flow, ranks = self.task.generator.flow, self.task.ranks
+        n = ranks.share(self.task.settings.batch)
+        return reverse_kl_path(flow, target, n, longest=2.0, generator=self.stream, ranks=ranks)

@@ -6,6 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,17 @@ from boltzgen.molecule.system import System
 from boltzgen.samples.trajectory import iter_frames
 from boltzgen.training import run_summary
 from boltzgen.training.budget import draws_in, shortfall
-from boltzgen.training.checkpoint import check_resumable, load_run, save_run
+from boltzgen.training.checkpoint import check_resumable, load_run, save_run, was_restarted
 from boltzgen.training.data import read_data
 from boltzgen.training.folder import begin_folder, check_free, reference_to
 from boltzgen.training.objectives import objective_named
+from boltzgen.training.process_group import TIMEOUT, joined
 from boltzgen.training.progress import Progress
+from boltzgen.training.ranks import OtherRankError, Ranks
 from boltzgen.training.run_summary import VALIDATION_WORK, summarize
 from boltzgen.training.settings import Settings
 from boltzgen.training.timing import measured_speed
-from boltzgen.training.training_run import TrainingRun
+from boltzgen.training.training_run import TrainingRun, check_shares
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +54,7 @@ def train(
     data: str | os.PathLike[str] | None = None,
     topology: str | os.PathLike[str] | None = None,
     mixed: bool = False,
+    timeout: float = TIMEOUT,
     **options: Any,
 ) -> dict[str, Any]:
     """Train a generator for `system` from energies, data or both, and return the run's summary.
@@ -59,6 +63,11 @@ def train(
     and at the end `summary.json`. Interrupted at any moment, the run goes on with `resume=True` from its last
     finished round.
 
+    Started by torchrun, or any other launcher that sets the variables of torch's ``env://``, the processes
+    train one generator together: each makes its share of the draws. All call this function with the same
+    arguments, the first one alone writes, and all return the summary. Those that torchrun starts again after
+    a failure go on with the run, whatever `resume` says.
+
     Args:
         system: the molecule.
         folder: of the run, made if it is missing.
@@ -66,7 +75,7 @@ def train(
         resume: go on with the run in the folder.
         force: begin anew in a folder that holds a run. That stays as it is until the first round of this one
             is finished.
-        device: torch device, for instance "cuda".
+        device: torch device, for instance "cuda": of several processes each then takes a GPU of its own.
         progress: called after each step, and when something else is begun that takes time.
         objective: what is minimised on energies, a name of `boltzgen.training.objectives.OBJECTIVES`;
             instead of the settings'.
@@ -88,6 +97,7 @@ def train(
             lies in its folder.
         topology: of `data`, where its format holds none.
         mixed: go on with energies after the data, training on both.
+        timeout: seconds after which another process that does not answer is given up.
         **options: of `molecular_flow`, for instance ``resampled=False``.
 
     Raises:
@@ -97,6 +107,8 @@ def train(
         FileNotFoundError: `resume` is true and there is nothing to resume; or there is no such data or
             checkpoint.
         ValueError: the data or the checkpoint does not fit the system; arguments contradict each other.
+        ConnectionError: another process of this training ended, or did not answer within the `timeout`.
+        OtherRankError: another process of this training failed, and says itself why.
     """
     given = {
         "objective": objective,
@@ -110,37 +122,46 @@ def train(
         "mixed": mixed or None,
         **options,
     }
-    _check({name for name, value in given.items() if value is not None}, resume=resume, options=set(options))
-    if resume and force:
-        raise ValueError("`resume` goes on with the folder's run, `force` begins anew; give one of them")
-    if learning_rate is not None and not 0 < learning_rate < math.inf:
-        raise ValueError(f"expected a positive `learning_rate`, got {learning_rate}")
-    if minutes is not None and not 0 < minutes < math.inf:
-        raise ValueError(f"expected a positive number of `minutes`, got {minutes}")
-    folder, began = Path(folder), time.perf_counter()
-    energy = CountedEnergy(energy_for(system))
-    if resume:
-        check_resumable(folder)
-    else:
-        changes: dict[str, Any] = {"objective": objective, "rounds": rounds, "learning_rate": learning_rate}
-        settings = dataclasses.replace(
-            settings or Settings(), **{k: v for k, v in changes.items() if v is not None}
-        )
-        objective_named(settings.objective)
-        trained = None if checkpoint is None else BoltzmannGenerator.load(checkpoint, system)
-        if data is not None:
-            # What is wrong with a file mostly shows here, before the work.
-            next(iter_frames(data, system, topology=topology))
-        check_free(folder, force=force)
-    with working_folder(folder):
+    folder, began, trained = Path(folder), time.perf_counter(), None
+    with joined(device, timeout=timeout) as (ranks, device), ExitStack() as work:
+        with ranks.together():
+            names = {name for name, value in given.items() if value is not None}
+            _check(names, resume=resume, force=force, options=set(options))
+            _check_numbers(learning_rate=learning_rate, minutes=minutes)
+            resume = resume or was_restarted(folder)
+            energy = CountedEnergy(energy_for(system))
+            if resume:
+                check_resumable(folder)
+            else:
+                changes: dict[str, Any] = {
+                    "objective": objective,
+                    "rounds": rounds,
+                    "learning_rate": learning_rate,
+                }
+                settings = dataclasses.replace(
+                    settings or Settings(), **{k: v for k, v in changes.items() if v is not None}
+                )
+                objective_named(settings.objective)
+                trained = None if checkpoint is None else BoltzmannGenerator.load(checkpoint, system)
+                if data is not None:
+                    # What is wrong with a file mostly shows here, before the work.
+                    next(iter_frames(data, system, topology=topology))
+                check_free(folder, force=force)
+        with ranks.together():
+            if ranks.is_writer:
+                work.enter_context(working_folder(folder))
+                if not resume:
+                    check_free(folder, force=force)  # another process may have come first
         if resume:
-            run = load_run(folder, system, energy.to(device), device=device, progress=progress)
+            with ranks.together():
+                run = load_run(
+                    folder, system, energy.to(device), device=device, progress=progress, ranks=ranks
+                )
+            run.validation = VALIDATION_WORK * run_summary.MOST_DRAWS
         else:
             assert settings is not None
-            check_free(folder, force=force)  # another process may have come first
             run = _begun(
                 system,
-                folder,
                 energy,
                 settings,
                 trained,
@@ -153,24 +174,34 @@ def train(
                 data=data,
                 topology=topology,
                 mixed=mixed,
+                ranks=ranks,
                 options=options,
             )
-        if resume:
-            run.validation = VALIDATION_WORK * run_summary.MOST_DRAWS
-        first = True
+        _go_through(run, folder, resumed=resume)
+        ends = None if minutes is None or resume else began + 60 * minutes
+        return summarize(folder, run, system, device, ends=ends)
+
+
+def _go_through(run: TrainingRun, folder: Path, *, resumed: bool) -> None:
+    """All rounds that are left, each of them saved."""
+    ranks, system, first = run.ranks, run.generator.system, True
+    with ranks.interruptible():
         while not run.done:
-            run.run_round()
-            if first:
-                begin_folder(folder, reference_to(system, folder), run.data, resumed=resume)
+            try:
+                run.run_round()
+            except FloatingPointError as error:  # of all ranks, which need not all say so
+                if ranks.is_writer:
+                    raise
+                raise OtherRankError(str(error)) from error
+            with ranks.together():
+                if first and ranks.is_writer:
+                    begin_folder(folder, reference_to(system, folder), run.data, resumed=resumed)
             first = False
             save_run(folder, run)
-        ends = None if minutes is None else began + 60 * minutes
-        return summarize(folder, run, system, device, ends=ends)
 
 
 def _begun(
     system: System,
-    folder: Path,
     energy: CountedEnergy,
     settings: Settings,
     trained: BoltzmannGenerator | None,
@@ -184,36 +215,39 @@ def _begun(
     data: str | os.PathLike[str] | None,
     topology: str | os.PathLike[str] | None,
     mixed: bool,
+    ranks: Ranks,
     options: dict[str, Any],
 ) -> TrainingRun:
     """A new run at its beginning; `trained` is the generator that it begins with, if any."""
     tell = progress or (lambda stage: None)
-    tell(Progress("finding the energy minimum and its Hessian"))
-    # The reference minimum and its Hessian are found on the CPU, in float64, whatever the device.
-    generator = trained or BoltzmannGenerator.for_system(
-        system,
-        energy,
-        seed=seed,
-        temperature=settings.start(system.temperature) if data is None else system.temperature,
-        **options,
-    )
-    generator.seed = seed
-    settings = settings.for_size(generator.flow.event_shape[0])
-    if not keep_rate and trained is not None and trained.temperature <= system.temperature:
-        settings = dataclasses.replace(settings, learning_rate=POLISH * settings.rate)
-    frames = None
-    if data is not None:
-        tell(Progress("reading the data"))
-        used = energy if mixed else None
-        frames = read_data(data, system, generator.coordinates, topology=topology, energy=used)
-        frames = frames.to(device)
-    generator.to(device)
+    with ranks.together():
+        tell(Progress("finding the energy minimum and its Hessian"))
+        # The reference minimum and its Hessian are found on the CPU, in float64, whatever the device.
+        generator = trained or BoltzmannGenerator.for_system(
+            system,
+            energy,
+            seed=seed,
+            temperature=settings.start(system.temperature) if data is None else system.temperature,
+            **options,
+        )
+        generator.seed = seed
+        settings = settings.for_size(generator.flow.event_shape[0])
+        if not keep_rate and trained is not None and trained.temperature <= system.temperature:
+            settings = dataclasses.replace(settings, learning_rate=POLISH * settings.rate)
+        frames = None
+        if data is not None:
+            tell(Progress("reading the data"))
+            used = energy if mixed else None
+            frames = read_data(data, system, generator.coordinates, topology=topology, energy=used)
+            frames = frames.to(device)
+        generator.to(device)
+        check_shares(settings, frames, ranks)
     validation, speed, ends = VALIDATION_WORK * run_summary.MOST_DRAWS, None, 0.0
     if minutes is not None:
         ends = began + 60 * minutes
         tell(Progress("measuring how fast this machine is"))
-        speed = measured_speed(generator, energy, settings, data=frames is not None)
-        spent = time.perf_counter() - began
+        speed = measured_speed(generator, energy, settings, data=frames is not None, ranks=ranks)
+        spent = ranks.told(time.perf_counter() - began)
         rounds = speed.rounds_in(60 * minutes - spent, most_draws=run_summary.MOST_DRAWS)
         if few := shortfall(minutes, rounds, speed, spent=spent, most_draws=run_summary.MOST_DRAWS):
             logger.warning("%s", few)
@@ -228,6 +262,7 @@ def _begun(
         seed=seed,
         data=frames,
         progress=progress,
+        ranks=ranks,
     )
     run.seconds, run.validation = time.perf_counter() - began, validation
     if speed is not None:
@@ -237,8 +272,10 @@ def _begun(
     return run
 
 
-def _check(given: set[str], *, resume: bool, options: set[str]) -> None:
+def _check(given: set[str], *, resume: bool, force: bool, options: set[str]) -> None:
     """Raise ValueError where arguments contradict each other; `given` names those that are not None."""
+    if resume and force:
+        raise ValueError("`resume` goes on with the folder's run, `force` begins anew; give one of them")
     if resume and given:
         kept = ", ".join(f"`{name}`" for name in sorted(given))
         raise ValueError(f"a resumed run goes on as it was started; leave out {kept}")
@@ -258,3 +295,11 @@ def _check(given: set[str], *, resume: bool, options: set[str]) -> None:
             "training on data alone ends when the likelihood of the frames held out does; leave out "
             "`minutes`, or add `mixed`"
         )
+
+
+def _check_numbers(*, learning_rate: float | None, minutes: float | None) -> None:
+    """Raise ValueError unless what is given is positive and finite."""
+    if learning_rate is not None and not 0 < learning_rate < math.inf:
+        raise ValueError(f"expected a positive `learning_rate`, got {learning_rate}")
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise ValueError(f"expected a positive number of `minutes`, got {minutes}")

@@ -10,6 +10,7 @@ from boltzgen.energy.base import CountedEnergy
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.training.data import Data
 from boltzgen.training.objective import Metrics, Objective
+from boltzgen.training.ranks import ALONE, Ranks
 from boltzgen.training.settings import Settings
 
 
@@ -24,6 +25,7 @@ class Task:
         settings: the run's, whose number of rounds may change between rounds.
         seed: of all randomness that does not come from a round's stream.
         data, held_out: frames to train on, and frames to judge the training by; None without data.
+        ranks: the processes that train together; this one alone by default.
     """
 
     generator: BoltzmannGenerator
@@ -33,10 +35,13 @@ class Task:
     seed: int = 0
     data: Data | None = None
     held_out: Data | None = None
+    ranks: Ranks = ALONE
 
 
 class RunObjective(Objective):
     """An objective of a training run, made as `cls(task)`, which saves its state after each round.
+
+    Of several ranks each makes its part of the losses. All call every method.
 
     Attributes:
         task: what it was made from.
@@ -57,8 +62,13 @@ class RunObjective(Objective):
         """Whether there is nothing more to gain, whatever number of rounds was planned."""
         return False
 
-    def start_round(self, stream: torch.Generator) -> None:
-        """Take all random numbers of the following steps from `stream`."""
+    def start_round(self, stream: torch.Generator, shared: torch.Generator | None = None) -> None:
+        """Begin a round.
+
+        Args:
+            stream: of this rank, for all random numbers of the following steps.
+            shared: for what must be the same on all ranks, such as the order of data; by default `stream`.
+        """
         self.stream = stream
 
     def end_round(self, average: dict[str, Tensor]) -> Metrics:

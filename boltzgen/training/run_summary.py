@@ -3,6 +3,7 @@
 import itertools
 import json
 import logging
+import math
 import platform
 import time
 from importlib import metadata
@@ -15,11 +16,13 @@ from boltzgen import __version__
 from boltzgen.free_energy.weight_summary import weight_summary
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.generator.locate import SUMMARY
+from boltzgen.generator.sampler import BLOCK
 from boltzgen.molecule.system import System
-from boltzgen.simulation.forward import forward_test
+from boltzgen.simulation.forward import ForwardTest, forward_test
 from boltzgen.storage import write_atomically
 from boltzgen.training.budget import draws_in
 from boltzgen.training.folder import reference_to
+from boltzgen.training.ranks import Ranks
 from boltzgen.training.timing import summary_draw_seconds
 from boltzgen.training.training_run import TrainingRun
 
@@ -38,6 +41,8 @@ def summarize(
 ) -> dict[str, Any]:
     """Write the summary of a finished run, of fresh draws whose energies count as well, and return it.
 
+    Each rank makes its share of the draws and simulations; the first one writes.
+
     Args:
         folder: of the run.
         run: finished.
@@ -45,23 +50,19 @@ def summarize(
         device: torch device.
         ends: when it should be done, on `time.perf_counter`'s clock; there are then fewer draws.
     """
-    began, n = time.perf_counter(), MOST_DRAWS
+    began, n, ranks = time.perf_counter(), MOST_DRAWS, run.ranks
     generator = BoltzmannGenerator.load(folder, system, device=device)
     if ends is not None:
-        draw = summary_draw_seconds(generator, run.energy)
-        n = draws_in(ends - time.perf_counter(), draw, most=MOST_DRAWS)
+        draw = summary_draw_seconds(generator, run.energy) / ranks.size
+        n = ranks.told(draws_in(ends - time.perf_counter(), draw, most=MOST_DRAWS))
         run.validation = VALIDATION_WORK * n
-    log_w: list[torch.Tensor] = []
-    for chunk in generator.sample_chunks(n, run.energy, seed=_VALIDATION_SEED):
-        log_w.append(chunk.log_w)
-        run.tell("drawing for the summary", validated=0.5 * sum(map(len, log_w)) / n)
-    found = weight_summary(torch.cat(log_w))
+    found = weight_summary(ranks.gather(_log_weights(generator, run, n)))
     forward = _forward(generator, run, n // _PER_WALKER)
     summary = reference_to(system, folder) | {
         "system_name": system.name,
         "temperature": generator.temperature,
         "seconds": run.seconds + time.perf_counter() - began,
-        "n_energy_evaluations": run.energy.n_evaluations,
+        "n_energy_evaluations": run.count_energies(),
         "n_validation": found.pop("n_samples"),
         **found,
         **forward,
@@ -75,29 +76,60 @@ def summarize(
     }
     if run.data is not None:
         summary |= run.data.summary() | _likelihoods(run.metrics)
-    summary |= {"settings": run.settings.as_dict(), "hardware": _hardware(device)}
-    write_atomically(folder / SUMMARY, json.dumps(summary, indent=1).encode())
-    return summary
+    summary |= {"settings": run.settings.as_dict(), "hardware": _hardware(device, ranks.size)}
+    with ranks.together():
+        if ranks.is_writer:
+            write_atomically(folder / SUMMARY, json.dumps(summary, indent=1).encode())
+    return ranks.told(summary)
+
+
+def _log_weights(generator: BoltzmannGenerator, run: TrainingRun, n: int) -> torch.Tensor:
+    """Log-weights of this rank's part of n draws: of whole blocks, each with a random stream of its own."""
+    part = run.ranks.part(math.ceil(n / BLOCK))
+    start, stop = min(n, part.start * BLOCK), min(n, part.stop * BLOCK)
+    log_w = [torch.zeros(0, dtype=torch.float64)]
+    for chunk in generator.sample_chunks(max(1, stop), run.energy, seed=_VALIDATION_SEED, start=start):
+        log_w.append(chunk.log_w)
+        run.tell("drawing for the summary", validated=0.5 * sum(map(len, log_w)) / (stop - start))
+    return torch.cat(log_w)
 
 
 def _forward(generator: BoltzmannGenerator, run: TrainingRun, n_walkers: int) -> dict[str, Any]:
     """What the forward test says of a finished generator; nothing where its simulations cannot be run."""
-    moves = itertools.count(1)
+    moves, ranks, own = itertools.count(1), run.ranks, None
     try:
-        test = forward_test(
+        own = forward_test(
             generator,
             run.energy,
-            n_walkers=max(1, n_walkers),
+            n_walkers=max(1, ranks.share(n_walkers)),
             n_moves=_MOVES,
-            seed=_VALIDATION_SEED,
+            seed=_VALIDATION_SEED + ranks.rank,
             progress=lambda done: run.tell("forward test", validated=0.5 + 0.5 * next(moves) / _MOVES),
         )
     except ValueError as error:
         logger.warning("no forward test: %s", error)
+    if ranks.any(own is None):
         return {}
+    assert own is not None
+    test = _of_all(own, ranks)
     if test.flagged:
         logger.warning("%s", test.sentence)
     return {"forward_ess": test.forward_ess, "largest_log_w": test.largest, "forward": test.summary()}
+
+
+def _of_all(own: ForwardTest, ranks: Ranks) -> ForwardTest:
+    """The simulations of all ranks as one test."""
+    worst = ranks.gather(own.log_w_worst)
+    order = worst.argsort(descending=True, stable=True)[: len(own.log_w_worst)]
+    counts = ranks.total(torch.tensor([own.acceptance / ranks.size, own.n_energy_evaluations]).double())
+    return ForwardTest(
+        ranks.gather(own.log_w.T).T,
+        ranks.gather(own.x)[order],
+        worst[order],
+        float(counts[0]),
+        int(counts[1]),
+        own.system,
+    )
 
 
 def _likelihoods(metrics: list[dict[str, Any]]) -> dict[str, Any]:
@@ -111,8 +143,13 @@ def _likelihoods(metrics: list[dict[str, Any]]) -> dict[str, Any]:
     return {"held_out_nll": kept["held_out_nll"], "data_nll": best["nll"], "best_data_round": best["round"]}
 
 
-def _hardware(device: str) -> dict[str, Any]:
+def _hardware(device: str, processes: int) -> dict[str, Any]:
     name = platform.processor() or platform.machine()
     if device.startswith("cuda"):
         name = torch.cuda.get_device_name(device)
-    return {"device": device, "name": name, "threads": torch.get_num_threads()}
+    return {
+        "device": device,
+        "name": name,
+        "processes": processes,
+        "threads": torch.get_num_threads(),
+    }

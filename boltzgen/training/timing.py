@@ -15,6 +15,7 @@ from boltzgen.molecule.system import System
 from boltzgen.simulation.hmc import Configurations
 from boltzgen.training.budget import Speed
 from boltzgen.training.progress import Progress
+from boltzgen.training.ranks import ALONE, Ranks
 from boltzgen.training.settings import Settings
 from boltzgen.training.training_run import TrainingRun
 from boltzgen.training.walkers import N_ANNEALING, N_DESCENT, N_STEPS
@@ -26,9 +27,14 @@ _FORCES, _STARTS = 1.0, 0.08
 
 
 def measured_speed(
-    generator: BoltzmannGenerator, energy: CountedEnergy, settings: Settings, *, data: bool
+    generator: BoltzmannGenerator,
+    energy: CountedEnergy,
+    settings: Settings,
+    *,
+    data: bool,
+    ranks: Ranks = ALONE,
 ) -> Speed:
-    """How fast this machine trains on energies from now on.
+    """How fast this machine trains on energies from now on; several ranks all at once, as the first sees it.
 
     A few draws are made and a copy of the generator takes a few steps; their energies are counted as any
     others. Training on data, in steps of half the work, is in `start` where there is any.
@@ -38,6 +44,7 @@ def measured_speed(
         energy: of its system.
         settings: of the run.
         data: whether training on data comes first.
+        ranks: the processes that train together.
     """
     draw, force = _draw_and_force(generator, energy)
     # A round's end is told by no step: what it takes beside its steps weighs more in a round of few.
@@ -48,6 +55,7 @@ def measured_speed(
         settings,
         data=data,
         progress=lambda told: None if told.round is None else ends.append(_now(generator.device)),
+        ranks=ranks,
     )
     step = (ends[-1] - ends[-_STEPS]) / (_STEPS - 1)
     start = 0.0
@@ -55,10 +63,9 @@ def measured_speed(
         start = 0.5 * step * settings.data_rounds * settings.data_steps * settings.data_batch / settings.batch
     elif settings.walker_share > 0:
         cooled = N_ANNEALING * N_STEPS if generator.temperature < settings.start_temperature else 0
-        start = settings.walkers * force * (N_DESCENT + cooled)
-    return Speed(
-        start=start, round=short_round + (settings.steps - _STEPS) * step, draw=_of_summary(draw, force)
-    )
+        start = settings.walkers * force * (N_DESCENT + cooled) / ranks.size
+    of_round = short_round + (settings.steps - _STEPS) * step
+    return Speed(*ranks.told([start, of_round, _of_summary(draw, force) / ranks.size]))
 
 
 def training_speed(system: System, settings: Settings | None = None) -> Speed:
@@ -109,6 +116,7 @@ def _short_round(
     *,
     data: bool,
     progress: Callable[[Progress], None],
+    ranks: Ranks,
 ) -> float:
     """Seconds of a round of a few steps on energies.
 
@@ -127,7 +135,13 @@ def _short_round(
         steps=_STEPS,
     )
     run = TrainingRun(
-        copy.deepcopy(generator), energy.to(device), generator.temperature, few, seed=0, progress=progress
+        copy.deepcopy(generator),
+        energy.to(device),
+        generator.temperature,
+        few,
+        seed=0,
+        progress=progress,
+        ranks=ranks,
     )
     for _ in range(2):  # the first time compiles, and starts the walkers
         began = _now(device)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch.nn import Module
 
 from boltzgen.energy.base import CountedEnergy, check_energy_of
@@ -22,6 +23,7 @@ from boltzgen.training.objective import Metrics
 from boltzgen.training.objectives import objective_named
 from boltzgen.training.optimizer import MatrixOptimizer
 from boltzgen.training.progress import VALIDATION, Progress, fraction_done
+from boltzgen.training.ranks import ALONE, Ranks
 from boltzgen.training.run_objective import RunObjective, Task
 from boltzgen.training.schedule import cosine, warmup_hold_cosine
 from boltzgen.training.settings import Settings
@@ -65,8 +67,9 @@ def stages(settings: Settings, data: Data | None) -> list[Stage]:
 class TrainingRun:
     """Trains a generator to its system's Boltzmann distribution at a target temperature, round by round.
 
-    All randomness of a round derives from (seed, number of the round), so that a round repeated from the same
-    state gives the same result.
+    All randomness of a round derives from (seed, number of the round), and of all ranks but the first from
+    the number of the rank besides, so that a round repeated from the same state by as many ranks gives the
+    same result.
 
     Args:
         generator: to be trained; its temperature is where an annealing begins.
@@ -76,6 +79,10 @@ class TrainingRun:
         seed: of the training.
         data: frames to train on, with or without their energies.
         progress: called after each step.
+        ranks: the processes that train together.
+
+    Raises:
+        ValueError: the energy is that of another system; or a step has too few draws for so many ranks.
 
     Attributes:
         average: exponential average of the flow's parameters over the stage.
@@ -98,11 +105,14 @@ class TrainingRun:
         seed: int,
         data: Data | None = None,
         progress: Callable[[Progress], None] | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         check_energy_of(generator.system, energy)
+        check_shares(settings, data, ranks)
         train, held_out = (None, None) if data is None else data.split()
         settings = settings.for_size(generator.flow.event_shape[0])
-        self.task = Task(generator, energy, temperature, settings, seed, train, held_out)
+        self.task = Task(generator, energy, temperature, settings, seed, train, held_out, ranks)
+        self.ranks = ranks
         self.generator, self.energy, self.settings, self.seed = generator, energy, settings, seed
         self.data = data
         self.progress = progress
@@ -112,6 +122,7 @@ class TrainingRun:
         self.seconds, self.validation = 0.0, 0.0
         self.metrics: list[dict[str, Any]] = []
         self.replan: Callable[[int, int, float], int] | None = None
+        self._counted = energy.n_evaluations, energy.n_evaluations
         self.begin_stage()
 
     def begin_stage(self) -> None:
@@ -126,6 +137,12 @@ class TrainingRun:
         self.clipping = AdaptiveClipping(parts, self.settings.max_norm)
         self.average = ParameterAverage(flow, self.settings.average_decay)
 
+    def count_energies(self) -> int:
+        """Energies that all ranks have computed."""
+        own = self.energy.n_evaluations
+        self._counted = int(self.ranks.total(torch.tensor(own))), own
+        return self._counted[0]
+
     @property
     def done(self) -> bool:
         """Whether no stage is left."""
@@ -138,12 +155,18 @@ class TrainingRun:
     def run_round(self) -> None:
         """Go through one round; after the last of a stage, the flow has what `checkpoint` says."""
         began, stage, objective = time.perf_counter(), self.stages[self.stage], self.objective
+        # What ranks on unlike machines compute of the same numbers may differ by rounding.
+        self.ranks.synchronize(self.generator)
+        self.count_energies()
         before = Snapshot(self.generator, self.optimizer, self.average, self.clipping)
         earlier = self._stage_metrics()
         slower = 0.5 ** n_halvings(earlier)
         if self.round_index == 0:
             self.tell(objective.opening)
-        objective.start_round(random_stream(self.generator.device, self.seed, self.round_index))
+        key, device = (self.seed, self.round_index), self.generator.device
+        shared = random_stream(device, *key)
+        own = shared if self.ranks.is_writer else random_stream(device, *self.ranks.key(*key))
+        objective.start_round(own, shared)
         first = self.stage_round * stage.steps
 
         def report(step: int, loss: float, metrics: Metrics) -> None:
@@ -166,11 +189,12 @@ class TrainingRun:
                 clipping=self.clipping,
                 average=self.average,
                 on_step=report,
+                ranks=self.ranks,
             ) | objective.end_round(self.average.state)
             gone = diverged(found, earlier)
         except FloatingPointError:  # no draw is of any use
             found, gone = {}, True
-        if gone:
+        if self.ranks.agree(gone):
             before.restore()
             found[WENT_BACK] = True
             self._warn_of_divergence(n_halvings(earlier) + 1)
@@ -183,15 +207,15 @@ class TrainingRun:
             | {
                 "learning_rate": slower * stage.learning_rate,
                 "temperature": objective.temperature,
-                "n_energy_evaluations": self.energy.n_evaluations,
+                "n_energy_evaluations": self.count_energies(),
                 "seconds": self.seconds,
             }
         )
         self.round_index += 1
         self.stage_round += 1
         if self.replan is not None and self.stage == len(self.stages) - 1:
-            self._plan(self.replan(self.stage_round, stage.rounds, took))
-        if self.stage_round == self.stages[self.stage].rounds or objective.finished:
+            self._plan(self.ranks.told(self.replan(self.stage_round, stage.rounds, took)))
+        if self.stage_round == self.stages[self.stage].rounds or self.ranks.agree(objective.finished):
             self._end_stage()
 
     def _plan(self, rounds: int) -> None:
@@ -237,13 +261,28 @@ class TrainingRun:
 
     def _report(self, stage: str, fraction: float, seconds: float, **of_step: Any) -> None:
         if self.progress is not None:
+            energies, then = self._counted  # the other ranks' since then are about as many as this one's
             self.progress(
                 Progress(
                     stage=stage,
                     fraction=fraction,
                     temperature=self.objective.temperature,
-                    n_energy_evaluations=self.energy.n_evaluations,
+                    n_energy_evaluations=energies + self.ranks.size * (self.energy.n_evaluations - then),
                     seconds=seconds,
                     **of_step,
                 )
             )
+
+
+def check_shares(settings: Settings, data: Data | None, ranks: Ranks) -> None:
+    """Raise ValueError unless each rank has a draw of each kind in every step."""
+    s, least = settings, settings.batch
+    if data is not None:
+        least = min(s.data_batch, int(s.data_share * s.batch) or s.batch)
+    elif s.walkers and s.walker_share > 0:
+        least = min(s.walkers, int(s.walker_share * s.batch))
+    if least < ranks.size > 1:
+        raise ValueError(
+            f"expected at most {least} processes, as few as a step has draws of one kind, got {ranks.size}; "
+            "start fewer"
+        )

@@ -18,6 +18,7 @@ from boltzgen.simulation.integrator import integrator_for
 from boltzgen.simulation.replica_exchange import ACCEPTANCE, FIRST_STEP
 from boltzgen.simulation.start import inside_domain, random_starts
 from boltzgen.training.losses import MAX_WEIGHT
+from boltzgen.training.ranks import ALONE, Ranks
 
 logger = logging.getLogger(__name__)
 
@@ -129,11 +130,15 @@ class Walkers:
         """Positions (n, n_atoms, 3) in nm, float32."""
         return self._here.x
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """All that the constructor needs to go on from here."""
+    def state_dict(self, ranks: Ranks = ALONE) -> dict[str, Tensor]:
+        """All that the constructor needs to go on from here, of the walkers of all ranks.
+
+        From here on their time steps have the same mean, which is in the state.
+        """
+        self.step = float(ranks.gather(torch.tensor([self.step], dtype=torch.float64)).mean())
+        rows = {**vars(self._here), "priority": self.priority}
         return {
-            **vars(self._here),
-            "priority": self.priority,
+            **{name: ranks.gather(value) for name, value in rows.items()},
             "step": torch.tensor(self.step, dtype=torch.float64),
         }
 

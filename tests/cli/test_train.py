@@ -13,8 +13,10 @@ import pytest
 
 from boltzgen.cli.train import _describe
 from boltzgen.molecule.system import System
+from boltzgen.training.process_group import TIMEOUT
 from boltzgen.training.progress import Progress
-from tests.helpers.command_line import call
+from boltzgen.training.ranks import OtherRankError
+from tests.helpers.command_line import call, refused
 
 #: Of a run's summary what the command prints.
 SUMMARY = {
@@ -88,6 +90,7 @@ def test_train_hands_everything_on(
         "resume": True,
         "force": False,
         "device": "cpu",
+        "timeout": TIMEOUT,
         **nothing,
     }
     _, _, err = call(
@@ -215,3 +218,73 @@ def test_an_interrupted_run_says_how_to_go_on(
 )
 def test_a_line_of_progress(progress: Progress, line: str) -> None:
     assert _describe(progress) == line
+
+
+def as_process(monkeypatch: pytest.MonkeyPatch, rank: int, size: int = 2) -> None:
+    monkeypatch.setenv("RANK", str(rank))
+    monkeypatch.setenv("WORLD_SIZE", str(size))
+
+
+def test_of_several_processes_the_first_one_speaks(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+
+    def train(*arguments: object, progress: Callable[[Progress], None] | None, **options: Any) -> object:
+        told.append(progress)
+        return SUMMARY
+
+    replace_training(monkeypatch, train)
+    as_process(monkeypatch, 0)
+    code, out, _ = call(capfd, "train", "alanine_dipeptide", "-o", tmp_path, "--processes", 2)
+    assert code == 0 and "sampling efficiency" in out and told.pop() is not None
+    as_process(monkeypatch, 1)
+    assert call(capfd, "train", "alanine_dipeptide", "-o", tmp_path, "--processes", 2) == (0, "", "")
+    assert told == [None]
+
+
+@pytest.mark.parametrize(("error", "code"), [(OtherRankError("x"), 1), (KeyboardInterrupt(), 130)])
+def test_other_processes_leave_what_ends_all_to_the_first(
+    error: BaseException,
+    code: int,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def train(*arguments: object, **options: object) -> None:
+        raise error
+
+    replace_training(monkeypatch, train)
+    as_process(monkeypatch, 1)
+    assert call(capfd, "train", "alanine_dipeptide", "-o", tmp_path) == (code, "", "")
+
+
+def test_a_number_of_processes_that_is_another(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_process(monkeypatch, 0, 4)
+    output = call(capfd, "train", "alanine_dipeptide", "-o", tmp_path, "--processes", 2)
+    refused(output, "this is one of 4 processes already; leave out --processes 2")
+
+
+def test_processes_get_the_same_command_and_share_the_cores(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = {}
+
+    class Launch:
+        def __init__(self, config: Any, program: str) -> None:
+            seen["n"], seen["program"] = config.nproc_per_node, program
+
+        def __call__(self, *words: str) -> None:
+            seen["words"], seen["threads"] = words, os.environ["OMP_NUM_THREADS"]
+
+    monkeypatch.setattr("torch.distributed.launcher.api.elastic_launch", Launch)
+    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+    monkeypatch.setenv("OMP_NUM_THREADS", "x")  # to be as it was afterwards
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    words = ["train", "alanine_dipeptide", "-o", str(tmp_path), "--processes", "3", "--rounds", "2"]
+    assert call(capfd, *words) == (0, "", "")
+    expected = {"n": 3, "program": sys.executable, "words": ("-m", "boltzgen", *words), "threads": "2"}
+    assert seen == expected
+    refused(call(capfd, "train", "nowhere", "--processes", 2), "nowhere")

@@ -115,6 +115,26 @@ def test_killed_outright_and_resumed_is_the_same_run(
     assert timeless(folder) == timeless(whole[0])
 
 
+def test_what_a_launch_starts_again_goes_on_with_its_own_run(
+    system: System, whole: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the same arguments, as torchrun gives them; the run of another launch is in the way as ever."""
+    folder = tmp_path / "run"
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "first")
+    with pytest.raises(KeyboardInterrupt):
+        train(system, folder, seed=5, settings=TINY, progress=StopAt(8))
+    with pytest.raises(FileExistsError, match="already holds a training run"):
+        train(system, folder, seed=5, settings=TINY)
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "second")
+    with pytest.raises(FileExistsError, match="already holds a training run"):
+        train(system, folder, seed=5, settings=TINY)
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "first")
+    summary = train(system, folder, seed=5, settings=TINY)
+    assert timeless(folder) == timeless(whole[0])
+    assert summary["sampling_efficiency"] == whole[1]["sampling_efficiency"]
+
+
 def test_progress_rises(system: System, tmp_path: Path) -> None:
     stop = StopAt(10)
     with pytest.raises(KeyboardInterrupt):
