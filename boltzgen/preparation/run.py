@@ -93,7 +93,7 @@ def _write(
     check_name(name)
     temperature = units.kelvin(temperature)
     check_system(source.topology, source.openmm_system)
-    given = System(source.topology, source.openmm_system, source.positions)
+    given = System(source.topology, source.openmm_system, source.positions, domain=source.domain)
     ForceFieldEnergy(given)  # for what it says of forces that it does not compute
     positions = minimise(source.openmm_system, source.positions)
     check_molecule(source.topology, positions)

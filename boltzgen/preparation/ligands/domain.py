@@ -1,0 +1,71 @@
+"""The domain of a small molecule: what its bond orders and its structure say that the bonds alone do not."""
+
+from typing import Any, Literal
+
+import numpy as np
+
+from boltzgen.molecule.system_file import Domain
+
+#: |u . (v x w)| of the unit vectors to three neighbours, from which a centre counts as a pyramid: 0 in a plane,
+#: 0.77 of a tetrahedron. Up to there a nitrogen is so flat that one narrow coordinate has both sides.
+FLAT = 0.25
+#: Elements that keep their side: they invert over some 100 kJ/mol.
+_STABLE = frozenset({"S", "P"})
+
+
+def domain_of(mol: Any, positions: np.ndarray, amides: Literal["either", "trans"]) -> Domain:
+    """What keeps its side, and what takes both.
+
+    Double bonds outside rings of up to seven atoms keep E or Z; three-coordinate sulfur and phosphorus keep
+    their handedness; amines outside rings invert.
+
+    Args:
+        mol: RDKit's molecule with all hydrogens, its double bonds localised or aromatic.
+        positions: (n_atoms, 3) in nm, at a minimum of the energy.
+        amides: "either", or "trans" where secondary amides are to stay so.
+    """
+    from rdkit import Chem
+
+    double = []
+    for bond in mol.GetBonds():
+        ends = bond.GetBeginAtom(), bond.GetEndAtom()
+        if bond.GetBondType() == Chem.BondType.DOUBLE and not bond.GetIsAromatic() and not _in_ring(bond):
+            # =O and the like do not turn anything; cumulated ones are straight.
+            if all(2 <= atom.GetDegree() <= 3 and atom.GetSymbol() in ("C", "N") for atom in ends):
+                double.append(sorted(atom.GetIdx() for atom in ends))
+    pyramids, inverting = [], []
+    for atom in mol.GetAtoms():
+        if atom.GetDegree() != 3 or flatness(positions, atom) < FLAT:
+            continue
+        if atom.GetSymbol() in _STABLE:
+            pyramids.append(atom.GetIdx())
+        elif atom.GetSymbol() == "N" and not atom.IsInRing():
+            inverting.append(atom.GetIdx())
+    # A double bond that resonance shares with its neighbours turns: amidinium, guanidinium.
+    turning = {
+        frozenset(pair)
+        for match in mol.GetSubstructMatches(Chem.MolFromSmarts("[#6X3](=[#7+])-[#7X3]"))
+        for pair in ((match[0], match[1]), (match[0], match[2]))
+    }
+    return Domain(
+        peptide_bonds=amides,
+        double_bonds=[pair for pair in double if frozenset(pair) not in turning],
+        pyramids=pyramids,
+        inverting=inverting,
+    )
+
+
+def _in_ring(bond: Any) -> bool:
+    from boltzgen.molecule.graph import LARGEST_RIGID_RING
+
+    return any(bond.IsInRingSize(size) for size in range(3, LARGEST_RIGID_RING + 1))
+
+
+def flatness(positions: np.ndarray, atom: Any) -> float:
+    """|u . (v x w)| of the unit vectors to an atom's three neighbours."""
+    centre = positions[atom.GetIdx()]
+    u, v, w = (
+        (positions[other.GetIdx()] - centre) / np.linalg.norm(positions[other.GetIdx()] - centre)
+        for other in atom.GetNeighbors()
+    )
+    return float(abs(np.dot(u, np.cross(v, w))))
