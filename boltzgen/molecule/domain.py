@@ -21,7 +21,8 @@ def domain_graph(graph: MolecularGraph, domain: Domain, names: Sequence[str]) ->
     for i, j in domain.double_bonds:
         if j not in near[i]:
             raise ValueError(
-                f"`domain.double_bonds` has {names[i]} and {names[j]}, which are not bonded; check `system.toml`"
+                f"`domain.double_bonds` has {names[i]} and {names[j]}, which are not bonded; check "
+                "`system.toml`"
             )
     ring = {i for bond in graph.ring_bonds(n) for i in bond}
     for k in domain.pyramids + domain.inverting:

@@ -132,7 +132,9 @@ class MolecularGraph:
             return False
         return self.elements[i] == "C" or (
             self.elements[i] == "N"
-            and any(self.elements[j] in ("C", "N") and len(self.neighbours[j]) == 1 for j in self.neighbours[i])
+            and any(
+                self.elements[j] in ("C", "N") and len(self.neighbours[j]) == 1 for j in self.neighbours[i]
+            )
         )
 
     def ring_bonds(self, largest: int = LARGEST_RIGID_RING) -> set[frozenset[int]]:

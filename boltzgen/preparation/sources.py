@@ -84,7 +84,7 @@ def source_of(
     if (molecule is None) == (sequence is None):
         raise ValueError(
             "expected either a file or `sequence`: a PDB file with `forcefield`, an Amber topology with "
-            "`coordinates`, or the residues of a peptide"
+            "`coordinates`, or the residues of a peptide; or a small molecule as `smiles`, `sdf` or `mol2`"
         )
     given = {name: value for name, value in options.items() if value}
     if isinstance(molecule, Source):

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-#: NAGL's model, and the SHA-256 of its file, which OpenFF's force field 2.3.0 names. The file is a pickle: it is
-#: opened only as the one that OpenFF published.
+#: NAGL's model, and the SHA-256 of its file, which OpenFF's force field 2.3.0 names. The file is a pickle: it
+#: is opened only as the one that OpenFF published.
 MODEL = "openff-gnn-am1bcc-1.0.0.pt"
 SHA256 = "7981e7f5b0b1e424c9e10a40d9e7606d96dcd3dd2b095cb4eeff6829f92238ee"
 _READOUT = "am1bcc_charges"
@@ -34,8 +34,8 @@ def partial_charges(molecule: Any) -> np.ndarray:
         except ValueError as error:
             reason = " ".join(str(error).split())
             raise ValueError(
-                f"NAGL's charges do not cover this molecule ({reason}); make Amber files or an OpenMM System with "
-                "charges of another program"
+                f"NAGL's charges do not cover this molecule ({reason}); make Amber files or an OpenMM System "
+                "with charges of another program"
             ) from error
     charges = np.asarray(found, dtype=np.float64)
     if not np.isfinite(charges).all():

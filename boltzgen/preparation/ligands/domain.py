@@ -6,8 +6,8 @@ import numpy as np
 
 from boltzgen.molecule.system_file import Domain
 
-#: |u . (v x w)| of the unit vectors to three neighbours, from which a centre counts as a pyramid: 0 in a plane,
-#: 0.77 of a tetrahedron. Up to there a nitrogen is so flat that one narrow coordinate has both sides.
+#: |u . (v x w)| of the unit vectors to three neighbours, from which a centre counts as a pyramid: 0 in a
+#: plane, 0.77 of a tetrahedron. A flatter nitrogen has both sides in one narrow coordinate.
 FLAT = 0.25
 #: Elements that keep their side: they invert over some 100 kJ/mol.
 _STABLE = frozenset({"S", "P"})
@@ -29,10 +29,11 @@ def domain_of(mol: Any, positions: np.ndarray, amides: Literal["either", "trans"
     double = []
     for bond in mol.GetBonds():
         ends = bond.GetBeginAtom(), bond.GetEndAtom()
-        if bond.GetBondType() == Chem.BondType.DOUBLE and not bond.GetIsAromatic() and not _in_ring(bond):
-            # =O and the like do not turn anything; cumulated ones are straight.
-            if all(2 <= atom.GetDegree() <= 3 and atom.GetSymbol() in ("C", "N") for atom in ends):
-                double.append(sorted(atom.GetIdx() for atom in ends))
+        if bond.GetBondType() != Chem.BondType.DOUBLE or bond.GetIsAromatic() or _in_ring(bond):
+            continue
+        # =O and the like do not turn anything; cumulated ones are straight.
+        if all(2 <= atom.GetDegree() <= 3 and atom.GetSymbol() in ("C", "N") for atom in ends):
+            double.append(sorted(atom.GetIdx() for atom in ends))
     pyramids, inverting = [], []
     for atom in mol.GetAtoms():
         if atom.GetDegree() != 3 or flatness(positions, atom) < FLAT:

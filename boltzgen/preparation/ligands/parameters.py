@@ -1,8 +1,8 @@
 """The OpenMM System of a small molecule by a force field of OpenFF (SMIRNOFF).
 
 openff-toolkit finds which parameter each bond, angle, torsion and atom has; the forces are made here, as the
-SMIRNOFF specification 0.3 says: 1-4 interactions scaled, Lorentz-Berthelot rules, no cutoff, improper torsions
-as a mean of three. (OpenFF's own exporter, openff-interchange, needs Python 3.12.)
+SMIRNOFF specification 0.3 says: 1-4 interactions scaled, Lorentz-Berthelot rules, no cutoff, improper
+torsions as a mean of three. (OpenFF's own exporter, openff-interchange, needs Python 3.12.)
 """
 
 import warnings
@@ -107,7 +107,9 @@ def _labels(molecule: Any, name: str) -> dict[str, Assigned]:
         (labels,) = _forcefield(name).label_molecules(molecule.to_topology())
     for handler, found in labels.items():
         if handler not in _KNOWN | _CHARGES and len(found):
-            raise ValueError(f"{name} has {handler} for this molecule, which are not understood; use another one")
+            raise ValueError(
+                f"{name} has {handler} for this molecule, which are not understood; use another one"
+            )
     return dict(labels)
 
 

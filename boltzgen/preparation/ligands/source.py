@@ -109,14 +109,14 @@ def _source(given: Any, mol: Any, ligand: Ligand, notes: tuple[str, ...], *, iso
         more.append(f"{whole.GetNumAtoms() - mol.GetNumAtoms()} hydrogens were added")
     if not own_charges:
         more.append(
-            f"{ligand.forcefield} was made for AM1-BCC charges; these are NAGL's ({nagl.MODEL}), which are trained "
-            "on such"
+            f"{ligand.forcefield} was made for AM1-BCC charges; these are NAGL's ({nagl.MODEL}), which are "
+            "trained on such"
         )
     if domain.inverting:
         more.append(f"these nitrogens take both sides: {', '.join(names[i] for i in domain.inverting)}")
     more += [
-        f"the ring {'-'.join(names[i] for i in ring)} has {n} shapes among RDKit's conformers; its torsions are "
-        "narrow coordinates about the one of the structure: compare with `boltzgen simulate`"
+        f"the ring {'-'.join(names[i] for i in ring)} has {n} shapes among RDKit's conformers; its torsions "
+        "are narrow coordinates about the one of the structure: compare with `boltzgen simulate`"
         for ring, n in ring_shapes(whole, shapes).items()
     ]
     origin = f"{smiles}, {ligand.forcefield}, NAGL charges, solvent {ligand.solvent}"
@@ -137,6 +137,6 @@ def _check_stereo(whole: Any, positions: np.ndarray) -> None:
         Chem.RemoveHs(after), isomericSmiles=False
     ):
         raise ValueError(
-            f"the structure is {found}, expected {before}: minimising the energy changed a stereocentre, or a "
-            "double bond; give an SDF file with another structure"
+            f"the structure is {found}, expected {before}: minimising the energy changed a stereocentre, or "
+            "a double bond; give an SDF file with another structure"
         )
