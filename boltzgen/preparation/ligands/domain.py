@@ -31,8 +31,9 @@ def domain_of(mol: Any, positions: np.ndarray, amides: Literal["either", "trans"
         ends = bond.GetBeginAtom(), bond.GetEndAtom()
         if bond.GetBondType() != Chem.BondType.DOUBLE or bond.GetIsAromatic() or _in_ring(bond):
             continue
-        # =O and the like do not turn anything; cumulated ones are straight.
-        if all(2 <= atom.GetDegree() <= 3 and atom.GetSymbol() in ("C", "N") for atom in ends):
+        # =O and the like do not turn anything; cumulated ones (azides) are straight.
+        straight = any(atom.GetHybridization() == Chem.HybridizationType.SP for atom in ends)
+        if not straight and all(2 <= a.GetDegree() <= 3 and a.GetSymbol() in ("C", "N") for a in ends):
             double.append(sorted(atom.GetIdx() for atom in ends))
     pyramids, inverting = [], []
     for atom in mol.GetAtoms():

@@ -13,17 +13,39 @@ def undefined(mol: Any) -> list[str]:
     from rdkit import Chem
 
     found = []
+    for kind, k in _open(mol):
+        if kind == Chem.StereoType.Atom_Tetrahedral:
+            found.append(f"{mol.GetAtomWithIdx(k).GetSymbol()}, atom {k + 1}")
+        else:
+            bond = mol.GetBondWithIdx(k)
+            ends = bond.GetBeginAtom(), bond.GetEndAtom()
+            found.append("=".join(f"{a.GetSymbol()}{a.GetIdx() + 1}" for a in ends))
+    return found
+
+
+def _open(mol: Any) -> list[tuple[Any, int]]:
+    """Kind and place of each atom and bond of RDKit's whose configuration matters and is not given."""
+    from rdkit import Chem
+
+    found = []
     for info in Chem.FindPotentialStereo(mol):
         if info.specified != Chem.StereoSpecified.Unspecified:
             continue
         if info.type == Chem.StereoType.Atom_Tetrahedral:
             atom = mol.GetAtomWithIdx(info.centeredOn)
-            if atom.GetSymbol() != "N":  # it inverts, see the domain
-                found.append(f"{atom.GetSymbol()}, atom {atom.GetIdx() + 1}")
-        elif info.type == Chem.StereoType.Bond_Double:
+            # Amines invert, see the domain; of =O and -O- on one atom resonance makes no difference.
+            oxides = sum(
+                n.GetSymbol() in ("O", "S") and n.GetDegree() == 1 and not n.GetTotalNumHs()
+                for n in atom.GetNeighbors()
+            )
+            matters = atom.GetSymbol() != "N" and oxides < 2
+        else:
             bond = mol.GetBondWithIdx(info.centeredOn)
             ends = bond.GetBeginAtom(), bond.GetEndAtom()
-            found.append("=".join(f"{a.GetSymbol()}{a.GetIdx() + 1}" for a in ends))
+            matters = all(atom.GetHybridization() != Chem.HybridizationType.SP for atom in ends)
+            matters &= info.type == Chem.StereoType.Bond_Double
+        if matters:
+            found.append((info.type, info.centeredOn))
     return found
 
 
@@ -62,11 +84,7 @@ def isomers(mol: Any) -> list[tuple[str, Any]]:
             f"there are up to {count} stereoisomers, expected at most {MOST_ISOMERS}; give the configuration "
             "of some centres"
         )
-    open_ones = [
-        (info.type, info.centeredOn)
-        for info in Chem.FindPotentialStereo(mol)
-        if info.specified == Chem.StereoSpecified.Unspecified
-    ]
+    open_ones = _open(mol)
     found, names = list(EnumerateStereoisomers(mol, options=options)), []
     for isomer in found:
         rdCIPLabeler.AssignCIPLabels(isomer)
