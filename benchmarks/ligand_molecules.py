@@ -1,4 +1,4 @@
-"""Twenty-five drugs for `benchmarks/ligands.py`, chosen for what their atoms and bonds ask of the coordinates.
+"""Twenty-five drugs for `benchmarks/ligands.py`, chosen for what they ask of the coordinates.
 
 Written by hand from their structural formulas, in the charge state that is usual at pH 7 unless another was
 wanted for coverage; `formula` is that of this state, against which a test compares every SMILES. None has a
@@ -44,7 +44,9 @@ MOLECULES = {
     ),
     "pregabalin": Molecule("CC(C)C[C@H](C[NH3+])CC(=O)[O-]", "C8H17NO2", "zwitterion"),
     "tamoxifen": Molecule(
-        r"CC/C(=C(\c1ccccc1)/c1ccc(OCCN(C)C)cc1)/c1ccccc1", "C26H29NO", "tetrasubstituted double bond, Z; amine"
+        r"CC/C(=C(\c1ccccc1)/c1ccc(OCCN(C)C)cc1)/c1ccccc1",
+        "C26H29NO",
+        "double bond, Z; amine that inverts",
     ),
     "terbinafine": Molecule(
         "CN(C/C=C/C#CC(C)(C)C)Cc1cccc2ccccc12",

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 import openmm
 import torch
+from ligand_molecules import MOLECULES
 from openmm import unit
 
-from ligand_molecules import MOLECULES
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.energy.forcefield import ForceFieldEnergy
 from boltzgen.energy.openmm import OpenMMEnergy
@@ -63,7 +63,9 @@ def jacobian_error(coordinates: MolecularCoordinates, y: torch.Tensor) -> float:
     """|log_det - log|det|| of the square Jacobian of (y, rotation, translation) -> x, at y (3n - 6,)."""
     x, log_det = coordinates(y)
     columns = torch.autograd.functional.jacobian(lambda v: coordinates(v)[0].flatten(), y)
-    turns = torch.stack([torch.linalg.cross(axis.expand_as(x), x).flatten() for axis in torch.eye(3).to(x)], -1)
+    turns = torch.stack(
+        [torch.linalg.cross(axis.expand_as(x), x).flatten() for axis in torch.eye(3).to(x)], -1
+    )
     shifts = torch.eye(3).to(x).repeat(len(x), 1)
     square = torch.cat((columns, turns, shifts), -1)
     return float((torch.linalg.slogdet(square).logabsdet - log_det).abs())

@@ -10,6 +10,8 @@ from functools import cache
 
 import networkx
 
+from boltzgen.molecule.automorphism import about_ends
+
 Quadruple = tuple[int, int, int, int]
 #: The bonds of rings of up to so many atoms are not rotatable.
 LARGEST_RIGID_RING = 7
@@ -298,6 +300,8 @@ def _exchange(
         coloured(*ends), coloured(*ends[::-1]), node_match=lambda a, b: a["colour"] == b["colour"]
     )
     mapping: dict[int, int] = next(matcher.isomorphisms_iter(), {})
+    # The two hydrogens of a CH2 further on may be exchanged in the same automorphism: they are to stay.
+    mapping = about_ends(graph.neighbours, mapping, ends)
     # Only atoms that correspond to each other are exchanged, so that doing it twice does nothing.
     moved = {i for i in mapping if mapping[i] != i and mapping[mapping[i]] == i}
     threefold = {

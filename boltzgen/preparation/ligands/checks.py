@@ -37,9 +37,9 @@ def check(mol: Any) -> None:
         )
     for atom in mol.GetAtoms():
         if atom.GetSymbol() not in ELEMENTS:
-            kind = "element" if atom.GetSymbol() in _METALLOIDS else "metal or other element"
+            kind = "an element" if atom.GetSymbol() in _METALLOIDS else "a metal or another element"
             raise ValueError(
-                f"{label(atom)} is a {kind} for which OpenFF has no parameters, which cover "
+                f"{label(atom)} is of {kind} for which OpenFF has no parameters, which cover "
                 f"{', '.join(sorted(ELEMENTS))}; make Amber files or an OpenMM System with a program that has"
             )
     radicals = [label(atom) for atom in mol.GetAtoms() if atom.GetNumRadicalElectrons()]

@@ -9,6 +9,8 @@ from boltzgen.molecule.system_file import Domain
 #: |u . (v x w)| of the unit vectors to three neighbours, from which a centre counts as a pyramid: 0 in a
 #: plane, 0.77 of a tetrahedron. A flatter nitrogen has both sides in one narrow coordinate.
 FLAT = 0.25
+#: The same of a nitrogen beside a trigonal carbon (amides, anilines), which passes its plane easily.
+FLAT_CONJUGATED = 0.5
 #: Elements that keep their side: they invert over some 100 kJ/mol.
 _STABLE = frozenset({"S", "P"})
 
@@ -37,11 +39,16 @@ def domain_of(mol: Any, positions: np.ndarray, amides: Literal["either", "trans"
             double.append(sorted(atom.GetIdx() for atom in ends))
     pyramids, inverting = [], []
     for atom in mol.GetAtoms():
-        if atom.GetDegree() != 3 or flatness(positions, atom) < FLAT:
+        if atom.GetDegree() != 3:
             continue
+        conjugated = any(n.GetSymbol() == "C" and n.GetDegree() == 3 for n in atom.GetNeighbors())
         if atom.GetSymbol() in _STABLE:
             pyramids.append(atom.GetIdx())
-        elif atom.GetSymbol() == "N" and not atom.IsInRing():
+        elif (
+            atom.GetSymbol() == "N"
+            and not atom.IsInRing()
+            and flatness(positions, atom) > (FLAT_CONJUGATED if conjugated else FLAT)
+        ):
             inverting.append(atom.GetIdx())
     # A double bond that resonance shares with its neighbours turns: amidinium, guanidinium.
     turning = {

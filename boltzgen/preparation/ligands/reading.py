@@ -84,6 +84,9 @@ def read_mol2(path: Path) -> Given:
             raise ValueError(
                 f"{path} is no readable Tripos mol2 file; expected Corina's atom types: convert it to SDF"
             )
+        if all(atom.GetAtomicNum() > 1 for atom in mol.GetAtoms()):
+            for atom in mol.GetAtoms():  # RDKit takes a mol2 file to have all hydrogens
+                atom.SetNoImplicit(False)  # noqa: FBT003
     return _with_file(path, mol, found, wedged=False)
 
 

@@ -124,19 +124,27 @@ def _source(given: Any, mol: Any, ligand: Ligand, notes: tuple[str, ...], *, iso
 
 
 def _check_stereo(whole: Any, positions: np.ndarray) -> None:
-    """Raise ValueError unless the structure has the stereochemistry that was asked for."""
+    """Raise ValueError unless the structure has the configurations that were asked for."""
     from rdkit import Chem
 
     from boltzgen.preparation.ligands.conformers import hydrogens_placed
 
     after, _ = hydrogens_placed(whole, positions)
     Chem.AssignStereochemistryFrom3D(after)
-    # Nitrogens that invert have no configuration of their own.
-    before, found = (Chem.MolToSmiles(Chem.RemoveHs(mol)) for mol in (whole, after))
-    if before != found and Chem.MolToSmiles(Chem.RemoveHs(whole), isomericSmiles=False) == Chem.MolToSmiles(
-        Chem.RemoveHs(after), isomericSmiles=False
-    ):
-        raise ValueError(
-            f"the structure is {found}, expected {before}: minimising the energy changed a stereocentre, or "
-            "a double bond; give an SDF file with another structure"
-        )
+    asked, found = _configurations(whole), _configurations(after)
+    for where, label in asked.items():
+        if found.get(where) != label:
+            raise ValueError(
+                f"minimising the energy turned {where} from {label} into {found.get(where, 'neither')}; give an "
+                "SDF file with another structure"
+            )
+
+
+def _configurations(mol: Any) -> dict[str, str]:
+    """CIP labels of atoms and bonds."""
+    from rdkit.Chem import rdCIPLabeler
+
+    rdCIPLabeler.AssignCIPLabels(mol)
+    places = [(f"{a.GetSymbol()}, atom {a.GetIdx() + 1},", a) for a in mol.GetAtoms() if a.GetSymbol() != "N"]
+    places += [(f"the bond {b.GetBeginAtomIdx() + 1}-{b.GetEndAtomIdx() + 1}", b) for b in mol.GetBonds()]
+    return {name: place.GetProp("_CIPCode") for name, place in places if place.HasProp("_CIPCode")}
