@@ -1,15 +1,17 @@
-"""Drugs from SMILES: what `prepare` says of them, and whether energies and coordinates are right away from the
-minimum. With `--minutes`, what a short training gives.
+"""Drugs from SMILES: what `prepare` says of them, and whether energies and coordinates are right away from
+the minimum. With `--minutes`, what a short training gives.
 
-    python benchmarks/ligands.py FOLDER [--molecules NAME ...] [--frames 20] [--seed 0] [--minutes 10] [-n 100000]
+    python benchmarks/ligands.py FOLDER [--molecules NAME ...] [--frames 20] [--seed 0] [--minutes 10]
+        [-n 100000]
 
 Needs the extra `ligands`. For each molecule of `ligand_molecules.py`, in FOLDER/NAME: `prepare` with OpenFF
-2.3.0, NAGL's charges and OBC2; FRAMES of OpenMM's Langevin dynamics at 600 K, one each 0.5 ps (steps of 0.5 fs);
-on them the batched energy against OpenMM's Reference platform, the way through the coordinates and back, the
-share of frames inside the domain and what others break; at the first and last of them log|det| against the
-autograd Jacobian. A row is printed for each molecule and kept in FOLDER/NAME/check.json; finished ones are not
-repeated. With `--minutes M` each molecule is then trained for M minutes, sampled, analyzed, and simulated by
-replica exchange, and each of RDKit's conformers, minimised by the force field, is looked for among the draws.
+2.3.0, NAGL's charges and OBC2; FRAMES of OpenMM's Langevin dynamics at 600 K, one each 0.5 ps (steps of 0.5
+fs); on them the batched energy against OpenMM's Reference platform, the way through the coordinates and back,
+the share of frames inside the domain and what others break; at the first and last of them log|det| against
+the autograd Jacobian. A row is printed for each molecule and kept in FOLDER/NAME/check.json; finished ones
+are not repeated. With `--minutes M` each molecule is then trained for M minutes, sampled, analyzed, and
+simulated by replica exchange, and each of RDKit's conformers, minimised by the force field, is looked for
+among the draws.
 """
 
 import argparse
@@ -158,7 +160,7 @@ def train(place: Path, name: str, options: argparse.Namespace) -> dict[str, Any]
 
 
 def shares(system: System, name: str, samples: Path) -> list[dict[str, float]]:
-    """Weight of the draws near each distinct conformer of RDKit's, and its energy above the lowest in kJ/mol."""
+    """Weight of the draws near each distinct conformer of RDKit's, and its energy above the lowest."""
     from rdkit import Chem
 
     from boltzgen.preparation.ligands.conformers import conformers
@@ -218,8 +220,9 @@ def main() -> None:
         result = train(options.folder / name, name, options)
         missed = [c for c in result["conformers"] if not c["draws"]]
         print(
-            f"{name}: {100 * result['efficiency']:.1f} % ({100 * result['clipped']:.1f} % clipped) of {options.n} "
-            f"draws; {len(missed)} of {len(result['conformers'])} conformers of RDKit's without a draw",
+            f"{name}: {100 * result['efficiency']:.1f} % ({100 * result['clipped']:.1f} % clipped) of "
+            f"{options.n} draws; {len(missed)} of {len(result['conformers'])} conformers of RDKit's without "
+            "a draw",
             flush=True,
         )
 

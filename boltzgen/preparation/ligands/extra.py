@@ -16,6 +16,7 @@ MODULES = (
     "openforcefields",
     "cachetools",
     "constraint",
+    "platformdirs",
     "pytorch_lightning",
     "xmltodict",
     "yaml",

@@ -135,8 +135,8 @@ def _check_stereo(whole: Any, positions: np.ndarray) -> None:
     for where, label in asked.items():
         if found.get(where) != label:
             raise ValueError(
-                f"minimising the energy turned {where} from {label} into {found.get(where, 'neither')}; give an "
-                "SDF file with another structure"
+                f"minimising the energy turned {where} from {label} into {found.get(where, 'neither')}; give "
+                "an SDF file with another structure"
             )
 
 
