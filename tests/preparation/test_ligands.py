@@ -165,18 +165,26 @@ def test_every_stereoisomer(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -
 
 
 MOL2 = """@<TRIPOS>MOLECULE
-ethanol
- 3 2 0 0 0
+methanol
+ 6 5 0 0 0
 SMALL
 NO_CHARGES
 @<TRIPOS>ATOM
-1 C1 -0.9200 0.0700 0.0000 C.3
-2 C2 0.4700 -0.4000 0.0000 C.3
-3 O1 1.4200 0.6500 0.0000 O.3
+1 C1 -0.0187 1.5256 0.0104 C.3
+2 O1 0.0021 -0.0041 0.0020 O.3
+3 H1 1.0001 1.9200 0.0000 H
+4 H2 -0.5400 1.8800 0.9000 H
+5 H3 -0.5400 1.8900 -0.8800 H
+6 H4 0.9200 -0.2900 0.0000 H
 @<TRIPOS>BOND
 1 1 2 1
-2 2 3 1
+2 1 3 1
+3 1 4 1
+4 1 5 1
+5 2 6 1
 """
+#: The same without hydrogens.
+BARE_MOL2 = "\n".join(MOL2.replace(" 6 5 ", " 2 1 ").splitlines()[:8]) + "\n@<TRIPOS>BOND\n1 1 2 1\n"
 
 
 @needs_extra
@@ -196,11 +204,17 @@ def test_files_give_structures(tmp_path: Path, capfd: pytest.CaptureFixture[str]
         a.GetSymbol() for a in mol.GetAtoms()
     ]
     assert "N[C@@H](C)C=O" in system.description or "C[C@H](N)C=O" in system.description
-    (tmp_path / "bare.mol2").write_text(MOL2)
-    code, _, err = call(capfd, "prepare", "--mol2", tmp_path / "bare.mol2", *OPENFF, "-o", tmp_path / "b")
+    heavy = Chem.MolToMolBlock(Chem.RemoveHs(mol))
+    (tmp_path / "heavy.sdf").write_text(heavy)
+    code, _, err = call(capfd, "prepare", "--sdf", tmp_path / "heavy.sdf", *OPENFF, "-o", tmp_path / "b")
     assert code == 0
-    assert "6 hydrogens were added" in err
-    assert System.load(tmp_path / "b").n_atoms == 9
+    assert "7 hydrogens were added" in err
+    assert System.load(tmp_path / "b").n_atoms == mol.GetNumAtoms()
+    (tmp_path / "methanol.mol2").write_text(MOL2)
+    code, _, err = call(capfd, "prepare", "--mol2", tmp_path / "methanol.mol2", *OPENFF, "-o", tmp_path / "c")
+    assert code == 0
+    assert "added" not in err
+    assert System.load(tmp_path / "c").n_atoms == 6
 
 
 @needs_extra
@@ -212,6 +226,7 @@ def test_files_give_structures(tmp_path: Path, capfd: pytest.CaptureFixture[str]
         ("binary.sdf", b"a\0b", "is empty or binary"),
         ("text.sdf", b"hello\nworld\n", "is no readable SDF"),
         ("text.mol2", b"hello\n", "is no readable Tripos mol2 file"),
+        ("bare.mol2", BARE_MOL2.encode(), "has no hydrogens, all of which a mol2 file has to have"),
     ],
 )
 def test_files_that_are_none(

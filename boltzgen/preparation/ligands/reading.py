@@ -84,9 +84,11 @@ def read_mol2(path: Path) -> Given:
             raise ValueError(
                 f"{path} is no readable Tripos mol2 file; expected Corina's atom types: convert it to SDF"
             )
-        if all(atom.GetAtomicNum() > 1 for atom in mol.GetAtoms()):
-            for atom in mol.GetAtoms():  # RDKit takes a mol2 file to have all hydrogens
-                atom.SetNoImplicit(False)  # noqa: FBT003
+        if mol.GetNumAtoms() > 1 and all(atom.GetAtomicNum() > 1 for atom in mol.GetAtoms()):
+            # RDKit would take what they leave open for charges and radicals.
+            raise ValueError(
+                f"{path} has no hydrogens, all of which a mol2 file has to have; give an SDF file"
+            )
     return _with_file(path, mol, found, wedged=False)
 
 
