@@ -33,6 +33,8 @@ HOMES = {
     "matplotlib": ["figures", "analysis", "evaluation.picture"],
     "numba": ["kernels"],
     "pdbfixer": ["preparation"],
+    "rdkit": ["preparation.ligands"],
+    "openff": ["preparation.ligands"],
     "typer": ["cli"],
     "rich": ["cli"],
     "bgflow": ["interop"],

@@ -26,12 +26,13 @@ class MolecularCoordinates(Transform):
     There are 3n - 6 of them, less one for each constrained bond, whose length is that of the constraint. y
     holds first the periodic torsions, in [-pi, pi), then the stiff coordinates, of order one:
 
-    * full torsions (phi, psi, chi, ...), as they are, modulo 2 pi;
+    * full torsions (phi, psi, chi, ...), as they are, modulo 2 pi; and the offsets at nitrogens that invert
+      (`Domain.inverting`);
     * symmetric rotors (CH3, NH3+, COO-, phenyl): fold (tau - tau_ref) with tau the mean torsion of the 2 or 3
       equivalent ends, restricted to 1/fold of the circle: one labelling of the equivalent atoms, see
       `RotorTorsions`;
-    * bonds, angles, improper offsets, torsions of small rings, peptide omegas and the bends of straight
-      groups: (r - reference) / scale.
+    * bonds, angles, improper offsets, torsions of small rings, peptide omegas, torsions of double bonds
+      (`Domain.double_bonds`) and the bends of straight groups: (r - reference) / scale.
 
     `forward` never wraps or clamps: `in_domain(y)` says where y lies in the domain of `System.domain`;
     elsewhere the density is zero (u = +inf). `inverse` maps any positions; those outside the domain give a y
@@ -86,6 +87,10 @@ class MolecularCoordinates(Transform):
         found = [RotorTorsions.find(self.zmatrix, rotor) for rotor in self._outer]
         rotors = {r.leader: r for r in found if r is not None}
         full: list[int] = []
+        own = self.internal.inverse(system.positions)[0]
+        self._kept: list[tuple[int, float]] = []  # and the sign of cos(r) in the reference
+        in_rotors = {k for r in rotors.values() for k in r.offsets}
+        inverting = set(system.domain.inverting)
         self._omegas: list[int] = []
         self._cis_signs: list[float] = []  # of cos(r) where the bond is cis
         peptide = {frozenset(b): b for b in graph.peptide_bonds()}
@@ -96,15 +101,20 @@ class MolecularCoordinates(Transform):
                     self._omegas.append(k)
                     # Each end of the torsion that is not omega's own turns cis into trans.
                     self._cis_signs.append((-1.0) ** len({row.atom, row.third} - set(graph.omega(amide))))
+                elif frozenset((row.bonded, row.second)) in graph.kept_bonds:
+                    self._kept.append((k, 1.0 if torch.cos(own[k]) > 0 else -1.0))
                 else:
                     full.append(k)
+            elif row.kind is TorsionKind.OFFSET and row.bonded in inverting and k not in in_rotors:
+                full.append(k)  # either side of the nitrogen
         # Where an angle is cut: pi away from this. Two equivalent ends have offsets in (0, 2 pi), other
         # stiff torsions lie about the reference.
         centre = {
             k: float(reference[k])
             for k in [position[r.atom] for r in rows if r.kind in (TorsionKind.OFFSET, TorsionKind.RING)]
+            if k not in full
         }
-        centre |= {k: float(reference[k]) for k in self._omegas}
+        centre |= {k: float(reference[k]) for k in [*self._omegas, *(k for k, _ in self._kept)]}
         for rotor in rotors.values():
             if rotor.fold == 2:
                 centre[rotor.offsets[0]] = math.pi
@@ -156,8 +166,12 @@ class MolecularCoordinates(Transform):
         r = self.internal.inverse(system.positions)[0]
         handed, seen = [], {rotor.rotor.centre for rotor in self.rotors}
         stereocentres = set(system.graph.stereocentres())
+        self._pyramids: list[tuple[int, float]] = []
         for row in self.zmatrix.torsion_rows:
             j = row.bonded
+            if row.kind is TorsionKind.OFFSET and j in system.graph.kept_centres:
+                k = position[row.atom]
+                self._pyramids.append((k, 1.0 if r[k] > 0 else -1.0))
             if row.kind is TorsionKind.OFFSET and len(system.graph.neighbours[j]) == 4 and j not in seen:
                 seen.add(j)
                 k = position[row.atom]
@@ -221,6 +235,12 @@ class MolecularCoordinates(Transform):
         for k, sign in zip(self._omegas, self._cis_signs, strict=True):
             trans = sign * torch.cos(r[..., k]) < 0
             conditions["cis peptide bond"] = conditions["cis peptide bond"] & trans
+        for k, sign in self._kept:
+            name = "turned double bond"
+            conditions[name] = conditions.get(name, everywhere) & (sign * torch.cos(r[..., k]) > 0)
+        for k, sign in self._pyramids:
+            name = "inverted centre"
+            conditions[name] = conditions.get(name, everywhere) & (sign * torch.sin(r[..., k]) > 0)
         for k, sign, stereocentre in self.handed:
             name = "other enantiomer" if stereocentre else "exchanged hydrogens"
             conditions[name] = conditions[name] & (sign * torch.sin(r[..., k]) > 0)

@@ -10,6 +10,8 @@ from functools import cache
 
 import networkx
 
+from boltzgen.molecule.automorphism import about_ends
+
 Quadruple = tuple[int, int, int, int]
 #: The bonds of rings of up to so many atoms are not rotatable.
 LARGEST_RIGID_RING = 7
@@ -52,10 +54,16 @@ class MolecularGraph:
     Attributes:
         elements: element symbol of each atom.
         neighbours: sorted bonded atoms of each atom.
+        kept_bonds: rotatable by elements and bonds alone, but double: they keep their side, E or Z.
+        kept_centres: atoms with three neighbours that keep their side of the plane of these.
+        amides_turn: whether secondary amides may be cis.
     """
 
     elements: tuple[str, ...]
     neighbours: tuple[tuple[int, ...], ...]
+    kept_bonds: frozenset[frozenset[int]] = frozenset()
+    kept_centres: frozenset[int] = frozenset()
+    amides_turn: bool = False
 
     @classmethod
     def from_bonds(
@@ -118,8 +126,18 @@ class MolecularGraph:
         return _rotors(self)
 
     def is_linear(self, i: int) -> bool:
-        """Whether the bonds of atom i are in line: a carbon with two neighbours."""
-        return self.elements[i] == "C" and len(self.neighbours[i]) == 2
+        """Whether the bonds of atom i are in line: a carbon with two neighbours, or the middle of an azide.
+
+        The latter is a nitrogen with two neighbours, one of them a C or N without others.
+        """
+        if len(self.neighbours[i]) != 2:
+            return False
+        return self.elements[i] == "C" or (
+            self.elements[i] == "N"
+            and any(
+                self.elements[j] in ("C", "N") and len(self.neighbours[j]) == 1 for j in self.neighbours[i]
+            )
+        )
 
     def ring_bonds(self, largest: int = LARGEST_RIGID_RING) -> set[frozenset[int]]:
         """Bonds in rings of up to `largest` atoms."""
@@ -176,8 +194,10 @@ class MolecularGraph:
         """Amide bonds (C, N) whose nitrogen carries a hydrogen and one carbon: those that are kept trans.
 
         The nitrogen of X-PRO carries no hydrogen and is left out: both of its isomers are populated. So is a
-        primary amide's NH2.
+        primary amide's NH2. There are none where `amides_turn`.
         """
+        if self.amides_turn:
+            return []
         return [
             (c, n)
             for c, n in self.amide_bonds()
@@ -202,7 +222,7 @@ class MolecularGraph:
         of small rings and of secondary amides are not rotatable. Left out, too, are the bonds of CH3 and
         other groups of three equivalent terminal atoms, and those of straight groups.
         """
-        fixed = self.ring_bonds() | {frozenset(bond) for bond in self.peptide_bonds()}
+        fixed = self.ring_bonds() | {frozenset(bond) for bond in self.peptide_bonds()} | self.kept_bonds
         fixed |= {frozenset((rotor.axis, rotor.centre)) for rotor in self.rotors() if rotor.fold == 3}
 
         def far(i: int, other: int) -> int | None:
@@ -280,6 +300,8 @@ def _exchange(
         coloured(*ends), coloured(*ends[::-1]), node_match=lambda a, b: a["colour"] == b["colour"]
     )
     mapping: dict[int, int] = next(matcher.isomorphisms_iter(), {})
+    # The two hydrogens of a CH2 further on may be exchanged in the same automorphism: they are to stay.
+    mapping = about_ends(graph.neighbours, mapping, ends)
     # Only atoms that correspond to each other are exchanged, so that doing it twice does nothing.
     moved = {i for i in mapping if mapping[i] != i and mapping[mapping[i]] == i}
     threefold = {
@@ -291,6 +313,9 @@ def _exchange(
     if any(mapping[i] != i for i in set(mapping) - moved) or any(
         len(graph.neighbours[i]) == 4 for i in moved - threefold
     ):
+        return ()
+    # Nor where it would have to keep a side.
+    if moved & graph.kept_centres or any(bond <= moved for bond in graph.kept_bonds):
         return ()
     return tuple((i, mapping[i]) for i in sorted(moved) if i < mapping[i])
 

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from boltzgen import cards, units
 from boltzgen.molecule.basins import Basin
+from boltzgen.molecule.domain import domain_graph
 from boltzgen.molecule.forcefields import OPENMM_DATA
 from boltzgen.molecule.graph import MolecularGraph, Quadruple, Rotor, backbone_pairs
 from boltzgen.molecule.labels import AtomLabels, atom_names, residue_names
@@ -132,7 +133,9 @@ class System:
         """Elements and bonds; raises ValueError unless the molecule is connected."""
         elements = [a.element.symbol if a.element is not None else "X" for a in self.topology.atoms()]
         bonds = [(b[0].index, b[1].index) for b in self.topology.bonds()]
-        return MolecularGraph.from_bonds(elements, bonds, atom_names(self.topology))
+        names = atom_names(self.topology)
+        graph = MolecularGraph.from_bonds(elements, bonds, names)
+        return domain_graph(graph, self.domain, names)
 
     @cached_property
     def constraints(self) -> dict[tuple[int, int], float]:

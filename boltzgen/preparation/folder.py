@@ -16,7 +16,6 @@ from openmm import app, unit
 
 from boltzgen.molecule.openmm_files import read_structure
 from boltzgen.molecule.shipped import SYSTEM_FILE
-from boltzgen.molecule.system_file import Domain
 from boltzgen.preparation.sources import Source
 from boltzgen.storage import partial_path, remove, remove_stale, sync
 
@@ -122,7 +121,7 @@ def write_system(
         "": {"name": name, "description": source.origin, "temperature": float(temperature)},
         "structure": {"file": STRUCTURE},
         "forcefield": forcefield,
-        "domain": Domain().model_dump(),
+        "domain": source.domain.model_dump(),
     }
     sections = [
         "\n".join([f"[{table}]"] * bool(table) + [f"{key} = {_toml(value)}" for key, value in rows.items()])
@@ -133,7 +132,7 @@ def write_system(
 
 
 def _toml(value: object) -> str:
-    """Strings, lists of strings and numbers are written alike in TOML and JSON."""
+    """Strings, numbers and lists of them are written alike in TOML and JSON."""
     return json.dumps(value, ensure_ascii=False)
 
 

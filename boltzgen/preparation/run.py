@@ -9,6 +9,7 @@ import torch
 
 from boltzgen import units
 from boltzgen.coordinates.molecular import MolecularCoordinates
+from boltzgen.coordinates.zmatrix import TorsionKind
 from boltzgen.energy.forcefield import ForceFieldEnergy
 from boltzgen.energy.openmm import OpenMMEnergy
 from boltzgen.molecule.labels import atom_names
@@ -17,6 +18,8 @@ from boltzgen.preparation.checks import check_coordinates, check_energy, check_s
 from boltzgen.preparation.description import charge
 from boltzgen.preparation.description import solvent as solvent_of
 from boltzgen.preparation.folder import check_free, check_name, new_folder, write_system
+from boltzgen.preparation.ligands.options import ligand_of
+from boltzgen.preparation.ligands.source import sources as ligand_sources
 from boltzgen.preparation.relax import minimise
 from boltzgen.preparation.sources import Source, source_of
 from boltzgen.preparation.structure import check_molecule
@@ -27,11 +30,15 @@ def prepare(
     output: str | Path,
     *,
     sequence: str | None = None,
+    smiles: str | None = None,
+    sdf: str | Path | None = None,
+    mol2: str | Path | None = None,
     forcefield: str | Sequence[str] = (),
     system: str | Path | None = None,
     coordinates: str | Path | None = None,
     solvent: str | None = None,
     constraints: str | None = None,
+    amides: str | None = None,
     add_hydrogens: bool = False,
     temperature: float = 300.0,
     name: str | None = None,
@@ -44,14 +51,23 @@ def prepare(
     gets its name: it appears whole or not at all.
 
     Args:
-        molecule: a PDB file (or .cif), an Amber topology (.prmtop), or a `Source`; None with a `sequence`.
+        molecule: a PDB file (or .cif), an Amber topology (.prmtop), or a `Source`; None with a `sequence` or
+            a small molecule.
         output: the folder to write.
         sequence: residues of a peptide to build, for instance ``"ACE ALA ALA NME"``.
-        forcefield: OpenMM force-field files (or one), for a PDB file or a sequence.
+        smiles: a small molecule; needs the extra `ligands`. Its stereochemistry must be given; see
+            `prepare_stereoisomers`.
+        sdf: an SDF or MDL mol file of a small molecule, likewise.
+        mol2: a Tripos mol2 file of a small molecule, likewise.
+        forcefield: OpenMM force-field files (or one), for a PDB file or a sequence; the name of an OpenFF one
+            for a small molecule, such as ``"openff-2.3.0"``.
         system: serialized OpenMM System of the PDB file's atoms, in place of a force field.
         coordinates: of an Amber topology: .inpcrd, .rst7 or .pdb.
-        solvent: implicit solvent of an Amber topology, see `sources.SOLVENTS`; by default none.
+        solvent: implicit solvent of an Amber topology or a small molecule, see `sources.SOLVENTS`; by default
+            none.
         constraints: "none", the default, or "HBonds": bonds to hydrogens keep their length.
+        amides: of a small molecule: "either", the default, or "trans": secondary amides stay so, as in
+            peptides.
         add_hydrogens: add the hydrogens that a PDB file lacks, as at pH 7.
         temperature: the system's, in K.
         name: of the system, by default the folder's.
@@ -81,8 +97,52 @@ def prepare(
         "add_hydrogens": add_hydrogens,
         "trust_forcefield": trust_forcefield,
     }
-    source = source_of(molecule, sequence, options)
+    small = {"smiles": smiles, "sdf": sdf, "mol2": mol2, "amides": amides}
+    ligand = ligand_of({"molecule": molecule, "sequence": sequence, **options, **small})
+    if ligand is None:
+        source = source_of(molecule, sequence, options)
+    else:
+        ((_, source),) = ligand_sources(ligand)
     return _write(source, output, name=name, temperature=temperature, force=force)
+
+
+def prepare_stereoisomers(
+    output: str | Path,
+    *,
+    temperature: float = 300.0,
+    name: str | None = None,
+    force: bool = False,
+    **options: Any,
+) -> list[dict[str, Any]]:
+    """Make every stereoisomer of a small molecule a system; what of its stereochemistry is given is kept.
+
+    Args:
+        output: the folder to write; of several isomers ``output-R``, ``output-S`` and so on, by the CIP
+            labels of what was not given.
+        temperature: the systems', in K.
+        name: of the systems, with the same endings; by default the folders'.
+        force: replace folders, as `prepare` does.
+        **options: `smiles`, `sdf` or `mol2`, with `forcefield`, `solvent`, `constraints` and `amides`.
+
+    Returns:
+        What `prepare` returns, of each isomer.
+
+    Raises:
+        FileExistsError, FileNotFoundError, ValueError: as `prepare`; or there are too many isomers.
+    """
+    ligand = ligand_of(options)
+    if ligand is None:
+        raise ValueError("`enumerate_stereo` needs `smiles`, `sdf` or `mol2`")
+    found = ligand_sources(ligand, enumerate_stereo=True)
+    output = Path(output)
+    folders = [output.with_name(f"{output.name}-{label}") if label else output for label, _ in found]
+    names = [f"{name}-{label}" if label and name else name for label, _ in found]
+    for folder in folders:
+        check_free(folder, force=force)
+    return [
+        _write(source, folder, name=own, temperature=temperature, force=force)
+        for (_, source), folder, own in zip(found, folders, names, strict=True)
+    ]
 
 
 def _write(
@@ -93,7 +153,7 @@ def _write(
     check_name(name)
     temperature = units.kelvin(temperature)
     check_system(source.topology, source.openmm_system)
-    given = System(source.topology, source.openmm_system, source.positions)
+    given = System(source.topology, source.openmm_system, source.positions, domain=source.domain)
     ForceFieldEnergy(given)  # for what it says of forces that it does not compute
     positions = minimise(source.openmm_system, source.positions)
     check_molecule(source.topology, positions)
@@ -154,7 +214,9 @@ def free_torsions(system: System, coordinates: MolecularCoordinates) -> list[str
     turned = [rows[k - (2 * system.n_atoms - 3)] for k in coordinates.order[: coordinates.n_full]]
     # Of a group whose atoms are equivalent by their bonds, but not to the force field, there is no name.
     return [
-        known.get(
+        f"inversion of {system.labels(row.bonded)}"
+        if row.kind is TorsionKind.OFFSET
+        else known.get(
             frozenset((row.bonded, row.second)),
             f"torsion {system.labels(row.atom, row.bonded, row.second, row.third)}",
         )

@@ -19,7 +19,7 @@ from boltzgen.molecule.openmm_files import (
     own_files,
     read_system,
 )
-from boltzgen.molecule.system_file import CONSTRAINTS
+from boltzgen.molecule.system_file import CONSTRAINTS, Domain
 from boltzgen.preparation import peptide, residues
 from boltzgen.preparation.checks import check_same_molecule
 from boltzgen.preparation.incomplete import check_residues
@@ -54,6 +54,7 @@ class Source:
         forcefield: the table of `system.toml`; empty where the folder is to hold the System itself.
         files: the user's own files that the table names, by those names.
         notes: what a user should know of how the files were taken, in sentences.
+        domain: where its density is to be defined.
     """
 
     topology: app.Topology
@@ -63,6 +64,7 @@ class Source:
     forcefield: dict[str, Any] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    domain: Domain = field(default_factory=Domain)
 
 
 def source_of(
@@ -82,7 +84,7 @@ def source_of(
     if (molecule is None) == (sequence is None):
         raise ValueError(
             "expected either a file or `sequence`: a PDB file with `forcefield`, an Amber topology with "
-            "`coordinates`, or the residues of a peptide"
+            "`coordinates`, or the residues of a peptide; or a small molecule as `smiles`, `sdf` or `mol2`"
         )
     given = {name: value for name, value in options.items() if value}
     if isinstance(molecule, Source):

@@ -77,7 +77,8 @@ def _constraints(a: System, b: System) -> str:
 
 def _domain(a: System, b: System) -> str:
     ours, theirs = a.domain.model_dump(), b.domain.model_dump()
-    return next((f"`domain.{k}` is {ours[k]!r} and {theirs[k]!r}" for k in ours if ours[k] != theirs[k]), "")
+    said = ((key, ours.get(key, []), theirs.get(key, [])) for key in ours | theirs)
+    return next((f"`domain.{key}` is {a!r} and {b!r}" for key, a, b in said if a != b), "")
 
 
 def _rotors(a: MolecularCoordinates, b: MolecularCoordinates, system: System) -> str:

@@ -4,6 +4,7 @@ alike.
 
 import random
 
+import numpy as np
 import pytest
 
 from boltzgen.molecule.graph import MolecularGraph, backbone_pairs
@@ -130,3 +131,20 @@ def test_phi_goes_with_the_psi_of_its_residue(
     torsions: dict[str, tuple[int, int, int, int]], pairs: list[tuple[str, str]]
 ) -> None:
     assert backbone_pairs(torsions) == pairs
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_an_exchange_moves_nothing_that_it_need_not(seed: int) -> None:
+    """4-ethyltoluene in any order of atoms: turning the ring leaves the hydrogens of CH2 and CH3 in place."""
+    ring = [(k, (k + 1) % 6) for k in range(6)]
+    hydrogens = [(1, 9), (2, 10), (4, 11), (5, 12), (6, 13), (6, 14), (6, 15), (7, 16), (7, 17), (8, 18)]
+    bonds = [*ring, (0, 6), (3, 7), (7, 8), *hydrogens, (8, 19), (8, 20)]
+    place = np.random.default_rng(seed).permutation(21).tolist()
+    elements = dict(zip(place, "CCCCCCCCCHHHHHHHHHHHH", strict=True))
+    graph = MolecularGraph.from_bonds(
+        [elements[k] for k in range(21)], [(place[i], place[j]) for i, j in bonds]
+    )
+    expected = {frozenset((place[i], place[j])) for i, j in ((1, 5), (2, 4), (9, 12), (10, 11))}
+    found = {(rotor.axis, rotor.centre): rotor for rotor in graph.rotors()}
+    for axis, centre in ((6, 0), (7, 3)):
+        assert set(map(frozenset, found[place[axis], place[centre]].exchange)) == expected

@@ -1,0 +1,231 @@
+"""Drugs from SMILES: what `prepare` says of them, and whether energies and coordinates are right away from
+the minimum. With `--minutes`, what a short training gives.
+
+    python benchmarks/ligands.py FOLDER [--molecules NAME ...] [--frames 20] [--seed 0] [--minutes 10]
+        [-n 100000]
+
+Needs the extra `ligands`. For each molecule of `ligand_molecules.py`, in FOLDER/NAME: `prepare` with OpenFF
+2.3.0, NAGL's charges and OBC2; FRAMES of OpenMM's Langevin dynamics at 600 K, one each 0.5 ps (steps of 0.5
+fs); on them the batched energy against OpenMM's Reference platform, the way through the coordinates and back,
+the share of frames inside the domain and what others break; at the first and last of them log|det| against
+the autograd Jacobian. A row is printed for each molecule and kept in FOLDER/NAME/check.json; finished ones
+are not repeated. With `--minutes M` each molecule is then trained for M minutes, sampled, analyzed, and
+simulated by replica exchange, and each of RDKit's conformers, minimised by the force field, is looked for
+among the draws.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openmm
+import torch
+from ligand_molecules import MOLECULES
+from openmm import unit
+
+from boltzgen.coordinates.molecular import MolecularCoordinates
+from boltzgen.energy.forcefield import ForceFieldEnergy
+from boltzgen.energy.openmm import OpenMMEnergy
+from boltzgen.geometry import wrap
+from boltzgen.molecule.system import System
+from boltzgen.preparation.ligands.source import PROTONATION
+from boltzgen.preparation.relax import minimise
+from boltzgen.preparation.run import prepare
+from boltzgen.samples.file import read_samples
+
+FORCEFIELD, SOLVENT = "openff-2.3.0", "OBC2"
+HOT = 600.0
+#: Degrees within which every full torsion of a draw must be for it to be in a conformer's basin.
+_NEAR = 40.0
+
+
+def frames(system: System, n: int, seed: int) -> torch.Tensor:
+    """Positions (n, n_atoms, 3) in nm, 0.5 ps apart, at 600 K from the reference positions."""
+    integrator = openmm.LangevinMiddleIntegrator(
+        HOT * unit.kelvin, 1 / unit.picosecond, 0.0005 * unit.picosecond
+    )
+    integrator.setRandomNumberSeed(seed + 1)
+    platform = openmm.Platform.getPlatformByName("CPU")
+    context = openmm.Context(system.openmm_system, integrator, platform, {"Threads": "1"})
+    context.setPositions(system.positions.numpy())
+    context.setVelocitiesToTemperature(HOT, seed + 1)
+    found = []
+    for _ in range(n):
+        integrator.step(1000)
+        state = context.getState(getPositions=True)
+        found.append(state.getPositions(asNumpy=True).value_in_unit(unit.nanometer))
+    return torch.tensor(np.array(found), dtype=torch.float64)
+
+
+def jacobian_error(coordinates: MolecularCoordinates, y: torch.Tensor) -> float:
+    """|log_det - log|det|| of the square Jacobian of (y, rotation, translation) -> x, at y (3n - 6,)."""
+    x, log_det = coordinates(y)
+    columns = torch.autograd.functional.jacobian(lambda v: coordinates(v)[0].flatten(), y)
+    turns = torch.stack(
+        [torch.linalg.cross(axis.expand_as(x), x).flatten() for axis in torch.eye(3).to(x)], -1
+    )
+    shifts = torch.eye(3).to(x).repeat(len(x), 1)
+    square = torch.cat((columns, turns, shifts), -1)
+    return float((torch.linalg.slogdet(square).logabsdet - log_det).abs())
+
+
+def check(place: Path, name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """A molecule's row."""
+    file = place / "check.json"
+    if file.exists():
+        return json.loads(file.read_text())
+    molecule = MOLECULES[name]
+    made = prepare(
+        None, place / "system", smiles=molecule.smiles, forcefield=FORCEFIELD, solvent=SOLVENT, force=True
+    )
+    system = System.load(place / "system")
+    x = frames(system, options.frames, options.seed)
+    ours, reference = ForceFieldEnergy(system).potential(x), OpenMMEnergy(system).potential(x)
+    coordinates = MolecularCoordinates(system)
+    x = coordinates.canonical(x)
+    y, log_det = coordinates.inverse(x)
+    back, back_log_det = coordinates(y)
+    apart = [torch.cdist(r, r, compute_mode="donot_use_mm_for_euclid_dist") for r in (x, back)]
+    conditions = coordinates.domain_conditions(y)
+    rings = {frozenset(bond) for bond in system.graph.ring_bonds()}
+    row = {
+        "molecule": name,
+        "atoms": system.n_atoms,
+        "torsions": coordinates.n_full,
+        "rotors": coordinates.n_rotors,
+        "rings": len(rings) - len({i for bond in rings for i in bond}) + _ring_systems(rings),
+        "energy": made["energy"],
+        "energy_error": float((ours - reference).abs().max()),
+        "round_trip": float((apart[0] - apart[1]).abs().max()),
+        "log_det_inverse": float((log_det + back_log_det).abs().max()),
+        "jacobian": max(jacobian_error(coordinates, y[k]) for k in (0, -1)),
+        "inside": float(coordinates.in_domain(y).double().mean()),
+        "broken": {key: int((~met).sum()) for key, met in conditions.items() if not bool(met.all())},
+        "flags": [text for text in made["notes"] if text != PROTONATION],
+        "domain": system.domain.model_dump(),
+        "prepare_notes": made["notes"],
+    }
+    file.write_text(json.dumps(row))
+    return row
+
+
+def _ring_systems(bonds: set[frozenset[int]]) -> int:
+    """Connected pieces of the ring bonds: rings are bonds less atoms, plus one for each piece."""
+    pieces: list[set[int]] = []
+    for bond in bonds:
+        touching = [piece for piece in pieces if piece & bond]
+        pieces = [piece for piece in pieces if not piece & bond] + [set(bond).union(*touching)]
+    return len(pieces)
+
+
+def boltzgen(*arguments: object) -> str:
+    """The output of one command."""
+    command = [sys.executable, "-m", "boltzgen", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"boltzgen {' '.join(map(str, arguments))}: {done.stderr}")
+    return done.stdout
+
+
+def train(place: Path, name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Training, draws, a report, a simulation, and the share of draws about each of RDKit's conformers."""
+    file = place / "result.json"
+    if file.exists():
+        return json.loads(file.read_text())
+    if not (place / "run" / "summary.json").exists():
+        resume = (place / "run" / "state.safetensors").exists()
+        length = ["--resume"] if resume else ["--seed", options.seed, "--minutes", options.minutes]
+        boltzgen("train", place / "system", "-o", place / "run", *length)
+    samples = place / "samples.h5"
+    drawn = json.loads(boltzgen("sample", place / "run", "-n", options.n, "-o", samples, "--force", "--json"))
+    boltzgen("analyze", samples, "-o", place / "report", "--force", "--json")
+    if not (place / "remd" / "reference.h5").exists():
+        boltzgen("simulate", place / "system", "-o", place / "remd", "-n", options.simulated)
+    judged = json.loads(
+        boltzgen("evaluate", place / "run", "--reference", place / "remd" / "reference.h5", "--json")
+    )
+    result = {
+        "molecule": name,
+        "efficiency": drawn["sampling_efficiency"],
+        "clipped": drawn["sampling_efficiency_clipped"],
+        "evaluation": judged,
+        "conformers": shares(System.load(place / "system"), name, samples),
+    }
+    file.write_text(json.dumps(result))
+    return result
+
+
+def shares(system: System, name: str, samples: Path) -> list[dict[str, float]]:
+    """Weight of the draws near each distinct conformer of RDKit's, and its energy above the lowest."""
+    from rdkit import Chem
+
+    from boltzgen.preparation.ligands.conformers import conformers
+
+    mol = Chem.AddHs(Chem.MolFromSmiles(MOLECULES[name].smiles))
+    relaxed = np.array([minimise(system.openmm_system, x) for x in conformers(mol)])
+    coordinates, energy = MolecularCoordinates(system), OpenMMEnergy(system)
+    x = coordinates.canonical(torch.from_numpy(relaxed))
+    torsions = coordinates.inverse(x)[0][:, : coordinates.n_full]
+    potential = energy.potential(x)
+    drawn = read_samples(samples)
+    weight = torch.softmax(drawn.log_w, 0)
+    own = coordinates.inverse(coordinates.canonical(drawn.x.double()))[0][:, : coordinates.n_full]
+    found: list[dict[str, float]] = []
+    kept: list[torch.Tensor] = []
+    for k in potential.argsort().tolist():
+        if any(bool((wrap(torsions[k] - other).rad2deg().abs() < _NEAR).all()) for other in kept):
+            continue
+        kept.append(torsions[k])
+        near = (wrap(own - torsions[k]).rad2deg().abs() < _NEAR).all(-1)
+        above = float(potential[k] - potential.min())
+        found.append({"energy": above, "share": float(weight[near].sum()), "draws": int(near.sum())})
+    return found
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    heads = ["molecule", "atoms", "torsions", "rotors", "rings", "energy error", "round trip", "Jacobian"]
+    heads += ["inside, %", "outside by", "flagged"]
+    lines = ["| " + " | ".join(heads) + " |", "|" + len(heads) * "---|"]
+    for r in rows:
+        cells = [r["molecule"], r["atoms"], r["torsions"], r["rotors"], r["rings"]]
+        cells += [f"{r[key]:.0e}" for key in ("energy_error", "round_trip", "jacobian")]
+        cells += [f"{100 * r['inside']:.0f}", ", ".join(r["broken"]) or "-", "; ".join(r["flags"]) or "-"]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--molecules", nargs="+", choices=MOLECULES, default=list(MOLECULES), metavar="NAME")
+    parser.add_argument("--frames", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, help="train each for so long, too")
+    parser.add_argument("--simulated", type=int, default=1000, help="frames of the replica exchange")
+    parser.add_argument("-n", type=int, default=100_000, help="draws of each trained generator")
+    options = parser.parse_args()
+    rows = []
+    for name in options.molecules:
+        (options.folder / name).mkdir(parents=True, exist_ok=True)
+        rows.append(check(options.folder / name, name, options))
+        print(table(rows[-1:]).splitlines()[-1], flush=True)
+    print("", table(rows), sep="\n")
+    for name in options.molecules if options.minutes else ():
+        result = train(options.folder / name, name, options)
+        missed = [c for c in result["conformers"] if not c["draws"]]
+        print(
+            f"{name}: {100 * result['efficiency']:.1f} % ({100 * result['clipped']:.1f} % clipped) of "
+            f"{options.n} draws; {len(missed)} of {len(result['conformers'])} conformers of RDKit's without "
+            "a draw",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
