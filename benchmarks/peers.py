@@ -2,6 +2,7 @@
 
     python benchmarks/peers.py [--minutes 60] [--peers boltzgen bgflow ...] [-n 100000] [--json FILE]
                                [--jflows-python PYTHON] [--fab FOLDER --fab-python PYTHON]
+                               [--tabg FOLDER --tabg-python PYTHON]
 
 Each peer trains in a process of its own, one after the other. Printed are, for each, the efficiency of fresh
 draws (unclipped, clipped), log Z in its own measure, the share of phi > 0, the energies that its training
@@ -13,9 +14,16 @@ log-weights. What each is given:
                    (Adam at 5e-3, batches of 128), on our batched energy, above 1000 kT by its LinLogCutEnergy
     bgflow-bridge  the same on the energy of its own OpenMMBridge
     jflows         jflows-md, `train_FAB_G` from its source, from its PYTHON (pip install jflows-md)
-    fab            FAB from a checkout; not run unless by hand, and said is which of its packages are missing
-    ta-bg, cmt     not run: no public code is at hand
+    fab            FAB's own training script and its configuration with a buffer, scaled to the minutes, in
+                   PYTHON, from a checkout FOLDER of lollcat/fab-torch: see peers_fab.py
+    fab-ours       the same on our batched energy instead of its pool of OpenMM processes
+    ta-bg          TA-BG's own training script, its reverse KL at 1200 K and its annealing to 300 K, scaled to
+                   the minutes, in PYTHON, from a checkout FOLDER of aimat-lab/TA-BG: see peers_tabg.py
+    ta-bg-ours     the same on our batched energy instead of its OpenMM processes
+    cmt            not run: no public code was found
 
+For those with an energy of their own, its largest difference to ours is printed, of up to 1,000 of their
+draws within 50 kT of the lowest, up to a constant; and the share of draws that do not count, see there.
 Checkouts stay outside the repository. bgflow has to be importable, see docs/interop.md.
 """
 
@@ -49,8 +57,8 @@ from boltzgen.weights import clip_log_weights, log_z, sampling_efficiency
 
 HERE = Path(__file__).parent
 SYSTEM = "alanine_dipeptide"
-#: What FAB's alanine dipeptide imports; its `boltzgen` is that of VincentStimper/boltzmann-generators.
-FAB_NEEDS = ("normflows", "boltzgen", "larsflow", "simtk", "openmmtools", "nflows", "wandb", "hydra")
+#: Seconds beyond the minutes for a rehearsal, the draws and their energies.
+BEYOND = 3600
 
 
 def row(log_w: torch.Tensor, phi: torch.Tensor, seconds: float, energies: int, **more: Any) -> dict[str, Any]:
@@ -105,54 +113,63 @@ def run_bgflow(options: argparse.Namespace, *, bridge: bool = False) -> dict[str
     return row(samples.log_w, samples.torsion("phi"), seconds, counted.n_evaluations, bgflow=COMMIT)
 
 
-def run_jflows(options: argparse.Namespace) -> dict[str, Any]:
-    if options.jflows_python is None:
-        raise RuntimeError("give --jflows-python, of an environment with `pip install jflows-md`")
+def run_script(options: argparse.Namespace, name: str, python: str | None, *given: Any) -> dict[str, Any]:
+    """The row of what a script beside this one wrote, run by another Python for the minutes."""
+    if python is None or None in given:
+        raise RuntimeError(f"give the options that {name} needs: see --help")
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "draws.npz"
-        command = [
-            options.jflows_python,
-            HERE / "peers_jflows.py",
-            str(options.minutes),
-            str(options.n),
-            output,
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=without_ours())
+        before = [one for one in given if not str(one).startswith("--")]
+        command = [python, HERE / name, *before, str(options.minutes), str(options.n), output]
+        command += [one for one in given if str(one).startswith("--")]
+        try:
+            done = subprocess.run(
+                command,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+                env=without_ours(),
+                timeout=60 * options.minutes + BEYOND,
+            )
+        except subprocess.TimeoutExpired:
+            raise RuntimeError(f"it did not end within {BEYOND} s after the minutes") from None
         if done.returncode != 0:
             raise RuntimeError(last_line(done.stderr))
-        found = np.load(output)
-    x = torch.from_numpy(found["x"])
+        with np.load(output) as file:
+            found = dict(file)
+    x = torch.from_numpy(found.pop("x"))
+    log_w = torch.from_numpy(found.pop("log_w"))
     phi = dihedrals(x, System.load(SYSTEM).torsions["phi"])
-    return row(
-        torch.from_numpy(found["log_w"]),
-        phi,
-        float(found["seconds"]),
-        int(found["energies"]),
-        jflows_md=str(found["version"]),
+    more = (
+        {"energy_difference": energy_difference(x, torch.from_numpy(found.pop("u")))} if "u" in found else {}
     )
+    seconds, energies = float(found.pop("seconds")), int(found.pop("energies"))
+    more |= {key: value.item() for key, value in found.items()}
+    return row(log_w, phi, seconds, energies, **more)
 
 
-def run_fab(options: argparse.Namespace) -> dict[str, Any]:
-    if options.fab is None or options.fab_python is None:
-        raise RuntimeError("give --fab, a checkout, and --fab-python, of an environment with what it needs")
-    code = f"from importlib.util import find_spec; print(*(m for m in {FAB_NEEDS} if find_spec(m) is None))"
-    done = subprocess.run(
-        [options.fab_python, "-c", code],
-        cwd=options.fab,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=without_ours(),
-    )
-    if done.returncode != 0:
-        raise RuntimeError(last_line(done.stderr))
-    if missing := done.stdout.split():
-        raise RuntimeError(f"it needs packages that are missing there: {', '.join(missing)}")
-    raise RuntimeError("all that it needs is there: run experiments/aldp/train.py --tlimit by hand")
+def energy_difference(x: torch.Tensor, u: torch.Tensor) -> float:
+    """Largest difference in kT of energies u (n,) of x to ours, up to a constant, where they are low."""
+    chosen = torch.nonzero(u < u[torch.isfinite(u)].min() + 50)[:1000, 0]
+    difference = u[chosen] - ForceFieldEnergy(System.load(SYSTEM))(x[chosen].double())
+    return float((difference - difference.median()).abs().max())
+
+
+def run_jflows(options: argparse.Namespace) -> dict[str, Any]:
+    return run_script(options, "peers_jflows.py", options.jflows_python)
+
+
+def run_fab(options: argparse.Namespace, *more: str) -> dict[str, Any]:
+    return run_script(options, "peers_fab.py", options.fab_python, options.fab, *more)
+
+
+def run_tabg(options: argparse.Namespace, *more: str) -> dict[str, Any]:
+    return run_script(options, "peers_tabg.py", options.tabg_python, options.tabg, *more)
 
 
 def run_absent(_: argparse.Namespace) -> dict[str, Any]:
-    raise RuntimeError("no public code is at hand")
+    raise RuntimeError("no public code was found")
 
 
 PEERS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
@@ -161,7 +178,9 @@ PEERS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "bgflow-bridge": lambda options: run_bgflow(options, bridge=True),
     "jflows": run_jflows,
     "fab": run_fab,
-    "ta-bg": run_absent,
+    "fab-ours": lambda options: run_fab(options, "--ours"),
+    "ta-bg": run_tabg,
+    "ta-bg-ours": lambda options: run_tabg(options, "--ours"),
     "cmt": run_absent,
 }
 
@@ -199,11 +218,18 @@ def text(peer: str, found: dict[str, Any]) -> str:
     if "reason" in found:
         return f"{peer:14s} not run: {found['reason']}"
     error = found["log_z_error"]
+    notes = ""
+    if found.get("temperature", 300.0) != 300.0:
+        notes += f", a model at {found['temperature']:.0f} K"
+    if found.get("dropped", 0.0) > 0:
+        notes += f", {100 * found['dropped']:.2f} % of them dropped"
+    if "energy_difference" in found:
+        notes += f", energies within {found['energy_difference']:.2g} kT of ours"
     return (
         f"{peer:14s} efficiency {100 * found['efficiency']:6.2f} %  clipped {100 * found['clipped']:6.2f} %  "
         f"log Z {found['log_z']:.3f} +- {math.nan if error is None else error:.3f}  "
         f"phi > 0 {100 * found['phi_positive']:.3f} %  {found['energies']:.3g} energies in "
-        f"{found['seconds']:.0f} s, {found['n']} draws"
+        f"{found['seconds']:.0f} s, {found['n']} draws{notes}"
     )
 
 
@@ -218,6 +244,8 @@ def main() -> None:
     parser.add_argument("--jflows-python")
     parser.add_argument("--fab")
     parser.add_argument("--fab-python")
+    parser.add_argument("--tabg")
+    parser.add_argument("--tabg-python")
     parser.add_argument("--alone", choices=PEERS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.alone:
