@@ -22,8 +22,8 @@ log-weights. What each is given:
     ta-bg-ours     the same on our batched energy instead of its OpenMM processes
     cmt            not run: no public code was found
 
-For those with an energy of their own, its largest difference to ours is printed, of up to 1,000 of their
-draws within 50 kT of the lowest, up to a constant; and the share of draws that do not count, see there.
+For the last four the largest difference of their energies to ours is printed, up to a constant, for 1,000
+positions from our generator; and the share of draws that do not count, see there.
 Checkouts stay outside the repository. bgflow has to be importable, see docs/interop.md.
 """
 
@@ -113,15 +113,21 @@ def run_bgflow(options: argparse.Namespace, *, bridge: bool = False) -> dict[str
     return row(samples.log_w, samples.torsion("phi"), seconds, counted.n_evaluations, bgflow=COMMIT)
 
 
-def run_script(options: argparse.Namespace, name: str, python: str | None, *given: Any) -> dict[str, Any]:
-    """The row of what a script beside this one wrote, run by another Python for the minutes."""
+def run_script(
+    options: argparse.Namespace, name: str, python: str | None, *given: Any, positions: bool = False
+) -> dict[str, Any]:
+    """The row of what a script beside this one wrote, run by another Python for the minutes.
+
+    It is called with MINUTES, N, OUTPUT and what is given, and with positions whose energies are compared.
+    """
     if python is None or None in given:
-        raise RuntimeError(f"give the options that {name} needs: see --help")
+        raise RuntimeError(f"give the Python and the folder that {name} needs: see --help")
     with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder) / "draws.npz"
-        before = [one for one in given if not str(one).startswith("--")]
-        command = [python, HERE / name, *before, str(options.minutes), str(options.n), output]
-        command += [one for one in given if str(one).startswith("--")]
+        output, file = Path(folder) / "draws.npz", Path(folder) / "positions.npy"
+        command = [python, HERE / name, str(options.minutes), str(options.n), output, *given]
+        if positions:
+            np.save(file, common_positions().flatten(1).numpy())
+            command += ["--positions", file]
         try:
             done = subprocess.run(
                 command,
@@ -136,23 +142,25 @@ def run_script(options: argparse.Namespace, name: str, python: str | None, *give
             raise RuntimeError(f"it did not end within {BEYOND} s after the minutes") from None
         if done.returncode != 0:
             raise RuntimeError(last_line(done.stderr))
-        with np.load(output) as file:
-            found = dict(file)
-    x = torch.from_numpy(found.pop("x"))
+        with np.load(output) as arrays:
+            found = dict(arrays)
+    phi = dihedrals(torch.from_numpy(found.pop("x")), System.load(SYSTEM).torsions["phi"])
     log_w = torch.from_numpy(found.pop("log_w"))
-    phi = dihedrals(x, System.load(SYSTEM).torsions["phi"])
-    more = (
-        {"energy_difference": energy_difference(x, torch.from_numpy(found.pop("u")))} if "u" in found else {}
-    )
     seconds, energies = float(found.pop("seconds")), int(found.pop("energies"))
-    more |= {key: value.item() for key, value in found.items()}
-    return row(log_w, phi, seconds, energies, **more)
+    more = {}
+    if positions:
+        more["energy_difference"] = energy_difference(torch.from_numpy(found.pop("u_positions")))
+    return row(log_w, phi, seconds, energies, **more, **{key: value.item() for key, value in found.items()})
 
 
-def energy_difference(x: torch.Tensor, u: torch.Tensor) -> float:
-    """Largest difference in kT of energies u (n,) of x to ours, up to a constant, where they are low."""
-    chosen = torch.nonzero(u < u[torch.isfinite(u)].min() + 50)[:1000, 0]
-    difference = u[chosen] - ForceFieldEnergy(System.load(SYSTEM))(x[chosen].double())
+def common_positions() -> torch.Tensor:
+    """Positions (1000, 22, 3) in nm, for other people's energies to be compared with ours."""
+    return BoltzmannGenerator.load(SYSTEM).sample(1000, seed=2).x.double()
+
+
+def energy_difference(u: torch.Tensor) -> float:
+    """Largest difference in kT, up to a constant, of energies u (1000,) of the common positions to ours."""
+    difference = u - ForceFieldEnergy(System.load(SYSTEM))(common_positions())
     return float((difference - difference.median()).abs().max())
 
 
@@ -161,11 +169,11 @@ def run_jflows(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def run_fab(options: argparse.Namespace, *more: str) -> dict[str, Any]:
-    return run_script(options, "peers_fab.py", options.fab_python, options.fab, *more)
+    return run_script(options, "peers_fab.py", options.fab_python, options.fab, *more, positions=True)
 
 
 def run_tabg(options: argparse.Namespace, *more: str) -> dict[str, Any]:
-    return run_script(options, "peers_tabg.py", options.tabg_python, options.tabg, *more)
+    return run_script(options, "peers_tabg.py", options.tabg_python, options.tabg, *more, positions=True)
 
 
 def run_absent(_: argparse.Namespace) -> dict[str, Any]:

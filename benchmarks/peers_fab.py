@@ -1,6 +1,6 @@
 """FAB on T-FAB for a given time: what benchmarks/peers.py runs in an environment that has it.
 
-    python benchmarks/peers_fab.py FOLDER MINUTES N OUTPUT [--ours] [--batch SIZE]
+    python benchmarks/peers_fab.py MINUTES N OUTPUT FOLDER [--ours] [--batch SIZE]
 
 FOLDER is a checkout of lollcat/fab-torch; VincentStimper's boltzmann-generators (a package that is named
 `boltzgen`, too) and resampled-base-flows have to be importable, and openmmtools or, for its copy of
@@ -27,8 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
-from peers_tools import Clock, Counted, OutOfTime, old_names, our_energy, save, versions
+from peers_tools import Clock, Counted, OutOfTime, add_arguments, old_names, our_energy, save, versions
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 #: Its schedule: iterations, those of the warm-up, batches in the buffer at the start and at most.
@@ -65,7 +64,7 @@ class Peer:
     def __init__(self, module: Any, scratch: str, *, ours: bool, batch: int | None) -> None:
         self.scratch, self.batch = scratch, batch
         self.clock: Clock | None = None
-        self.steps, self.last = 0, 0
+        self.steps, self.last, self.dropped = 0, 0, 0
         make = module.make_aldp_model
         theirs = sys.modules["boltzgen"]
 
@@ -103,6 +102,8 @@ class Peer:
         self.check()
 
     def config(self, factor: float) -> dict[str, Any]:
+        import yaml
+
         config = yaml.safe_load(Path("config/fab_buff.yaml").read_text())
         fewest = max(UPDATES, round(FEWEST * factor))
         self.last = max(UPDATES, UPDATES * round(ITERATIONS * factor / UPDATES))
@@ -126,6 +127,7 @@ class Peer:
         model = self.make(config, torch.device("cpu"))
         n = config["training"]["batch_size"] // 4
         model.set_ais_target(min_is_target=True)
+        model.annealed_importance_sampler.sample_and_log_weights(2, logging=False)  # what is slow only once
         began = time.perf_counter()
         point, _ = model.annealed_importance_sampler.sample_and_log_weights(n, logging=False)
         sampled = time.perf_counter()
@@ -134,6 +136,8 @@ class Peer:
 
     def train(self, factor: float) -> None:
         """Until the schedule or the time ends."""
+        import yaml
+
         config = self.config(factor)
         self.steps = 0
         torch.save(torch.zeros(1, 60), config["data"]["test"])
@@ -145,36 +149,30 @@ class Peer:
         except OutOfTime:
             pass
 
-    def draw(self, n: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, float]:
-        """Log-weights, positions and energies of fresh draws, and the share of the other enantiomer."""
+    def draw(self, n: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log-weights and positions of fresh draws; those of the other enantiomer weigh nothing."""
         from fab.utils.aldp import filter_chirality
 
-        target, log_w, x, u, left = self.model.target_distribution, [], [], [], 0
+        target, log_w, x = self.model.target_distribution, [], []
         with torch.no_grad():
             for k in range(0, n, 1024):
                 z, log_q = self.model.flow.sample_and_log_prob((min(1024, n - k),))
-                positions, log_det = target.coordinate_transform(z)
-                energy = target.p.norm_energy(positions)
                 kept = filter_chirality(z)
-                left += int((~kept).sum())
-                log_w.append(torch.where(kept, log_det - energy - log_q, -torch.inf))
-                x.append(positions)
-                u.append(energy)
-        return torch.cat(log_w), torch.cat(x), torch.cat(u), left / n
+                self.dropped += int((~kept).sum())
+                log_w.append(torch.where(kept, target.log_prob(z) - log_q, -torch.inf))
+                x.append(target.coordinate_transform(z)[0])
+        return torch.cat(log_w), torch.cat(x)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("minutes", type=float)
-    parser.add_argument("n", type=int)
-    parser.add_argument("output", type=Path)
-    parser.add_argument("--ours", action="store_true")
+    add_arguments(parser)
     parser.add_argument("--batch", type=int)
     options = parser.parse_args()
     folder, output = options.folder.resolve(), str(options.output.resolve())
+    positions = options.positions and options.positions.resolve()
     with tempfile.TemporaryDirectory() as scratch:
         peer = Peer(prepare(folder), scratch, ours=options.ours, batch=options.batch)
         sampling, update = peer.rehearse()
@@ -186,18 +184,18 @@ def main() -> None:
         peer.train(factor)
         seconds, energies = peer.clock.stop(), peer.energy.n
         print(f"{peer.steps} of {peer.last} iterations in {seconds:.0f} s", flush=True)
-        log_w, x, u, left = peer.draw(options.n)
+        draws = peer.draw(options.n)
         save(
             output,
-            log_w,
-            x,
-            u,
+            draws,
+            peer.energy,
+            positions,
             seconds=seconds,
             energies=energies,
             temperature=300.0,
             factor=factor,
             done=peer.steps / peer.last,
-            dropped=left,
+            dropped=peer.dropped / options.n,
             version=versions(FAB=str(folder)),
         )
         pool = getattr(peer.model.target_distribution.p, "pool", None)

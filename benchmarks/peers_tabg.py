@@ -1,6 +1,6 @@
 """TA-BG on T-FAB for a given time: what benchmarks/peers.py runs in an environment that has it.
 
-    python benchmarks/peers_tabg.py FOLDER MINUTES N OUTPUT [--ours] [--learning-rate RATE]
+    python benchmarks/peers_tabg.py MINUTES N OUTPUT FOLDER [--ours] [--learning-rate RATE]
 
 FOLDER is a checkout of aimat-lab/TA-BG; its forks of bgflow and fab-torch, bgmol and AutoSlurm have to be
 importable, hydra-core and wandb installed. Its own `train.py` runs with its own configurations for alanine
@@ -23,7 +23,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peers_tools import Clock, Counted, OnCpu, OutOfTime, old_names, our_energy, save, versions
+from peers_tools import (
+    Clock,
+    Counted,
+    OnCpu,
+    OutOfTime,
+    add_arguments,
+    old_names,
+    our_energy,
+    save,
+    versions,
+)
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 #: Its schedule: steps of reverse KL; stages; steps, samples and resampled samples of each stage.
@@ -154,17 +164,19 @@ class Peer:
         if hasattr(wrapper, "terminate"):
             wrapper.terminate()
 
-    def draw(self, n: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Log-weights at 300 K, positions and energies of fresh draws."""
-        log_w, x, u = [], [], []
+    def target(self, positions: torch.Tensor) -> torch.Tensor:
+        """Energies (n,) in kT at 300 K."""
+        return self.generator._target.energy(positions, temperature=300.0)[:, 0].double()
+
+    def draw(self, n: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log-weights at 300 K and positions of fresh draws."""
+        log_w, x = [], []
         with torch.no_grad():
             for k in range(0, n, 4096):
                 positions, minus_log_q = self.generator.sample(min(4096, n - k), with_energy=True)
-                energy = self.generator._target.energy(positions, temperature=300.0).double()
-                log_w.append((minus_log_q.double() - energy)[:, 0])
+                log_w.append(minus_log_q[:, 0].double() - self.target(positions))
                 x.append(positions)
-                u.append(energy[:, 0])
-        return torch.cat(log_w), torch.cat(x), torch.cat(u)
+        return torch.cat(log_w), torch.cat(x)
 
 
 def rehearse(peer: Peer, scratch: str) -> tuple[float, float, float]:
@@ -200,14 +212,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("minutes", type=float)
-    parser.add_argument("n", type=int)
-    parser.add_argument("output", type=Path)
-    parser.add_argument("--ours", action="store_true")
+    add_arguments(parser)
     parser.add_argument("--learning-rate", type=float)
     options = parser.parse_args()
     output = str(options.output.resolve())
+    positions = options.positions and options.positions.resolve()
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["PEERS_SCRATCH"] = scratch
         peer = Peer(prepare(options.folder.resolve()), options.folder.resolve(), ours=options.ours)
@@ -225,12 +234,11 @@ def main() -> None:
             if peer.times:
                 temperature = peer.config.training.training_mode.temp_sampling.sequence[stage][1]
         seconds = peer.clock.stop()
-        log_w, x, u = peer.draw(options.n)
         save(
             output,
-            log_w,
-            x,
-            u,
+            peer.draw(options.n),
+            peer.target,
+            positions,
             seconds=seconds,
             energies=peer.n_energies,
             temperature=temperature,

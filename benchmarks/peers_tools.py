@@ -3,6 +3,7 @@
 It runs in the peers' own environments: nothing of this package is imported, unless our energy is asked for.
 """
 
+import argparse
 import importlib.abc
 import importlib.machinery
 import signal
@@ -135,6 +136,16 @@ def our_energy(temperature: float) -> Callable[[torch.Tensor], torch.Tensor]:
     return lambda x: _WithForces.apply(x, energy)
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What both scripts take."""
+    parser.add_argument("minutes", type=float)
+    parser.add_argument("n", type=int)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("folder", type=Path, help="a checkout of the peer")
+    parser.add_argument("--ours", action="store_true")
+    parser.add_argument("--positions", type=Path, help="an .npy of (m, 66) in nm whose energies are wanted")
+
+
 def versions(**folders: str) -> str:
     """Versions of what computes, and the commits of checkouts where git knows them."""
     import openmm
@@ -148,7 +159,18 @@ def versions(**folders: str) -> str:
     return ", ".join(found)
 
 
-def save(output: str, log_w: torch.Tensor, x: torch.Tensor, u: torch.Tensor, **more: object) -> None:
-    """Write log-weights (n,), positions (n, 66) in nm, energies in kT (n,); no number is no weight."""
+def save(
+    output: str,
+    draws: tuple[torch.Tensor, torch.Tensor],
+    energy: Callable[[torch.Tensor], torch.Tensor],
+    positions: Path | None,
+    **more: object,
+) -> None:
+    """Write log-weights (n,) and positions (n, 66) in nm of draws; and energies in kT of given positions."""
+    log_w, x = draws
+    if positions is not None:
+        given = torch.from_numpy(np.load(positions)).to(x.dtype)
+        with torch.no_grad():
+            more["u_positions"] = energy(given).reshape(-1).double()
     log_w = torch.where(torch.isfinite(log_w), log_w, -torch.inf)
-    np.savez(output, log_w=log_w.double(), x=x.reshape(len(x), -1, 3), u=u.double(), **more)
+    np.savez(output, log_w=log_w.double(), x=x.reshape(len(x), -1, 3), **more)
