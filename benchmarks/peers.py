@@ -1,7 +1,8 @@
 """T-FAB by other people's code beside ours: the same machine, the same target, the same time each.
 
     python benchmarks/peers.py [--minutes 60] [--peers boltzgen bgflow ...] [-n 100000] [--json FILE]
-                               [--jflows-python PYTHON] [--fab FOLDER --fab-python PYTHON]
+                               [--jflows-bundle FOLDER --jflows-python PYTHON]
+                               [--fab FOLDER --fab-python PYTHON]
                                [--tabg FOLDER --tabg-python PYTHON]
 
 Each peer trains in a process of its own, one after the other. Printed are, for each, the efficiency of fresh
@@ -13,17 +14,20 @@ log-weights. What each is given:
     bgflow         the flow of examples/08_bgflow.py by bgflow's KLTrainer, reverse KL at 300 K, its defaults
                    (Adam at 5e-3, batches of 128), on our batched energy, above 1000 kT by its LinLogCutEnergy
     bgflow-bridge  the same on the energy of its own OpenMMBridge
-    jflows         jflows-md, `train_FAB_G` from its source, from its PYTHON (pip install jflows-md)
+    jflows         jflows-md, `train_FAB_G` from its source, in PYTHON (pip install jflows-md), on the
+                   molecule in FOLDER: see peers_jflows.py
     fab            FAB's own training script and its configuration with a buffer, scaled to the minutes, in
                    PYTHON, from a checkout FOLDER of lollcat/fab-torch: see peers_fab.py
     fab-ours       the same on our batched energy instead of its pool of OpenMM processes
     ta-bg          TA-BG's own training script, its reverse KL at 1200 K and its annealing to 300 K, scaled to
                    the minutes, in PYTHON, from a checkout FOLDER of aimat-lab/TA-BG: see peers_tabg.py
     ta-bg-ours     the same on our batched energy instead of its OpenMM processes
+    ta-bg-fast     ta-bg-ours, annealed at the learning rate of its reverse KL, 1e-4, instead of 5e-6: that is
+                   meant for many more steps than an hour has
     cmt            not run: no public code was found
 
-For the last four the largest difference of their energies to ours is printed, up to a constant, for 1,000
-positions from our generator; and the share of draws that do not count, see there.
+For jflows, FAB and TA-BG the largest difference of their energies to ours is printed, up to a constant, for
+1,000 positions from our generator; and the share of draws that do not count, see there.
 Checkouts stay outside the repository. bgflow has to be importable, see docs/interop.md.
 """
 
@@ -165,7 +169,8 @@ def energy_difference(u: torch.Tensor) -> float:
 
 
 def run_jflows(options: argparse.Namespace) -> dict[str, Any]:
-    return run_script(options, "peers_jflows.py", options.jflows_python)
+    bundle = options.jflows_bundle
+    return run_script(options, "peers_jflows.py", options.jflows_python, bundle, positions=True)
 
 
 def run_fab(options: argparse.Namespace, *more: str) -> dict[str, Any]:
@@ -189,6 +194,7 @@ PEERS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "fab-ours": lambda options: run_fab(options, "--ours"),
     "ta-bg": run_tabg,
     "ta-bg-ours": lambda options: run_tabg(options, "--ours"),
+    "ta-bg-fast": lambda options: run_tabg(options, "--ours", "--learning-rate", "1e-4"),
     "cmt": run_absent,
 }
 
@@ -249,6 +255,7 @@ def main() -> None:
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
     parser.add_argument("-n", type=int, default=100_000)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--jflows-bundle")
     parser.add_argument("--jflows-python")
     parser.add_argument("--fab")
     parser.add_argument("--fab-python")
