@@ -35,8 +35,10 @@ def main() -> None:
     source = target.source()
     flow = Mixed_NSF(jax.random.key(1), target.domain, bins=8, transforms=6, hidden_features=(64, 64)).zeros()
     batch, steps, ladder, inner, last = 128, 50, 4, 20, 100
-    began, rounds = time.perf_counter(), 0
-    while time.perf_counter() - began < 60 * minutes:
+    began, rounds, last_round = time.perf_counter(), 0, 0.0
+    # The first round compiles; another begins if it should end in time.
+    while rounds == 0 or time.perf_counter() - began + last_round < 60 * minutes:
+        start = time.perf_counter()
         x_valid = source.samples(jax.random.key(100 + rounds), 4096)
         flow, _ = train_FAB_G(
             x_valid,
@@ -54,6 +56,7 @@ def main() -> None:
             seed=rounds,
         )
         rounds += 1
+        last_round = time.perf_counter() - start
     seconds = time.perf_counter() - began
 
     # Its flow goes from the target to the source.
