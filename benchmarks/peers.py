@@ -235,6 +235,8 @@ def text(peer: str, found: dict[str, Any]) -> str:
     notes = ""
     if found.get("temperature", 300.0) != 300.0:
         notes += f", a model at {found['temperature']:.0f} K"
+    if found.get("done", 1.0) < 1:
+        notes += f", {100 * found['done']:.0f} % of its schedule"
     if found.get("dropped", 0.0) > 0:
         notes += f", {100 * found['dropped']:.2f} % of them dropped"
     if "energy_difference" in found:

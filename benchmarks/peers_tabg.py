@@ -224,14 +224,16 @@ def main() -> None:
         peer.n_energies, peer.clock = 0, Clock(options.minutes)
         annealing = STAGES * (STEPS * step + SAMPLES * sample)
         factor = SHARE * peer.clock.left / (REVERSE * reverse + annealing)
-        done, temperature = peer.reverse(max(1, round(REVERSE * factor))), 1200.0
-        if done:
+        # What it is trained for at the end, maybe not yet to the end; and how much of the annealing was done.
+        temperature, done, factor_left = 1200.0, 0.0, 0.0
+        if peer.reverse(max(1, round(REVERSE * factor))):
             # By what is left: reverse KL may have been faster or slower than in the rehearsal.
-            factor_left = SHARE * peer.clock.left / annealing
+            factor_left = max(0.0, SHARE * peer.clock.left / annealing)
             steps = max(1, round(STEPS * factor_left))
-            done = peer.anneal(peer.save(f"{scratch}/start.pt"), factor_left, options.learning_rate)
-            stage = min(STAGES - 1, (len(peer.times) - 1) // steps)
+            peer.anneal(peer.save(f"{scratch}/start.pt"), factor_left, options.learning_rate)
             if peer.times:
+                done = len(peer.times) / (STAGES * steps)
+                stage = (len(peer.times) - 1) // steps
                 temperature = peer.config.training.training_mode.temp_sampling.sequence[stage][1]
         seconds = peer.clock.stop()
         save(
@@ -242,7 +244,9 @@ def main() -> None:
             seconds=seconds,
             energies=peer.n_energies,
             temperature=temperature,
+            done=done,
             factor=factor,
+            factor_annealing=factor_left,
             version=versions(**{"TA-BG": str(options.folder)}),
         )
         peer.close()
