@@ -4,11 +4,13 @@
 
 FOLDER is a checkout of lollcat/fab-torch; VincentStimper's boltzmann-generators (a package that is named
 `boltzgen`, too) and resampled-base-flows have to be importable, and openmmtools or, for its copy of
-openmmtools' test systems, bgmol. Its own `experiments/aldp/train.py` runs with its own `fab_buff.yaml`, made
-shorter: the number of iterations, the warm-up and the cosine are multiplied by one factor, and so is the
-replay buffer, which keeps at least the 8 batches that it draws at a time. Batches, rates, flow and annealed
-importance sampling stay as they are. The factor comes from a rehearsal, which is not on the clock; past the
-minutes training ends where it is. Left out are its evaluations, plots and checkpoints.
+openmmtools' test systems, bgmol with bgflow.
+
+Its own `experiments/aldp/train.py` runs with its own `fab_buff.yaml`, made shorter: the number of
+iterations, the warm-up and the cosine are multiplied by one factor, and so is the replay buffer, which
+keeps at least the 8 batches that it draws at a time. Batches, rates, flow and annealed importance sampling
+stay as they are. The factor comes from a rehearsal, which is not on the clock; past the minutes training
+ends where it is. Left out are its evaluations, plots and checkpoints.
 
 N draws go to OUTPUT with their weights. As in its training, draws of the other enantiomer do not count: their
 weight is zero, and their share is written.

@@ -2,13 +2,19 @@
 
     python benchmarks/peers_tabg.py MINUTES N OUTPUT FOLDER [--ours] [--learning-rate RATE]
 
-FOLDER is a checkout of aimat-lab/TA-BG; its forks of bgflow and fab-torch, bgmol and AutoSlurm have to be
-importable, hydra-core and wandb installed. Its own `train.py` runs with its own configurations for alanine
-dipeptide, `rev_kld_1200K` and then `annealing_1200K`, made shorter: all counts of steps and of samples are
-multiplied by one factor, so that each stage has the share of the time that it has in the paper. Batches,
-rates, networks, temperatures and clipping stay as they are. The factor comes from a rehearsal of a few steps,
-which is not on the clock; past the minutes training ends where it is. Left out are wandb, plots, evaluations
-and checkpoints. N draws go to OUTPUT with their weights at 300 K.
+FOLDER is a checkout of aimat-lab/TA-BG. What its requirements.txt takes from repositories has to be
+importable: its forks of bgflow and fab-torch, bgmol, AutoSlurm, and nflows of that commit, as the one on
+the package index will not do; and hydra-core, wandb, umnn, einops, python-box and scienceplots.
+
+Its own `train.py` runs with its own configurations for alanine dipeptide, `rev_kld_1200K` and then
+`annealing_1200K`, made shorter: all counts of steps and of samples are multiplied by one factor, so that
+each stage has the share that it has in the paper, but a stage has 10,000 samples at least. Batches, rates,
+networks, temperatures and clipping stay as they are. The factor comes from a rehearsal of a few steps,
+which is not on the clock; that of the annealing is set anew by the time left. Past the minutes training
+ends where it is. Left out are wandb, plots, evaluations and checkpoints. N draws go to OUTPUT with their
+weights at 300 K.
+
+The temperature written is the one that it trained for at the end, maybe not yet to the end of that stage.
 
 --ours takes our batched energy in place of its OpenMM workers; --learning-rate is another for the annealing.
 """
