@@ -1,7 +1,9 @@
 """T-FAB by other people's code beside ours: the same machine, the same target, the same time each.
 
     python benchmarks/peers.py [--minutes 60] [--peers boltzgen bgflow ...] [-n 100000] [--json FILE]
-                               [--jflows-python PYTHON] [--fab FOLDER --fab-python PYTHON]
+                               [--jflows-bundle FOLDER --jflows-python PYTHON]
+                               [--fab FOLDER --fab-python PYTHON]
+                               [--tabg FOLDER --tabg-python PYTHON]
 
 Each peer trains in a process of its own, one after the other. Printed are, for each, the efficiency of fresh
 draws (unclipped, clipped), log Z in its own measure, the share of phi > 0, the energies that its training
@@ -12,10 +14,20 @@ log-weights. What each is given:
     bgflow         the flow of examples/08_bgflow.py by bgflow's KLTrainer, reverse KL at 300 K, its defaults
                    (Adam at 5e-3, batches of 128), on our batched energy, above 1000 kT by its LinLogCutEnergy
     bgflow-bridge  the same on the energy of its own OpenMMBridge
-    jflows         jflows-md, `train_FAB_G` from its source, from its PYTHON (pip install jflows-md)
-    fab            FAB from a checkout; not run unless by hand, and said is which of its packages are missing
-    ta-bg, cmt     not run: no public code is at hand
+    jflows         jflows-md, `train_FAB_G` from its source, in PYTHON (pip install jflows-md), on the
+                   molecule in FOLDER: see peers_jflows.py
+    fab            FAB's own training script and its configuration with a buffer, scaled to the minutes, in
+                   PYTHON, from a checkout FOLDER of lollcat/fab-torch: see peers_fab.py
+    fab-ours       the same on our batched energy instead of its pool of OpenMM processes
+    ta-bg          TA-BG's own training script, its reverse KL at 1200 K and its annealing to 300 K, scaled to
+                   the minutes, in PYTHON, from a checkout FOLDER of aimat-lab/TA-BG: see peers_tabg.py
+    ta-bg-ours     the same on our batched energy instead of its OpenMM processes
+    ta-bg-fast     ta-bg-ours, annealed at the learning rate of its reverse KL, 1e-4, instead of 5e-6: that is
+                   meant for many more steps than an hour has
+    cmt            not run: no public code was found
 
+For jflows, FAB and TA-BG the largest difference of their energies to ours is printed, up to a constant, for
+1,000 positions from our generator; and the share of draws that do not count, see there.
 Checkouts stay outside the repository. bgflow has to be importable, see docs/interop.md.
 """
 
@@ -49,8 +61,8 @@ from boltzgen.weights import clip_log_weights, log_z, sampling_efficiency
 
 HERE = Path(__file__).parent
 SYSTEM = "alanine_dipeptide"
-#: What FAB's alanine dipeptide imports; its `boltzgen` is that of VincentStimper/boltzmann-generators.
-FAB_NEEDS = ("normflows", "boltzgen", "larsflow", "simtk", "openmmtools", "nflows", "wandb", "hydra")
+#: Seconds beyond the minutes for a rehearsal, the draws and their energies.
+BEYOND = 3600
 
 
 def row(log_w: torch.Tensor, phi: torch.Tensor, seconds: float, energies: int, **more: Any) -> dict[str, Any]:
@@ -105,54 +117,72 @@ def run_bgflow(options: argparse.Namespace, *, bridge: bool = False) -> dict[str
     return row(samples.log_w, samples.torsion("phi"), seconds, counted.n_evaluations, bgflow=COMMIT)
 
 
-def run_jflows(options: argparse.Namespace) -> dict[str, Any]:
-    if options.jflows_python is None:
-        raise RuntimeError("give --jflows-python, of an environment with `pip install jflows-md`")
+def run_script(
+    options: argparse.Namespace, name: str, python: str | None, *given: Any, positions: bool = False
+) -> dict[str, Any]:
+    """The row of what a script beside this one wrote, run by another Python for the minutes.
+
+    It is called with MINUTES, N, OUTPUT and what is given, and with positions whose energies are compared.
+    """
+    if python is None or None in given:
+        raise RuntimeError(f"give the Python and the folder that {name} needs: see --help")
     with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder) / "draws.npz"
-        command = [
-            options.jflows_python,
-            HERE / "peers_jflows.py",
-            str(options.minutes),
-            str(options.n),
-            output,
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=without_ours())
+        output, file = Path(folder) / "draws.npz", Path(folder) / "positions.npy"
+        command = [python, HERE / name, str(options.minutes), str(options.n), output, *given]
+        if positions:
+            np.save(file, common_positions().flatten(1).numpy())
+            command += ["--positions", file]
+        try:
+            done = subprocess.run(
+                command,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+                env=without_ours(),
+                timeout=60 * options.minutes + BEYOND,
+            )
+        except subprocess.TimeoutExpired:
+            raise RuntimeError(f"it did not end within {BEYOND} s after the minutes") from None
         if done.returncode != 0:
             raise RuntimeError(last_line(done.stderr))
-        found = np.load(output)
-    x = torch.from_numpy(found["x"])
-    phi = dihedrals(x, System.load(SYSTEM).torsions["phi"])
-    return row(
-        torch.from_numpy(found["log_w"]),
-        phi,
-        float(found["seconds"]),
-        int(found["energies"]),
-        jflows_md=str(found["version"]),
-    )
+        with np.load(output) as arrays:
+            found = dict(arrays)
+    phi = dihedrals(torch.from_numpy(found.pop("x")), System.load(SYSTEM).torsions["phi"])
+    log_w = torch.from_numpy(found.pop("log_w"))
+    seconds, energies = float(found.pop("seconds")), int(found.pop("energies"))
+    more = {}
+    if positions:
+        more["energy_difference"] = energy_difference(torch.from_numpy(found.pop("u_positions")))
+    return row(log_w, phi, seconds, energies, **more, **{key: value.item() for key, value in found.items()})
 
 
-def run_fab(options: argparse.Namespace) -> dict[str, Any]:
-    if options.fab is None or options.fab_python is None:
-        raise RuntimeError("give --fab, a checkout, and --fab-python, of an environment with what it needs")
-    code = f"from importlib.util import find_spec; print(*(m for m in {FAB_NEEDS} if find_spec(m) is None))"
-    done = subprocess.run(
-        [options.fab_python, "-c", code],
-        cwd=options.fab,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=without_ours(),
-    )
-    if done.returncode != 0:
-        raise RuntimeError(last_line(done.stderr))
-    if missing := done.stdout.split():
-        raise RuntimeError(f"it needs packages that are missing there: {', '.join(missing)}")
-    raise RuntimeError("all that it needs is there: run experiments/aldp/train.py --tlimit by hand")
+def common_positions() -> torch.Tensor:
+    """Positions (1000, 22, 3) in nm, for other people's energies to be compared with ours."""
+    return BoltzmannGenerator.load(SYSTEM).sample(1000, seed=2).x.double()
+
+
+def energy_difference(u: torch.Tensor) -> float:
+    """Largest difference in kT, up to a constant, of energies u (1000,) of the common positions to ours."""
+    difference = u - ForceFieldEnergy(System.load(SYSTEM))(common_positions())
+    return float((difference - difference.median()).abs().max())
+
+
+def run_jflows(options: argparse.Namespace) -> dict[str, Any]:
+    bundle = options.jflows_bundle
+    return run_script(options, "peers_jflows.py", options.jflows_python, bundle, positions=True)
+
+
+def run_fab(options: argparse.Namespace, *more: str) -> dict[str, Any]:
+    return run_script(options, "peers_fab.py", options.fab_python, options.fab, *more, positions=True)
+
+
+def run_tabg(options: argparse.Namespace, *more: str) -> dict[str, Any]:
+    return run_script(options, "peers_tabg.py", options.tabg_python, options.tabg, *more, positions=True)
 
 
 def run_absent(_: argparse.Namespace) -> dict[str, Any]:
-    raise RuntimeError("no public code is at hand")
+    raise RuntimeError("no public code was found")
 
 
 PEERS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
@@ -161,7 +191,10 @@ PEERS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "bgflow-bridge": lambda options: run_bgflow(options, bridge=True),
     "jflows": run_jflows,
     "fab": run_fab,
-    "ta-bg": run_absent,
+    "fab-ours": lambda options: run_fab(options, "--ours"),
+    "ta-bg": run_tabg,
+    "ta-bg-ours": lambda options: run_tabg(options, "--ours"),
+    "ta-bg-fast": lambda options: run_tabg(options, "--ours", "--learning-rate", "1e-4"),
     "cmt": run_absent,
 }
 
@@ -199,11 +232,20 @@ def text(peer: str, found: dict[str, Any]) -> str:
     if "reason" in found:
         return f"{peer:14s} not run: {found['reason']}"
     error = found["log_z_error"]
+    notes = ""
+    if found.get("temperature", 300.0) != 300.0:
+        notes += f", a model at {found['temperature']:.0f} K"
+    if found.get("done", 1.0) < 1:
+        notes += f", {100 * found['done']:.0f} % of its schedule"
+    if found.get("dropped", 0.0) > 0:
+        notes += f", {100 * found['dropped']:.2f} % of them dropped"
+    if "energy_difference" in found:
+        notes += f", energies within {found['energy_difference']:.2g} kT of ours"
     return (
         f"{peer:14s} efficiency {100 * found['efficiency']:6.2f} %  clipped {100 * found['clipped']:6.2f} %  "
         f"log Z {found['log_z']:.3f} +- {math.nan if error is None else error:.3f}  "
         f"phi > 0 {100 * found['phi_positive']:.3f} %  {found['energies']:.3g} energies in "
-        f"{found['seconds']:.0f} s, {found['n']} draws"
+        f"{found['seconds']:.0f} s, {found['n']} draws{notes}"
     )
 
 
@@ -215,9 +257,12 @@ def main() -> None:
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
     parser.add_argument("-n", type=int, default=100_000)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--jflows-bundle")
     parser.add_argument("--jflows-python")
     parser.add_argument("--fab")
     parser.add_argument("--fab-python")
+    parser.add_argument("--tabg")
+    parser.add_argument("--tabg-python")
     parser.add_argument("--alone", choices=PEERS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.alone:
