@@ -1,4 +1,4 @@
-"""Sphinx: `make docs` builds the site from these Markdown files, the notebooks and the package's docstrings."""
+"""Sphinx: `make docs` builds the site of these Markdown files, the notebooks and the docstrings."""
 
 import re
 import sys
@@ -14,7 +14,7 @@ import boltzgen  # noqa: E402
 
 project = "boltzgen"
 author = "boltzgen developers"
-copyright = author  # noqa: A001
+copyright = author
 version = release = boltzgen.__version__
 
 extensions = [
@@ -30,6 +30,7 @@ templates_path = ["_templates"]
 
 # Notebooks are shown as they are stored: `docs/notebooks/execute.py` runs them.
 nb_execution_mode = "off"
+nb_merge_streams = True
 myst_heading_anchors = 4
 myst_links_external_new_tab = False
 # Names in lists of attributes, `log_w`, that several classes have.
@@ -62,17 +63,17 @@ def page_links(text: str) -> str:
     """
     text = re.sub(r"\]\(((?:\.\./|results/)?)README\.md", r"](\1index.md", text)
     for outside, page in _INCLUDED.items():
-        text = re.sub(rf"\]\(\.\./((?:\.\./)*){re.escape(outside)}", rf"](\1{page}", text)
+        text = re.sub(rf"\]\((?:\.\./)?((?:\.\./)*){re.escape(outside)}", rf"](\1{page}", text)
     return text
 
 
 def escaped(lines: list[str]) -> list[str]:
-    """Lines of a docstring in which the signs of log|det J| and (n, *shape) are no markup of reStructuredText.
+    r"""Lines of a docstring in which the signs of log|det J| and (n, *shape) are no markup.
 
     Code stays as it is: in double backquotes, in examples, and in blocks after "::".
 
     >>> escaped(["log|x|, ``a | b``", "", ">>> 1 | 2", "3"])
-    ['log\\\\|x\\\\|, ``a | b``', '', '>>> 1 | 2', '3']
+    ['log\\|x\\|, ``a | b``', '', '>>> 1 | 2', '3']
     """
     found, example, block = [], False, None
     for line in lines:
