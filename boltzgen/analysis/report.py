@@ -13,6 +13,7 @@ from boltzgen.analysis.curves import Curve, curve_along, save_curves, save_torsi
 from boltzgen.analysis.html.chosen import Chooser
 from boltzgen.analysis.html.content import Content
 from boltzgen.analysis.html.page import checked_page, save_page
+from boltzgen.analysis.notes import notes_on_states
 from boltzgen.analysis.output import Output
 from boltzgen.analysis.panels import profile_figure
 from boltzgen.analysis.profiles import profile, save_profile
@@ -70,9 +71,10 @@ def analyze(
     In the report, `basins` is a list of `free_energy.BasinPopulation` as dictionaries, empty if the molecule
     has none; `regions` holds the same of each amino acid's regions of (phi, psi), by the residue's name,
     `rotamers` of each torsion's states, by the torsion's; `unpaired` names the phi and psi at ends of a chain
-    without caps, which no region counts; `sizes` are weighted means with standard errors in
-    nm, and `along` those of the quantities in their units (None of torsions, which have no mean on a line).
-    Standard errors are None where `free_energy.result.warnings_of` warns of the weights.
+    without caps, which no region counts; `notes` say what names of states do not; `sizes` are weighted means
+    with standard errors in nm, and `along` those of the quantities in their units (None of torsions, which
+    have no mean on a line). Standard errors are None where `free_energy.result.warnings_of` warns of the
+    weights.
     Infinite values (the free energy of an empty basin, an open end of an interval) are None; an interval
     with two of them is not estimated. Free energies of the report are in kT, whatever `units` is.
 
@@ -162,6 +164,7 @@ def _populations(molecule: Molecule, values: Values) -> dict[str, Any]:
             for name, one in molecule.rotamers.items()
         },
         "unpaired": unpaired_torsions(molecule.torsions),
+        "notes": notes_on_states(molecule.rotamers),
     }
 
 
