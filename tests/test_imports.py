@@ -17,7 +17,7 @@ FLOORS = [
     ["kernels", "molecule", "locks", "figures"],
     ["flow", "free_energy"],
     ["energy", "coordinates", "samples"],
-    ["generator"],
+    ["generator", "statistics"],
     ["evaluation"],
     ["simulation", "preparation", "analysis", "thermodynamics"],
     ["training"],

@@ -134,8 +134,35 @@ def ramachandran_figure(
     Raises:
         ValueError: no weight is positive, or as `scales.energy_scale`.
     """
-    scale, n_bins = energy_scale(unit, temperature), n_bins or suitable_bins(n_effective)
-    surface = ramachandran(phi, psi, weights, n_bins)
+    n_bins = n_bins or suitable_bins(n_effective)
+    return surface_figure(
+        ramachandran(phi, psi, weights, n_bins),
+        (torsion_density(phi, weights, n_bins), torsion_density(psi, weights, n_bins)),
+        basins,
+        basin_shares({names[0]: phi, names[1]: psi}, weights, basins),
+        names=names,
+        title=title,
+        unit=unit,
+        temperature=temperature,
+    )
+
+
+def surface_figure(
+    surface: Ramachandran,
+    densities: tuple[TorsionDensity, TorsionDensity],
+    basins: Sequence[Basin] = (),
+    shares: np.ndarray | None = None,
+    *,
+    names: tuple[str, str] = ("phi", "psi"),
+    title: str = "",
+    unit: str = "kT",
+    temperature: float | None = None,
+) -> Figure:
+    """The figure of `ramachandran_figure` from a surface, either torsion's density and the basins' shares.
+
+    Further arguments and errors are those of `ramachandran_figure`.
+    """
+    scale = energy_scale(unit, temperature)
     heading = title and fitted(title, _WIDTH - _LEFT - 0.15)
     beside, above = _LEFT + _SURFACE + 0.14, _BOTTOM + _SURFACE + 0.08
     end = above + _SIDE + 0.15
@@ -145,9 +172,9 @@ def ramachandran_figure(
     top = _add_axes(figure, _LEFT, above, _SURFACE, _SIDE, sharex=main)
     right = _add_axes(figure, beside, _BOTTOM, _SIDE, _SURFACE, sharey=main)
     mesh = draw_surface(main, surface, names=names, unit=unit, temperature=temperature)
-    draw_basins(main, names, basins, basin_shares({names[0]: phi, names[1]: psi}, weights, basins), surface)
-    handles = _draw_marginal(top, torsion_density(phi, weights, n_bins), vertical=False)
-    _draw_marginal(right, torsion_density(psi, weights, n_bins), vertical=True)
+    draw_basins(main, names, basins, shares, surface)
+    handles = _draw_marginal(top, densities[0], vertical=False)
+    _draw_marginal(right, densities[1], vertical=True)
     if scale * surface.deepest > scale_top(surface, scale):
         handles += unresolved()
     _legend(figure, handles, beside, above + _SIDE)

@@ -268,7 +268,7 @@ def test_only_a_chunk_of_positions_is_held(
         seen.append(len(samples))
         return radius_of_gyration(samples)
 
-    monkeypatch.setattr("boltzgen.analysis.values.radius_of_gyration", watch)
+    monkeypatch.setattr("boltzgen.samples.sizes.radius_of_gyration", watch)
     analyze(folder / "s.h5", tmp_path)
     assert sum(seen) == 20_000
     assert max(seen) <= 16_384
