@@ -20,8 +20,8 @@ import torch
 
 from boltzgen.energy.choose import energy_for
 from boltzgen.generator.generator import BoltzmannGenerator
-from boltzgen.generator.sampler import BLOCK
 from boltzgen.molecule.system import System
+from boltzgen.samples.shards import BLOCK
 from boltzgen.weights import clip_log_weights, largest_weight_share, log_z, sampling_efficiency
 
 

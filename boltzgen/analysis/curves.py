@@ -3,7 +3,6 @@
 import csv
 import io
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +11,10 @@ from matplotlib.figure import Figure
 from boltzgen.analysis.output import Output
 from boltzgen.analysis.plots import plot_profile
 from boltzgen.analysis.profiles import Profile, profile, profile_columns, profile_rows, save_profile
-from boltzgen.analysis.quantity import Quantity
 from boltzgen.figures import INK, ShownFigure, set_title, symbol
 from boltzgen.molecule.measures import DEGREES
 from boltzgen.molecule.names import file_stem
+from boltzgen.samples.quantity import Quantity
 from boltzgen.storage import write_atomically, write_figure
 
 _MOST_COLUMNS = 4
@@ -24,7 +23,7 @@ _LONGEST_STEM = 60
 #: Bins of a torsion's profile for few and for many effective draws, 10 and 5 degrees wide.
 _FEW_BINS, _MANY_BINS, _MANY = 36, 72, 5000.0
 #: Of any other's.
-_BINS = 50
+BINS = 50
 
 
 @dataclass(frozen=True)
@@ -53,34 +52,32 @@ class Curve:
 def torsion_curve(name: str, degrees: np.ndarray, weights: np.ndarray, bins: int | None) -> Curve:
     """The profile of a torsion (n,) in degrees, all around the circle; 180 and -180 are one angle."""
     wrapped = np.where(degrees >= 180.0, degrees - 360.0, degrees)
-    enough = 1.0 / float(np.square(weights).sum()) >= _MANY
-    bins = bins or (_MANY_BINS if enough else _FEW_BINS)
-    found = profile(wrapped, weights, bins, limits=(-180, 180))
+    n_bins = torsion_bins(1.0 / float(np.square(weights).sum()), bins)
+    found = profile(wrapped, weights, n_bins, limits=(-180, 180))
     return Curve(name, DEGREES, found, is_torsion=True)
+
+
+def torsion_bins(n_effective: float, bins: int | None) -> int:
+    """Bins of a torsion's profile that so many effective draws can fill, unless their number is given."""
+    return bins or (_MANY_BINS if n_effective >= _MANY else _FEW_BINS)
 
 
 def curve_along(along: Quantity, values: np.ndarray, weights: np.ndarray, bins: int | None) -> Curve:
     """The profile of values (n,) of a quantity."""
     if along.is_torsion:
         return torsion_curve(along.text, values, weights, bins)
-    return Curve(along.text, along.unit, profile(values, weights, bins or _BINS))
+    return Curve(along.text, along.unit, profile(values, weights, bins or BINS))
 
 
-def save_torsions(
-    torsions: Mapping[str, np.ndarray], weights: np.ndarray, output: Output, title: str
-) -> tuple[list[str], list[Curve]]:
-    """Write the profiles of torsions (n,) in radians, one table and one picture.
-
-    Returns the files' names, and the profiles.
-    """
-    curves = [torsion_curve(name, np.degrees(t), weights, output.bins) for name, t in torsions.items()]
+def save_torsions(curves: list[Curve], output: Output, title: str) -> list[str]:
+    """Write the profiles of torsions, one table and one picture; return the files' names."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(["torsion", "degrees", *profile_columns(output.unit)])
     for curve in curves:
         writer.writerows([curve.name, *row] for row in profile_rows(curve.profile, output.one_kt))
     write_atomically(output.table("torsions"), text.getvalue().encode())
-    return [output.table("torsions").name, _save_picture(curves, "torsions", output, title)], curves
+    return [output.table("torsions").name, _save_picture(curves, "torsions", output, title)]
 
 
 def save_curves(curves: list[Curve], output: Output, title: str) -> dict[str, str]:

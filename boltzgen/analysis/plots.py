@@ -47,6 +47,8 @@ _DPI = 180
 _TICKS = np.arange(-180, 181, 60)
 #: The least density that is drawn, and the label of densities.
 _THINNEST, _DENSITY = 1e-6, "density / degree⁻¹"
+#: What a line without a band says.
+_FEW_DRAWS = "too few draws for an interval"
 
 
 def plot_ramachandran(
@@ -132,8 +134,35 @@ def ramachandran_figure(
     Raises:
         ValueError: no weight is positive, or as `scales.energy_scale`.
     """
-    scale, n_bins = energy_scale(unit, temperature), n_bins or suitable_bins(n_effective)
-    surface = ramachandran(phi, psi, weights, n_bins)
+    n_bins = n_bins or suitable_bins(n_effective)
+    return surface_figure(
+        ramachandran(phi, psi, weights, n_bins),
+        (torsion_density(phi, weights, n_bins), torsion_density(psi, weights, n_bins)),
+        basins,
+        basin_shares({names[0]: phi, names[1]: psi}, weights, basins),
+        names=names,
+        title=title,
+        unit=unit,
+        temperature=temperature,
+    )
+
+
+def surface_figure(
+    surface: Ramachandran,
+    densities: tuple[TorsionDensity, TorsionDensity],
+    basins: Sequence[Basin] = (),
+    shares: np.ndarray | None = None,
+    *,
+    names: tuple[str, str] = ("phi", "psi"),
+    title: str = "",
+    unit: str = "kT",
+    temperature: float | None = None,
+) -> Figure:
+    """The figure of `ramachandran_figure` from a surface, either torsion's density and the basins' shares.
+
+    Further arguments and errors are those of `ramachandran_figure`.
+    """
+    scale = energy_scale(unit, temperature)
     heading = title and fitted(title, _WIDTH - _LEFT - 0.15)
     beside, above = _LEFT + _SURFACE + 0.14, _BOTTOM + _SURFACE + 0.08
     end = above + _SIDE + 0.15
@@ -143,9 +172,9 @@ def ramachandran_figure(
     top = _add_axes(figure, _LEFT, above, _SURFACE, _SIDE, sharex=main)
     right = _add_axes(figure, beside, _BOTTOM, _SIDE, _SURFACE, sharey=main)
     mesh = draw_surface(main, surface, names=names, unit=unit, temperature=temperature)
-    draw_basins(main, names, basins, basin_shares({names[0]: phi, names[1]: psi}, weights, basins), surface)
-    handles = _draw_marginal(top, torsion_density(phi, weights, n_bins), vertical=False)
-    _draw_marginal(right, torsion_density(psi, weights, n_bins), vertical=True)
+    draw_basins(main, names, basins, shares, surface)
+    handles = _draw_marginal(top, densities[0], vertical=False)
+    _draw_marginal(right, densities[1], vertical=True)
     if scale * surface.deepest > scale_top(surface, scale):
         handles += unresolved()
     _legend(figure, handles, beside, above + _SIDE)
@@ -170,8 +199,8 @@ def plot_profile(
 ) -> Axes:
     """Plot a free-energy profile with the band of its 95 % intervals, and return its axes.
 
-    Bins with too few draws for an interval have a line without a band. The axis ends where the sample ends to
-    tell, see `figures.resolved`.
+    Bins with too few draws for an interval have no band, and a dotted line. The axis ends where the sample
+    ends to tell, see `figures.resolved`.
 
     Args:
         profile: along a length.
@@ -192,7 +221,10 @@ def plot_profile(
     free_energy = np.where(np.isfinite(free_energy), free_energy, np.nan)
     low, high = np.where(known, limits, np.nan)
     ax.stairs(high, profile.edges, baseline=low, fill=True, color=TARGET, alpha=0.3, lw=0)
-    ax.stairs(free_energy, profile.edges, baseline=None, color=TARGET, lw=1.2)
+    ax.stairs(free_energy, profile.edges, baseline=None, color=TARGET, lw=1.2, ls=":", label=_FEW_DRAWS)
+    ax.stairs(np.where(known, free_energy, np.nan), profile.edges, baseline=None, color=TARGET, lw=1.2)
+    if not known.all():
+        ax.legend(frameon=False, fontsize=7.5, labelcolor=INK, loc="upper center")
     top = min(
         float(np.nanmax(free_energy, initial=0.0)) + scale,
         scale * resolved(profile.n_effective, float(profile.probability.max())),
@@ -265,7 +297,7 @@ def _draw_marginal(axes: Axes, density: TorsionDensity, *, vertical: bool) -> li
         target.set_label("target (weighted)")
         drawn.set_label("generator (as drawn)")
         handles = [target, drawn]
-    limits, ticks = _decades(density, *((0.45, 0.25) if vertical else (0.22, 0.12)))
+    limits, ticks = _decades(density, *((0.4, 0.25) if vertical else (0.22, 0.12)))
     light_frame(axes)
     axes.tick_params(labelleft=not vertical, labelbottom=vertical)
     if vertical:

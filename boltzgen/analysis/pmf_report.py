@@ -17,7 +17,6 @@ from boltzgen.analysis.free_energy_figures import (
     draw_pmf,
     pmf_panels,
 )
-from boltzgen.analysis.quantity import Quantity, check_finite, quantity
 from boltzgen.figures import ShownFigure
 from boltzgen.free_energy.convergence import Convergence
 from boltzgen.free_energy.kernel_pmf import kernel_pmf
@@ -28,6 +27,7 @@ from boltzgen.molecule.measures import DEGREES
 from boltzgen.molecule.system import System
 from boltzgen.samples.measure import Measure
 from boltzgen.samples.measured_file import MeasuredFile
+from boltzgen.samples.quantity import Quantity, check_finite, quantity
 from boltzgen.storage import write_atomically
 from boltzgen.units import one_kt
 

@@ -14,7 +14,7 @@ from boltzgen.storage import write_atomically
 
 #: Bins of a profile, and how many standard deviations about the mean it covers at most.
 _N_BINS = 50
-_WIDTH = 5.0
+WIDTH = 5.0
 
 
 @dataclass(frozen=True)
@@ -88,15 +88,26 @@ def profile(
     f, w = values[used].astype(np.float64), weights[used]
     if limits is None:
         mean = float(w @ f)
-        width = max(_WIDTH * math.sqrt(float(w @ np.square(f - mean))), 1e-4)
+        width = max(WIDTH * math.sqrt(float(w @ np.square(f - mean))), 1e-4)
         limits = max(f.min(), mean - width) - 1e-6, min(f.max(), mean + width) + 1e-6
     edges = np.linspace(*limits, n_bins + 1)
     p, square = (np.histogram(f, edges, weights=v)[0] for v in (w, np.square(w)))
-    error = np.sqrt(np.maximum(square * (1 - 2 * p) + np.square(w).sum() * p**2, 0.0))
+    error = share_error(p, square, float(np.square(w).sum()))
     if warnings_of_weights(weights):
         error[:] = np.nan
     low, high = _intervals((np.digitize(f, edges) - 1).astype(np.int16), w, n_bins)
     return Profile(edges, p, error, low, high, np.histogram(f, edges)[0], 1.0 / float(np.square(w).sum()))
+
+
+def share_error(share: np.ndarray, square: np.ndarray, whole: float) -> np.ndarray:
+    """Standard errors (n,) of shares p of the weight, sqrt(sum w^2 (1[inside] - p)^2).
+
+    Args:
+        share: of each bin, (n,).
+        square: sum of the squared weights in each, (n,).
+        whole: sum of all squared weights.
+    """
+    return np.sqrt(np.maximum(square * (1 - 2 * share) + whole * share**2, 0.0))
 
 
 def _intervals(labels: np.ndarray, weights: np.ndarray, n_bins: int) -> np.ndarray:

@@ -7,29 +7,29 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
-from boltzgen.analysis.curves import Curve, curve_along, save_curves, save_torsions
+from boltzgen.analysis.curves import Curve, save_curves, save_torsions
+from boltzgen.analysis.findings import Findings, SampleFindings
 from boltzgen.analysis.html.chosen import Chooser
 from boltzgen.analysis.html.content import Content
-from boltzgen.analysis.html.page import checked_page, save_page
+from boltzgen.analysis.html.page import save_page
+from boltzgen.analysis.notes import notes_on_states
 from boltzgen.analysis.output import Output
 from boltzgen.analysis.panels import profile_figure
-from boltzgen.analysis.profiles import profile, save_profile
-from boltzgen.analysis.quantity import Quantity, quantity
-from boltzgen.analysis.source import Source, open_source
-from boltzgen.analysis.surfaces import checked_pairs, save_surfaces
-from boltzgen.analysis.values import Values, counted_states, known_topology, read_values
-from boltzgen.free_energy.populations import basin_populations
-from boltzgen.free_energy.result import warnings_of_weights
-from boltzgen.free_energy.weight_summary import weight_summary
+from boltzgen.analysis.pooled_source import pooled_source
+from boltzgen.analysis.profiles import save_profile
+from boltzgen.analysis.subject import Subject, of_statistics
+from boltzgen.analysis.surfaces import Surface, save_surfaces
+from boltzgen.analysis.values import read_values
+from boltzgen.document.page import checked_page
 from boltzgen.molecule.graph import backbone_pairs, unpaired_torsions
 from boltzgen.molecule.states import BASINS, DIVISIONS
 from boltzgen.molecule.system import System
-from boltzgen.samples.draws import Molecule
+from boltzgen.molecule.torsional import checked_pairs
+from boltzgen.samples.draws import Molecule, known_topology
 from boltzgen.samples.measure import Measure
+from boltzgen.samples.quantity import Quantity, quantity
+from boltzgen.statistics.file import is_statistics
 from boltzgen.storage import finite_or_none, write_atomically, write_figure
-from boltzgen.weights import weighted_mean
 
 #: What holds the numbers of an analysis.
 REPORT = "report.json"
@@ -38,7 +38,7 @@ _BINS = 50
 
 
 def analyze(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     output: str | os.PathLike[str],
     *,
     pairs: Sequence[tuple[str, str]] = (),
@@ -70,21 +70,29 @@ def analyze(
     In the report, `basins` is a list of `free_energy.BasinPopulation` as dictionaries, empty if the molecule
     has none; `regions` holds the same of each amino acid's regions of (phi, psi), by the residue's name,
     `rotamers` of each torsion's states, by the torsion's; `unpaired` names the phi and psi at ends of a chain
-    without caps, which no region counts; `sizes` are weighted means with standard errors in
-    nm, and `along` those of the quantities in their units (None of torsions, which have no mean on a line).
-    Standard errors are None where `free_energy.result.warnings_of` warns of the weights.
+    without caps, which no region counts; `notes` say what names of states do not; `sizes` are weighted means
+    with standard errors in nm, and `along` those of the quantities in their units (None of torsions, which
+    have no mean on a line). Standard errors are None where `free_energy.result.warnings_of` warns of the
+    weights.
     Infinite values (the free energy of an empty basin, an open end of an interval) are None; an interval
     with two of them is not estimated. Free energies of the report are in kT, whatever `units` is.
 
     Frames of a reference and of a trajectory have equal weights, and count as if they were independent of
     each other: intervals are too narrow where they are not. What weights say of themselves is None.
 
+    Of several samples `agreement` says for each state, by the names of `basin`, residues and torsions,
+    whether they agree (`free_energy.agreement.Agreement`), in the order of `series`; `missing` says which
+    shards are not there. Statistics have no conformations: their surfaces and quantities are those that were
+    asked for when they were drawn, `bins` of torsions are whole degrees wide, and there is no page.
+
     Positions are read in chunks. A million samples of one amino acid take about 0.1 GB; 8 MB more for each
     further pair of torsions and each quantity, 1 MB for each rotamer, 2 MB for each residue.
 
     Args:
-        path: a samples file (see `SamplesWriter`), the `reference.h5` of a simulation, or a trajectory in any
-            format that MDTraj reads.
+        path: a samples file (see `SamplesWriter`), a file of statistics, the `reference.h5` of a simulation,
+            or a trajectory in any format that MDTraj reads. Of several samples files the draws are pooled:
+            shards of one run, and samples of other seeds, whose populations are compared. Of statistics,
+            several are shards of one run.
         output: folder, made if it is missing.
         pairs: names of two torsions each, whose surfaces are wanted in place of each residue's phi and psi.
         along: quantities along which profiles are wanted, as `analysis.quantity` describes them:
@@ -103,54 +111,75 @@ def analyze(
             molecule has not; an unknown unit or format; or another name than ``*.html``.
         OSError: the folder cannot be written.
     """
-    source = open_source(path, system, measure=measure)
-    how = Output(Path(output), source.temperature, units, format, bins)
+    paths = [Path(path)] if isinstance(path, str | os.PathLike) else [Path(one) for one in path]
+    if not paths:
+        raise ValueError("expected at least one file to analyse, got none")
     page = None if html is None else checked_page(html)
+    if any(is_statistics(one) for one in paths):
+        if page is not None:
+            raise ValueError(
+                "`html` shows conformations, of which statistics hold none; leave it out, or give samples "
+                "files"
+            )
+        if system is not None or measure != "flexible-limit":
+            raise ValueError(
+                "statistics were counted while drawing, as their file says; leave out `system` and `measure`"
+            )
+        subject = of_statistics(paths, pairs, along, bins)
+        how = Output(Path(output), subject.temperature, units, format, bins)
+        result, _, _ = _written(subject, how, None)
+        return result
+    source, gaps = pooled_source(paths, system, measure=measure)
+    how = Output(Path(output), source.temperature, units, format, bins)
     wanted = checked_pairs(pairs, source.molecule)
     quantities = list({one.text: one for one in (quantity(text, source.molecule) for text in along)}.values())
     chooser = None if page is None else Chooser(known_topology(source.molecule).n_atoms)
     values = read_values(source, wanted, quantities, chooser)
-    report = {"file": str(path), "source": source.kind, **source.about, **_weight_summary(source, values)}
-    how.folder.mkdir(parents=True, exist_ok=True)
-
-    report |= _populations(source.molecule, values)
-    report["sizes"] = {name: _mean(lengths, values.weights, "nm") for name, lengths in values.sizes.items()}
-    n_effective = report["effective_sample_size"]
-    title = _title(source, n_effective)
-    files, surfaces = save_surfaces(
-        wanted, values.torsions, values.weights, n_effective, source.molecule, how, title
+    subject = Subject(
+        paths,
+        source.kind,
+        source.molecule,
+        source.about,
+        gaps,
+        wanted,
+        quantities,
+        SampleFindings(source, values),
     )
-    curves: list[Curve] = []
-    if not backbone_pairs(source.molecule.torsions) and source.molecule.torsions:
-        torsions = {name: values.torsions[name] for name in source.molecule.torsions}
-        more, curves = save_torsions(torsions, values.weights, how, title)
-        files += more
-    more, sizes = _save_sizes(values, how, title)
-    report["along"], others, profiles = _save_along(quantities, values, how, title)
-    report["files"] = [*files, *more, *others]
-    report["html"] = None if page is None else str(page)
-    result: dict[str, Any] = finite_or_none(report)
+    result, surfaces, curves = _written(subject, how, page)
     if page is not None and chooser is not None:
-        curves = [*curves, *sizes, *profiles]
         save_page(page, Content(result, source, how, values, surfaces, curves, chooser.chosen()))
-    text = json.dumps(result, indent=2, allow_nan=False) + "\n"
-    write_atomically(how.folder / REPORT, text.encode())
     return result
 
 
-def _weight_summary(source: Source, values: Values) -> dict[str, Any]:
-    """What the weights say of themselves; of frames that have none only how many they are."""
-    found = weight_summary(values.log_w)
-    if source.is_weighted:
-        return found
-    return dict.fromkeys(found) | {"n_samples": source.n, "effective_sample_size": float(source.n)}
+def _written(
+    subject: Subject, how: Output, page: Path | None
+) -> tuple[dict[str, Any], list[Surface], list[Curve]]:
+    """Write everything but the page; return the report, the surfaces and the profiles."""
+    findings, molecule, title = subject.findings, subject.molecule, subject.title
+    report = {"file": subject.file, "source": subject.kind, **subject.about, **findings.weights}
+    how.folder.mkdir(parents=True, exist_ok=True)
+    report |= _populations(molecule, findings)
+    agreements = findings.agreement()
+    report["agreement"] = agreements and {k: [asdict(one) for one in rows] for k, rows in agreements.items()}
+    report["series"], report["missing"] = list(subject.series), list(subject.missing)
+    files, surfaces = save_surfaces(subject.pairs, findings, molecule, how, title)
+    curves: list[Curve] = []
+    if not backbone_pairs(molecule.torsions) and molecule.torsions:
+        curves = [findings.torsion(name, how.bins) for name in molecule.torsions]
+        files += save_torsions(curves, how, title)
+    more, sizes = _save_sizes(findings, how, title)
+    report["sizes"] = {one.name: _mean(findings, one.name, one.unit) for one in sizes}
+    report["along"], others, profiles = _save_along(subject.quantities, findings, how, title)
+    report["files"] = [*files, *more, *others]
+    report["html"] = None if page is None else str(page)
+    result: dict[str, Any] = finite_or_none(report)
+    text = json.dumps(result, indent=2, allow_nan=False) + "\n"
+    write_atomically(how.folder / REPORT, text.encode())
+    return result, surfaces, [*curves, *sizes, *profiles]
 
 
-def _populations(molecule: Molecule, values: Values) -> dict[str, Any]:
-    found = {
-        name: [asdict(r) for r in basin_populations(values.states[name], values.log_w.numpy(), states.names)]
-        for name, states in counted_states(molecule).items()
-    }
+def _populations(molecule: Molecule, findings: Findings) -> dict[str, Any]:
+    found = {name: [asdict(row) for row in rows] for name, rows in findings.populations().items()}
     return {
         "basins": found.get(BASINS, []),
         "regions": {name: found[name] for name in molecule.regions},
@@ -162,27 +191,18 @@ def _populations(molecule: Molecule, values: Values) -> dict[str, Any]:
             for name, one in molecule.rotamers.items()
         },
         "unpaired": unpaired_torsions(molecule.torsions),
+        "notes": notes_on_states(molecule.rotamers),
     }
 
 
-def _mean(values: np.ndarray, weights: np.ndarray, unit: str) -> dict[str, Any]:
-    mean, error = weighted_mean(values, weights)
-    return {"mean": mean, "standard_error": None if warnings_of_weights(weights) else error, "unit": unit}
+def _mean(findings: Findings, name: str, unit: str) -> dict[str, Any]:
+    mean, error = findings.mean(name)
+    return {"mean": mean, "standard_error": error, "unit": unit}
 
 
-def _title(source: Source, n_effective: float) -> str:
-    """What is written over the pictures."""
-    counted = (
-        f"{source.n:,} draws, {n_effective:,.0f} effective" if source.is_weighted else f"{source.n:,} frames"
-    )
-    measure = ", constrained dynamics" if source.about["measure"] == "constrained-dynamics" else ""
-    return f"{source.about['system']}, {source.temperature:g} K{measure}: {counted}"
-
-
-def _save_sizes(values: Values, output: Output, title: str) -> tuple[list[str], list[Curve]]:
+def _save_sizes(findings: Findings, output: Output, title: str) -> tuple[list[str], list[Curve]]:
     """Write a profile of each size and the picture of all; return the files' names, and the profiles."""
-    bins = output.bins or _BINS
-    profiles = {name: profile(lengths, values.weights, bins) for name, lengths in values.sizes.items()}
+    profiles = findings.sizes(output.bins or _BINS)
     for name, found in profiles.items():
         save_profile(found, name, output.table(name), unit=output.unit, one_kt=output.one_kt)
     write_figure(output.picture("sizes"), profile_figure(profiles, title, **output.drawn_in))
@@ -191,19 +211,18 @@ def _save_sizes(values: Values, output: Output, title: str) -> tuple[list[str], 
 
 
 def _save_along(
-    quantities: Sequence[Quantity], values: Values, output: Output, title: str
+    quantities: Sequence[Quantity], findings: Findings, output: Output, title: str
 ) -> tuple[dict[str, Any], list[str], list[Curve]]:
     """Write the profiles along quantities; return what is said of each, the files, and the profiles."""
-    if not quantities:
-        return {}, [], []
     found: dict[str, Any] = {}
     curves: list[Curve] = []
     for one in quantities:
-        column = values.along[one.text]
-        curves.append(curve_along(one, column, values.weights, output.bins))
+        curve = findings.along(one, output.bins)
+        if curve is not None:
+            curves.append(curve)
         known = {"mean": None, "standard_error": None, "unit": one.unit}
-        found[one.text] = known if one.is_torsion else _mean(column, values.weights, one.unit)
-    files = save_curves(curves, output, title)
+        found[one.text] = known if one.is_torsion else _mean(findings, one.text, one.unit)
+    files = save_curves(curves, output, title) if curves else {}
     for text in found:
-        found[text]["file"] = files[text]
+        found[text]["file"] = files.get(text)
     return found, list(files.values()), curves

@@ -1,7 +1,7 @@
 """What can be analysed: samples files, reference ensembles and trajectories, as chunks of samples."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from boltzgen.samples.header import SamplesHeader
 from boltzgen.samples.mdtraj_hdf5 import SUFFIXES
 from boltzgen.samples.measure import Measure, check_measure
 from boltzgen.samples.measured_file import MeasuredFile
+from boltzgen.samples.shards import Range
 from boltzgen.samples.trajectory import iter_frames
 from boltzgen.samples.weighted_samples import WeightedSamples
 
@@ -36,6 +37,8 @@ class Source:
         temperature: of the target in K.
         about: what the file says of their origin.
         chunks: gives them in order, a part in memory at a time; energies are known of samples alone.
+        series: independent samples among them, of other seeds: what each is called, and where it lies among
+            the conformations.
     """
 
     kind: Literal["samples", "reference", "trajectory"]
@@ -44,6 +47,7 @@ class Source:
     temperature: float
     about: dict[str, Any]
     chunks: Callable[[], Iterator[WeightedSamples]] = field(repr=False)
+    series: Sequence[tuple[str, Range]] = ()
 
     @property
     def is_weighted(self) -> bool:

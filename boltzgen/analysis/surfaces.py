@@ -2,24 +2,23 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from boltzgen.analysis.outlines import basin_shares
+from boltzgen.analysis.findings import Findings
 from boltzgen.analysis.output import Output
 from boltzgen.analysis.panels import ramachandran_grid
-from boltzgen.analysis.plots import ramachandran_figure
-from boltzgen.analysis.ramachandran import Ramachandran, ramachandran, suitable_bins
+from boltzgen.analysis.plots import surface_figure
+from boltzgen.analysis.ramachandran import Ramachandran, suitable_bins
 from boltzgen.molecule.basins import Basin, basins_over
 from boltzgen.molecule.graph import backbone_pairs
 from boltzgen.molecule.names import file_stem
+from boltzgen.molecule.torsional import Pair
 from boltzgen.samples.draws import Molecule
 from boltzgen.storage import atomic_file, write_atomically, write_figure
-
-Pair = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -41,31 +40,9 @@ class Surface:
     shares: np.ndarray | None = None
 
 
-def checked_pairs(pairs: Sequence[Sequence[str]], molecule: Molecule) -> list[Pair]:
-    """Pairs of torsions whose surfaces are asked for; by default each residue's phi and psi.
-
-    Raises:
-        ValueError: one is not two different torsions of the molecule.
-    """
-    known = backbone_pairs(molecule.torsions)
-    for pair in pairs:
-        names = [pair] if isinstance(pair, str) else list(pair)
-        if len(names) != 2 or len(set(names)) != 2:
-            raise ValueError(f"expected `pairs` of two different torsions each, got {' '.join(names)!r}")
-        for name in names:
-            if name not in molecule.torsions:
-                raise ValueError(
-                    f"`pairs` names a torsion {name!r} that this molecule has not; it has: "
-                    f"{', '.join(molecule.torsions) or 'none'}"
-                )
-    return list(dict.fromkeys((first, second) for first, second in pairs)) if pairs else known
-
-
 def save_surfaces(
     pairs: Sequence[Pair],
-    torsions: Mapping[str, np.ndarray],
-    weights: np.ndarray,
-    n_effective: float,
+    findings: Findings,
     molecule: Molecule,
     output: Output,
     title: str,
@@ -74,9 +51,7 @@ def save_surfaces(
 
     Args:
         pairs: names of the torsions.
-        torsions: (n,) in radians, by name.
-        weights: (n,), which sum to one.
-        n_effective: number of effective draws.
+        findings: of which they are the surfaces.
         molecule: of the torsions.
         output: where to, and how.
         title: of the pictures.
@@ -84,31 +59,22 @@ def save_surfaces(
     files: list[str] = []
     surfaces: list[Surface] = []
     backbone = backbone_pairs(molecule.torsions)
-    n_bins = output.bins or suitable_bins(n_effective)
+    n_bins = output.bins or suitable_bins(findings.weights["effective_sample_size"])
     for names in pairs:
-        phi, psi = (torsions[name] for name in names)
         is_backbone = names in backbone
         stem = "ramachandran" + file_stem(names[0].removeprefix("phi")) if is_backbone else _stem(names)
         basins = basins_over(names, molecule.basins, molecule.regions)
-        figure = ramachandran_figure(
-            phi,
-            psi,
-            weights,
-            n_effective,
-            basins,
-            names=names,
-            title=title,
-            n_bins=n_bins,
-            **output.drawn_in,
+        found = findings.surface(names, n_bins, basins)
+        surface = found.histogram
+        figure = surface_figure(
+            surface, found.densities, basins, found.shares, names=names, title=title, **output.drawn_in
         )
         write_figure(output.picture(stem), figure)
-        surface = ramachandran(phi, psi, weights, n_bins)
         _save_arrays(surface, output.folder / f"{stem}.npz")
         _save_table(surface, names, output.table(stem), output)
         files += [output.picture(stem).name, f"{stem}.npz", output.table(stem).name]
-        shares = basin_shares({names[0]: phi, names[1]: psi}, weights, basins)
         residue = _residue(molecule, names) if is_backbone else ""
-        surfaces.append(Surface(residue, names, surface, basins, shares))
+        surfaces.append(Surface(residue, names, surface, basins, found.shares))
     if len(surfaces) > 1:
         # A residue's own picture may be called ramachandran.png, if there is one amino acid alone.
         together = output.picture("ramachandran" if list(pairs) == backbone else "surfaces")

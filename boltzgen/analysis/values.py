@@ -1,22 +1,18 @@
 """What an analysis keeps of conformations that are read in chunks: numbers, and no positions."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import mdtraj
 import numpy as np
 import torch
 
 from boltzgen.analysis.html.chosen import Chooser
-from boltzgen.analysis.quantity import Quantity, check_finite
 from boltzgen.analysis.source import Source
 from boltzgen.molecule.graph import backbone_pairs
-from boltzgen.molecule.states import BASINS, Regions, States
-from boltzgen.molecule.torsions import alpha_carbons
-from boltzgen.samples.draws import Molecule
-from boltzgen.samples.sizes import end_to_end_distance, radius_of_gyration
-from boltzgen.samples.weighted_samples import WeightedSamples
+from boltzgen.molecule.torsional import counted_states
+from boltzgen.samples.quantity import Quantity, check_finite
+from boltzgen.samples.sizes import sizes_of
 from boltzgen.weights import normalized_weights
 
 
@@ -27,7 +23,7 @@ class Values:
     Attributes:
         log_w: log-weights, float64 (n,).
         torsions: float32 (n,) in radians, by name.
-        states: of basins, residues and rotamers, integers (n,), by their names in `counted_states`.
+        states: of basins, residues and rotamers, integers (n,), by their names in `torsional.counted_states`.
         sizes: float32 (n,) in nm, by name.
         along: of the quantities that are asked for, float64 (n,) in their units, by their texts.
     """
@@ -65,7 +61,7 @@ def read_values(
     names = list(dict.fromkeys(name for pair in pairs for name in pair))
     if not backbone_pairs(molecule.torsions):
         names = list(molecule.torsions)
-    counted, measures = counted_states(molecule), _sizes(molecule)
+    counted, measures = counted_states(molecule), sizes_of(molecule)
     n, start = source.n, 0
     log_w = torch.empty(n, dtype=torch.float64)
     torsions: dict[str, np.ndarray] = {}
@@ -94,27 +90,3 @@ def _put(columns: dict[str, np.ndarray], part: dict[str, np.ndarray], start: int
         if name not in columns:
             columns[name] = np.empty(n, values.dtype)
         columns[name][start : start + len(values)] = values
-
-
-def known_topology(molecule: Molecule) -> mdtraj.Topology:
-    """Atoms and bonds; raises ValueError if they are not known."""
-    if molecule.mdtraj_topology is None:
-        raise ValueError("this file has no topology; draw the samples again, or give `system`")
-    return molecule.mdtraj_topology
-
-
-def _sizes(molecule: Molecule) -> dict[str, Callable[[WeightedSamples], torch.Tensor]]:
-    """Functions that measure how large a molecule is, by name."""
-    found: dict[str, Callable[[WeightedSamples], torch.Tensor]] = {"radius_of_gyration": radius_of_gyration}
-    if len(alpha_carbons(known_topology(molecule))) >= 2:
-        found["end_to_end"] = end_to_end_distance
-    return found
-
-
-def counted_states(molecule: Molecule) -> dict[str, States]:
-    """Everything that is counted, by name: the basins (`BASINS`), residues' regions and rotamers."""
-    groups = ({BASINS: molecule.basins} if molecule.basins else {}) | dict(molecule.regions)
-    return {
-        **{name: Regions.of(basins, molecule.torsions, molecule.rotamers) for name, basins in groups.items()},
-        **molecule.rotamers,
-    }

@@ -28,6 +28,7 @@ COMMANDS = (
     "prepare",
     "train",
     "sample",
+    "merge",
     "simulate",
     "analyze",
     "evaluate",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 import typer
 
 from boltzgen.cli.advice import UNKNOWN_RUN
+from boltzgen.cli.agreement import print_agreement
 from boltzgen.cli.common import (
     UNKNOWN_ERROR,
     Force,
@@ -19,6 +20,7 @@ from boltzgen.cli.common import (
     print_fields,
     print_table,
     system_names,
+    warn,
     warn_of_weights,
     weight_fields,
 )
@@ -35,12 +37,13 @@ Format = Literal["png", "pdf", "svg"]
 
 
 def analyze(
-    file: Annotated[
-        Path,
+    files: Annotated[
+        list[Path],
         typer.Argument(
-            metavar="FILE",
-            help="Samples file of `boltzgen sample`; or reference.h5 or a trajectory of `boltzgen simulate`, "
-            "or any trajectory that MDTraj reads (with --system).",
+            metavar="FILE...",
+            help="Samples or statistics of `boltzgen sample`, of which there may be several: shards, or "
+            "samples of other seeds, which are pooled and compared; or one reference.h5 or trajectory of "
+            "`boltzgen simulate`, or any trajectory that MDTraj reads (with --system).",
         ),
     ],
     output: Annotated[
@@ -120,6 +123,8 @@ def analyze(
         boltzgen analyze samples.h5 -o report --along "distance CA2 CA4" --along "phi2"
         boltzgen analyze samples.h5 -o report --units kJ/mol --format pdf
         boltzgen analyze samples.h5 -o report --measure constrained-dynamics
+        boltzgen analyze samples.h5 second_seed.h5 -o report
+        boltzgen analyze part_*.h5 -o report
         boltzgen analyze remd/reference.h5 -o report --system my_molecule
         boltzgen analyze md.xtc -o report --system alanine_dipeptide
     """
@@ -129,7 +134,7 @@ def analyze(
     check_replaceable(*([] if html is None else [html]), output / report.REPORT, force=force)
     with progress("reading conformations and drawing pictures"):
         result = report.analyze(
-            file,
+            files[0] if len(files) == 1 else files,
             output,
             pairs=[tuple(pair.split(WORD_BREAK)) for pair in pairs or ()],  # type: ignore[misc]
             along=along or (),
@@ -140,7 +145,9 @@ def analyze(
             measure=measure,
             html=html,
         )
-    is_weighted = result["source"] == "samples"
+    is_weighted = result["source"] in ("samples", "statistics")
+    for missing in result["missing"]:
+        warn(f"missing: {missing}; the rest is analysed")
     if is_weighted:
         warn_of_weights(result, UNKNOWN_RUN)
     else:
@@ -162,13 +169,20 @@ def analyze(
             "not estimated: intervals that a few large weights would decide, or of fewer than ten effective "
             "draws; draws are effective among those of their own state, which may have more than the whole"
         )
+    if result["agreement"]:
+        print_agreement(result["agreement"], result["series"])
     if unpaired := result["unpaired"]:
         options = " ".join(f"--along {name}" for name in unpaired)
         print_block(
             f"not counted: {', '.join(unpaired)}; the residue at an end without a cap has only one of phi "
             f"and psi, and no regions; for profiles: {options}"
         )
-    print_fields(_means(result["sizes"] | result["along"]))
+    means = _means(result["sizes"] | result["along"])
+    print_fields(means)
+    if any("±" in text for text in means.values()):
+        print_block("means of the weighted draws; ± is one standard error of the mean, not the spread")
+    for text in result["notes"]:
+        print_block(text)
     print_block(f"written to {output}: {', '.join([report.REPORT, *result['files']])}")
     if html is not None:
         print_block(f"to be opened in a browser: {html}")

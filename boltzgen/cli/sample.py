@@ -24,6 +24,7 @@ from boltzgen.cli.common import (
     warn_of_weights,
     weight_fields,
 )
+from boltzgen.cli.flags import WORD_BREAK
 from boltzgen.cli.progress import duration, progress
 
 
@@ -44,6 +45,38 @@ def sample(
         ),
     ] = None,
     unfinished: Unfinished = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard",
+            metavar="I/N",
+            help="Draw the I-th of N shares of the conformations; `boltzgen merge` puts them together.",
+        ),
+    ] = None,
+    statistics_only: Annotated[
+        bool,
+        typer.Option(
+            "--statistics-only",
+            help="Keep no conformations, but what analyses need: weights, histograms, populations, means.",
+        ),
+    ] = False,
+    pairs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--pair",
+            metavar="TORSION TORSION",
+            help="With --statistics-only, also the surface of two torsions; may be repeated.",
+        ),
+    ] = None,
+    along: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--along",
+            metavar="QUANTITY",
+            help="With --statistics-only, also the mean of a quantity, and its profile where it has a unit: "
+            "'distance CA2 CA4', 'cos(phi)'; may be repeated.",
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with what an interrupted run has left of the output.")
     ] = False,
@@ -59,24 +92,19 @@ def sample(
         boltzgen sample run -n 20000 --temperature 350 --seed 1
         boltzgen sample run -n 20000 --unfinished --json
         boltzgen sample run -n 1000000 -o many.h5 --resume
+        boltzgen sample run -n 1000000 -o part_3.h5 --shard 3/64
+        boltzgen sample run -n 100000000 -o statistics.h5 --statistics-only
     """
-    from contextlib import nullcontext
-
-    from boltzgen.energy.base import CountedEnergy
+    from boltzgen.cli.drawing import Drawing, draw
     from boltzgen.energy.choose import energy_for
-    from boltzgen.free_energy.weight_summary import WeightTally
     from boltzgen.generator.generator import BoltzmannGenerator
     from boltzgen.generator.locate import locate
-    from boltzgen.samples.writer import SamplesWriter
+    from boltzgen.samples.shards import Shard
     from boltzgen.storage import finite_or_none
 
     check_device(device)
-    if resume and output is None:
-        raise ValueError("only samples that are written can be gone on with: `resume` needs an `output`")
-    if resume and force:
-        raise ValueError(
-            "`resume` goes on with the samples that there are, `force` draws anew; give one of them"
-        )
+    share = None if shard is None else Shard.parse(shard)
+    _check(output, shard, pairs, along, statistics_only=statistics_only, resume=resume, force=force)
     if output is not None:
         check_replaceable(output, force=force or resume)
     with progress("reading the generator", n) as move:
@@ -84,42 +112,38 @@ def sample(
         generator = BoltzmannGenerator.load(folder, system, device=device)
         warn_of_stage(generator)
         target = generator.temperature if temperature is None else temperature
-        energy = CountedEnergy(energy_for(system, target)).to(device)
         start = time.perf_counter()
-        writer = (
-            SamplesWriter(
-                output, system, target, seed=seed, generator=generator.digest, resume=resume, force=force
-            )
-            if output
-            else None
+        drawing = Drawing(
+            generator,
+            energy_for(system, target).to(device),
+            n=n,
+            seed=seed,
+            output=output,
+            shard=share,
+            statistics_only=statistics_only,
+            pairs=[tuple(pair.split(WORD_BREAK)) for pair in pairs or ()],  # type: ignore[misc]
+            along=along or (),
+            resume=resume,
+            force=force,
         )
         try:
-            with writer or nullcontext():
-                n_left = writer.n_samples if writer else 0
-                n_spent = writer.n_energy_evaluations if writer else 0
-                n = max(n, n_left)
-                tally = WeightTally(n)
-                move("drawing conformations", total=n)
-                for chunk in writer.chunks() if writer else ():
-                    tally.add(chunk.log_w)
-                    move(advance=len(chunk))
-                for chunk in generator.sample_chunks(n, energy, seed=seed, start=n_left):
-                    tally.add(chunk.log_w)
-                    move(advance=len(chunk))
-                    if writer:
-                        writer.n_energy_evaluations = n_spent + energy.n_evaluations
-                        writer.write(chunk)
+            summary = draw(drawing, move)
         except BaseException:
-            if writer and writer.kept:
-                given = () if temperature is None else ("--temperature", temperature)
-                how = ("-n", n, "-o", writer.path, "--seed", seed, *given, *["--unfinished"] * unfinished)
+            if drawing.kept:
+                given: list[object] = [] if temperature is None else ["--temperature", temperature]
+                given += ["--unfinished"] * unfinished + ([] if shard is None else ["--shard", shard])
+                given += ["--statistics-only"] * statistics_only
+                for pair in pairs or ():
+                    given += ["--pair", *pair.split(WORD_BREAK)]
+                for text in along or ():
+                    given += ["--along", text]
+                how = ("-n", n, "-o", output, "--seed", seed, *given)
                 again = command_line("sample", source, *how, "--resume", device=device)
-                warn(f"{writer.n_samples} of {n} samples are kept in {writer.kept}; go on with: {again}")
+                kept = f"{'counted' if statistics_only else 'kept'} in {drawing.kept}"
+                done = f"{drawing.n_samples} of {drawing.n_wanted} samples are {kept}"
+                warn(f"{done}; go on with: {again}")
             raise
-    summary = tally.summary() | {
-        "n_energy_evaluations": n_spent + energy.n_evaluations,
-        "seconds": time.perf_counter() - start,
-    }
+    summary |= {"seconds": time.perf_counter() - start}
     if doubt := forward_doubt(folder):
         warn(doubt)
     warn_of_weights(summary, longer_run(folder) + nearer(target, generator.temperature))
@@ -128,6 +152,7 @@ def sample(
         return
     print_fields(
         {"temperature": f"{target:g} K"}
+        | ({} if share is None else {"shard": f"{share}: draws {drawing.whole[0]} to {drawing.whole[1]}"})
         | weight_fields(summary)
         | {
             "energies computed": f"{summary['n_energy_evaluations']:,}",
@@ -137,3 +162,29 @@ def sample(
     )
     if output:
         typer.echo(f"populations and pictures: {command_line('analyze', output, '-o', 'report')}")
+
+
+def _check(
+    output: Path | None,
+    shard: str | None,
+    pairs: list[str] | None,
+    along: list[str] | None,
+    *,
+    statistics_only: bool,
+    resume: bool,
+    force: bool,
+) -> None:
+    """Raise ValueError where options exclude or need each other."""
+    if resume and output is None:
+        raise ValueError("only samples that are written can be gone on with: `resume` needs an `output`")
+    if resume and force:
+        raise ValueError(
+            "`resume` goes on with the samples that there are, `force` draws anew; give one of them"
+        )
+    if output is None and (shard is not None or statistics_only):
+        raise ValueError("`shard` and `statistics_only` are for a file: give an `output`")
+    if (pairs or along) and not statistics_only:
+        raise ValueError(
+            "`pairs` and `along` say what is counted with `statistics_only`; of samples, `boltzgen.analyze` "
+            "takes them"
+        )

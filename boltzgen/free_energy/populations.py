@@ -1,7 +1,7 @@
 """Populations of basins and free-energy differences between them, from log-weights, with 95 % intervals."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,30 +87,7 @@ def basin_populations(labels: np.ndarray, log_w: np.ndarray, names: Sequence[str
     Returns:
         One entry for each name, in order.
     """
-    regions = _Regions(labels, log_w, len(names))
-    reference = int(np.argmax([s.total for s in regions.inside]))
-    differences = [regions.difference(reference, k) for k in range(len(names))]
-    others = [delta for k, delta in enumerate(differences) if k != reference]
-    if others and not any(delta.is_estimated for delta in others):
-        differences[reference] = FreeEnergyDifference(0.0, -math.inf, math.inf)
-    rows = []
-    for k, (name, delta) in enumerate(zip(names, differences, strict=True)):
-        inside, share = regions.inside[k], regions.share(k)
-        rows.append(
-            BasinPopulation(
-                name=name,
-                population=inside.total,
-                low=None if share is None else share.low,
-                high=None if share is None else share.high,
-                n_raw=inside.n,
-                n_effective=inside.n_effective,
-                delta_f_kT=delta.delta_f,
-                delta_f_low=delta.low,
-                delta_f_high=delta.high,
-                is_upper_bound=share is not None and inside.is_rare,
-            )
-        )
-    return rows
+    return _of_draws(labels, log_w, len(names)).populations(names)
 
 
 def free_energy_difference(
@@ -126,25 +103,53 @@ def free_energy_difference(
     for name in (start, end):
         if name not in names:
             raise ValueError(f"no basin called {name!r}; this molecule has: {', '.join(names) or 'none'}")
-    regions = _Regions(labels, log_w, len(names))
+    regions = _of_draws(labels, log_w, len(names))
     return regions.difference(list(names).index(start), list(names).index(end))
 
 
-class _Regions:
-    """Sums of normalised weights over each basin, and the largest weight of all."""
+@dataclass(frozen=True)
+class RegionSums:
+    """Sums of normalised weights over regions, from which populations and differences follow.
 
-    def __init__(self, labels: np.ndarray, log_w: np.ndarray, n_basins: int) -> None:
-        self.labels, log_w = np.asarray(labels), np.asarray(log_w, dtype=np.float64)
-        _check(self.labels, log_w, n_basins)
-        weights = np.exp(log_w - log_w.max())
-        self.weights = weights / weights.sum()
-        self.largest = float(self.weights.max())
-        self.inside = [WeightSum.build(self.weights[self.labels == k]) for k in range(n_basins)]
+    Attributes:
+        inside: of the draws in each region.
+        outside: gives those of the draws outside of the k-th.
+        largest: weight of all draws.
+    """
+
+    inside: Sequence[WeightSum]
+    outside: Callable[[int], WeightSum]
+    largest: float
+
+    def populations(self, names: Sequence[str]) -> list[BasinPopulation]:
+        """One for each region, by their names; see `basin_populations`."""
+        reference = int(np.argmax([s.total for s in self.inside]))
+        differences = [self.difference(reference, k) for k in range(len(names))]
+        others = [delta for k, delta in enumerate(differences) if k != reference]
+        if others and not any(delta.is_estimated for delta in others):
+            differences[reference] = FreeEnergyDifference(0.0, -math.inf, math.inf)
+        rows = []
+        for k, (name, delta) in enumerate(zip(names, differences, strict=True)):
+            inside, share = self.inside[k], self.share(k)
+            rows.append(
+                BasinPopulation(
+                    name=name,
+                    population=inside.total,
+                    low=None if share is None else share.low,
+                    high=None if share is None else share.high,
+                    n_raw=inside.n,
+                    n_effective=inside.n_effective,
+                    delta_f_kT=delta.delta_f,
+                    delta_f_low=delta.low,
+                    delta_f_high=delta.high,
+                    is_upper_bound=share is not None and inside.is_rare,
+                )
+            )
+        return rows
 
     def share(self, k: int) -> Interval | None:
-        """Interval of a basin's population."""
-        outside = WeightSum.build(self.weights[self.labels != k])
-        return share_interval(self.inside[k], outside, self.largest)
+        """Interval of a region's population."""
+        return share_interval(self.inside[k], self.outside(k), self.largest)
 
     def difference(self, start: int, end: int) -> FreeEnergyDifference:
         """-ln(p_end / p_start) with its interval."""
@@ -153,6 +158,19 @@ class _Regions:
         a, b = self.inside[start], self.inside[end]
         found = log_ratio_interval(a, b, self.largest)
         return FreeEnergyDifference(_minus_log_ratio(b.total, a.total), found.low, found.high)
+
+
+def _of_draws(labels: np.ndarray, log_w: np.ndarray, n_basins: int) -> RegionSums:
+    """Of draws with labels and log-weights (n,)."""
+    labels, log_w = np.asarray(labels), np.asarray(log_w, dtype=np.float64)
+    _check(labels, log_w, n_basins)
+    weights = np.exp(log_w - log_w.max())
+    weights = weights / weights.sum()
+    return RegionSums(
+        [WeightSum.build(weights[labels == k]) for k in range(n_basins)],
+        lambda k: WeightSum.build(weights[labels != k]),
+        float(weights.max()),
+    )
 
 
 def _minus_log_ratio(numerator: float, denominator: float) -> float:

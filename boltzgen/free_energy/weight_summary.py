@@ -1,6 +1,7 @@
 """What log-weights say of themselves: counts, efficiencies, PSIS k-hat and log Z, in one pass over chunks."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch import Tensor
 from boltzgen.free_energy.result import errors_are_known
 from boltzgen.weights import CLIPPED, k_hat_of_tail, log_z_error, tail_size, usable, weightless
 
-_MIN_DRAWS_OF_BLOCKS, _N_BLOCKS = 100, 10
+_MIN_DRAWS_OF_BLOCKS, N_BLOCKS = 100, 10
 #: Log-weights that are looked at together, which bounds what is copied.
 _CHUNK = 2**16
 
@@ -38,10 +39,10 @@ class WeightTally:
     def __init__(self, n: int) -> None:
         self.n_expected, self.n = n, 0
         self._n_finite = 0
-        self._block = max(1, n // _N_BLOCKS)
+        self._block = max(1, n // N_BLOCKS)
         # Logarithms of sum w and sum w^2: of each block and of the draws after the last, and of all but the
         # largest.
-        self._sums = np.full((_N_BLOCKS + 1, 2), -math.inf)
+        self._sums = np.full((N_BLOCKS + 1, 2), -math.inf)
         self._rest = np.full(2, -math.inf)
         self._n_clipped = math.floor(n * CLIPPED + 1e-9)
         self._n_largest = max(tail_size(n) + 1, self._n_clipped)
@@ -58,8 +59,8 @@ class WeightTally:
             raise ValueError(f"expected {self.n_expected} log-weights, got {self.n + len(values)} or more")
         done = 0
         while done < len(values):
-            block = min((self.n + done) // self._block, _N_BLOCKS)
-            stop = len(values) if block == _N_BLOCKS else (block + 1) * self._block - self.n
+            block = min((self.n + done) // self._block, N_BLOCKS)
+            stop = len(values) if block == N_BLOCKS else (block + 1) * self._block - self.n
             part = values[done:stop]
             self._sums[block] = np.logaddexp(self._sums[block], _log_sums(part))
             done += len(part)
@@ -84,24 +85,11 @@ class WeightTally:
             raise ValueError(f"expected {self.n_expected} log-weights, at least one, got {n}")
         if self._n_finite == 0:
             raise ValueError(weightless(n))
-        total, square = np.logaddexp.reduce(self._sums)
-        size = min(math.exp(2 * total - square), float(n))
+        largest = np.sort(self._largest)
         blocks = [math.exp(2 * w - w2) / self._block if w > -math.inf else 0.0 for w, w2 in self._sums[:-1]]
-        largest, n_tail = np.sort(self._largest), tail_size(n)
-        k_hat = k_hat_of_tail(largest[-n_tail - 1 :]) if self._n_finite > n_tail else math.nan
-        return {
-            "n_samples": n,
-            "effective_sample_size": size,
-            "sampling_efficiency": size / n,
-            "sampling_efficiency_blocks_low": min(blocks) if n >= _MIN_DRAWS_OF_BLOCKS else None,
-            "sampling_efficiency_blocks_high": max(blocks) if n >= _MIN_DRAWS_OF_BLOCKS else None,
-            "sampling_efficiency_clipped": self._clipped_size(largest) / n,
-            "largest_weight_share": math.exp(largest[-1] - total),
-            "psis_k_hat": k_hat if math.isfinite(k_hat) else None,
-            "log_z": float(total) - math.log(n),
-            "log_z_error": log_z_error(n, size) if errors_are_known(size, k_hat) else None,
-            "fraction_outside_domain": 1 - self._n_finite / n,
-        }
+        total, square = np.logaddexp.reduce(self._sums).tolist()
+        clipped = self._clipped_size(largest)
+        return summary_of(n, self._n_finite, total, square, blocks, largest, clipped)
 
     def _clipped_size(self, largest: np.ndarray) -> float:
         """The effective size with the largest weights as large as the smallest of those that are clipped."""
@@ -109,6 +97,43 @@ class WeightTally:
             largest = largest.clip(max=largest[-n_clipped])
         total, square = np.logaddexp(self._rest, _log_sums(largest))
         return math.exp(2 * total - square)
+
+
+def summary_of(
+    n: int,
+    n_finite: int,
+    total: float,
+    square: float,
+    blocks: Sequence[float],
+    largest: np.ndarray,
+    clipped: float,
+) -> dict[str, Any]:
+    """What `weight_summary` says, from sums.
+
+    Args:
+        n: log-weights, at least one of them finite.
+        n_finite: those that are finite.
+        total: log sum w.
+        square: log sum w^2.
+        blocks: efficiencies of tenths of the draws.
+        largest: log-weights in ascending order, `weights.tail_size` and one more if there are so many.
+        clipped: the effective size with the largest weights clipped.
+    """
+    size, n_tail = min(math.exp(2 * total - square), float(n)), tail_size(n)
+    k_hat = k_hat_of_tail(largest[-n_tail - 1 :]) if n_finite > n_tail else math.nan
+    return {
+        "n_samples": n,
+        "effective_sample_size": size,
+        "sampling_efficiency": size / n,
+        "sampling_efficiency_blocks_low": min(blocks) if n >= _MIN_DRAWS_OF_BLOCKS else None,
+        "sampling_efficiency_blocks_high": max(blocks) if n >= _MIN_DRAWS_OF_BLOCKS else None,
+        "sampling_efficiency_clipped": clipped / n,
+        "largest_weight_share": math.exp(largest[-1] - total),
+        "psis_k_hat": k_hat if math.isfinite(k_hat) else None,
+        "log_z": float(total) - math.log(n),
+        "log_z_error": log_z_error(n, size) if errors_are_known(size, k_hat) else None,
+        "fraction_outside_domain": 1 - n_finite / n,
+    }
 
 
 def _log_sums(log_w: np.ndarray) -> np.ndarray:

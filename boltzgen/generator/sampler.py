@@ -11,12 +11,9 @@ from boltzgen.energy.base import Energy, check_energy_of
 from boltzgen.energy.choose import energy_for
 from boltzgen.flow.distribution import Distribution
 from boltzgen.molecule.system import System
+from boltzgen.samples.shards import BLOCK
 from boltzgen.samples.weighted_samples import WeightedSamples
 from boltzgen.seeding import random_stream
-
-#: Draws are made in blocks of this many, each from its own seed, so that the samples do not depend on how
-#: they are chunked.
-BLOCK = 2048
 
 
 class FlowSampler(nn.Module):

@@ -25,6 +25,8 @@ from boltzgen.storage import reading
 
 #: Datasets of one number for each sample.
 SCALARS = ("u", "log_q", "log_w")
+#: The attribute by which a file of statistics, which holds no samples, is told from others.
+STATISTICS = "statistics"
 #: Samples that are read at once.
 CHUNK = 16384
 _EXPECTED = "expected a file that `SamplesWriter` or the command `boltzgen sample` wrote; draw it again"
@@ -110,6 +112,11 @@ def _open(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
 
 
 def _header(file: h5py.File, path: Path) -> SamplesHeader:
+    if STATISTICS in file.attrs:
+        raise ValueError(
+            f"{path} holds statistics of draws and no conformations; `boltzgen.analyze` and `boltzgen.merge` "
+            "take it"
+        )
     for name, dtype in {"coordinates": "float32", **dict.fromkeys(SCALARS, "float64")}.items():
         data = file.get(name)
         if not isinstance(data, h5py.Dataset):

@@ -22,6 +22,13 @@ class Molecule(Torsional, Protocol):
         """Atoms and bonds, if they are known."""
 
 
+def known_topology(molecule: Molecule) -> mdtraj.Topology:
+    """Atoms and bonds; raises ValueError if they are not known."""
+    if molecule.mdtraj_topology is None:
+        raise ValueError("this file has no topology; draw the samples again, or give `system`")
+    return molecule.mdtraj_topology
+
+
 @dataclass(frozen=True, eq=False)
 class Draws:
     """Conformations drawn from q with their importance weights to the target.

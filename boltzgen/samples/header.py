@@ -15,6 +15,7 @@ from boltzgen.molecule.graph import Quadruple
 from boltzgen.molecule.names import check_name, reason
 from boltzgen.molecule.states import Rotamer
 from boltzgen.molecule.system import System
+from boltzgen.samples.shards import Range, Shard, joined
 
 #: Of the samples file. Files of format 1 have no checksums, and say neither their format nor their generator.
 FORMAT = 2
@@ -37,6 +38,9 @@ class SamplesHeader:
         regions, rotamers: those of `System`; empty if the file, of an earlier version, names none.
         generator: `BoltzmannGenerator.digest` of what drew them; empty if the file does not say.
         mdtraj_topology: atoms and bonds; None if the file holds no topology.
+        shard: which share of the seed's draws the file is for, ``"3/64"``; empty if it is none.
+        n_whole: draws of all shards; None if the file is no shard.
+        ranges: which of the seed's draws it holds, in order.
     """
 
     n_samples: int
@@ -54,6 +58,9 @@ class SamplesHeader:
     rotamers: dict[str, Rotamer]
     generator: str
     mdtraj_topology: mdtraj.Topology | None = field(repr=False)
+    shard: str = ""
+    n_whole: int | None = None
+    ranges: tuple[Range, ...] = ()
 
     @property
     def name(self) -> str:
@@ -62,11 +69,17 @@ class SamplesHeader:
 
 
 def describe(
-    system: System | SamplesHeader, temperature: float, *, seed: int | None, generator: str
+    system: System | SamplesHeader,
+    temperature: float,
+    *,
+    seed: int | None,
+    generator: str,
+    shard: str = "",
+    n_whole: int | None = None,
 ) -> dict[str, Any]:
     """What is said of samples of a system, as numbers and text; text other than names is JSON.
 
-    A seed that is not known is not said.
+    A seed that is not known is not said, nor is a shard of samples that are none.
     """
     domain = system.domain if isinstance(system, SamplesHeader) else system.domain.model_dump()
     said = {
@@ -77,6 +90,8 @@ def describe(
         "generator": generator,
         "temperature": temperature,
         "seed": seed,
+        "shard": shard or None,
+        "n_whole": n_whole,
         "domain": json.dumps(domain),
         "basins": json.dumps([b.model_dump() for b in system.basins]),
         "torsions": json.dumps(system.torsions),
@@ -114,6 +129,7 @@ def parse(
         )
     if topology is not None and topology.n_atoms != n_atoms:
         raise ValueError(f"a topology of {topology.n_atoms} atoms, but positions of {n_atoms}")
+    shard, n_whole, ranges = _origin(said, n_samples)
     return SamplesHeader(
         n_samples=n_samples,
         n_atoms=n_atoms,
@@ -130,7 +146,29 @@ def parse(
         rotamers={check_name(name): _rotamer(held, n_atoms) for name, held in rotamers.items()},
         generator=said.get("generator", ""),
         mdtraj_topology=topology,
+        shard=shard,
+        n_whole=n_whole,
+        ranges=ranges,
     )
+
+
+def _origin(said: Mapping[str, Any], n_samples: int) -> tuple[str, int | None, tuple[Range, ...]]:
+    """Shard, draws of all shards, and ranges of draws, which files of one seed alone need not say."""
+    shard, n_whole = said.get("shard", ""), said.get("n_whole")
+    n_whole = None if n_whole is None else int(n_whole)
+    if (shard and n_whole is None) or (n_whole is not None and n_whole < max(n_samples, 1)):
+        raise ValueError(f"{n_samples} samples of shard {shard!r} of {n_whole} draws")
+    if "ranges" in said:
+        ranges = [(int(start), int(stop)) for start, stop in json.loads(said["ranges"])]
+    else:
+        start = Shard.parse(shard).checked(n_whole)[0] if shard and n_whole is not None else 0
+        ranges = [(start, start + n_samples)]
+    whole = max((stop for _, stop in ranges), default=0) if n_whole is None else n_whole
+    if any(not 0 <= start <= stop <= whole for start, stop in ranges) or n_samples != sum(
+        stop - start for start, stop in ranges
+    ):
+        raise ValueError(f"{n_samples} samples, which are said to be the draws {ranges[:5]}")
+    return shard, n_whole, tuple(joined(ranges))
 
 
 def _basin(held: Any) -> Basin:

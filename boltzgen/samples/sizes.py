@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 from boltzgen.molecule.measures import measure
+from boltzgen.molecule.torsions import alpha_carbons
+from boltzgen.samples.draws import Molecule, known_topology
 from boltzgen.samples.weighted_samples import WeightedSamples
 
 
@@ -46,4 +48,12 @@ def distance(i: int, j: int) -> Callable[[WeightedSamples], Tensor]:
         return torch.linalg.vector_norm(samples.x[:, i] - samples.x[:, j], dim=-1)
 
     found.__name__ = f"distance {i}-{j}"
+    return found
+
+
+def sizes_of(molecule: Molecule) -> dict[str, Callable[[WeightedSamples], torch.Tensor]]:
+    """Functions that measure how large a molecule is, by name."""
+    found: dict[str, Callable[[WeightedSamples], torch.Tensor]] = {"radius_of_gyration": radius_of_gyration}
+    if len(alpha_carbons(known_topology(molecule))) >= 2:
+        found["end_to_end"] = end_to_end_distance
     return found

@@ -21,10 +21,13 @@ from boltzgen.samples.draws import Draws
 from boltzgen.samples.header import describe
 from boltzgen.samples.journal import Journal
 from boltzgen.samples.mdtraj_hdf5 import CHUNK_BYTES, SUFFIXES, add_coordinates, describe_frames
+from boltzgen.samples.shards import Range, Shard, missing
 from boltzgen.samples.whole_file import add_array, new_hdf5
 
 #: What samples must agree in to be of one file.
-_IDENTITY = ("fingerprint", "generator", "temperature", "seed")
+_IDENTITY = ("fingerprint", "generator", "temperature", "seed", "shard", "n_whole")
+#: Names of them that another one explains.
+_WORDS = {"fingerprint": "system", "n_whole": "whole number of draws (`n`)"}
 
 
 class SamplesWriter:
@@ -41,12 +44,15 @@ class SamplesWriter:
         temperature: of the target, in K.
         seed: that the samples are drawn with.
         generator: `BoltzmannGenerator.digest` of what draws them, so that no other goes on with them.
+        shard: which share of the seed's draws these are; needs `n`.
+        n: draws of all shards; of a file that is none, draws that are wanted.
         resume: go on with the samples that were left by an earlier writer, or that the file holds, if any.
         force: begin anew, whatever an earlier writer has left.
 
     Attributes:
         n_energy_evaluations: spent on drawing so far, in all; to be set before `write` or the block's end.
         n_samples: written so far, those of earlier writers included.
+        whole: which of the seed's draws are wanted.
         kept: where the samples are if the block ended with an exception; None if there are none.
 
     Raises:
@@ -72,15 +78,27 @@ class SamplesWriter:
         *,
         seed: int = 0,
         generator: str = "",
+        shard: Shard | None = None,
+        n: int | None = None,
         resume: bool = False,
         force: bool = False,
     ) -> None:
+        if shard is not None and n is None:
+            raise ValueError("a `shard` needs `n`, the draws of all shards together")
+        self.whole: Range = (0, n or 0) if shard is None else shard.checked(n or 0)
         self.path = Path(path)
         self.n_energy_evaluations = 0
         self.kept: Path | None = None
         self._system, self._resume, self._force = system, resume, force
         check_target(self.path, SUFFIXES)
-        self._said = describe(system, units.kelvin(temperature), seed=seed, generator=generator)
+        self._said = describe(
+            system,
+            units.kelvin(temperature),
+            seed=seed,
+            generator=generator,
+            shard="" if shard is None else str(shard),
+            n_whole=None if shard is None else n,
+        )
         self._partial = self.path.with_name(f"{self.path.stem}.partial{self.path.suffix}")
         self._journal_path = self.path.with_name(f"{self.path.name}.journal")
         self._journal: Journal | None = None
@@ -91,6 +109,12 @@ class SamplesWriter:
     def n_samples(self) -> int:
         """Samples written so far, those of earlier writers included."""
         return self._n_samples if self._journal is None else self._journal.n_samples
+
+    @property
+    def missing(self) -> list[Range]:
+        """Draws that are wanted and not yet written, at most one range."""
+        start, stop = self.whole
+        return missing([(start, start + self.n_samples)], (start, max(start, stop)))
 
     def __enter__(self) -> Self:
         try:
@@ -193,6 +217,11 @@ class SamplesWriter:
         """A journal of the samples of a file; a file of an interrupted writer is not needed afterwards."""
         header = read_header(source)
         self._check_identity(source, asdict(replace(header, mdtraj_topology=None)))
+        if header.n_samples and header.ranges != ((self.whole[0], self.whole[0] + header.n_samples),):
+            raise ValueError(
+                f"{source} holds draws of several places, put together by `boltzgen.merge`; draw the shards "
+                "that are missing, and merge those"
+            )
         journal = self._create()
         try:
             for chunk in iter_draws(source):
@@ -206,9 +235,10 @@ class SamplesWriter:
 
     def _check_identity(self, source: Path, said: Mapping[str, Any]) -> None:
         for name in _IDENTITY:
-            if said.get(name) != self._said[name]:
+            # What is not said is None or an empty text.
+            if _told(said.get(name)) != _told(self._said.get(name)):
                 found = "" if name in ("fingerprint", "generator") else f": {said.get(name)!r}"
-                of = "system" if name == "fingerprint" else name
+                of = _WORDS.get(name, name)
                 raise ValueError(
                     f"the samples in {source} are of another {of} than these{found}; go on with the same, or "
                     "choose another file"
@@ -219,6 +249,10 @@ class SamplesWriter:
         journal = self._open()
         said = {**self._said, "n_energy_evaluations": n_energy_evaluations}
         write_whole(target, self._system.mdtraj_topology, said, journal.chunks(), journal.n_samples)
+
+
+def _told(value: Any) -> Any:
+    return None if value == "" else value
 
 
 def write_whole(

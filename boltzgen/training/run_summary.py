@@ -16,8 +16,8 @@ from boltzgen import __version__
 from boltzgen.free_energy.weight_summary import weight_summary
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.generator.locate import SUMMARY
-from boltzgen.generator.sampler import BLOCK
 from boltzgen.molecule.system import System
+from boltzgen.samples.shards import BLOCK
 from boltzgen.simulation.forward import ForwardTest, forward_test
 from boltzgen.storage import write_atomically
 from boltzgen.training.budget import draws_in

@@ -10,8 +10,8 @@ import torch
 from boltzgen.energy.base import CountedEnergy, Energy
 from boltzgen.energy.choose import energy_for
 from boltzgen.generator.generator import BoltzmannGenerator
-from boltzgen.generator.sampler import BLOCK
 from boltzgen.molecule.system import System
+from boltzgen.samples.shards import BLOCK
 from boltzgen.simulation.hmc import Configurations
 from boltzgen.training.budget import Speed
 from boltzgen.training.progress import Progress

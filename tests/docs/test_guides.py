@@ -110,7 +110,7 @@ GUIDES = [
         ("samples.h5", "from_python/summary.json"),
     ),
     Guide(
-        "page", {"-n 20000": "-n 500", x}, leaves=("report.html",)
+        "page", {"-n 20000": "-n 500", '"report.html"': '"page.html"'}, leaves=("report.html",)
     ),
     Guide("bgflow", {"range(1000)": "range(2)", "100_000": "500", "n_iter=1000": "n_iter=2"}),
 ]

@@ -20,8 +20,8 @@ from boltzgen.flow.mixture import DefensiveMixture
 from boltzgen.generator.architecture import molecular_flow
 from boltzgen.generator.checkpoint import CHECKPOINT
 from boltzgen.generator.generator import BoltzmannGenerator
-from boltzgen.generator.sampler import BLOCK
 from boltzgen.molecule.system import System
+from boltzgen.samples.shards import BLOCK
 from boltzgen.samples.weighted_samples import WeightedSamples
 from boltzgen.storage import read_tensors, write_atomically, write_tensors
 

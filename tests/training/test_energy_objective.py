@@ -11,8 +11,8 @@ from torch import Tensor
 from boltzgen.energy.base import CountedEnergy
 from boltzgen.energy.choose import energy_for
 from boltzgen.generator.generator import BoltzmannGenerator
-from boltzgen.generator.sampler import BLOCK
 from boltzgen.molecule.system import System
+from boltzgen.samples.shards import BLOCK
 from boltzgen.training import timing
 from boltzgen.training.energy_objective import EnergyObjective, torsion_loss
 from boltzgen.training.losses import hierarchical_kl, shortfall_loss

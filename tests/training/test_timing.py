@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from boltzgen.generator.sampler import BLOCK
 from boltzgen.molecule.system import System
+from boltzgen.samples.shards import BLOCK
 from boltzgen.training.measured import MEASURED, MOLECULES, expectation, like
 from boltzgen.training.settings import Settings
 from boltzgen.training.timing import training_speed

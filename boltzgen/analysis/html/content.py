@@ -16,8 +16,10 @@ from boltzgen.analysis.output import Output
 from boltzgen.analysis.scales import scale_top
 from boltzgen.analysis.source import Source
 from boltzgen.analysis.surfaces import Surface
-from boltzgen.analysis.values import Values, counted_states, known_topology
+from boltzgen.analysis.values import Values
 from boltzgen.figures import resolved, symbol
+from boltzgen.molecule.torsional import counted_states
+from boltzgen.samples.draws import known_topology
 from boltzgen.storage import finite_or_none
 from boltzgen.units import percent
 

@@ -1,0 +1,121 @@
+"""What `boltzgen sample` does between its options and what it prints: draw, write, and go on."""
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from boltzgen.energy.base import CountedEnergy, Energy
+from boltzgen.free_energy.weight_summary import WeightTally
+from boltzgen.samples.shards import Range, Shard
+from boltzgen.samples.writer import SamplesWriter
+from boltzgen.statistics.estimates import Estimates
+from boltzgen.statistics.writer import StatisticsWriter
+
+
+class Drawing:
+    """Draws that are wanted, and the writer that takes them, if any.
+
+    Args:
+        generator: that draws.
+        energy: of the target.
+        n: draws, of all shards.
+        seed: of the draws.
+        output: file of the writer.
+        shard: which share of the draws is wanted; by default all.
+        statistics_only: keep no conformations.
+        pairs: see `StatisticsWriter`.
+        along: see `StatisticsWriter`.
+        resume: see `SamplesWriter`.
+        force: see `SamplesWriter`.
+
+    Attributes:
+        whole: which of the seed's draws are wanted.
+    """
+
+    def __init__(
+        self,
+        generator: Any,
+        energy: Energy,
+        *,
+        n: int,
+        seed: int,
+        output: Path | None,
+        shard: Shard | None,
+        statistics_only: bool,
+        pairs: Sequence[tuple[str, str]],
+        along: Sequence[str],
+        resume: bool,
+        force: bool,
+    ) -> None:
+        self.generator, self.energy, self.seed = generator, CountedEnergy(energy), seed
+        self.whole: Range = (0, n) if shard is None else shard.checked(n)
+        self.writer: SamplesWriter | StatisticsWriter | None = None
+        target = (output or Path(), generator.system, energy.temperature)
+        common: dict[str, Any] = {
+            "seed": seed,
+            "generator": generator.digest,
+            "shard": shard,
+            "n": n,
+            "resume": resume,
+            "force": force,
+        }
+        if output is not None and statistics_only:
+            self.writer = StatisticsWriter(*target, **common, pairs=pairs, along=along)
+        elif output is not None:
+            self.writer = SamplesWriter(*target, **common)
+
+    @property
+    def n_wanted(self) -> int:
+        """Draws that are wanted, or more where there are more already."""
+        return max(self.whole[1] - self.whole[0], self.n_samples)
+
+    @property
+    def n_samples(self) -> int:
+        """Draws that are written."""
+        return self.writer.n_samples if self.writer else 0
+
+    @property
+    def kept(self) -> Path | None:
+        """Where draws are kept that were interrupted."""
+        return self.writer.kept if self.writer else None
+
+    @property
+    def missing(self) -> list[Range]:
+        """Draws that are still to be made."""
+        return self.writer.missing if self.writer else [self.whole]
+
+
+def draw(drawing: Drawing, move: Callable[..., None]) -> dict[str, Any]:
+    """Make the draws that are wanted, and say what their weights say of themselves.
+
+    Args:
+        drawing: what is wanted.
+        move: of `cli.progress.progress`.
+    """
+    writer, energy = drawing.writer, drawing.energy
+    with writer or nullcontext():
+        n_spent = writer.n_energy_evaluations if writer else 0
+        # Statistics have summed up their weights.
+        tally = None if isinstance(writer, StatisticsWriter) else WeightTally(drawing.n_wanted)
+        move("drawing conformations", total=drawing.n_wanted)
+        if isinstance(writer, StatisticsWriter):
+            move(advance=writer.n_samples)
+        elif writer and tally:
+            for left in writer.chunks():
+                tally.add(left.log_w)
+                move(advance=len(left))
+        for start, stop in drawing.missing:
+            for chunk in drawing.generator.sample_chunks(stop, energy, seed=drawing.seed, start=start):
+                if tally:
+                    tally.add(chunk.log_w)
+                if writer:
+                    writer.n_energy_evaluations = n_spent + energy.n_evaluations
+                    writer.write(chunk)
+                move(advance=len(chunk))
+    found = tally.summary() if tally else _summary(writer)
+    return found | {"n_energy_evaluations": n_spent + energy.n_evaluations}
+
+
+def _summary(writer: Any) -> dict[str, Any]:
+    return Estimates(writer.statistics).weights
