@@ -1,5 +1,6 @@
 """The code blocks of the tutorial and of the guides run, from the first to the last, with small budgets."""
 
+import json
 import os
 import re
 import shlex
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from boltzgen import BoltzmannGenerator, Reference, cli, energy_for, prepare
+from boltzgen import BoltzmannGenerator, Reference, WeightedSamples, cli, energy_for, prepare
 from boltzgen.evaluation.reference import reference_path
 from boltzgen.interop.bgflow_package import bgflow
 from boltzgen.molecule.system import System
@@ -109,9 +110,7 @@ GUIDES = [
         glycine,
         ("samples.h5", "from_python/summary.json"),
     ),
-    Guide(
-        "page", {"-n 20000": "-n 500", '"report.html"': '"page.html"'}, leaves=("report.html",)
-    ),
+    Guide("page", {"-n 20000": "-n 500", '"report.html"': '"page.html"'}, leaves=("report.html",)),
     Guide("bgflow", {"range(1000)": "range(2)", "100_000": "500", "n_iter=1000": "n_iter=2"}),
 ]
 
@@ -160,42 +159,46 @@ def test_every_block_runs(guide: Guide, small: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="a shell's script")
 def test_every_script_for_several_processes_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As written, but for numbers of processes and rounds; Slurm's commands say that there is one machine."""
+    """As written, but for numbers of processes, rounds and draws; Slurm's commands say that there is one machine."""
     monkeypatch.chdir(tmp_path)
     glycine()
+    *trainings, sharding = [
+        text for language, text in blocks(DOCS / "several_processes.md") if language == "bash"
+    ]
+    shell(sharding.replace("-n 20000", "-n 2000"), tmp_path)
+    assert len(WeightedSamples.load("all.h5")) == 2000
+    assert len(trainings) == 3
+    for text in trainings:
+        assert text.count(" 4 ") == text.count("-o run") == 1
+        shell(text.replace(" 4 ", " 2 ").replace("-o run", "-o run --rounds 1"), tmp_path)
+        assert json.loads(Path("run/summary.json").read_text())["hardware"]["processes"] == 2
+        shutil.rmtree("run")
+
+
+def shell(script: str, folder: Path) -> None:
+    """Run a script as bash does, with this package's programs, and Slurm's in miniature."""
+    programs = folder / "programs"
+    programs.mkdir(exist_ok=True)
     for name, text in {
         "boltzgen": f'exec "{sys.executable}" -m boltzgen "$@"',
         "torchrun": f'exec "{sys.executable}" -m torch.distributed.run "$@"',
         "srun": 'exec "$@"',
         "scontrol": "echo localhost",
     }.items():
-        program = tmp_path / "bin" / name
-        program.parent.mkdir(exist_ok=True)
-        program.write_text(f"#!/bin/sh\n{text}\n")
-        program.chmod(0o755)
-    path = os.pathsep.join((str(tmp_path / "bin"), os.environ["PATH"]))
-    slurm = {"SLURM_JOB_ID": "7", "SLURM_NNODES": "1", "SLURM_JOB_NODELIST": "localhost"}
-    texts = [text for language, text in blocks(DOCS / "several_processes.md") if language == "bash"]
-    assert len(texts) == 3
-    for text in texts:
-        text = re.sub(r"(--processes|--nproc-per-node) 4", r"\1 2", text).replace(
-            "-o run", "-o run --rounds 1"
-        )
-        if "--force" not in text:
-            text = text.replace("-o run", "-o run --force")
-        done = subprocess.run(
-            ["bash", "-e", "-c", text],
-            env=os.environ | slurm | {"PATH": path, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        summary = (tmp_path / "run" / "summary.json").read_text()
-        assert '"processes": 2' in summary
-        shutil.rmtree(tmp_path / "run")
+        (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+        (programs / name).chmod(0o755)
+    ours = {
+        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "SLURM_JOB_ID": "7",
+        "SLURM_NNODES": "1",
+        "SLURM_JOB_NODELIST": "localhost",
+    }
+    done = subprocess.run(
+        ["bash", "-e", "-c", script], env=os.environ | ours, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_every_guide_is_run() -> None:
