@@ -160,7 +160,7 @@ def test_every_block_runs(guide: Guide, small: Path) -> None:
 
 @pytest.mark.slow
 def test_every_script_for_several_processes_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As written, but for numbers of processes, rounds and draws; Slurm's commands say that there is one machine."""
+    """As written, but for the numbers of processes, rounds and draws."""
     monkeypatch.chdir(tmp_path)
     glycine()
     *trainings, sharding = [
