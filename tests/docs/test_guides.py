@@ -160,18 +160,19 @@ def test_every_block_runs(guide: Guide, small: Path) -> None:
 
 @pytest.mark.slow
 def test_every_script_for_several_processes_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As written, but for the numbers of processes, rounds and draws."""
+    """As written, but for the numbers of processes and rounds."""
     monkeypatch.chdir(tmp_path)
     glycine()
     *trainings, sharding = [
         text for language, text in blocks(DOCS / "several_processes.md") if language == "bash"
     ]
-    shell(sharding.replace("-n 20000", "-n 2000"), tmp_path)
-    assert len(WeightedSamples.load("all.h5")) == 2000
+    shell(sharding, tmp_path)
+    assert len(WeightedSamples.load("all.h5")) == 20_000
     assert len(trainings) == 3
     for text in trainings:
-        assert text.count(" 4 ") == text.count("-o run") == 1
-        shell(text.replace(" 4 ", " 2 ").replace("-o run", "-o run --rounds 1"), tmp_path)
+        text, n = re.subn(r"(-processes|-per-node) 4\b", r"\1 2", text)
+        assert n == text.count("-o run") == 1
+        shell(text.replace("-o run", "-o run --rounds 1"), tmp_path)
         assert json.loads(Path("run/summary.json").read_text())["hardware"]["processes"] == 2
         shutil.rmtree("run")
 
