@@ -1,8 +1,10 @@
 """A connection to a Dask cluster: one of this machine's own processes, or one that runs already."""
 
+import logging
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -53,10 +55,27 @@ def connected(*, workers: int | None = None, scheduler: str | None = None) -> "I
             n_workers=workers,
             threads_per_worker=1,
             processes=True,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             memory_limit=None,
-            silence_logs="critical",
+            silence_logs=logging.CRITICAL,
         ) as cluster,
         Client(cluster) as client,
     ):
+        client.register_plugin(_deaf_to_interrupts())
         yield client
+
+
+def _deaf_to_interrupts() -> Any:
+    """Has workers, also those that are started later, ignore Ctrl-C, which a terminal sends to them as well.
+
+    This process ends them.
+    """
+    from distributed import WorkerPlugin
+
+    class Deaf(WorkerPlugin):  # type: ignore[misc]
+        name = "deaf to interrupts"
+
+        def setup(self, worker: Any) -> None:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    return Deaf()

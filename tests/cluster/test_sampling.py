@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -170,8 +171,8 @@ def test_a_cluster_is_named_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_killed_workers_lose_nothing(generator: BoltzmannGenerator, tmp_path: Path) -> None:
-    """Ten workers are killed at random moments; the result is the same."""
-    n = 60 * BLOCK
+    """Workers are killed at random moments; the result is the same."""
+    n = 30 * BLOCK
     recipe = Recipe("alanine_dipeptide", generator.digest, 300.0, seed=7, n=n, along=("cos(phi)",))
     with statistics_writer(tmp_path / "alone.h5", generator, n=n) as writer:
         for chunk in generator.sample_chunks(n, seed=7):
@@ -181,7 +182,7 @@ def test_killed_workers_lose_nothing(generator: BoltzmannGenerator, tmp_path: Pa
 
         def kill() -> None:
             chance = random.Random(0)
-            while len(killed) < 10 and not ended.wait(chance.uniform(0.2, 1.5)):
+            while len(killed) < 5 and not ended.wait(chance.uniform(0.2, 4.0)):
                 found = client.run(os.getpid, on_error="ignore").values()
                 pids = [pid for pid in found if isinstance(pid, int)]
                 if pids:
@@ -194,8 +195,20 @@ def test_killed_workers_lose_nothing(generator: BoltzmannGenerator, tmp_path: Pa
             sampling.draw_statistics(client, recipe, generator, writer, lambda n: None)
         ended.set()
         thread.join()
-    assert len(killed) > 2
+    assert killed
     assert_same(load_statistics(tmp_path / "s.h5"), load_statistics(tmp_path / "alone.h5"), but=("draws",))
+
+
+#: The command line, which says each second how far it has come; small tasks, so that some are done soon.
+TALKATIVE = """
+import sys
+from boltzgen.cli import main, progress
+from boltzgen.cluster import sampling
+progress.FIRST = progress.EVERY = 1.0
+sampling.COUNTED = sampling.SENT = 1
+if __name__ == "__main__":
+    sys.exit(main())
+"""
 
 
 @pytest.mark.slow
@@ -203,22 +216,25 @@ def test_killed_workers_lose_nothing(generator: BoltzmannGenerator, tmp_path: Pa
 def test_the_command_draws_by_workers_and_goes_on_after_ctrl_c(
     generator: BoltzmannGenerator, alone: Path, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
-    command = [sys.executable, "-m", "boltzgen", "sample", "alanine_dipeptide", "--workers", "2", *options]
-    n = 200 * BLOCK
+    n = 30 * BLOCK
+    arguments = ["sample", "alanine_dipeptide", "--workers", "2", *options, "-n", str(n), "--seed", "7"]
     process = subprocess.Popen(
-        [*command, "-n", str(n), "--seed", "7", "-o", "s.h5"],
+        [sys.executable, "-c", TALKATIVE, *arguments, "-o", "s.h5"],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
-    with pytest.raises(subprocess.TimeoutExpired):
-        process.communicate(timeout=35)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if (found := re.search(r"; (\d+) % done", line)) and int(found[1]) > 0:
+            break
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does, the workers included
     err = process.communicate(timeout=120)[1]
     assert process.returncode == 130, err
     assert "go on with: boltzgen sample alanine_dipeptide" in err and "--workers 2" in err
-    again = [*command, "-n", str(n), "--seed", "7", "-o", "s.h5", "--resume"]
+    assert "Traceback" not in err
+    again = [sys.executable, "-m", "boltzgen", *arguments, "-o", "s.h5", "--resume"]
     subprocess.run(again, cwd=tmp_path, check=True, capture_output=True)
     energy = energy_for(generator.system, 300.0)
     if options:
