@@ -4,8 +4,8 @@
     python benchmarks/cluster_sampling.py --quick
 
 The rate of each number of workers, of one thread each, stands beside that of one process of one thread, in
-the same run; the workers' start and their first task, which loads the generator, are left out. Then workers are
-killed at random moments while statistics are drawn, which are compared with those that nothing disturbed.
+the same run; the workers' start and their first task, which loads the generator, are left out. Then workers
+are killed at random moments while statistics are drawn, which are compared with those that nothing disturbed.
 """
 
 import argparse
