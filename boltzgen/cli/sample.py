@@ -32,7 +32,9 @@ def sample(
     source: GeneratorName,
     n: Annotated[
         int,
-        typer.Option("-n", "--n-samples", min=1, metavar="N", help="Number of conformations to draw."),
+        typer.Option(
+            "-n", "--n-samples", min=1, metavar="N", help="Number of conformations to draw, of all shards."
+        ),
     ],
     output: Annotated[
         Path | None,

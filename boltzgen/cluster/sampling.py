@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 COUNTED, SENT = 16, 8
 #: Tasks whose statistics one task adds up; and how many times that, on a cluster of many workers.
 FAN_IN, MANY_WORKERS = 8, 32
-#: Groups of tasks, or tasks whose draws are sent, that are ordered ahead for each worker.
+#: Tasks that are ordered ahead for each worker.
 _AHEAD = 3
+#: Tasks for each worker, where little is to be done.
+_TASKS = 8
 #: How often a task that failed is tried again.
 _RETRIES = 3
 #: Seconds that what is finished may take to arrive after an interruption.
@@ -58,13 +60,15 @@ def draw_statistics(
     """
     from distributed import as_completed
 
-    many = len(client.scheduler_info(n_workers=-1)["workers"]) > MANY_WORKERS
-    groups = _groups(_parts(writer.missing, COUNTED), FAN_IN**2 if many else FAN_IN)
+    many = len(client.nthreads()) > MANY_WORKERS
+    parts = _parts(writer.missing, _blocks(client, writer.missing, COUNTED))
+    groups = _groups(parts, FAN_IN**2 if many else FAN_IN)
     pending: dict[Any, _Group] = {}
     finished = as_completed()
 
     def order() -> None:
-        if (parts := next(groups, None)) is not None:
+        wanted = 2 + _AHEAD * len(client.nthreads()) // FAN_IN  # workers come and go
+        while len(pending) < wanted and (parts := next(groups, None)) is not None:
             group = _Group.order(client, recipe, parts, move)
             pending[group.root.key] = group
             finished.add(group.root)
@@ -73,8 +77,7 @@ def draw_statistics(
         writer.merge(begun(recipe, generator).unpack(packed))
 
     try:
-        for _ in range(max(2, _AHEAD * len(client.scheduler_info(n_workers=-1)["workers"]) // FAN_IN + 1)):
-            order()
+        order()
         for root in finished:
             packed = root.result()
             del pending[root.key]
@@ -95,16 +98,15 @@ def draw_samples(
 
     Arguments and errors are those of `draw_statistics`.
     """
-    parts = _parts(writer.missing, SENT)
-    ahead = _AHEAD * max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
+    parts = _parts(writer.missing, _blocks(client, writer.missing, SENT))
     ordered: deque[Future] = deque()
 
     def order() -> None:
-        if (part := next(parts, None)) is not None:
+        wanted = FAN_IN + _AHEAD * len(client.nthreads())
+        while len(ordered) < wanted and (part := next(parts, None)) is not None:
             ordered.append(client.submit(recipe.draws, part, retries=_RETRIES, pure=False))
 
-    for _ in range(ahead):
-        order()
+    order()
     while ordered:
         *arrays, spent = ordered[0].result()
         ordered.popleft()
@@ -167,6 +169,12 @@ def _mover(move: Callable[[int], None], part: Range) -> "Callable[[Future], None
             move(part[1] - part[0])
 
     return moved
+
+
+def _blocks(client: "Client", ranges: list[Range], most: int) -> int:
+    """Blocks of a task: fewer where there is little to do, so that every worker has some of it."""
+    n_blocks = sum(stop - start for start, stop in ranges) // BLOCK
+    return max(1, min(most, n_blocks // (_TASKS * max(1, len(client.nthreads())))))
 
 
 def _parts(ranges: list[Range], n_blocks: int) -> Iterator[Range]:
