@@ -2,6 +2,8 @@
 # make test   linters, types, and the tests that belong to every change
 # make test-all  the same with every test: slow ones, and the matrix
 # make matrix every force field and molecule against OpenMM
+# make docs   the documentation as a site, docs/_build/index.html
+# make notebooks  the notebooks in docs/notebooks, executed in full
 # make minimum  every command, with the oldest dependencies that pyproject.toml admits (Python 3.11)
 PYTHON ?= python3
 VENV := .venv
@@ -9,6 +11,7 @@ OLDEST := .venv-minimum
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
+DOCS := $(VENV)/.installed-docs
 SOURCES := $(shell find boltzgen systems -type f -not -path '*/__pycache__/*')
 # A development install serves the demo too; it always runs the checkout.
 READY := $(if $(wildcard $(DEV)),$(DEV),$(INSTALLED))
@@ -17,7 +20,7 @@ READY := $(if $(wildcard $(DEV)),$(DEV),$(INSTALLED))
 WORKERS ?= auto
 PYTEST := $(BIN)/pytest -q -n $(WORKERS) --dist worksteal
 
-.PHONY: demo checked kernels lint test test-all matrix minimum venv dev clean
+.PHONY: demo checked kernels lint test test-all matrix minimum docs notebooks venv dev clean
 
 demo: $(READY)
 	mkdir -p demo
@@ -46,6 +49,13 @@ test-all: checked
 matrix: $(DEV)
 	$(PYTEST) -m matrix tests/energy
 
+# Without a warning, or not at all.
+docs: $(DOCS)
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build
+
+notebooks: $(DOCS)
+	$(BIN)/python docs/notebooks/execute.py
+
 # Gigabytes and minutes: the old torch comes with CUDA, unless pip's own settings name an index of CPU builds.
 minimum:
 	rm -rf $(OLDEST)
@@ -69,5 +79,9 @@ $(DEV): pyproject.toml | $(BIN)/pip
 	$(BIN)/pip install --quiet --no-compile --editable '.[dev]'
 	touch $@
 
+$(DOCS): pyproject.toml | $(DEV)
+	$(BIN)/pip install --quiet --no-compile --editable '.[docs]'
+	touch $@
+
 clean:
-	rm -rf demo build dist $(OLDEST) *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf demo docs/_build docs/api build dist $(OLDEST) *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -30,6 +30,8 @@ _WIDE = 2.7
 _TURN, _TICKS = 360.0, range(-180, 181, 60)
 
 
+#: Between the states of a difference.
+_TO = " → "
 #: What the second colour of points says.
 _DOUBTFUL = "red: with a warning, see the text"
 
@@ -63,7 +65,7 @@ def free_energy_figure(
     draw_points(panels[0], points, label)
     for axes, (name, curve) in zip(panels[1:], shown.items(), strict=True):
         draw_convergence(axes, curve, curve_label or label)
-        axes.set_title(fitted(name, _WIDE - 0.3, size=9), fontsize=9, color=INK)
+        axes.set_title(_title(name), fontsize=9, color=INK)
     for axes in panels[2:]:
         axes.set_ylabel("")
     if shown:
@@ -212,4 +214,12 @@ def temperature_figure(
 
 def titled(names: Sequence[tuple[str, str]]) -> list[str]:
     """Titles of differences: ``"C7eq → C7ax"``."""
-    return [f"{start} → {end}" for start, end in names]
+    return [f"{start}{_TO}{end}" for start, end in names]
+
+
+def _title(name: str) -> str:
+    """A panel's title in lines that fit; one of a difference is broken between its states first."""
+    wide = _WIDE - 0.3
+    if fitted(name, wide, size=9) == name:
+        return name
+    return f"\n{_TO.lstrip()}".join(fitted(part, wide, size=9) for part in name.split(_TO))

@@ -47,6 +47,8 @@ _DPI = 180
 _TICKS = np.arange(-180, 181, 60)
 #: The least density that is drawn, and the label of densities.
 _THINNEST, _DENSITY = 1e-6, "density / degree⁻¹"
+#: What a line without a band says.
+_FEW_DRAWS = "too few draws for an interval"
 
 
 def plot_ramachandran(
@@ -197,8 +199,8 @@ def plot_profile(
 ) -> Axes:
     """Plot a free-energy profile with the band of its 95 % intervals, and return its axes.
 
-    Bins with too few draws for an interval have a line without a band. The axis ends where the sample ends to
-    tell, see `figures.resolved`.
+    Bins with too few draws for an interval have no band, and a dotted line. The axis ends where the sample
+    ends to tell, see `figures.resolved`.
 
     Args:
         profile: along a length.
@@ -219,7 +221,10 @@ def plot_profile(
     free_energy = np.where(np.isfinite(free_energy), free_energy, np.nan)
     low, high = np.where(known, limits, np.nan)
     ax.stairs(high, profile.edges, baseline=low, fill=True, color=TARGET, alpha=0.3, lw=0)
-    ax.stairs(free_energy, profile.edges, baseline=None, color=TARGET, lw=1.2)
+    ax.stairs(free_energy, profile.edges, baseline=None, color=TARGET, lw=1.2, ls=":", label=_FEW_DRAWS)
+    ax.stairs(np.where(known, free_energy, np.nan), profile.edges, baseline=None, color=TARGET, lw=1.2)
+    if not known.all():
+        ax.legend(frameon=False, fontsize=7.5, labelcolor=INK, loc="upper center")
     top = min(
         float(np.nanmax(free_energy, initial=0.0)) + scale,
         scale * resolved(profile.n_effective, float(profile.probability.max())),
@@ -292,7 +297,7 @@ def _draw_marginal(axes: Axes, density: TorsionDensity, *, vertical: bool) -> li
         target.set_label("target (weighted)")
         drawn.set_label("generator (as drawn)")
         handles = [target, drawn]
-    limits, ticks = _decades(density, *((0.45, 0.25) if vertical else (0.22, 0.12)))
+    limits, ticks = _decades(density, *((0.4, 0.25) if vertical else (0.22, 0.12)))
     light_frame(axes)
     axes.tick_params(labelleft=not vertical, labelbottom=vertical)
     if vertical:

@@ -11,7 +11,8 @@ from boltzgen.analysis.curves import Curve, save_curves, save_torsions
 from boltzgen.analysis.findings import Findings, SampleFindings
 from boltzgen.analysis.html.chosen import Chooser
 from boltzgen.analysis.html.content import Content
-from boltzgen.analysis.html.page import checked_page, save_page
+from boltzgen.analysis.html.page import save_page
+from boltzgen.analysis.notes import notes_on_states
 from boltzgen.analysis.output import Output
 from boltzgen.analysis.panels import profile_figure
 from boltzgen.analysis.pooled_source import pooled_source
@@ -19,6 +20,7 @@ from boltzgen.analysis.profiles import save_profile
 from boltzgen.analysis.subject import Subject, of_statistics
 from boltzgen.analysis.surfaces import Surface, save_surfaces
 from boltzgen.analysis.values import read_values
+from boltzgen.document.page import checked_page
 from boltzgen.molecule.graph import backbone_pairs, unpaired_torsions
 from boltzgen.molecule.states import BASINS, DIVISIONS
 from boltzgen.molecule.system import System
@@ -68,9 +70,10 @@ def analyze(
     In the report, `basins` is a list of `free_energy.BasinPopulation` as dictionaries, empty if the molecule
     has none; `regions` holds the same of each amino acid's regions of (phi, psi), by the residue's name,
     `rotamers` of each torsion's states, by the torsion's; `unpaired` names the phi and psi at ends of a chain
-    without caps, which no region counts; `sizes` are weighted means with standard errors in
-    nm, and `along` those of the quantities in their units (None of torsions, which have no mean on a line).
-    Standard errors are None where `free_energy.result.warnings_of` warns of the weights.
+    without caps, which no region counts; `notes` say what names of states do not; `sizes` are weighted means
+    with standard errors in nm, and `along` those of the quantities in their units (None of torsions, which
+    have no mean on a line). Standard errors are None where `free_energy.result.warnings_of` warns of the
+    weights.
     Infinite values (the free energy of an empty basin, an open end of an interval) are None; an interval
     with two of them is not estimated. Free energies of the report are in kT, whatever `units` is.
 
@@ -188,6 +191,7 @@ def _populations(molecule: Molecule, findings: Findings) -> dict[str, Any]:
             for name, one in molecule.rotamers.items()
         },
         "unpaired": unpaired_torsions(molecule.torsions),
+        "notes": notes_on_states(molecule.rotamers),
     }
 
 

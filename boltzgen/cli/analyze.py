@@ -177,7 +177,12 @@ def analyze(
             f"not counted: {', '.join(unpaired)}; the residue at an end without a cap has only one of phi "
             f"and psi, and no regions; for profiles: {options}"
         )
-    print_fields(_means(result["sizes"] | result["along"]))
+    means = _means(result["sizes"] | result["along"])
+    print_fields(means)
+    if any("±" in text for text in means.values()):
+        print_block("means of the weighted draws; ± is one standard error of the mean, not the spread")
+    for text in result["notes"]:
+        print_block(text)
     print_block(f"written to {output}: {', '.join([report.REPORT, *result['files']])}")
     if html is not None:
         print_block(f"to be opened in a browser: {html}")

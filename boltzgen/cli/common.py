@@ -27,6 +27,9 @@ def system_names(incomplete: str) -> list[str]:
 UNKNOWN_ERROR = " (error not estimated)"
 _LOW_EFFICIENCY = 0.05
 _LARGE_SHARE = 0.05
+#: Efficiencies of tenths of the draws that differ by more than this factor are told, where there are so many
+#: effective draws that chance alone does not do that.
+_WIDE_SPREAD, _SPREAD_DRAWS = 4.0, 100.0
 #: Columns that a paragraph has at least, and a table at most.
 _LEAST_WIDTH, _WIDEST = 20, 1000
 
@@ -191,7 +194,7 @@ def _wrapped(text: str, start: str, indent: str) -> str:
 def weight_fields(summary: dict[str, Any]) -> dict[str, str]:
     """What `weight_summary` found, or JSON of it, in words for `print_fields`."""
     from boltzgen.units import percent
-    from boltzgen.weights import k_hat_meaning, with_error
+    from boltzgen.weights import CLIPPED, k_hat_meaning, with_error
 
     efficiency = summary["sampling_efficiency"]
     low, high = (summary[f"sampling_efficiency_blocks_{end}"] for end in ("low", "high"))
@@ -203,10 +206,13 @@ def weight_fields(summary: dict[str, Any]) -> dict[str, str]:
         "draws": f"{summary['n_samples']:,}",
         "effective draws": f"{summary['effective_sample_size']:,.0f}",
         "sampling efficiency": percent(efficiency) + tenths,
-        "  clipped": percent(summary["sampling_efficiency_clipped"]),
+        "  clipped": f"{percent(summary['sampling_efficiency_clipped'])}, with the largest "
+        f"{100 * CLIPPED:g} % of the weights cut down",
         "largest weight": f"{100 * summary['largest_weight_share']:.3g} % of the whole",
         "PSIS k-hat": (f"{k_hat:.2f}, " if k_hat is not None else "") + k_hat_meaning(k_hat),
-        "log Z": f"{log_z:.2f}{UNKNOWN_ERROR}" if error is None else with_error(log_z, error),
+        "log Z": f"{log_z:.2f}{UNKNOWN_ERROR}"
+        if error is None
+        else f"{with_error(log_z, error)} (one standard error)",
         "outside the domain": f"{100 * summary['fraction_outside_domain']:.2g} %",
     }
 
@@ -214,8 +220,9 @@ def weight_fields(summary: dict[str, Any]) -> dict[str, str]:
 def warn_of_weights(summary: dict[str, Any], advice: str) -> bool:
     """Warn of weights with which little can be said, from what `weight_summary` found; whether it was done.
 
-    These are a low sampling efficiency, a PSIS k-hat above 0.7, and a single draw with more than 5 % of the
-    weight that is also ten times an equal share. The advice says what helps, as `advice.train_longer` does.
+    These are a low sampling efficiency, a PSIS k-hat above 0.7, a single draw with more than 5 % of the
+    weight that is also ten times an equal share, and an efficiency of which tenths of the draws make four
+    times as much as others. The advice says what helps, as `advice.train_longer` does.
     """
     from boltzgen.units import percent
     from boltzgen.weights import K_HAT_LIMIT, k_hat_meaning
@@ -237,6 +244,13 @@ def warn_of_weights(summary: dict[str, Any], advice: str) -> bool:
         found.append(
             f"one draw holds {100 * share:.2g} % of the weight: compare with other seeds, as what one such "
             "draw shows may be missing from them"
+        )
+    low, high = (summary[f"sampling_efficiency_blocks_{end}"] for end in ("low", "high"))
+    if low is not None and low * _WIDE_SPREAD < high and summary["effective_sample_size"] > _SPREAD_DRAWS:
+        found.append(
+            f"the sampling efficiency is {percent(low)} in one tenth of the draws and {percent(high)} in "
+            "another: a few draws decide it, and those of another seed may decide otherwise; draw ten times "
+            "as many" + ("" if found else f", or {advice}")
         )
     for message in found:
         warn(message)

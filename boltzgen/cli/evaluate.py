@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from boltzgen.cli.advice import longer_run
 from boltzgen.cli.common import (
     Device,
     Force,
@@ -47,7 +48,11 @@ def evaluate(
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", metavar="FOLDER", help="Folder for evaluation.json, .md, .png and .pdf."
+            "-o",
+            "--output",
+            metavar="FOLDER",
+            help="Folder for evaluation.json, .md, .png, .pdf and .html; with --forward also for "
+            "forward.json, and for that alone where there is no reference.",
         ),
     ] = None,
     forward: Annotated[
@@ -112,7 +117,7 @@ def evaluate(
         for warning in result["warnings"]:
             warn(warning)
     if forward:
-        result["forward"] = _forward(generator, seed, output)
+        result["forward"] = _forward(generator, seed, output, longer_run(folder))
     if as_json:
         typer.echo(json.dumps(finite_or_none(result), allow_nan=False))
         return
@@ -132,8 +137,8 @@ def evaluate(
             typer.echo(f"written to {output}: {FORWARD}")
 
 
-def _forward(generator: "BoltzmannGenerator", seed: int, output: Path | None) -> dict[str, Any]:
-    """The forward test's results, written into a folder, with a warning if it is not passed."""
+def _forward(generator: "BoltzmannGenerator", seed: int, output: Path | None, advice: str) -> dict[str, Any]:
+    """The forward test's results, written into a folder, with a warning and advice if it is not passed."""
     from boltzgen.energy.choose import energy_for
     from boltzgen.simulation.forward import forward_test
     from boltzgen.storage import finite_or_none, write_atomically
@@ -148,7 +153,7 @@ def _forward(generator: "BoltzmannGenerator", seed: int, output: Path | None) ->
             progress=lambda done: move("forward test: simulating", advance=done),
         )
     if test.flagged:
-        warn(test.sentence)
+        warn(f"{test.sentence}; {advice}")
     if output:
         output.mkdir(parents=True, exist_ok=True)
         text = json.dumps(finite_or_none(test.summary()), indent=2, allow_nan=False)
@@ -158,10 +163,13 @@ def _forward(generator: "BoltzmannGenerator", seed: int, output: Path | None) ->
 
 def forward_tables(found: dict[str, Any]) -> "list[TextTable]":
     """The forward test as tables of text."""
+    from boltzgen.simulation.forward import THIN
+
+    verdict, than = ("failed", "above") if found["flagged"] else ("passed", "not above")
     rows = [
         ["forward ESS", f"{100 * found['forward_ess']:.2f} %"],
         ["1 / E_p[w]", f"{100 * found['forward_efficiency']:.2f} %"],
-        ["largest log w", f"{found['largest_log_w']:.2f}"],
+        ["largest log w", f"{found['largest_log_w']:.2f}, {than} {THIN:g}: {verdict}"],
         *(
             [f"share of the target above e^{k}", f"{100 * found[f'share_above_e{k}']:.3g} %"]
             for k in (2, 4, 7)

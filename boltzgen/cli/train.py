@@ -58,7 +58,8 @@ def train(
         typer.Option(
             "--minutes",
             metavar="MINUTES",
-            help="Train for about so long on this machine (default: 140 rounds).",
+            help="Train for so long at most, about, on this machine: as many rounds as fit (default: 140 "
+            "rounds).",
         ),
     ] = None,
     rounds: Annotated[
@@ -141,6 +142,7 @@ def train(
     from boltzgen.training.checkpoint import STATE
     from boltzgen.training.process_group import own_device
     from boltzgen.training.ranks import OtherRankError
+    from boltzgen.training.run_summary import MOST_DRAWS
 
     started = processes_started()
     if processes is not None and started not in (1, processes):
@@ -221,6 +223,7 @@ def train(
         {
             "system": summary["system_name"],
             "temperature": f"{summary['temperature']:g} K",
+            **_rounds(summary),
             "time": duration(summary["seconds"]),
             "energies computed": f"{summary['n_energy_evaluations']:,}",
             **weight_fields(weights),
@@ -228,14 +231,28 @@ def train(
             "run folder": str(folder),
         }
     )
+    if summary["n_validation"] < MOST_DRAWS:
+        print_block(
+            f"the weights are those of {summary['n_validation']:,} draws, for which the minutes left time; "
+            "`sample` makes more"
+        )
     if is_poor:
         print_block(f"not good enough to rely on yet; {advice}")
     draw = command_line("sample", folder, "-n", 100000, "-o", "samples.h5")
     typer.echo(f"draw from it{' all the same' * is_poor} with: {draw}")
+    if "forward" in summary:
+        test = command_line("evaluate", folder, "--forward", device=device)
+        typer.echo(f"the longer forward test, which finds more: {test}")
+
+
+def _rounds(summary: dict[str, Any]) -> dict[str, str]:
+    """Rounds of training on energies, where there were any."""
+    rounds = summary["settings"]["rounds"]
+    return {"rounds": str(rounds)} if rounds else {}
 
 
 def _forward_fields(summary: dict[str, Any]) -> dict[str, str]:
-    """What the forward test says, where it could be made."""
+    """What the short forward test says, where it could be made."""
     if "forward" not in summary:
         return {}
     from boltzgen.simulation.forward import THIN
@@ -243,7 +260,8 @@ def _forward_fields(summary: dict[str, Any]) -> dict[str, str]:
 
     verdict, than = ("failed", "above") if summary["forward"]["flagged"] else ("passed", "not above")
     ess, largest = percent(summary["forward_ess"]), summary["largest_log_w"]
-    return {"forward test": f"{verdict}: largest log w {largest:.1f}, {than} {THIN:g}; forward ESS {ess}"}
+    text = f"{verdict}: largest log w {largest:.1f}, {than} {THIN:g}; forward ESS {ess}"
+    return {"short forward test": text}
 
 
 def _describe(progress: "Progress") -> str:
@@ -251,8 +269,7 @@ def _describe(progress: "Progress") -> str:
     if progress.round is None:
         return progress.stage
     text = "data, " * (progress.stage == "data") + f"round {progress.round} of {progress.n_rounds}"
-    text += f", {progress.temperature:.0f} K, loss {progress.loss:.5g}"
-    # Nothing is drawn while training on data.
-    return (
-        text if math.isnan(progress.efficiency) else f"{text}, efficiency {100 * progress.efficiency:.0f} %"
-    )
+    # Nothing is drawn while training on data. Of energies the loss says little: it changes with temperature.
+    if math.isnan(progress.efficiency):
+        return f"{text}, loss {progress.loss:.5g}"
+    return f"{text}, {progress.temperature:.0f} K, efficiency {100 * progress.efficiency:.0f} %"

@@ -13,13 +13,10 @@ import numpy as np
 from torch import Tensor
 
 from boltzgen.free_energy.wells import Wells, find_wells
-from boltzgen.molecule.basins import assign_basins, basins_over
+from boltzgen.molecule.basins import OTHER, assign_basins, basins_over
 from boltzgen.molecule.graph import backbone_pairs
 from boltzgen.molecule.states import DIVISIONS, Rotamer, state_labels
 from boltzgen.molecule.torsional import Torsional
-
-#: What the conformations outside of the states that are kept are called.
-OTHER = "other"
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ import numpy as np
 from boltzgen.free_energy.convergence import Convergence, convergence
 from boltzgen.free_energy.populations import BasinPopulation, basin_populations, free_energy_difference
 from boltzgen.free_energy.result import Result, joined, warnings_of
+from boltzgen.molecule.basins import OTHER
 from boltzgen.weights import weighted_mean
 
 
@@ -23,7 +24,7 @@ class StateEnergy:
         n_raw: draws in it with a weight above zero.
         n_effective: Kish's effective number of them.
         population: its share of the whole weight, a pure number.
-        free_energy: relative to the most populated state.
+        free_energy: relative to the reference state.
     """
 
     name: str
@@ -79,8 +80,9 @@ class StateEnergies:
 
     @property
     def reference(self) -> str:
-        """The most populated state."""
-        return max(self._populations, key=lambda row: row.population).name
+        """The most populated state that has a name of its own; what is in none is a poor zero."""
+        named = [row for row in self._populations if row.name != OTHER and row.n_raw]
+        return max(named or self._populations, key=lambda row: row.population).name
 
     @cached_property
     def rows(self) -> list[StateEnergy]:

@@ -16,6 +16,8 @@ def _interval(value: Any) -> tuple[float, float]:
     return float(pair[0]), float(pair[1])
 
 
+#: The state of what is in no other one.
+OTHER = "other"
 #: Degrees, half-open [low, high) on the circle.
 Interval = Annotated[tuple[float, float], BeforeValidator(_interval)]
 

@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from boltzgen.molecule.basins import Basin
+from boltzgen.molecule.basins import OTHER, Basin
 from boltzgen.molecule.graph import MolecularGraph, Quadruple, backbone_pairs
 
 Box = tuple[tuple[float, float], tuple[float, float]]
@@ -82,4 +82,4 @@ def _boxes(phi: Quadruple, graph: MolecularGraph, positions: np.ndarray) -> dict
 def _regions(phi: str, psi: str, boxes: Mapping[str, Box]) -> tuple[Basin, ...]:
     found = [Basin(name, **{phi: first, psi: second}) for name, (first, second) in boxes.items()]
     # With their mirror images the regions are everything.
-    return (*found,) if boxes.keys() >= MIRRORED.keys() else (*found, Basin("other"))
+    return (*found,) if boxes.keys() >= MIRRORED.keys() else (*found, Basin(OTHER))

@@ -38,9 +38,10 @@ class Division:
 
     @property
     def arcs(self) -> list[tuple[float, float]]:
-        """Ends [low, high) of each arc in degrees, ascending; beyond 180 and below -180 they go on around."""
+        """Ends [low, high) of each arc in degrees, within -180 and 180: (120, -120) passes through 180."""
         width = self.period / len(self.states)
-        return [(self.start + k * width, self.start + (k + 1) * width) for k in range(len(self.states))]
+        lows = [self.start + k * width for k in range(len(self.states))]
+        return [(low - 360 * (low >= 180), low + width - 360 * (low + width > 180)) for low in lows]
 
 
 #: Where torsions have their minima; `rotamers` says which torsion is divided how.

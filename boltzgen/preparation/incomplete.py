@@ -79,19 +79,18 @@ def _advice(
     what = "; ".join(f"{where} lacks heavy atoms: {listed(atoms)}" for where, atoms in lacking.items())
     if bare:
         what += "; and there are no hydrogens, which `add_hydrogens` adds once the heavy atoms are there"
-    command = _PDBFIXER.format(file, fixed, shlex.quote(sys.executable))
-    what += f". Add heavy atoms with PDBFixer (addMissingAtoms), `{command}`"
+    fixer = f"PDBFixer (addMissingAtoms): `{_PDBFIXER.format(file, fixed, shlex.quote(sys.executable))}`"
     sequence = _capped(topology)
     if sequence is None:
-        return what
+        return f"{what}. Add heavy atoms with {fixer}"
     given = " ".join(f"--forcefield {shlex.quote(name)}" for name in files)
-    command = f'boltzgen prepare --sequence "{sequence}" {given} -o FOLDER'
+    build = f'`boltzgen prepare --sequence "{sequence}" {given} -o FOLDER`, which numbers residues from 1'
     if ["OXT"] in lacking.values():
         return (
-            f"{what}, which makes the end a charged COO-; or cap the chain (NME): a fragment that was cut "
-            f"from a chain should be capped, since its ends are charged otherwise. `{command}` builds it so"
+            f"{what}. If the chain was cut here, build it with caps, as a cut end is charged otherwise: "
+            f"{build}. If it ends here, add the atom with {fixer}"
         )
-    return f"{what}; or build the peptide with `sequence`, capped for instance: `{command}`"
+    return f"{what}. Add heavy atoms with {fixer}. Or build the peptide, capped for instance: {build}"
 
 
 def _is_bare(topology: app.Topology) -> bool:

@@ -111,5 +111,5 @@ def shortfall(minutes: float, rounds: int, speed: Speed, *, spent: float, most_d
         then = "; one round is trained all the same"
     return (
         f"{minutes:g} minutes are {fitting} on this machine, as busy as it is now; annealing needs about "
-        f"{LEAST_ROUNDS}: at least {needed} minutes{then}"
+        f"{LEAST_ROUNDS}: stop it and give `--minutes {needed}` or more{then}"
     )

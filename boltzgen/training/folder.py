@@ -12,6 +12,7 @@ from boltzgen.molecule.system import System
 from boltzgen.storage import read_tensors, write_atomically
 from boltzgen.training.checkpoint import METRICS, STATE
 from boltzgen.training.data import DATA, Data
+from boltzgen.training.picture import PICTURE
 
 
 def check_free(folder: Path, *, force: bool = False) -> None:
@@ -34,7 +35,7 @@ def check_free(folder: Path, *, force: bool = False) -> None:
             f"{folder} already holds a training run; go on with it by `resume`, begin anew by `force`, or "
             "choose another folder"
         )
-    taken = [name for name in (CHECKPOINT, METRICS, SUMMARY) if (folder / name).exists()]
+    taken = [name for name in (CHECKPOINT, METRICS, SUMMARY, PICTURE) if (folder / name).exists()]
     if taken or not _ours(folder / DATA):
         raise FileExistsError(
             f"{folder} holds {(taken or [DATA])[0]}, but no run to go on with; a run would replace it: move "
@@ -53,7 +54,7 @@ def begin_folder(folder: Path, system: Mapping[str, str], data: Data | None, *, 
             that nothing goes on from a mixture of the two.
     """
     if not resumed:
-        for name in (STATE, SUMMARY, DATA, METRICS):
+        for name in (STATE, SUMMARY, DATA, METRICS, PICTURE):
             (folder / name).unlink(missing_ok=True)
         if data is not None:
             data.save(folder)

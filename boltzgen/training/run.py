@@ -22,6 +22,7 @@ from boltzgen.training.checkpoint import check_resumable, load_run, save_run, wa
 from boltzgen.training.data import read_data
 from boltzgen.training.folder import begin_folder, check_free, reference_to
 from boltzgen.training.objectives import objective_named
+from boltzgen.training.picture import TrainingPicture
 from boltzgen.training.process_group import TIMEOUT, joined
 from boltzgen.training.progress import Progress
 from boltzgen.training.ranks import OtherRankError, Ranks
@@ -59,9 +60,9 @@ def train(
 ) -> dict[str, Any]:
     """Train a generator for `system` from energies, data or both, and return the run's summary.
 
-    `folder` gets `checkpoint.safetensors`, `metrics.jsonl` (a line for each round), the state to resume from,
-    and at the end `summary.json`. Interrupted at any moment, the run goes on with `resume=True` from its last
-    finished round.
+    `folder` gets `checkpoint.safetensors`, `metrics.jsonl` (a line for each round), `training.png` (drawn
+    anew now and then), the state to resume from, and at the end `summary.json`. Interrupted at any moment,
+    the run goes on with `resume=True` from its last finished round.
 
     Started by torchrun, or any other launcher that sets the variables of torch's ``env://``, the processes
     train one generator together: each makes its share of the draws. All call this function with the same
@@ -185,6 +186,7 @@ def train(
 def _go_through(run: TrainingRun, folder: Path, *, resumed: bool) -> None:
     """All rounds that are left, each of them saved."""
     ranks, system, first = run.ranks, run.generator.system, True
+    picture = TrainingPicture(folder, f"training of {system.name}")
     with ranks.interruptible():
         while not run.done:
             try:
@@ -198,6 +200,9 @@ def _go_through(run: TrainingRun, folder: Path, *, resumed: bool) -> None:
                     begin_folder(folder, reference_to(system, folder), run.data, resumed=resumed)
             first = False
             save_run(folder, run)
+            with ranks.together():
+                if ranks.is_writer:
+                    picture.update(run.metrics, last=run.done)
 
 
 def _begun(

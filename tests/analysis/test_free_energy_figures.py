@@ -6,11 +6,13 @@ import numpy as np
 from matplotlib.text import Annotation
 
 from boltzgen.analysis.free_energy_figures import (
+    _title,
     difference_label,
     draw_pmf,
     free_energy_figure,
     pmf_panels,
     temperature_figure,
+    titled,
 )
 from boltzgen.figures import GENERATOR, TARGET
 from boltzgen.free_energy.convergence import convergence
@@ -42,6 +44,12 @@ def test_points_with_intervals_and_open_ends() -> None:
     assert list(first.get_ydata()) == list(last.get_ydata()) == [10.0, 20.0, 30.0, 40.0]
     assert right.get_title() == "a → b"
     assert figure._repr_png_().startswith(b"\x89PNG")
+
+
+def test_long_names_of_a_difference_are_broken_between_its_states() -> None:
+    assert _title("C7eq → C7ax") == "C7eq → C7ax"
+    names = ("alphaR/alphaR/alphaR", "beta/beta/PPII")
+    assert _title(titled([names])[0]).splitlines() == [names[0], f"→ {names[1]}"]
 
 
 def test_a_profile_and_a_surface() -> None:

@@ -130,10 +130,13 @@ def test_of_one_effective_draw_basins_have_names_alone_and_none_hides_it() -> No
 
 
 @pytest.mark.parametrize("most", [0.02, 0.03, 0.05, 0.1])
-@pytest.mark.parametrize("place", [(0.45, 0.25), (0.22, 0.12)])
-def test_an_axis_of_densities_has_two_numbers_or_more(most: float, place: tuple[float, float]) -> None:
+@pytest.mark.parametrize("rarest", [20.0, 1e3, 1e6])
+@pytest.mark.parametrize("place", [(0.4, 0.25), (0.22, 0.12)])
+def test_an_axis_of_densities_has_two_numbers_or_more(
+    most: float, rarest: float, place: tuple[float, float]
+) -> None:
     """However narrow the densities are; they are no closer than asked for, and begin where asked for."""
-    values = np.array([most, most / 3, most / 20])
+    values = np.array([most, most / 3, most / rarest])
     (low, high), ticks = _decades(TorsionDensity(np.arange(3.0), values, values), *place)
     at = np.log10(np.array(ticks) / low) / np.log10(high / low)
     assert len(ticks) >= 2
@@ -220,6 +223,12 @@ def test_a_profile_on_given_axes_and_on_its_own() -> None:
     assert alone is not ax
     assert alone.get_xlabel() == ax.get_xlabel() == "end to end / nm"
     assert alone.figure.axes == [alone]
+    # Where there is no band, the line is dotted, and the legend says why.
+    _, dotted, solid = (patch.get_data().values for patch in ax.patches)
+    no_band = ~np.isfinite(found.free_energy_interval).all(axis=0)
+    assert 0 < no_band.sum() < len(no_band)
+    assert (np.isfinite(solid) == (np.isfinite(dotted) & ~no_band)).all()
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["too few draws for an interval"]
 
 
 def test_samples_without_torsions_are_refused(samples: WeightedSamples) -> None:

@@ -160,6 +160,9 @@ def test_rotamers_and_ends_of_a_peptide(peptide_samples: WeightedSamples, tmp_pa
         assert states == finite_or_none([asdict(row) for row in expected[name]])
         assert sum(state["population"] for state in states) == pytest.approx(1.0)
     assert [s["name"] for s in result["rotamers"]["omega1"]] == ["cis", "trans"]
+    pucker, omega = result["notes"]
+    assert "C\u03b3-endo" in pucker
+    assert "after residue 3" in omega
     assert list(result["sizes"]) == ["radius_of_gyration", "end_to_end"]
     names = {
         "ramachandran2.png",

@@ -72,6 +72,9 @@ def test_train_hands_everything_on(
     assert code == 0
     assert "90 % (88 to 91 % in tenths of the draws)" in out
     assert "passed: largest log w 1.5, not above 6; forward ESS 85 %" in out
+    assert f"boltzgen evaluate {tmp_path / 'r'} --forward" in out
+    assert "\nrounds               140\n" in out
+    assert "those of 1,000 draws, for which the minutes left time" in " ".join(out.split())
     assert f"boltzgen sample {tmp_path / 'r'} -n 100000" in out
     nothing = {
         "data": None,
@@ -158,6 +161,14 @@ def test_train_warns_of_weights_that_say_little_and_of_the_forward_test(
     monkeypatch.setitem(poor, "psis_k_hat", 0.1)
     out = call(capfd, "train", "alanine_dipeptide", "-o", tmp_path)[1]
     assert "not good enough to rely on yet; train anew, for longer:" in out  # by the forward test alone
+    monkeypatch.setitem(poor, "forward", {"flagged": False})
+    monkeypatch.setitem(poor, "sampling_efficiency_blocks_low", 0.23)
+    assert "warning" not in call(capfd, "train", "alanine_dipeptide", "-o", tmp_path)[2].partition("\n")[2]
+    monkeypatch.setitem(poor, "sampling_efficiency_blocks_low", 0.12)
+    out, err = call(capfd, "train", "alanine_dipeptide", "-o", tmp_path)[1:]
+    assert "is 12 % in one tenth of the draws and 91 % in another: a few draws decide it" in err
+    assert "not good enough" in out
+    monkeypatch.setitem(poor, "sampling_efficiency_blocks_low", 0.9)
     monkeypatch.setitem(poor, "forward_ess", 7.24e-9)
     monkeypatch.setitem(poor, "forward", {"flagged": False})
     out = call(capfd, "train", "alanine_dipeptide", "-o", tmp_path)[1]
@@ -208,11 +219,11 @@ def test_an_interrupted_run_says_how_to_go_on(
         ),
         (
             Progress("data", 0.1, 2, 8, 81.5, temperature=300.0),
-            "data, round 2 of 8, 300 K, loss 81.5",
+            "data, round 2 of 8, loss 81.5",
         ),
         (
             Progress("energies", 0.1, 7, 140, 947796471447552.0, 0.4, 1200.0),
-            "round 7 of 140, 1200 K, loss 9.478e+14, efficiency 40 %",
+            "round 7 of 140, 1200 K, efficiency 40 %",
         ),
     ],
 )

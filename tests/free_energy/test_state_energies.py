@@ -41,6 +41,12 @@ def test_values_by_hand() -> None:
     assert found.difference("c", "a").value == pytest.approx(math.log(3 / 200))
 
 
+def test_what_is_in_no_state_is_no_reference() -> None:
+    labels = np.array([0] * 200 + [1] * 400)
+    assert StateEnergies(labels, np.zeros(600), ("a", "other"), 300.0).reference == "a"
+    assert StateEnergies(labels * 0 + 1, np.zeros(600), ("a", "other"), 300.0).reference == "other"
+
+
 def test_an_empty_state_has_a_bound() -> None:
     found = StateEnergies(np.zeros(1000, int), np.zeros(1000), ("a", "b"), 300.0)
     result = found.difference("a", "b")

@@ -54,7 +54,9 @@ from tests.helpers.molecules import peptide, random_y, relabelled
     ],
 )
 def test_where_the_circle_is_cut(division: str, angles: list[float], states: str) -> None:
-    middles = [(low + high) / 2 for low, high in DIVISIONS[division].arcs]
+    arcs = DIVISIONS[division].arcs
+    assert all(-180 <= low < 180 and -180 < high <= 180 for low, high in arcs)
+    middles = [(low + high + 360 * (high < low)) / 2 for low, high in arcs]
     assert state_labels(np.radians(middles), DIVISIONS[division]).tolist() == list(range(len(middles)))
     labels = state_labels(np.radians(angles), DIVISIONS[division])
     assert [DIVISIONS[division].states[k] for k in labels] == states.split()

@@ -1,7 +1,5 @@
 """Changes to the lines of a PDB file that make a molecule wrong, and what `boltzgen prepare` says of them."""
 
-import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -127,8 +125,7 @@ STRUCTURES: dict[str, tuple[Callable[[], str | bytes], str]] = {
     ),
     "end": (
         lambda: without("gly_ala_val", "OXT"),
-        "VAL 3 lacks heavy atoms: OXT. Add heavy atoms with PDBFixer (addMissingAtoms), "
-        f"`{shlex.quote(sys.executable)} -c",
+        "VAL 3 lacks heavy atoms: OXT. If the chain was cut here, build it with caps",
     ),
     "gap": (cut, "nm long, expected below 0.25 nm: residues are missing in between"),
     "residue": (

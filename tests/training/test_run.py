@@ -21,6 +21,7 @@ from boltzgen.molecule.system import System
 from boltzgen.training import checkpoint
 from boltzgen.training.budget import Speed
 from boltzgen.training.checkpoint import METRICS, STATE
+from boltzgen.training.picture import PICTURE
 from boltzgen.training.run import train
 from boltzgen.training.schedule import annealed_temperature
 from boltzgen.training.settings import Settings
@@ -175,7 +176,7 @@ def test_a_run_is_replaced_by_the_first_round_of_the_next(
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
     with pytest.raises(KeyboardInterrupt):
         train(system, folder, settings=settings, force=True, progress=StopAt(4))
-    assert {p.name for p in folder.iterdir()} == {CHECKPOINT, STATE, METRICS, RUN}
+    assert {p.name for p in folder.iterdir()} == {CHECKPOINT, STATE, METRICS, RUN, PICTURE}
     assert len(timeless(folder)) == 1
     generator = BoltzmannGenerator.load(folder, unfinished=True)
     assert generator.temperature == pytest.approx(timeless(folder)[0]["temperature"])

@@ -22,8 +22,9 @@ _DOMAIN = {
     (
         "peptide_bonds",
         "trans",
-    ): "Trans peptide bonds: |ω| above 90° at secondary amides. Cis conformations are not part of the "
-    "ensemble, so that no number here says how rare they are.",
+    ): "Trans peptide bonds: |ω| above 90° at secondary amides. Their cis conformations are not part of the "
+    "ensemble, so that no number here says how rare they are. The bond before proline is no secondary amide: "
+    "it takes both forms, and they are counted.",
 }
 
 
