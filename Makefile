@@ -42,7 +42,7 @@ lint: $(DEV)
 test: checked
 	$(PYTEST)
 
-test-all: checked
+test-all: checked $(DOCS)
 	$(PYTEST) -m ""
 
 # Every force field, solvent model and molecule against OpenMM: minutes.

@@ -2,7 +2,7 @@
 
 python docs/notebooks/execute.py [NOTEBOOK ...]
 
-In full, which takes minutes: two of them train a generator. The tests execute copies of them with small budgets.
+In full, which takes minutes: two of them train a generator. The tests execute copies with small budgets.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import nbformat
 from nbclient import NotebookClient
 
 HERE = Path(__file__).parent
-#: In milliseconds, of a notebook's metadata, and nothing that another run would have the same.
+#: What a cell's metadata has of the run and of the screen.
 VOLATILE = ("execution", "collapsed", "jupyter")
 
 

@@ -1,37 +1,18 @@
-"""The walk-through of docs/your_own_molecule.md runs, and a user's folder serves every command wherever it
-has moved.
-"""
+"""A user's folder serves every command wherever it has moved."""
 
 import json
-import re
 import shlex
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from boltzgen import cli
-from boltzgen.molecule.system import System
 from boltzgen.samples.file import read_samples
 from tests.helpers.runs import TINY
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data"
-#: What takes long in the page, and what is run instead.
-SHORTER = {
-    "train": {"--minutes 4": "--rounds 6"},
-    "sample": {"-n 20000": "-n 500"},
-    "simulate": {"-n 400": "-n 10 --walkers 4 --interval 1"},
-    "evaluate": {" -o": " -n 500 -o"},
-}
-
-
-def blocks() -> Iterator[tuple[str, str]]:
-    """Language and text of each code block of the page."""
-    yield from re.findall(
-        r"```(\w+)\n(.*?)```", (ROOT / "docs" / "your_own_molecule.md").read_text(), re.DOTALL
-    )
 
 
 @pytest.fixture
@@ -47,39 +28,6 @@ def run(line: str) -> None:
     program, *arguments = shlex.split(line)
     assert program == "boltzgen"
     assert cli.main(arguments) == 0, line
-
-
-@pytest.mark.slow
-def test_every_block_of_the_page_runs(small: Path) -> None:
-    serine = DATA / "peptides" / "ace_ser_nme.pdb"
-    shutil.copy(serine, "whole_peptide.pdb")
-    Path("my_peptide.pdb").write_text(
-        "\n".join(line for line in serine.read_text().splitlines() if line[76:78].strip() != "H")
-    )
-    for suffix in (".prmtop", ".inpcrd"):
-        shutil.copy(DATA / "amber" / f"ace_ala_nme{suffix}", f"ligand{suffix}")
-    languages = set()
-    for language, text in blocks():
-        languages.add(language)
-        if language == "python":
-            exec(text, {})
-            continue
-        for line in text.splitlines():
-            for old, new in SHORTER.get(line.split()[1], {}).items():
-                assert old in line
-                line = line.replace(old, new)
-            run(line)
-    assert languages == {"bash", "python"}
-    assert System.load("from_openmm").name == "gbn2"
-    made = (
-        "run/summary.json",
-        "report/report.json",
-        "report/ramachandran.png",
-        "remd/reference.h5",
-        "evaluation/evaluation.json",
-        "my_peptide/topology.pdb",
-    )
-    assert all(Path(file).is_file() for file in made)
 
 
 @pytest.mark.slow
