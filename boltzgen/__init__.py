@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from boltzgen.samples.weighted_samples import WeightedSamples
     from boltzgen.simulation.forward import forward_test
     from boltzgen.simulation.run import simulate
+    from boltzgen.statistics.file import load_statistics
+    from boltzgen.statistics.merge import merge
     from boltzgen.thermodynamics.hamiltonians import hamiltonian_difference
     from boltzgen.training.run import train
 

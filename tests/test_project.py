@@ -49,10 +49,11 @@ def test_conda_installs_the_bgflow_that_the_adapters_know() -> None:
     assert line == (ADDRESS, COMMIT)
 
 
-def test_development_installs_all_of_interop() -> None:
+@pytest.mark.parametrize("extra", ["interop", "cluster"])
+def test_development_installs_all_of_an_extra(extra: str) -> None:
     """So that its tests run wherever the others do."""
     extras = PROJECT["optional-dependencies"]
-    assert set(extras["interop"]) <= set(extras["dev"])
+    assert set(extras[extra]) <= set(extras["dev"])
 
 
 def test_the_oldest_versions_are_those_declared() -> None:

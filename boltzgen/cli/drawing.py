@@ -1,16 +1,37 @@
 """What `boltzgen sample` does between its options and what it prints: draw, write, and go on."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from boltzgen.energy.base import CountedEnergy, Energy
 from boltzgen.free_energy.weight_summary import WeightTally
+from boltzgen.samples.draws import Draws
 from boltzgen.samples.shards import Range, Shard
 from boltzgen.samples.writer import SamplesWriter
 from boltzgen.statistics.estimates import Estimates
 from boltzgen.statistics.writer import StatisticsWriter
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Workers that draw.
+
+    Attributes:
+        source: of the generator, a name or an absolute path.
+        workers: processes on this machine, or None.
+        scheduler: address of a cluster that runs, or None.
+        unfinished: take the last checkpoint of a run that has not ended.
+        device: where workers compute.
+    """
+
+    source: str
+    workers: int | None
+    scheduler: str | None
+    unfinished: bool
+    device: str
 
 
 class Drawing:
@@ -26,6 +47,7 @@ class Drawing:
         statistics_only: keep no conformations.
         pairs: see `StatisticsWriter`.
         along: see `StatisticsWriter`.
+        cluster: whose workers draw; by default this process does.
         resume: see `SamplesWriter`.
         force: see `SamplesWriter`.
 
@@ -45,10 +67,12 @@ class Drawing:
         statistics_only: bool,
         pairs: Sequence[tuple[str, str]],
         along: Sequence[str],
+        cluster: "Cluster | None" = None,
         resume: bool,
         force: bool,
     ) -> None:
         self.generator, self.energy, self.seed = generator, CountedEnergy(energy), seed
+        self.cluster, self.n, self.pairs, self.along = cluster, n, tuple(pairs), tuple(along)
         self.whole: Range = (0, n) if shard is None else shard.checked(n)
         self.writer: SamplesWriter | StatisticsWriter | None = None
         target = (output or Path(), generator.system, energy.temperature)
@@ -105,16 +129,50 @@ def draw(drawing: Drawing, move: Callable[..., None]) -> dict[str, Any]:
             for left in writer.chunks():
                 tally.add(left.log_w)
                 move(advance=len(left))
+        for chunk in _drawn(drawing, n_spent, move):
+            if tally:
+                tally.add(chunk.log_w)
+            move(advance=len(chunk))
+        spent = writer.n_energy_evaluations if writer and drawing.cluster else n_spent + energy.n_evaluations
+    found = tally.summary() if tally else _summary(writer)
+    return found | {"n_energy_evaluations": spent}
+
+
+def _drawn(drawing: Drawing, n_spent: int, move: Callable[..., None]) -> Iterator[Draws]:
+    """Make and write what is missing, by this process or by a cluster's workers; yield it part by part.
+
+    What workers count does not come here, and moves the bar by itself.
+    """
+    writer, energy = drawing.writer, drawing.energy
+    if drawing.cluster is None or writer is None:
         for start, stop in drawing.missing:
             for chunk in drawing.generator.sample_chunks(stop, energy, seed=drawing.seed, start=start):
-                if tally:
-                    tally.add(chunk.log_w)
                 if writer:
                     writer.n_energy_evaluations = n_spent + energy.n_evaluations
                     writer.write(chunk)
-                move(advance=len(chunk))
-    found = tally.summary() if tally else _summary(writer)
-    return found | {"n_energy_evaluations": n_spent + energy.n_evaluations}
+                yield chunk
+        return
+    from boltzgen.cluster.connect import connected
+    from boltzgen.cluster.recipe import Recipe
+    from boltzgen.cluster.sampling import draw_samples, draw_statistics
+
+    cluster, generator = drawing.cluster, drawing.generator
+    recipe = Recipe(
+        source=cluster.source,
+        digest=generator.digest,
+        temperature=energy.temperature,
+        seed=drawing.seed,
+        n=drawing.n,
+        unfinished=cluster.unfinished,
+        device=cluster.device,
+        pairs=drawing.pairs,
+        along=drawing.along,
+    )
+    with connected(workers=cluster.workers, scheduler=cluster.scheduler) as client:
+        if isinstance(writer, StatisticsWriter):
+            draw_statistics(client, recipe, generator, writer, lambda n: move(advance=n))
+        else:
+            yield from draw_samples(client, recipe, generator, writer)
 
 
 def _summary(writer: Any) -> dict[str, Any]:

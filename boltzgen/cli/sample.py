@@ -32,7 +32,9 @@ def sample(
     source: GeneratorName,
     n: Annotated[
         int,
-        typer.Option("-n", "--n-samples", min=1, metavar="N", help="Number of conformations to draw."),
+        typer.Option(
+            "-n", "--n-samples", min=1, metavar="N", help="Number of conformations to draw, of all shards."
+        ),
     ],
     output: Annotated[
         Path | None,
@@ -77,6 +79,23 @@ def sample(
             "'distance CA2 CA4', 'cos(phi)'; may be repeated.",
         ),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            min=1,
+            metavar="N",
+            help="Draw by so many processes on this machine, by Dask; the draws are the same.",
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            "--scheduler",
+            metavar="ADDRESS",
+            help="Draw by the workers of the Dask cluster at an address such as tcp://host:8786.",
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with what an interrupted run has left of the output.")
     ] = False,
@@ -94,8 +113,9 @@ def sample(
         boltzgen sample run -n 1000000 -o many.h5 --resume
         boltzgen sample run -n 1000000 -o part_3.h5 --shard 3/64
         boltzgen sample run -n 100000000 -o statistics.h5 --statistics-only
+        boltzgen sample run -n 1000000 -o many.h5 --workers 4
     """
-    from boltzgen.cli.drawing import Drawing, draw
+    from boltzgen.cli.drawing import Cluster, Drawing, draw
     from boltzgen.energy.choose import energy_for
     from boltzgen.generator.generator import BoltzmannGenerator
     from boltzgen.generator.locate import locate
@@ -105,6 +125,12 @@ def sample(
     check_device(device)
     share = None if shard is None else Shard.parse(shard)
     _check(output, shard, pairs, along, statistics_only=statistics_only, resume=resume, force=force)
+    cluster = None
+    if workers is not None or scheduler is not None:
+        if output is None or (workers is not None and scheduler is not None):
+            raise ValueError("draw by `workers` or a `scheduler`, not both, into an `output`")
+        place = str(Path(source).resolve()) if Path(source).exists() else source
+        cluster = Cluster(place, workers, scheduler, unfinished, device)
     if output is not None:
         check_replaceable(output, force=force or resume)
     with progress("reading the generator", n) as move:
@@ -123,6 +149,7 @@ def sample(
             statistics_only=statistics_only,
             pairs=[tuple(pair.split(WORD_BREAK)) for pair in pairs or ()],  # type: ignore[misc]
             along=along or (),
+            cluster=cluster,
             resume=resume,
             force=force,
         )
@@ -137,6 +164,8 @@ def sample(
                     given += ["--pair", *pair.split(WORD_BREAK)]
                 for text in along or ():
                     given += ["--along", text]
+                given += [] if workers is None else ["--workers", workers]
+                given += [] if scheduler is None else ["--scheduler", scheduler]
                 how = ("-n", n, "-o", output, "--seed", seed, *given)
                 again = command_line("sample", source, *how, "--resume", device=device)
                 kept = f"{'counted' if statistics_only else 'kept'} in {drawing.kept}"

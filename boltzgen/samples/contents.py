@@ -112,7 +112,9 @@ def _open(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
 
 
 def _header(file: h5py.File, path: Path) -> SamplesHeader:
-    if STATISTICS in file.attrs:
+    with reading(f"{path} lacks valid attributes", _EXPECTED):
+        is_statistics = STATISTICS in file.attrs
+    if is_statistics:
         raise ValueError(
             f"{path} holds statistics of draws and no conformations; `boltzgen.analyze` and `boltzgen.merge` "
             "take it"

@@ -40,7 +40,7 @@ class SamplesHeader:
         mdtraj_topology: atoms and bonds; None if the file holds no topology.
         shard: which share of the seed's draws the file is for, ``"3/64"``; empty if it is none.
         n_whole: draws of all shards; None if the file is no shard.
-        ranges: which of the seed's draws it holds, in order.
+        ranges: which of the seed's draws it holds, in order; empty where no seed is said.
     """
 
     n_samples: int
@@ -163,6 +163,8 @@ def _origin(said: Mapping[str, Any], n_samples: int) -> tuple[str, int | None, t
     else:
         start = Shard.parse(shard).checked(n_whole)[0] if shard and n_whole is not None else 0
         ranges = [(start, start + n_samples)]
+    if "seed" not in said:
+        return shard, n_whole, ()
     whole = max((stop for _, stop in ranges), default=0) if n_whole is None else n_whole
     if any(not 0 <= start <= stop <= whole for start, stop in ranges) or n_samples != sum(
         stop - start for start, stop in ranges

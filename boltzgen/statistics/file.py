@@ -59,7 +59,7 @@ def is_statistics(path: str | os.PathLike[str]) -> bool:
     try:
         with open_hdf5(path, "a file of statistics") as file:
             return STATISTICS in file.attrs
-    except ValueError:
+    except (ValueError, OSError, RuntimeError):  # HDF5's own, of damaged attributes
         return False
 
 
@@ -73,7 +73,9 @@ def load_statistics(path: str | os.PathLike[str]) -> Statistics:
     if not Path(path).exists():
         raise FileNotFoundError(f"no statistics at {path}; `boltzgen sample --statistics-only` writes some")
     with open_hdf5(path, "a file of statistics") as file:
-        if STATISTICS not in file.attrs:
+        with reading(f"{path} lacks valid attributes", _EXPECTED):
+            is_such = STATISTICS in file.attrs
+        if not is_such:
             raise ValueError(f"{path} holds no statistics; {_EXPECTED}")
         with reading(f"{path} does not hold whole statistics", _EXPECTED):
             said = {key: _plain(value) for key, value in file.attrs.items()}

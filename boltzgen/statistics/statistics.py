@@ -42,6 +42,7 @@ class Statistics:
     Attributes:
         plan: what is measured.
         n, n_energy_evaluations: draws, and the energies spent on them.
+        is_whole: no draw is counted in part, which an interruption of `add` or `merge` leaves.
         ranges: which of the seed's draws they are.
         cells: counted by everything that has one dimension, by `Plan.places`.
         pairs: surfaces of pairs of torsions, one after the other.
@@ -63,6 +64,7 @@ class Statistics:
         self._header = replace(header, n_samples=0, ranges=())
         self.plan = Plan(self._header, n, pairs=pairs, along=along)
         self.n = self.n_energy_evaluations = 0
+        self.is_whole = True
         self.ranges: list[Range] = []
         self.cells = Cells.empty(self.plan.n_cells)
         self.pairs = Histogram.empty(len(self.plan.pairs) * TORSION_CELLS**2)
@@ -129,6 +131,7 @@ class Statistics:
         drawn = draws[used]
         measured = self.plan.measure(drawn, start + np.flatnonzero(used.numpy()))
         weights = Weights(drawn.log_w.numpy())
+        self.is_whole = False
         self.cells.add(measured.cells, weights)
         offsets = np.arange(len(measured.pairs))[:, None] * TORSION_CELLS**2
         self.pairs.add(measured.pairs + offsets, weights)
@@ -139,6 +142,7 @@ class Statistics:
             for label in np.unique(labels).tolist():
                 self.tails[first + label].add(weights.log_w[labels == label])
         self.n, self.ranges = self.n + len(draws), ranges
+        self.is_whole = True
 
     def merge(self, other: "Statistics") -> None:
         """Add those of other draws of the same seed.
@@ -147,8 +151,9 @@ class Statistics:
             ValueError: they are of something else, or of draws that are there already.
         """
         self.check_same(other._header, [*other.plan.pairs], [*other.plan.along])
-        self.ranges = joined([*self.ranges, *other.ranges])
-        self.n += other.n
+        ranges = joined([*self.ranges, *other.ranges])
+        self.is_whole = False
+        self.ranges, self.n = ranges, self.n + other.n
         self.n_energy_evaluations += other.n_energy_evaluations
         self.cells.merge(other.cells)
         self.pairs.merge(other.pairs)
@@ -156,6 +161,7 @@ class Statistics:
         self.largest.add(other.largest.values)
         for cell, tail in self.tails.items():
             tail.add(other.tails[cell].values)
+        self.is_whole = True
 
     def check_same(self, header: SamplesHeader, pairs: Sequence[Pair], along: Sequence[str]) -> None:
         """Raise ValueError unless other statistics can be added to these."""

@@ -154,14 +154,13 @@ class StatisticsWriter:
                 save_statistics(self.statistics, self.path)
                 self._partial.unlink(missing_ok=True)
             elif self.statistics.n:
-                with suppress(OSError):  # what was saved last is there
-                    save_statistics(self.statistics, self._partial)
+                # Where a block is counted in part, or the disk is full, what was saved last is there.
+                if self.statistics.is_whole:
+                    with suppress(OSError):
+                        save_statistics(self.statistics, self._partial)
                 if self._partial.exists():
                     self.kept = self._partial
-                    error.add_note(
-                        f"statistics of {self.statistics.n} draws are kept in {self.kept}: go on with "
-                        "`resume=True`"
-                    )
+                    error.add_note(f"statistics of draws are kept in {self.kept}: go on with `resume=True`")
         finally:
             self._stack.close()
 

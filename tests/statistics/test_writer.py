@@ -12,6 +12,7 @@ from boltzgen.molecule.system import System
 from boltzgen.samples.shards import BLOCK, Shard
 from boltzgen.samples.weighted_samples import WeightedSamples
 from boltzgen.statistics import writer as writer_module
+from boltzgen.statistics.cells import Moments
 from boltzgen.statistics.file import load_statistics
 from boltzgen.statistics.statistics import Statistics
 from boltzgen.statistics.writer import StatisticsWriter
@@ -119,6 +120,28 @@ def test_another_process_is_kept_out(system: System, tmp_path: Path) -> None:
     other = StatisticsWriter(path, system, 300.0, **OPTIONS, resume=True)
     with StatisticsWriter(path, system, 300.0, **OPTIONS), pytest.raises(BlockingIOError):
         other.__enter__()
+
+
+def test_what_is_counted_in_part_is_not_kept(
+    system: System, drawn: WeightedSamples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An interruption may come while a block is added up."""
+    path = tmp_path / "s.h5"
+    monkeypatch.setattr(writer_module, "EVERY", -1.0)
+    writer = StatisticsWriter(path, system, 300.0, **OPTIONS)
+    with pytest.raises(KeyboardInterrupt), writer:
+        writer.write(drawn[:BLOCK])
+        with monkeypatch.context() as patch:
+            patch.setattr(Moments, "add", _interrupt)
+            writer.write(drawn[BLOCK : 2 * BLOCK])
+    assert writer.kept == tmp_path / "s.partial.h5"
+    assert load_statistics(writer.kept).n == BLOCK
+    with StatisticsWriter(path, system, 300.0, **OPTIONS, resume=True) as writer:
+        assert writer.missing == [(BLOCK, N)]
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 KILLED = """
