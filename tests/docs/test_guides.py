@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from boltzgen import BoltzmannGenerator, Reference, WeightedSamples, cli, energy_for, prepare
+from boltzgen import BoltzmannGenerator, Reference, cli, energy_for, prepare
 from boltzgen.evaluation.reference import reference_path
 from boltzgen.interop.bgflow_package import bgflow
 from boltzgen.molecule.system import System
@@ -47,6 +47,19 @@ def trajectories() -> None:
     frames[0].save_pdb("md.pdb")
     frames.save_xtc("md.xtc")
     frames.save_hdf5("md.h5")
+
+
+def seeds_and_shards() -> None:
+    """Samples of three seeds, two shards of three of another, and statistics of a shard of two."""
+    generator = BoltzmannGenerator.load("alanine_dipeptide")
+    for seed, name in enumerate(("first", "second", "third")):
+        samples = generator.sample(500, energy_for(generator.system), seed=seed)
+        samples.save(f"{name}_seed.h5")
+    for k in (1, 2):
+        shard = ["-n", "5000", "--seed", "1", "--shard", f"{k}/3", "-o", f"part_{k}.h5"]
+        assert cli.main(["sample", "alanine_dipeptide", *shard]) == 0
+    shard = ["-n", "5000", "--shard", "2/2", "--statistics-only", "-o", "other.h5"]
+    assert cli.main(["sample", "alanine_dipeptide", *shard]) == 0
 
 
 def glycine() -> None:
@@ -104,6 +117,25 @@ GUIDES = [
         },
         leaves=("states.png", "phi.png", "surface.csv", "hydrogen_bond.csv", "temperature.png"),
     ),
+    Guide(
+        "cluster",
+        {
+            "sample run": "sample alanine_dipeptide",
+            "-n 10000000 --seed 1 --shard 3/64": "-n 5000 --seed 1 --shard 3/3",
+            "-n 10000000000 --shard 3/64": "-n 5000 --shard 1/2",
+            "--statistics-only -o part_3": "--statistics-only -o part_4",
+            "analyze part_*.h5 -o summary": "analyze part_4.h5 -o summary",
+            "-n 10000000 -o s.h5": "-n 3000 -o s.h5",
+            "--pair phi2 psi3": "--pair phi psi",
+            "cos(phi2)": "cos(phi)",
+            '"part_1.h5", "part_2.h5"': '"part_4.h5", "other.h5"',
+            '"all.h5"': '"both.h5"',
+            "-n 1000000 -o samples.h5 --workers 4": "-n 3000 -o samples.h5 --workers 1",
+            "-n 100000000 -o s.h5 --scheduler tcp://host:8786": "-n 3000 -o t.h5 --workers 1",
+        },
+        seeds_and_shards,
+        ("all.h5", "summary/report.json", "both.h5", "samples.h5", "t.h5", "agreement/report.json"),
+    ),
     Guide("md_data", {}, trajectories, ("mixed/summary.json", "alone/summary.json", "again/summary.json")),
     Guide(
         "gpu",
@@ -114,6 +146,11 @@ GUIDES = [
     Guide("page", {"-n 20000": "-n 500", '"report.html"': '"page.html"'}, leaves=("report.html",)),
     Guide("bgflow", {"range(1000)": "range(2)", "100_000": "500", "n_iter=1000": "n_iter=2"}),
 ]
+
+
+def expanded(argument: str) -> list[str]:
+    """The names of files that a shell would give in an argument's place."""
+    return sorted(map(str, Path().glob(argument))) if "*.h5" in argument else [argument]
 
 
 def shortened(text: str, shorter: Mapping[str, str]) -> str:
@@ -134,6 +171,8 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.page)
 def test_every_block_runs(guide: Guide, small: Path) -> None:
+    if guide.page == "cluster":
+        pytest.importorskip("distributed", reason="the extra [cluster] is not installed")
     if guide.page == "bgflow":
         pytest.importorskip("einops")
         try:
@@ -153,7 +192,7 @@ def test_every_block_runs(guide: Guide, small: Path) -> None:
                 program, *arguments = shlex.split(line, comments=True)
                 if not line.startswith(INSTALLATION):
                     assert program == "boltzgen"
-                    assert cli.main(arguments) == 0, line
+                    assert cli.main([name for a in arguments for name in expanded(a)]) == 0, line
         else:
             assert language == "text"
     assert [file for file in guide.leaves if not Path(file).is_file()] == []
@@ -164,17 +203,11 @@ def test_every_script_for_several_processes_runs(tmp_path: Path, monkeypatch: py
     """As written, but for the numbers of processes and rounds."""
     monkeypatch.chdir(tmp_path)
     glycine()
-    *trainings, sharding = [
-        text for language, text in blocks(DOCS / "several_processes.md") if language == "bash"
-    ]
-    shell(sharding, tmp_path)
-    assert len(WeightedSamples.load("all.h5")) == 20_000
-    assert len(trainings) == 3
-    for text in trainings:
-        text, n = re.subn(r"(-processes|-per-node) 4\b", r"\1 2", text)
-        assert n == text.count("-o run") == 1
-        text = text.replace("-o run", "-o run --rounds 1").replace("_THREADS=2", "_THREADS=1")
-        shell(text.replace(":29500", f":{free_port()}"), tmp_path)
+    texts = [text for language, text in blocks(DOCS / "several_processes.md") if language == "bash"]
+    assert len(texts) == 3
+    for text in texts:
+        text = re.sub(r"(-processes|-per-node) 4\b", r"\1 2", text).replace("-o run", "-o run --rounds 1")
+        shell(text.replace("examples/", f"{ROOT}/examples/"), tmp_path)
         assert json.loads(Path("run/summary.json").read_text())["hardware"]["processes"] == 2
         shutil.rmtree("run")
 
@@ -194,6 +227,7 @@ def shell(script: str, folder: Path) -> None:
         "torchrun": f'exec "{sys.executable}" -m torch.distributed.run "$@"',
         "srun": 'exec "$@"',
         "scontrol": "echo localhost",
+        "sbatch": 'shift 2; exec bash "$@"',
     }.items():
         (programs / name).write_text(f"#!/bin/sh\n{text}\n")
         (programs / name).chmod(0o755)
@@ -201,8 +235,10 @@ def shell(script: str, folder: Path) -> None:
         "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
         "SLURM_JOB_ID": "7",
-        "SLURM_NNODES": "1",
         "SLURM_JOB_NODELIST": "localhost",
+        "PROCESSES": "2",
+        "PORT": str(free_port()),
+        "ARGUMENTS": "--rounds 1",
     }
     done = subprocess.run(
         ["bash", "-e", "-c", script], env=os.environ | ours, capture_output=True, text=True, check=False
