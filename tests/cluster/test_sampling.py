@@ -17,7 +17,9 @@ import torch
 from boltzgen.cluster import sampling
 from boltzgen.cluster.connect import connected
 from boltzgen.cluster.recipe import Recipe
+from boltzgen.cluster.sampler import ClusterSampler
 from boltzgen.energy.choose import energy_for
+from boltzgen.evaluation.evaluate import evaluate
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.samples.file import read_header, read_samples
 from boltzgen.samples.shards import BLOCK, Shard
@@ -140,6 +142,13 @@ def test_an_interruption_keeps_what_is_finished(
             for chunk in generator.sample_chunks(stop, seed=7, start=start):
                 writer.write(chunk)
     assert_same(load_statistics(tmp_path / "s.h5"), load_statistics(alone / "statistics.h5"), but=("draws",))
+
+
+def test_evaluations_are_those_of_one_process(
+    client: Any, recipe: Recipe, generator: BoltzmannGenerator
+) -> None:
+    by_workers = evaluate(ClusterSampler(client, recipe, generator), n=3 * BLOCK, seed=2)
+    assert by_workers == evaluate(generator, n=3 * BLOCK, seed=2)
 
 
 def test_another_generator_on_a_worker_is_refused(
