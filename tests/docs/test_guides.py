@@ -110,6 +110,11 @@ GUIDES = [
         glycine,
         ("samples.h5", "from_python/summary.json"),
     ),
+    Guide(
+        "cluster",
+        {"-n 100000": "-n 5000"},
+        leaves=("all.h5", "report/report.json", "summed/report.json", "all_statistics.h5", "samples.h5"),
+    ),
     Guide("page", {"-n 20000": "-n 500", '"report.html"': '"page.html"'}, leaves=("report.html",)),
     Guide("bgflow", {"range(1000)": "range(2)", "100_000": "500", "n_iter=1000": "n_iter=2"}),
 ]
@@ -133,6 +138,8 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.page)
 def test_every_block_runs(guide: Guide, small: Path) -> None:
+    if guide.page == "cluster":
+        pytest.importorskip("distributed")
     if guide.page == "bgflow":
         pytest.importorskip("einops")
         try:
@@ -166,8 +173,8 @@ def test_every_script_for_several_processes_runs(tmp_path: Path, monkeypatch: py
     *trainings, sharding = [
         text for language, text in blocks(DOCS / "several_processes.md") if language == "bash"
     ]
-    shell(sharding.replace("-n 20000", "-n 2000"), tmp_path)
-    assert len(WeightedSamples.load("all.h5")) == 2000
+    shell(sharding.replace("-n 20000", "-n 5000"), tmp_path)
+    assert len(WeightedSamples.load("all.h5")) == 5000
     assert len(trainings) == 3
     for text in trainings:
         assert text.count(" 4 ") == text.count("-o run") == 1
