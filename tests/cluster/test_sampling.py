@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from boltzgen.cluster import sampling
+from boltzgen.cluster import connect, sampling
 from boltzgen.cluster.connect import connected
 from boltzgen.cluster.recipe import Recipe
 from boltzgen.cluster.sampler import ClusterSampler
@@ -206,6 +206,18 @@ def test_killed_workers_lose_nothing(generator: BoltzmannGenerator, tmp_path: Pa
         thread.join()
     assert killed
     assert_same(load_statistics(tmp_path / "s.h5"), load_statistics(tmp_path / "alone.h5"), but=("draws",))
+
+
+@pytest.mark.slow
+def test_workers_that_do_not_come_back_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that takes longer to start than Dask waits for it."""
+    monkeypatch.setattr(connect, "LOST", 0.2)
+    monkeypatch.setattr(connect, "LOOK", 1.0)
+    with connected(workers=1) as client:
+        for _ in range(2):
+            (process,) = client.run(os.getpid).values()
+            os.kill(process, signal.SIGKILL)
+            assert client.submit(os.getpid, pure=False).result(timeout=120) != process
 
 
 #: The command line, which says each second how far it has come; small tasks, so that some are done soon.
