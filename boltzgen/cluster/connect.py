@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 ALLOWED_FAILURES = 100
 #: Seconds after which a worker that ended is given up, and between looks for those that were.
 LOST, LOOK = 120.0, 15.0
+#: A thread for each worker.
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 #: Seconds until a scheduler must answer.
 PATIENCE = 30
 
@@ -54,6 +56,8 @@ def connected(*, workers: int | None = None, scheduler: str | None = None) -> "I
     settings = {
         "distributed.scheduler.allowed-failures": ALLOWED_FAILURES,
         "distributed.deploy.lost-worker-timeout": f"{LOST} s",
+        # Dask's own setting has the C library give memory back at once, and fetch it anew for each array.
+        "distributed.nanny.pre-spawn-environ": dict.fromkeys(_THREADS, "1"),
     }
     with (
         dask.config.set(settings),
