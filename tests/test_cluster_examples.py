@@ -56,4 +56,4 @@ def test_torchrun_trains_by_two_processes(tmp_path: Path) -> None:
         "ARGUMENTS": "--rounds 1",
     }
     run(["bash", str(EXAMPLES / "torchrun.sbatch")], tmp_path, **settings)
-    assert json.loads((tmp_path / "run" / "summary.json").read_text())["processes"] == 2
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["hardware"]["processes"] == 2

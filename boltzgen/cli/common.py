@@ -79,6 +79,24 @@ Unfinished = Annotated[
     bool, typer.Option("--unfinished", help="Take the last checkpoint of a run that has not ended.")
 ]
 
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        min=1,
+        metavar="N",
+        help="Draw by so many processes on this machine, by Dask; the draws are the same.",
+    ),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Draw by the workers of the Dask cluster at an address such as tcp://host:8786.",
+    ),
+]
+
 
 def check_device(device: str) -> None:
     """Raise ValueError unless torch can use a device here."""

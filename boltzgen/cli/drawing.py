@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from boltzgen.cli.cluster import Cluster
 from boltzgen.energy.base import CountedEnergy, Energy
 from boltzgen.free_energy.weight_summary import WeightTally
 from boltzgen.samples.draws import Draws
@@ -13,25 +13,6 @@ from boltzgen.samples.shards import Range, Shard
 from boltzgen.samples.writer import SamplesWriter
 from boltzgen.statistics.estimates import Estimates
 from boltzgen.statistics.writer import StatisticsWriter
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """Workers that draw.
-
-    Attributes:
-        source: of the generator, a name or an absolute path.
-        workers: processes on this machine, or None.
-        scheduler: address of a cluster that runs, or None.
-        unfinished: take the last checkpoint of a run that has not ended.
-        device: where workers compute.
-    """
-
-    source: str
-    workers: int | None
-    scheduler: str | None
-    unfinished: bool
-    device: str
 
 
 class Drawing:
@@ -67,7 +48,7 @@ class Drawing:
         statistics_only: bool,
         pairs: Sequence[tuple[str, str]],
         along: Sequence[str],
-        cluster: "Cluster | None" = None,
+        cluster: Cluster | None = None,
         resume: bool,
         force: bool,
     ) -> None:
@@ -152,23 +133,18 @@ def _drawn(drawing: Drawing, n_spent: int, move: Callable[..., None]) -> Iterato
                     writer.write(chunk)
                 yield chunk
         return
-    from boltzgen.cluster.connect import connected
-    from boltzgen.cluster.recipe import Recipe
     from boltzgen.cluster.sampling import draw_samples, draw_statistics
 
-    cluster, generator = drawing.cluster, drawing.generator
-    recipe = Recipe(
-        source=cluster.source,
-        digest=generator.digest,
+    generator = drawing.generator
+    recipe = drawing.cluster.recipe(
+        generator,
         temperature=energy.temperature,
         seed=drawing.seed,
         n=drawing.n,
-        unfinished=cluster.unfinished,
-        device=cluster.device,
         pairs=drawing.pairs,
         along=drawing.along,
     )
-    with connected(workers=cluster.workers, scheduler=cluster.scheduler) as client:
+    with drawing.cluster.connected() as client:
         if isinstance(writer, StatisticsWriter):
             draw_statistics(client, recipe, generator, writer, lambda n: move(advance=n))
         else:

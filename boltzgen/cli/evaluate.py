@@ -1,20 +1,25 @@
 """`boltzgen evaluate`."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from boltzgen.cli.advice import longer_run
+from boltzgen.cli.cluster import Cluster, cluster_of
 from boltzgen.cli.common import (
     Device,
     Force,
     GeneratorName,
     Json,
     MeasureName,
+    Scheduler,
     Seed,
     Unfinished,
+    Workers,
     check_device,
     check_replaceable,
     print_block,
@@ -24,6 +29,7 @@ from boltzgen.cli.common import (
 from boltzgen.cli.progress import progress
 
 if TYPE_CHECKING:
+    from boltzgen.evaluation.draws import Sampler
     from boltzgen.evaluation.tables import TextTable
     from boltzgen.generator.generator import BoltzmannGenerator
 
@@ -55,6 +61,8 @@ def evaluate(
             "forward.json, and for that alone where there is no reference.",
         ),
     ] = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
     forward: Annotated[
         bool,
         typer.Option(
@@ -79,6 +87,7 @@ def evaluate(
         boltzgen evaluate run --reference remd/reference.h5 -o evaluation
         boltzgen evaluate run --reference md/reference.h5 --measure constrained-dynamics
         boltzgen evaluate run --forward
+        boltzgen evaluate run -n 1000000 --workers 4
     """
     from boltzgen.evaluation import evaluate as evaluation
     from boltzgen.evaluation.page import FILES
@@ -90,6 +99,7 @@ def evaluate(
     from boltzgen.storage import finite_or_none
 
     check_device(device)
+    cluster = cluster_of(source, workers, scheduler, unfinished=unfinished, device=device)
     system, folder = locate(source, unfinished=unfinished)
     has_reference = system.folder is not None and (system.folder / REFERENCE).is_file()
     compare = bool(reference or has_reference or not forward)
@@ -103,7 +113,7 @@ def evaluate(
     result: dict[str, Any] = {}
     if compare:
         target = Reference.load(reference, system) if reference else None
-        with progress("drawing conformations", n) as move:
+        with progress("drawing conformations", n) as move, _sampler(generator, cluster, n) as sampler:
             done = 0
 
             def count(drawn: int) -> None:
@@ -112,7 +122,7 @@ def evaluate(
                 move("drawing conformations" if done < n else "comparing with the reference", completed=done)
 
             result = evaluation.evaluate(
-                generator, target, n=n, seed=seed, measure=measure, output=output, progress=count
+                sampler, target, n=n, seed=seed, measure=measure, output=output, progress=count
             )
         for warning in result["warnings"]:
             warn(warning)
@@ -135,6 +145,19 @@ def evaluate(
         typer.echo("\n\n".join(map(aligned, forward_tables(result["forward"]))))
         if output:
             typer.echo(f"written to {output}: {FORWARD}")
+
+
+@contextmanager
+def _sampler(generator: "BoltzmannGenerator", cluster: Cluster | None, n: int) -> "Iterator[Sampler]":
+    """The generator, or one whose draws are made by a cluster's workers."""
+    if cluster is None:
+        yield generator
+        return
+    from boltzgen.cluster.sampler import ClusterSampler
+
+    with cluster.connected() as client:
+        recipe = cluster.recipe(generator, temperature=generator.temperature, seed=0, n=n)
+        yield ClusterSampler(client, recipe, generator)
 
 
 def _forward(generator: "BoltzmannGenerator", seed: int, output: Path | None, advice: str) -> dict[str, Any]:

@@ -8,13 +8,16 @@ from typing import Annotated
 import typer
 
 from boltzgen.cli.advice import forward_doubt, longer_run, nearer
+from boltzgen.cli.cluster import cluster_of
 from boltzgen.cli.common import (
     Device,
     Force,
     GeneratorName,
     Json,
+    Scheduler,
     Seed,
     Unfinished,
+    Workers,
     check_device,
     check_replaceable,
     command_line,
@@ -79,23 +82,8 @@ def sample(
             "'distance CA2 CA4', 'cos(phi)'; may be repeated.",
         ),
     ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers",
-            min=1,
-            metavar="N",
-            help="Draw by so many processes on this machine, by Dask; the draws are the same.",
-        ),
-    ] = None,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(
-            "--scheduler",
-            metavar="ADDRESS",
-            help="Draw by the workers of the Dask cluster at an address such as tcp://host:8786.",
-        ),
-    ] = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with what an interrupted run has left of the output.")
     ] = False,
@@ -115,7 +103,7 @@ def sample(
         boltzgen sample run -n 100000000 -o statistics.h5 --statistics-only
         boltzgen sample run -n 1000000 -o many.h5 --workers 4
     """
-    from boltzgen.cli.drawing import Cluster, Drawing, draw
+    from boltzgen.cli.drawing import Drawing, draw
     from boltzgen.energy.choose import energy_for
     from boltzgen.generator.generator import BoltzmannGenerator
     from boltzgen.generator.locate import locate
@@ -125,12 +113,9 @@ def sample(
     check_device(device)
     share = None if shard is None else Shard.parse(shard)
     _check(output, shard, pairs, along, statistics_only=statistics_only, resume=resume, force=force)
-    cluster = None
-    if workers is not None or scheduler is not None:
-        if output is None or (workers is not None and scheduler is not None):
-            raise ValueError("draw by `workers` or a `scheduler`, not both, into an `output`")
-        place = str(Path(source).resolve()) if Path(source).exists() else source
-        cluster = Cluster(place, workers, scheduler, unfinished, device)
+    cluster = cluster_of(source, workers, scheduler, unfinished=unfinished, device=device)
+    if cluster and output is None:
+        raise ValueError("`workers` and a `scheduler` draw into a file: give an `output`")
     if output is not None:
         check_replaceable(output, force=force or resume)
     with progress("reading the generator", n) as move:

@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
 #: How often a task may be on a worker that dies before the work is given up. Dask allows three, which is few
 #: for a cluster whose machines are taken away at any time.
 ALLOWED_FAILURES = 100
+#: Seconds after which a worker that ended is given up, and between looks for those that were.
+LOST, LOOK = 120.0, 15.0
+#: A thread for each worker.
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 #: Seconds until a scheduler must answer.
 PATIENCE = 30
 
@@ -48,7 +53,12 @@ def connected(*, workers: int | None = None, scheduler: str | None = None) -> "I
         with client:
             yield client
         return
-    settings = {"distributed.scheduler.allowed-failures": ALLOWED_FAILURES}
+    settings = {
+        "distributed.scheduler.allowed-failures": ALLOWED_FAILURES,
+        "distributed.deploy.lost-worker-timeout": f"{LOST} s",
+        # Dask's own setting has the C library give memory back at once, and fetch it anew for each array.
+        "distributed.nanny.pre-spawn-environ": dict.fromkeys(_THREADS, "1"),
+    }
     with (
         dask.config.set(settings),
         LocalCluster(
@@ -62,7 +72,29 @@ def connected(*, workers: int | None = None, scheduler: str | None = None) -> "I
         Client(cluster) as client,
     ):
         client.register_plugin(_deaf_to_interrupts())
-        yield client
+        with _kept_up(cluster, workers or 1):
+            yield client
+
+
+@contextmanager
+def _kept_up(cluster: Any, workers: int) -> Iterator[None]:
+    """Have as many workers as were wanted: one that does not come back after its end is replaced by another.
+
+    Dask starts a worker that ended again, but gives it up where that takes long or fails.
+    """
+    ended = threading.Event()
+
+    def run() -> None:
+        while not ended.wait(LOOK):
+            cluster.scale(workers)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _deaf_to_interrupts() -> Any:

@@ -98,7 +98,17 @@ def draw_samples(
 
     Arguments and errors are those of `draw_statistics`.
     """
-    parts = _parts(writer.missing, _blocks(client, writer.missing, SENT))
+    for drawn, spent in in_order(client, recipe, generator, writer.missing):
+        writer.n_energy_evaluations += spent
+        writer.write(drawn)
+        yield drawn
+
+
+def in_order(
+    client: "Client", recipe: Recipe, generator: BoltzmannGenerator, ranges: list[Range]
+) -> Iterator[tuple[WeightedSamples, int]]:
+    """Have draws made, and yield them in order, part by part, each with the energies that were computed."""
+    parts = _parts(ranges, _blocks(client, ranges, SENT))
     ordered: deque[Future] = deque()
 
     def order() -> None:
@@ -113,9 +123,7 @@ def draw_samples(
         order()
         x, u, log_q = (torch.from_numpy(values.copy()) for values in arrays)
         drawn = WeightedSamples.from_energies(x, u, log_q, generator.system, temperature=recipe.temperature)
-        writer.n_energy_evaluations += spent
-        writer.write(drawn)
-        yield drawn
+        yield drawn, spent
 
 
 @dataclass(frozen=True)

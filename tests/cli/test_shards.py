@@ -151,6 +151,8 @@ def test_seeds_are_compared_in_words(run_folder: Path, capfd: Capture) -> None:
         (("--shard", "x", "-o", "s.h5"), "such as 3/64, the third of 64, got 'x'"),
         (("--shard", "1/2"), "are for a file: give an --output"),
         (("--statistics-only",), "are for a file: give an --output"),
+        (("--workers", "2"), "draw into a file: give an --output"),
+        (("--workers", "2", "--scheduler", "tcp://x:1", "-o", "s.h5"), "give one of them"),
         (("--pair", "phi", "psi", "-o", "s.h5"), "say what is counted with --statistics-only"),
         (("--shard", "1/9", "-o", "s.h5"), "too few for 9 shards"),
         (("--statistics-only", "--pair", "phi", "tau", "-o", "s.h5"), "a torsion 'tau' that this molecule"),

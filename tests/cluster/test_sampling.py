@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 import torch
 
-from boltzgen.cluster import sampling
+from boltzgen.cluster import connect, sampling
 from boltzgen.cluster.connect import connected
 from boltzgen.cluster.recipe import Recipe
+from boltzgen.cluster.sampler import ClusterSampler
 from boltzgen.energy.choose import energy_for
+from boltzgen.evaluation.evaluate import evaluate
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.samples.file import read_header, read_samples
 from boltzgen.samples.shards import BLOCK, Shard
@@ -142,6 +144,13 @@ def test_an_interruption_keeps_what_is_finished(
     assert_same(load_statistics(tmp_path / "s.h5"), load_statistics(alone / "statistics.h5"), but=("draws",))
 
 
+def test_evaluations_are_those_of_one_process(
+    client: Any, recipe: Recipe, generator: BoltzmannGenerator
+) -> None:
+    by_workers = evaluate(ClusterSampler(client, recipe, generator), n=3 * BLOCK, seed=2)
+    assert by_workers == evaluate(generator, n=3 * BLOCK, seed=2)
+
+
 def test_another_generator_on_a_worker_is_refused(
     client: Any, generator: BoltzmannGenerator, tmp_path: Path
 ) -> None:
@@ -197,6 +206,20 @@ def test_killed_workers_lose_nothing(generator: BoltzmannGenerator, tmp_path: Pa
         thread.join()
     assert killed
     assert_same(load_statistics(tmp_path / "s.h5"), load_statistics(tmp_path / "alone.h5"), but=("draws",))
+
+
+@pytest.mark.slow
+def test_workers_that_do_not_come_back_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that takes longer to start than Dask waits for it."""
+    monkeypatch.setattr(connect, "LOST", 0.2)
+    monkeypatch.setattr(connect, "LOOK", 1.0)
+    with connected(workers=1) as client:
+        (trim,) = client.run(os.environ.get, "MALLOC_TRIM_THRESHOLD_").values()
+        assert trim is None  # Dask's own value costs a third of the rate
+        for _ in range(2):
+            (process,) = client.run(os.getpid).values()
+            os.kill(process, signal.SIGKILL)
+            assert client.submit(os.getpid, pure=False).result(timeout=120) != process
 
 
 #: The command line, which says each second how far it has come; small tasks, so that some are done soon.
