@@ -155,8 +155,9 @@ class Dynamics:
             integrator = self._integrator(mixed)
             integrator.setRandomNumberSeed(seed)
             # The CPU platform is faster by far where a CustomGBForce is computed, else Reference.
-            custom = any("Custom" in f.getName() for f in joint.getForces())
-            name = "CPU" if custom and mixed > 0 else "Reference"
+            groups = {0.0: {0}, 0.5: {0, 1}, 1.0: {1}}[mixed]
+            used = [f for f in joint.getForces() if f.getForceGroup() in groups]
+            name = "CPU" if any("Custom" in f.getName() for f in used) else "Reference"
             options = {"Threads": "1"} if name == "CPU" else {}
             platform = openmm.Platform.getPlatformByName(name)
             self.contexts[mixed] = openmm.Context(joint, integrator, platform, options)
