@@ -224,7 +224,7 @@ def plot_profile(
     ax.stairs(free_energy, profile.edges, baseline=None, color=TARGET, lw=1.2, ls=":", label=_FEW_DRAWS)
     ax.stairs(np.where(known, free_energy, np.nan), profile.edges, baseline=None, color=TARGET, lw=1.2)
     if not known.all():
-        ax.legend(frameon=False, fontsize=7.5, labelcolor=INK, loc="upper center")
+        ax.legend(frameon=False, fontsize=7.5, labelcolor=INK, loc="best")
     top = min(
         float(np.nanmax(free_energy, initial=0.0)) + scale,
         scale * resolved(profile.n_effective, float(profile.probability.max())),

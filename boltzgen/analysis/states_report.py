@@ -62,7 +62,15 @@ class StatesReport:
             tuple(f"F({end}) - F({start}): {warning}" for warning in curve.warnings)
             for (start, end), curve in zip(self.between, self.curves, strict=False)
         ]
-        return joined(*(r.warnings for r in [*results, *self.differences]), *followed)
+        alone = (
+            (
+                f"all draws are in one state, {self.rows[0].name}: nothing parts them, or too few effective "
+                "draws show what does",
+            )
+            if len(self.rows) == 1
+            else ()
+        )
+        return joined(alone, *(r.warnings for r in [*results, *self.differences]), *followed)
 
     def to_dict(self) -> dict[str, Any]:
         """Numbers by name, for JSON."""

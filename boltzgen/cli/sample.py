@@ -176,6 +176,7 @@ def sample(
     )
     if output:
         typer.echo(f"populations and pictures: {command_line('analyze', output, '-o', 'report')}")
+        typer.echo("with a second sample (another --seed) beside it, analyze says whether both agree")
 
 
 def _check(

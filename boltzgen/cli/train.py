@@ -233,8 +233,8 @@ def train(
     )
     if summary["n_validation"] < MOST_DRAWS:
         print_block(
-            f"the weights are those of {summary['n_validation']:,} draws, for which the minutes left time; "
-            "`sample` makes more"
+            f"the weights are those of {summary['n_validation']:,} draws; the minutes left no time for more, "
+            "`sample` makes them"
         )
     if is_poor:
         print_block(f"not good enough to rely on yet; {advice}")

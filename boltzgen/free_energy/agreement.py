@@ -1,7 +1,8 @@
 """Whether the populations of several independent samples agree: chi-squared tests, one for each state."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,8 @@ from boltzgen.weights import normalized_weights
 
 #: Effective draws that each sample must be expected to have in a state, and outside of it, for a test.
 LEAST_EXPECTED = 5.0
+#: Chance of a false alarm, over all states together.
+_ALARM = 0.05
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,42 @@ def agreement(
             )
         )
     return found
+
+
+def agreement_in_words(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[str, bool]:
+    """Whether several samples agree, in a sentence; and whether they are known not to.
+
+    Args:
+        found: of each group of states, `Agreement` as dictionaries.
+    """
+    tested = [(group, row) for group, rows in found.items() for row in rows if row["probability"] is not None]
+    if not tested:
+        return (
+            "whether the samples agree is not known: no state has the effective draws in every sample that a "
+            f"test needs, {LEAST_EXPECTED:g} in it and outside it. Draw more",
+            True,
+        )
+    freedom = tested[0][1]["degrees_of_freedom"]
+    degrees = f"(chi-squared with {freedom} degree{'s' * (freedom > 1)} of freedom)"
+    worst = [pair for pair in tested if pair[1]["probability"] < _ALARM / len(tested)]
+    if worst:
+        names = ", ".join(state_in_words(group, row, several=len(found) > 1) for group, row in worst)
+        return (
+            f"the samples do not agree in {names}: a difference as large is less likely than {_ALARM:g} over "
+            f"all {len(tested)} states if all are of one distribution. Weights too heavy for their errors "
+            f"are a cause: draw more, or train longer {degrees}",
+            True,
+        )
+    return (
+        f"the samples agree in {len(tested)} states that could be tested: no probability is below "
+        f"{_ALARM:g} / {len(tested)} {degrees}",
+        False,
+    )
+
+
+def state_in_words(group: str, row: Mapping[str, Any], *, several: bool) -> str:
+    """A state's name, with its group's where there are several."""
+    return f"{group} {row['name']}" if several else str(row["name"])
 
 
 class _Shares:

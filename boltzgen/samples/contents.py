@@ -101,7 +101,7 @@ def read_topology(path: str | os.PathLike[str]) -> mdtraj.Topology:
 def _open(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     if not Path(path).exists():
         raise FileNotFoundError(
-            f"no samples file at {path}; write one with `SamplesWriter` or the command `boltzgen sample`"
+            f"no samples file at {path}; `boltzgen sample` writes one, which is there when all draws are made"
         )
     with ExitStack() as stack:
         try:

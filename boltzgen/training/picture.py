@@ -83,16 +83,18 @@ def _draw_energies(panels: Sequence[Any], metrics: Metrics) -> None:
 
     efficiency, temperature, spread, k_hat = panels
     efficiency.plot(x, column("sampling_efficiency_clipped", 100), color=GENERATOR, lw=1, label="clipped")
-    efficiency.plot(x, column("sampling_efficiency", 100), color=TARGET, label="of the round's draws")
+    efficiency.plot(
+        x, column("sampling_efficiency", 100), color=TARGET, marker=".", label="of the round's draws"
+    )
     efficiency.set_ylim(0, 100)
     efficiency.legend(frameon=False, fontsize=7.5, labelcolor=INK)
     _label(efficiency, "", "sampling efficiency / %")
-    temperature.plot(x, column("temperature"), color=TARGET)
+    temperature.plot(x, column("temperature"), color=TARGET, marker=".")
     _label(temperature, "", "temperature / K")
-    spread.plot(x, column(SPREAD), color=TARGET)
+    spread.plot(x, column(SPREAD), color=TARGET, marker=".")
     spread.set_yscale("log")
     _label(spread, "", "spread of log w")
-    k_hat.plot(x, column("psis_k_hat"), color=TARGET)
+    k_hat.plot(x, column("psis_k_hat"), color=TARGET, marker=".")
     k_hat.axhline(K_HAT_LIMIT, color=GENERATOR, lw=0.8, ls="--")
     k_hat.annotate("above: not reliable", (x[0], K_HAT_LIMIT), (0, 2), textcoords="offset points", fontsize=7)
     _label(k_hat, "", "PSIS k-hat")

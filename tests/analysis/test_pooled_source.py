@@ -16,6 +16,7 @@ from boltzgen.molecule.torsional import counted_states
 from boltzgen.samples.shards import Shard
 from boltzgen.samples.weighted_samples import WeightedSamples
 from boltzgen.samples.writer import SamplesWriter
+from tests.helpers.pages import Page
 from tests.helpers.posing import made_up_samples
 
 N = 6_000
@@ -39,7 +40,10 @@ def write(system: System) -> Write:
 def test_seeds_are_pooled_and_compared(system: System, write: Write, tmp_path: Path) -> None:
     paths = [write(tmp_path / f"{seed}.h5", seed) for seed in (4, 5, 6)]
     drawn = [made_up_samples(system, N, seed) for seed in (4, 5, 6)]
-    result = analyze(paths, tmp_path / "out")
+    result = analyze(paths, tmp_path / "out", html=tmp_path / "page.html")
+    words = " ".join(Page((tmp_path / "page.html").read_text()).words.split())
+    assert f"From {', '.join(map(str, paths))}, by" in words
+    assert "The samples agree in" in words and "(chi-squared with 2 degrees of freedom)." in words
     expected = WeightedSamples.concatenate(drawn)
     assert result["n_samples"] == result["n_energy_evaluations"] == 3 * N
     assert result["log_z"] == pytest.approx(expected.log_z.value, rel=1e-9)

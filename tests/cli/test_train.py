@@ -74,7 +74,7 @@ def test_train_hands_everything_on(
     assert "passed: largest log w 1.5, not above 6; forward ESS 85 %" in out
     assert f"boltzgen evaluate {tmp_path / 'r'} --forward" in out
     assert "\nrounds               140\n" in out
-    assert "those of 1,000 draws, for which the minutes left time" in " ".join(out.split())
+    assert "those of 1,000 draws; the minutes left no time for more" in " ".join(out.split())
     assert f"boltzgen sample {tmp_path / 'r'} -n 100000" in out
     nothing = {
         "data": None,

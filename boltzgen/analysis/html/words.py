@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from boltzgen.free_energy.agreement import agreement_in_words
 from boltzgen.free_energy.result import MIN_EFFECTIVE
 from boltzgen.units import percent
 from boltzgen.weights import K_HAT_LIMIT, k_hat_meaning, with_error
@@ -47,6 +48,9 @@ def doubts(report: Report) -> list[str]:
             "trajectory, intervals are too narrow."
         ]
     found = []
+    if report["agreement"]:
+        sentence, doubtful = agreement_in_words(report["agreement"])
+        found += [f"{sentence[0].upper()}{sentence[1:]}."] * doubtful
     size, k_hat = report["effective_sample_size"], report["psis_k_hat"]
     if size < MIN_EFFECTIVE:
         found.append(f"Only {size:.3g} effective draws: draw more before you rely on these numbers.")
@@ -56,6 +60,12 @@ def doubts(report: Report) -> list[str]:
             "there are. Train longer."
         )
     return found
+
+
+def agreement(report: Report) -> list[str]:
+    """That several samples agree, in a sentence; nothing of a single one, or where it is a doubt."""
+    sentence, doubtful = agreement_in_words(report["agreement"]) if report["agreement"] else ("", True)
+    return [] if doubtful else [f"{sentence[0].upper()}{sentence[1:]}."]
 
 
 def weights(report: Report) -> list[tuple[str, str]]:
