@@ -131,6 +131,9 @@ class EnergyObjective(AnnealedObjective):
         walkers = {k.removeprefix("walkers."): v for k, v in state.items() if k.startswith("walkers.")}
         if walkers:
             task = self.task
+            sizes = {len(v) for v in walkers.values() if v.dim() > 0}
+            if len(sizes) > 1:
+                raise ValueError(f"expected as many of everything as there are walkers, got {sorted(sizes)}")
             part = task.ranks.part(len(walkers["x"]))
             walkers = {k: v if v.dim() == 0 else v[part] for k, v in walkers.items()}
             self.walkers = Walkers(task.energy, task.generator.system, task.generator.coordinates, **walkers)

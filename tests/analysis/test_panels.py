@@ -81,7 +81,7 @@ def test_profiles_with_bands_of_their_intervals_and_gaps_where_nothing_fell() ->
     found = profile(values, np.full(1000, 1e-3))
     figure = profile_figure({"radius_of_gyration": found, "end_to_end": found})
     assert [axes.get_xlabel() for axes in figure.axes] == ["radius of gyration / nm", "end to end / nm"]
-    band, line = (p for p in figure.axes[0].patches if isinstance(p, StepPatch))
+    band, line, _ = (p for p in figure.axes[0].patches if isinstance(p, StepPatch))
     seen = found.counts > 0
     assert not seen.all()
     np.testing.assert_allclose(line.get_data().values[seen], found.free_energy[seen])

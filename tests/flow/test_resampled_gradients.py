@@ -125,7 +125,9 @@ def test_wrong_signs_are_found_out() -> None:
         return right(log_a, log_z.detach(), truncation)
 
     base = BASES["normal, 1-D"]()
-    with patch.object(losses, "_score_function_term", lambda values, log_p: -score(values, log_p)):
+    with patch.object(
+        losses, "_score_function_term", lambda values, log_p, ranks: -score(values, log_p, ranks)
+    ):
         assert reverse_error(base, 2) > 0.5
     for mutant in (other_z, no_z):
         assert forward_error(base, 1, mutant) > 0.2

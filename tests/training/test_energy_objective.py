@@ -17,6 +17,7 @@ from boltzgen.training import timing
 from boltzgen.training.energy_objective import EnergyObjective, torsion_loss
 from boltzgen.training.losses import hierarchical_kl, shortfall_loss
 from boltzgen.training.objectives import OBJECTIVES, objective_named
+from boltzgen.training.ranks import Ranks
 from boltzgen.training.settings import Settings
 from boltzgen.training.training_run import TrainingRun
 from boltzgen.training.walkers import Walkers
@@ -100,9 +101,9 @@ def test_a_step_draws_some_torsions_from_walkers(
         canonical = shipped.coordinates.canonical(self.x[which].double())
         moved.append((which, temperature, shipped.coordinates.inverse(canonical)[0][:, :n_torsions]))
 
-    def learn(log_q: Tensor, u: Tensor, n_own: int) -> tuple[Tensor, Tensor]:
+    def learn(log_q: Tensor, u: Tensor, n_own: int, *, ranks: Ranks) -> tuple[Tensor, Tensor]:
         learned.append((log_q.detach(), u, n_own))
-        return torsion_loss(log_q, u, n_own)
+        return torsion_loss(log_q, u, n_own, ranks=ranks)
 
     monkeypatch.setattr(Walkers, "move", follow)
     monkeypatch.setattr(Walkers, "choose", follow_choice)
@@ -183,12 +184,12 @@ def test_the_rest_learns_where_walkers_show_that_it_is_thin(
     generator = BoltzmannGenerator.for_system(system, energy, temperature=300.0)
     seen, gradients = [], []
 
-    def follow(log_ratio: Tensor) -> Tensor:
+    def follow(log_ratio: Tensor, *, ranks: Ranks) -> Tensor:
         seen.append(log_ratio.detach())
         as_if_thin = shortfall_loss(log_ratio - log_ratio.max().detach() - 5)
         parameters = list(generator.flow.conditional.parameters())
         gradients.extend(torch.autograd.grad(as_if_thin, parameters, retain_graph=True))
-        return shortfall_loss(log_ratio)
+        return shortfall_loss(log_ratio, ranks=ranks)
 
     monkeypatch.setattr("boltzgen.training.energy_objective.shortfall_loss", follow)
     run = TrainingRun(

@@ -213,7 +213,7 @@ def test_unknown_settings_are_named(
 
 
 def test_the_folder_holds_what_is_needed_and_no_more(whole: tuple[Path, dict[str, Any]]) -> None:
-    assert {p.name for p in whole[0].iterdir()} == {CHECKPOINT, STATE, METRICS, RUN, SUMMARY}
+    assert {p.name for p in whole[0].iterdir()} == {CHECKPOINT, STATE, METRICS, PICTURE, RUN, SUMMARY}
     assert torch.isfinite(torch.tensor(whole[1]["log_z"]))
 
 
@@ -265,6 +265,7 @@ def test_minutes_become_rounds_of_the_run(
     with pytest.raises(KeyboardInterrupt):
         train(system, tmp_path, settings=TINY, minutes=10, progress=StopAt(5))
     sized = TINY.for_size(60)  # with the learning rate of so many coordinates
+    assert asked.pop("ranks").size == 1
     assert asked == {"settings": sized, "data": False}
     assert "10 minutes are 2 rounds on this machine" in caplog.text
     summary = train(system, tmp_path, resume=True)

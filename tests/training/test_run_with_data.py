@@ -28,6 +28,8 @@ from boltzgen.molecule.system import System
 from boltzgen.training.checkpoint import METRICS, STATE
 from boltzgen.training.data import Data
 from boltzgen.training.losses import clipped_log_z, importance_kl, log_variance_loss
+from boltzgen.training.picture import PICTURE
+from boltzgen.training.ranks import Ranks
 from boltzgen.training.run import train
 from boltzgen.training.settings import Settings
 from boltzgen.training.training_run import TrainingRun
@@ -251,14 +253,14 @@ def test_draws_and_frames_have_one_log_z(
     centres: list[Tensor | None] = []
     estimates: list[tuple[int, Tensor]] = []
 
-    def log_variance(log_q: Tensor, u: Tensor, centre: Tensor | None = None) -> Tensor:
+    def log_variance(log_q: Tensor, u: Tensor, centre: Tensor | None = None, *, ranks: Ranks) -> Tensor:
         centres.append(centre)
-        return log_variance_loss(log_q, u, centre)
+        return log_variance_loss(log_q, u, centre, ranks=ranks)
 
-    def kl(log_q: Tensor, u: Tensor, log_z: Tensor) -> Tensor:
+    def kl(log_q: Tensor, u: Tensor, log_z: Tensor, *, ranks: Ranks) -> Tensor:
         assert float(log_z) == pytest.approx(float(clipped_log_z(-(log_q.detach() + u))))
         estimates.append((len(u), log_z))
-        return importance_kl(log_q, u, log_z)
+        return importance_kl(log_q, u, log_z, ranks=ranks)
 
     monkeypatch.setattr("boltzgen.training.energy_objective.log_variance_loss", log_variance)
     monkeypatch.setattr("boltzgen.training.energy_objective.importance_kl", kl)
@@ -315,4 +317,4 @@ def test_a_run_without_data_may_replace_one_with(
     settings = Settings(rounds=2, steps=1, batch=16)
     with pytest.raises(KeyboardInterrupt):
         train(system, tmp_path, settings=settings, force=True, progress=StopAt(2))
-    assert sorted(p.name for p in tmp_path.iterdir()) == sorted((CHECKPOINT, METRICS, RUN, STATE))
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted((CHECKPOINT, METRICS, PICTURE, RUN, STATE))
