@@ -11,8 +11,8 @@ frames.
 
 `hmc` moves many walkers at once by Hamiltonian Monte Carlo on the batched energies: exact, without an error
 of the time step. `openmm` moves one walker by OpenMM's own Langevin dynamics: a splitting with 2 fs,
-hydrogens of 4 dalton; its threads hand each step over to each other, which is several times as fast on one
-core (`taskset -c 0 python ...`). Errors are from a bootstrap over walkers and blocks of time.
+hydrogens of 4 dalton; its threads hand each step over to each other, and wait less where they share one core
+(`taskset -c 0 python ...`). Errors are from a bootstrap over walkers and blocks of time.
 """
 
 import argparse
