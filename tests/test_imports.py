@@ -14,7 +14,7 @@ ROOT = Path(boltzgen.__file__).parent
 #: own package.
 FLOORS = [
     ["units", "geometry", "weights", "storage", "hdf5", "seeding", "cards"],
-    ["kernels", "molecule", "locks", "figures"],
+    ["kernels", "molecule", "locks", "figures", "document"],
     ["flow", "free_energy"],
     ["energy", "coordinates", "samples"],
     ["generator", "statistics"],

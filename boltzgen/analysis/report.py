@@ -11,7 +11,7 @@ from boltzgen.analysis.curves import Curve, save_curves, save_torsions
 from boltzgen.analysis.findings import Findings, SampleFindings
 from boltzgen.analysis.html.chosen import Chooser
 from boltzgen.analysis.html.content import Content
-from boltzgen.analysis.html.page import checked_page, save_page
+from boltzgen.analysis.html.page import save_page
 from boltzgen.analysis.notes import notes_on_states
 from boltzgen.analysis.output import Output
 from boltzgen.analysis.panels import profile_figure
@@ -20,6 +20,7 @@ from boltzgen.analysis.profiles import save_profile
 from boltzgen.analysis.subject import Subject, of_statistics
 from boltzgen.analysis.surfaces import Surface, save_surfaces
 from boltzgen.analysis.values import read_values
+from boltzgen.document.page import checked_page
 from boltzgen.molecule.graph import backbone_pairs, unpaired_torsions
 from boltzgen.molecule.states import BASINS, DIVISIONS
 from boltzgen.molecule.system import System

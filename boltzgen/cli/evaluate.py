@@ -51,8 +51,8 @@ def evaluate(
             "-o",
             "--output",
             metavar="FOLDER",
-            help="Folder for evaluation.json, .md, .png and .pdf; with --forward also for forward.json, and "
-            "for that alone where there is no reference.",
+            help="Folder for evaluation.json, .md, .png, .pdf and .html; with --forward also for "
+            "forward.json, and for that alone where there is no reference.",
         ),
     ] = None,
     forward: Annotated[

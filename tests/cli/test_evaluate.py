@@ -30,6 +30,7 @@ def test_evaluate(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
         "evaluation.json",
         "evaluation.md",
+        "evaluation.html",
         "evaluation.png",
         "evaluation.pdf",
     }

@@ -16,6 +16,7 @@ from boltzgen.thermodynamics.absolute import additions
 from boltzgen.thermodynamics.hamiltonians import METHODS
 from boltzgen.units import ENERGY_UNITS, kt
 from tests.helpers.command_line import call, refused
+from tests.helpers.pages import Page
 from tests.helpers.peroxide import peroxide
 from tests.helpers.posing import made_up_samples
 from tests.helpers.rattled import rattled_samples
@@ -56,9 +57,16 @@ def test_states(file: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path) -
     assert picture.read_text().startswith("<?xml")
 
     refused(call(capfd, *arguments), "states.svg exists already; add --force")
-    code, out, _ = call(capfd, *arguments, "--force", "--units", "kJ/mol")
+    arguments += ("--force", "--units", "kJ/mol", "--html", tmp_path / "states.html")
+    code, out, _ = call(capfd, *arguments)
     rows = {line.split()[0]: line for line in out.splitlines() if line.strip()}
+    page = Page((tmp_path / "states.html").read_text())
     assert code == 0
+    # The page has the same tables, and the warnings.
+    assert [[text for text, _ in row] for row in page.rows][1][0] == "C7ax"
+    assert page.rows[1][1][0] == rows["C7ax"].split()[1]
+    assert "state C7ax: only" in page.words
+    assert "img" in [tag for tag, _ in page.tags]
     assert f"{states['alphaR']['free_energy']['value'] * kt(310.0):.2f}" in rows["alphaR"]
     assert f"{100 * states['alphaR']['population']['value']:.3g}" in rows["alphaR"]
     assert "> " in rows["alphaL"] and "< " in rows["alphaL"]

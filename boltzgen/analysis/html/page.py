@@ -5,10 +5,7 @@ the two programs and the styles by their checksums, and no connections. Names fr
 HTML, and the data are JSON without any ``<``, so that no name can become a part of the page.
 """
 
-import base64
-import hashlib
 import json
-import os
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +16,7 @@ from boltzgen import __version__
 from boltzgen.analysis.html import words
 from boltzgen.analysis.html.content import Content
 from boltzgen.analysis.html.tables import mean_table, state_tables
+from boltzgen.document.page import base_style, policy
 from boltzgen.molecule.names import file_stem
 from boltzgen.storage import write_atomically
 
@@ -35,22 +33,6 @@ _PROGRAM = (
     "downloads.js",
     "main.js",
 )
-_SUFFIXES = (".html", ".htm")
-
-
-def checked_page(path: str | os.PathLike[str]) -> Path:
-    """The path of a page that can be written.
-
-    Raises:
-        ValueError: its name does not end in .html.
-        FileNotFoundError: its folder does not exist.
-    """
-    found = Path(path)
-    if found.suffix.lower() not in _SUFFIXES:
-        raise ValueError(f"expected `html` to be a file that ends in .html, got {str(path)!r}")
-    if not found.parent.is_dir():
-        raise FileNotFoundError(f"no folder {found.parent} for {found.name}; make it, or choose another")
-    return found
 
 
 def save_page(path: Path, content: Content) -> None:
@@ -65,7 +47,7 @@ def save_page(path: Path, content: Content) -> None:
 def page(content: Content) -> str:
     """The page as HTML."""
     report = content.report
-    style, viewer = _part("style.css"), _part(_VIEWER)
+    style, viewer = base_style() + _part("style.css"), _part(_VIEWER)
     program = '"use strict";\n' + "\n".join(_part(name) for name in _PROGRAM)
     data = {**content.data(), "stem": file_stem(report["system"])}
     return Template(_part("page.html")).substitute(
@@ -89,19 +71,6 @@ def page(content: Content) -> str:
         viewer=viewer,
         program=program,
     )
-
-
-def policy(*, scripts: tuple[str, ...], style: str) -> str:
-    """A Content-Security-Policy that allows these texts and pictures of the page's own, and nothing else."""
-    allowed = " ".join(map(_checksum, scripts))
-    return (
-        f"default-src 'none'; script-src {allowed}; style-src {_checksum(style)}; img-src data: blob:; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
-def _checksum(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def _embedded(data: Any) -> str:

@@ -6,6 +6,7 @@ from html import escape
 from typing import Any
 
 from boltzgen.analysis.html.words import Report
+from boltzgen.document.page import html_table
 from boltzgen.figures import symbol
 from boltzgen.free_energy.intervals import percent_interval
 from boltzgen.molecule.states import BASINS
@@ -21,18 +22,18 @@ def state_tables(report: Report, unit: str, one_kt: float) -> str:
     found = []
     if report["basins"]:
         rows = _state_rows(BASINS, report["basins"], one_kt)
-        found.append(_table("Basins", ("basin", *heads), rows))
+        found.append(html_table("Basins", ("basin", *heads), rows))
     if report["regions"]:
         groups = report["regions"].items()
         rows = [row for name, states in groups for row in _state_rows(name, states, one_kt, name)]
-        found.append(_table("Regions of each residue", ("residue", "region", *heads), rows))
+        found.append(html_table("Regions of each residue", ("residue", "region", *heads), rows))
     if report["rotamers"]:
         rows = [
             row
             for name, states in report["rotamers"].items()
             for row in _state_rows(name, states, one_kt, symbol(name), arcs=True)
         ]
-        found.append(_table("Rotamers", ("torsion", "state", "degrees", *heads), rows))
+        found.append(html_table("Rotamers", ("torsion", "state", "degrees", *heads), rows))
     return "\n".join(found)
 
 
@@ -51,7 +52,7 @@ def mean_table(report: Report) -> str:
                     _text(one["unit"]),
                 ]
             )
-    return _table("Means", ("quantity", "mean", "standard error", "unit"), rows) if rows else ""
+    return html_table("Means", ("quantity", "mean", "standard error", "unit"), rows) if rows else ""
 
 
 def _state_rows(
@@ -121,12 +122,3 @@ def _text(shown: str) -> str:
 
 def _head(shown: str) -> str:
     return f'<th scope="row">{escape(shown)}</th>'
-
-
-def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f'<th scope="col">{escape(text)}</th>' if text else "<td></td>" for text in heads)
-    body = "\n".join(f"<tr>{''.join(row)}</tr>" for row in rows)
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(title)}"><table>'
-        f"<caption>{escape(title)}</caption>\n<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>"
-    )

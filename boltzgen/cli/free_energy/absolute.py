@@ -4,13 +4,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from boltzgen.cli.common import Json, MeasureName, new_table, print_block, print_table, system_names
+from boltzgen.cli.common import Force, Json, MeasureName, new_table, system_names
 from boltzgen.cli.free_energy.common import (
+    Html,
+    Said,
     SamplesFile,
     Unit,
     Units,
+    check_outputs,
     print_json,
+    print_said,
     print_warnings,
+    save_html,
     title_of,
     value_and_interval,
 )
@@ -45,6 +50,8 @@ def absolute(
         ),
     ] = None,
     units: Units = Unit.KT,
+    html: Html = None,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """F = -kT ln Z, U and -TS of a molecule, and what its domain leaves out of them.
@@ -59,11 +66,15 @@ def absolute(
     from boltzgen.samples.file import read_header
     from boltzgen.thermodynamics.absolute import absolute_of_file
 
+    check_outputs(None, html, force=force)
     header = read_header(file)
     with progress("reading samples and estimating"):
         found, known = absolute_of_file(file, system=system, measure=measure, add=add or ())
     found = found.to(units.value)
     warnings = tuple(dict.fromkeys(w for result in found.results.values() for w in result.warnings))
+    title = title_of(header, measure)
+    said = _said(found, title)
+    save_html(html, title, said, warnings)
     print_warnings(warnings)
     if as_json:
         print_json(
@@ -81,14 +92,12 @@ def absolute(
             },
         )
         return
-    _print(found, title_of(header, measure))
+    print_said(said, html)
 
 
-def _print(found: "Absolute", title: str) -> None:
-    print_block(f"{title}; energies in {found.energy.unit}, intervals of 95 %")
+def _said(found: "Absolute", title: str) -> Said:
     table = new_table("", "value", "interval")
     for name, result in found.results.items():
         table.add_row(SYMBOLS[name], *value_and_interval(result, digits=6))
-    print_table(table)
-    for line in found.free_energy.notes:
-        print_block(f"note: {line}")
+    above = f"{title}; energies in {found.energy.unit}, intervals of 95 %"
+    return [above, table, *(f"note: {line}" for line in found.free_energy.notes)]

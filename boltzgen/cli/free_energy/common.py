@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from boltzgen.cli.common import check_replaceable, system_names, warn
+from boltzgen.cli.common import check_replaceable, print_block, print_table, system_names, warn
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from boltzgen.free_energy.result import Result
     from boltzgen.samples.header import SamplesHeader
 
@@ -49,6 +51,15 @@ Picture = Annotated[
     ),
 ]
 
+Html = Annotated[
+    Path | None,
+    typer.Option(
+        "--html", metavar="FILE", help="Also one page for any browser: warnings, picture and tables."
+    ),
+]
+#: What a command says: paragraphs and tables.
+Said = Sequence["str | Table"]
+
 
 def title_of(header: "SamplesHeader", measure: str, at: str = "") -> str:
     """What stands above tables and pictures: the molecule, its temperature and measure, the draws."""
@@ -56,14 +67,17 @@ def title_of(header: "SamplesHeader", measure: str, at: str = "") -> str:
     return f"{header.system}, {at}{header.temperature:g} K{measured}: {header.n_samples:,} draws"
 
 
-def check_figure(figure: Path | None, *, force: bool) -> None:
-    """Raise unless the picture, if one is wanted, can be written; to be called before the work."""
-    if figure is None:
-        return
+def check_outputs(figure: Path | None, html: Path | None, *, force: bool) -> None:
+    """Raise unless the picture and the page that are wanted can be written; to be called before the work."""
+    from boltzgen.document.page import checked_page
     from boltzgen.samples.file import check_target
 
-    check_target(figure, _FORMATS)
-    check_replaceable(figure, force=force)
+    if figure is not None:
+        check_target(figure, _FORMATS)
+        check_replaceable(figure, force=force)
+    if html is not None:
+        checked_page(html)
+        check_replaceable(html, force=force)
 
 
 def save_figure(path: Path | None, draw: Any, title: str) -> None:
@@ -72,6 +86,36 @@ def save_figure(path: Path | None, draw: Any, title: str) -> None:
         from boltzgen.storage import write_figure
 
         write_figure(path, draw(title))
+
+
+def save_html(path: Path | None, title: str, said: Said, warnings: Sequence[str], draw: Any = None) -> None:
+    """Write what is said as a page, with the picture that `draw` makes of a title, if a page is wanted."""
+    if path is None:
+        return
+    from boltzgen.document.page import PageTable, Part, save_page
+
+    parts: list[Part] = [
+        part
+        if isinstance(part, str)
+        else PageTable(
+            [str(column.header) for column in part.columns],
+            [list(map(str, row)) for row in zip(*(column.cells for column in part.columns), strict=True)],
+        )
+        for part in said
+    ]
+    save_page(path, title, parts, warnings=warnings, figure=None if draw is None else draw(""))
+
+
+def print_said(said: Said, *files: Path | None) -> None:
+    """Print paragraphs and tables, and which files were written."""
+    for part in said:
+        if isinstance(part, str):
+            print_block(part)
+        else:
+            print_table(part)
+    for path in files:
+        if path is not None:
+            print_block(f"written to {path}")
 
 
 def print_json(file: Path, header: "SamplesHeader", measure: str, found: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """`boltzgen free-energy difference`."""
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,21 +13,27 @@ from boltzgen.cli.common import (
     Unfinished,
     check_device,
     new_table,
-    print_block,
-    print_table,
     system_names,
     warn_of_stage,
 )
 from boltzgen.cli.free_energy.common import (
+    Html,
     Picture,
+    Said,
     Unit,
     Units,
-    check_figure,
+    check_outputs,
+    print_said,
     print_warnings,
     save_figure,
+    save_html,
     value_and_interval,
 )
 from boltzgen.cli.progress import progress
+
+if TYPE_CHECKING:
+    from boltzgen.figures import ShownFigure
+    from boltzgen.free_energy.result import Result
 
 #: What each estimator does, in the order of `thermodynamics.hamiltonians.METHODS`.
 METHODS = {
@@ -66,6 +72,7 @@ def difference(
     ] = None,
     units: Units = Unit.KT,
     figure: Picture = None,
+    html: Html = None,
     unfinished: Unfinished = False,
     force: Force = False,
     seed: Seed = 0,
@@ -91,7 +98,7 @@ def difference(
     from boltzgen.thermodynamics.hamiltonians import HamiltonianDifference
 
     check_device(device)
-    check_figure(figure, force=force)
+    check_outputs(figure, html, force=force)
     generators = []
     for source in (first, second):
         system, folder = locate(source, unfinished=unfinished)
@@ -109,13 +116,15 @@ def difference(
         curve = hamiltonian_convergence(found, KNOWN[0]).to(units.value)
         title = f"F({b.system.name}) - F({a.system.name}), {at:g} K: {n:,} draws of each"
         label = difference_label(units.value)
-        save_figure(
-            figure,
-            lambda text: free_energy_figure(results, {KNOWN[0]: curve}, label=label, title=text),
-            title,
-        )
-    best = results[KNOWN[0]]
-    print_warnings([*best.warnings, *curve.warnings])
+
+        def draw(text: str) -> "ShownFigure":
+            return free_energy_figure(results, {KNOWN[0]: curve}, label=label, title=text)
+
+        save_figure(figure, draw, title)
+        best = results[KNOWN[0]]
+        warnings, said = [*best.warnings, *curve.warnings], _said(results, best, title, units.value)
+        save_html(html, title, said, warnings, draw)
+    print_warnings(warnings)
     if as_json:
         answer: dict[str, Any] = {
             "first": a.system.name,
@@ -127,18 +136,17 @@ def difference(
             "best": KNOWN[0],
             "estimates": {name: result.to_dict() for name, result in results.items()},
             "convergence": curve.to_dict(),
-            "warnings": [*best.warnings, *curve.warnings],
+            "warnings": warnings,
         }
         typer.echo(json.dumps(finite_or_none(answer), allow_nan=False))
         return
-    print_block(f"{title}; in {units.value}, intervals of 95 %")
+    print_said(said, figure, html)
+
+
+def _said(results: "dict[str, Result]", best: "Result", title: str, unit: str) -> Said:
     table = new_table("estimator", "ΔF", "interval", "", "what it uses")
     table.columns[4].justify = "left"
     for name, result in results.items():
         mark = "" if result.is_trusted else "doubtful"
         table.add_row(name, *value_and_interval(result, 5), mark, METHODS[name])
-    print_table(table)
-    for line in best.notes:
-        print_block(f"note: {line}")
-    if figure is not None:
-        print_block(f"written to {figure}")
+    return [f"{title}; in {unit}, intervals of 95 %", table, *(f"note: {line}" for line in best.notes)]

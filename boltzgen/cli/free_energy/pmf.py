@@ -2,33 +2,34 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from boltzgen.cli.common import (
-    Force,
-    Json,
-    MeasureName,
-    check_replaceable,
-    new_table,
-    print_block,
-    print_table,
-)
+from boltzgen.cli.common import Force, Json, MeasureName, check_replaceable, new_table
 from boltzgen.cli.free_energy.common import (
+    Html,
     Masses,
     Picture,
+    Said,
     SamplesFile,
     Unit,
     Units,
-    check_figure,
+    check_outputs,
     print_json,
+    print_said,
     print_warnings,
     save_figure,
+    save_html,
     title_of,
     value_and_interval,
 )
 from boltzgen.cli.progress import progress
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from boltzgen.analysis.pmf_report import PmfReport
 
 
 class Method(StrEnum):
@@ -67,6 +68,7 @@ def pmf(
     system: Masses = None,
     units: Units = Unit.KT,
     figure: Picture = None,
+    html: Html = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -80,7 +82,7 @@ def pmf(
     from boltzgen.analysis.pmf_report import pmf_report
     from boltzgen.samples.file import check_target, read_header
 
-    check_figure(figure, force=force)
+    check_outputs(figure, html, force=force)
     if output is not None:
         check_target(output, (".csv",))
         check_replaceable(output, force=force)
@@ -93,12 +95,16 @@ def pmf(
         save_figure(figure, report.figure, title)
         if output is not None:
             report.save(output)
-        warnings, curve = report.warnings, report.curve
+        warnings, said = report.warnings, _said(report, title, units.value)
+        save_html(html, title, said, warnings, report.figure)
     print_warnings(warnings)
     if as_json:
         print_json(file, header, measure, {"method": method.value, **report.to_dict()})
         return
-    print_block(f"{title}; F in {units.value}, intervals of 95 %")
+    print_said(said, output, figure, html)
+
+
+def _said(report: "PmfReport", title: str, unit: str) -> Said:
     table = new_table("minimum at", "F", "interval")
     for point in report.minima:
         place = ", ".join(
@@ -106,9 +112,7 @@ def pmf(
             for name, value, unit in zip(report.pmf.names, point, report.pmf.units, strict=True)
         )
         table.add_row(place, *value_and_interval(report.at(*point)))
-    print_table(table)
-    if curve is not None:
-        print_block(f"the halves of the draws differ by {curve.halves_apart:.1f} standard errors")
-    for path in (output, figure):
-        if path is not None:
-            print_block(f"written to {path}")
+    said: list[str | Table] = [f"{title}; F in {unit}, intervals of 95 %", table]
+    if report.curve is not None:
+        said.append(f"the halves of the draws differ by {report.curve.halves_apart:.1f} standard errors")
+    return said

@@ -4,23 +4,29 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from boltzgen.cli.common import Force, Json, MeasureName, new_table, print_block, print_table
+from boltzgen.cli.common import Force, Json, MeasureName, new_table
 from boltzgen.cli.free_energy.common import (
+    Html,
     Masses,
     Picture,
+    Said,
     SamplesFile,
     Unit,
     Units,
-    check_figure,
+    check_outputs,
     print_json,
+    print_said,
     print_warnings,
     save_figure,
+    save_html,
     title_of,
     value_and_interval,
 )
 from boltzgen.cli.progress import progress
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from boltzgen.analysis.states_report import StatesReport
 
 
@@ -66,6 +72,7 @@ def states(
     system: Masses = None,
     units: Units = Unit.KT,
     figure: Picture = None,
+    html: Html = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -82,7 +89,7 @@ def states(
     from boltzgen.analysis.states_report import StatesReport
     from boltzgen.samples.file import read_header
 
-    check_figure(figure, force=force)
+    check_outputs(figure, html, force=force)
     pairs = [_pair(text) for text in between or ()]
     header = read_header(file)
     with progress("reading samples and estimating"):
@@ -99,16 +106,13 @@ def states(
         report = StatesReport(energies, units.value, pairs)
         title = title_of(header, measure)
         save_figure(figure, report.figure, title)
+        said = _said(report, title)
+        save_html(html, title, said, report.warnings, report.figure)
     print_warnings(report.warnings)
     if as_json:
         print_json(file, header, measure, report.to_dict())
         return
-    print_block(f"{title}; ΔF in {units.value} from {energies.reference}, intervals of 95 %")
-    for line in energies.notes:
-        print_block(line)
-    _print_states(report)
-    if figure is not None:
-        print_block(f"written to {figure}")
+    print_said(said, figure, html)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -118,7 +122,8 @@ def _pair(text: str) -> tuple[str, str]:
     return start, end
 
 
-def _print_states(report: "StatesReport") -> None:
+def _said(report: "StatesReport", title: str) -> Said:
+    above = f"{title}; ΔF in {report.unit} from {report.energies.reference}, intervals of 95 %"
     table = new_table("state", "population %", "interval", "ΔF", "interval", "draws", "effective")
     for row in report.rows:
         share = row.population
@@ -131,11 +136,11 @@ def _print_states(report: "StatesReport") -> None:
             f"{row.n_raw}",
             f"{row.n_effective:.1f}",
         )
-    print_table(table)
+    said: list[str | Table] = [above, *report.energies.notes, table]
     if not report.between:
-        return
+        return said
     table = new_table("difference", "ΔF", "interval", "halves of the draws apart by")
     for (start, end), result, curve in zip(report.between, report.differences, report.curves, strict=False):
         apart = f"{curve.halves_apart:.1f} errors" if curve.halves_apart >= 0 else ""
         table.add_row(f"F({end}) - F({start})", *value_and_interval(result), apart)
-    print_table(table)
+    return [*said, table]

@@ -5,23 +5,29 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from boltzgen.cli.common import Force, Json, MeasureName, new_table, print_block, print_table
+from boltzgen.cli.common import Force, Json, MeasureName, new_table
 from boltzgen.cli.free_energy.common import (
+    Html,
     Masses,
     Picture,
+    Said,
     SamplesFile,
     Unit,
     Units,
-    check_figure,
+    check_outputs,
     print_json,
+    print_said,
     print_warnings,
     save_figure,
+    save_html,
     title_of,
     value_and_interval,
 )
 from boltzgen.cli.progress import progress
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from boltzgen.analysis.temperature_report import TemperatureReport
 
 #: Most temperatures of a range.
@@ -49,6 +55,7 @@ def temperature(
     system: Masses = None,
     units: Units = Unit.KT,
     figure: Picture = None,
+    html: Html = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -63,7 +70,7 @@ def temperature(
     from boltzgen.analysis.temperature_report import temperature_report
     from boltzgen.samples.file import read_header
 
-    check_figure(figure, force=force)
+    check_outputs(figure, html, force=force)
     temperatures = [t for text in at for t in _temperatures(text)]
     header = read_header(file)
     with progress("reading samples and estimating"):
@@ -72,13 +79,13 @@ def temperature(
         )
         title = title_of(header, measure, "drawn at ")
         save_figure(figure, report.figure, title)
+        said = _said(report, title)
+        save_html(html, title, said, report.warnings, report.figure)
     print_warnings(report.warnings)
     if as_json:
         print_json(file, header, measure, report.to_dict())
         return
-    _print(report, title)
-    if figure is not None:
-        print_block(f"written to {figure}")
+    print_said(said, figure, html)
 
 
 def _temperatures(text: str) -> list[float]:
@@ -98,8 +105,7 @@ def _temperatures(text: str) -> list[float]:
     return [low + k * step for k in range(n)]
 
 
-def _print(report: "TemperatureReport", title: str) -> None:
-    print_block(f"{title}; energies in {report.unit}, intervals of 95 %")
+def _said(report: "TemperatureReport", title: str) -> Said:
     table = new_table("T / K", "F", "U", "-TS", "C / k", "effective draws", "k-hat", "")
     shares = new_table("T / K", *report.points[0].populations)
     for point in report.points:
@@ -119,13 +125,11 @@ def _print(report: "TemperatureReport", title: str) -> None:
             for r in point.populations.values()
         ]
         shares.add_row(f"{point.temperature:g}", *percent)
-    print_table(table)
+    said: list[str | Table] = [f"{title}; energies in {report.unit}, intervals of 95 %", table]
     if report.points[0].populations:
-        print_block("populations in %:")
-        print_table(shares)
+        said += ["populations in %:", shares]
     if report.trusted is None:
-        print_block("no temperature is to be trusted")
+        said.append("no temperature is to be trusted")
     else:
-        print_block(f"to be trusted from {report.trusted[0]:g} to {report.trusted[1]:g} K")
-    for line in report.notes:
-        print_block(f"note: {line}")
+        said.append(f"to be trusted from {report.trusted[0]:g} to {report.trusted[1]:g} K")
+    return said + [f"note: {line}" for line in report.notes]

@@ -1,0 +1,1 @@
+"""Results as a page for a browser: text, tables and a picture in one file."""
