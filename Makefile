@@ -84,4 +84,4 @@ $(DOCS): pyproject.toml | $(DEV)
 	touch $@
 
 clean:
-	rm -rf demo docs/_build docs/api build dist $(OLDEST) *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf demo docs/_build docs/jupyter_execute docs/api build dist $(OLDEST) *.egg-info .mypy_cache .ruff_cache .pytest_cache

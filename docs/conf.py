@@ -30,7 +30,7 @@ extensions = [
     "sphinx_copybutton",
 ]
 # Lists of pages for who reads the files themselves: an `index.md` beside each includes it.
-exclude_patterns = ["README.md", "results/README.md", "_build"]
+exclude_patterns = ["jupyter_execute", "README.md", "results/README.md", "_build"]
 templates_path = ["_templates"]
 
 # Notebooks are shown as they are stored: `docs/notebooks/execute.py` runs them.
