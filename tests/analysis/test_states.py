@@ -8,6 +8,8 @@ import pytest
 
 from boltzgen.analysis.quantity import quantity
 from boltzgen.analysis.states import state_energies
+from boltzgen.analysis.states_report import StatesReport
+from boltzgen.free_energy.state_energies import StateEnergies
 from boltzgen.molecule.basins import Basin
 from boltzgen.molecule.system import System
 from boltzgen.samples.weighted_samples import WeightedSamples
@@ -97,3 +99,11 @@ def test_what_is_refused(samples: WeightedSamples, file: Path) -> None:
             state_energies(source, **options)
     with pytest.raises(FileNotFoundError):
         state_energies(file.with_name("none.h5"))
+
+
+def test_a_single_state_is_warned_of() -> None:
+    """That nothing parts the draws may be all that few of them can show."""
+    one = StatesReport(StateEnergies(np.zeros(600, int), np.zeros(600), ("a",), 300.0))
+    two = StatesReport(StateEnergies(np.arange(600) % 2, np.zeros(600), ("a", "b"), 300.0))
+    assert one.warnings[0].startswith("all draws are in one state, a: nothing parts them")
+    assert two.warnings == ()

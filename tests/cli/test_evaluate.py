@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from boltzgen.cli.evaluate import forward_tables
 from boltzgen.evaluation import evaluate as evaluation
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.molecule.shipped import shipped_systems
@@ -113,3 +114,12 @@ def test_the_forward_test_needs_no_reference(
     monkeypatch.setattr(forward.ForwardTest, "flagged", True)
     _, _, err = call(capfd, "evaluate", tmp_path, "--forward", "-n", 500)
     assert "warning: simulations from weighted draws came to conformations" in err
+
+
+@pytest.mark.parametrize(("flagged", "said"), [(True, "above 6: failed"), (False, "not above 6: passed")])
+def test_the_forward_tests_verdict_is_in_its_table(flagged: bool, said: str) -> None:
+    shares = {f"share_above_e{k}": 0.0 for k in (2, 4, 7)}
+    found = {"forward_ess": 0.5, "forward_efficiency": 0.5, "largest_log_w": 6.5, "flagged": flagged}
+    worst = [{"log_w": 6.5, "torsions": {"phi": 60.0}}]
+    (_, _, rows), _ = forward_tables(found | shares | {"worst": worst, "n_walkers": 1, "n_snapshots": 1})
+    assert ["largest log w", f"6.50, {said}"] in rows
