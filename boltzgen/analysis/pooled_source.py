@@ -69,7 +69,9 @@ def pooled_source(
         places.append((name, (n, n + size)))
         n += size
     known = [headers[path].n_energy_evaluations for path in paths]
+    doubts = [headers[path].doubt for path in paths if headers[path].doubt]
     about = first.about | {
+        "doubt": doubts[0] if doubts else "",
         "seed": first.about["seed"] if len(series) == 1 else None,
         "n_energy_evaluations": None if None in known else sum(k for k in known if k is not None),
     }

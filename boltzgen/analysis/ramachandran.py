@@ -6,6 +6,9 @@ import numpy as np
 
 from boltzgen.free_energy.histograms import angle_bins
 
+#: Bins along an axis for fewer effective draws than these.
+_BINS = ((300.0, 24), (3e3, 36), (3e4, 60), (3e5, 90))
+
 
 @dataclass(frozen=True)
 class Ramachandran:
@@ -93,6 +96,6 @@ def bin_centres(n_bins: int) -> np.ndarray:
 def suitable_bins(n_effective: float) -> int:
     """Bins along each axis that `n_effective` draws can fill.
 
-    They are 6 degrees wide up to 3e4 draws, 4 up to 3e5, and 3 beyond.
+    They are 15 degrees wide up to 300 draws, 10 up to 3e3, 6 up to 3e4, 4 up to 3e5, and 3 beyond.
     """
-    return 60 if n_effective < 3e4 else 90 if n_effective < 3e5 else 120
+    return next((bins for most, bins in _BINS if n_effective < most), 120)

@@ -60,7 +60,7 @@ def analyze(
       all residues in one picture. With `pairs` there are surfaces of these torsions instead, of others than
       phi and psi as ``surface_chi1_chi2``;
     * of a molecule without backbone pairs, the profiles of all its torsions: `torsions.csv`, `torsions.png`;
-    * `radius_of_gyration.csv` and, of two amino acids or more, `end_to_end.csv`: weighted profiles with
+    * `radius_of_gyration.csv` and, of three amino acids or more, `end_to_end.csv`: weighted profiles with
       errors; both in `sizes.png`;
     * with `along`, ``profile_NAME.csv`` for each quantity, and all of them in `profiles.png`.
 
@@ -80,7 +80,8 @@ def analyze(
     Frames of a reference and of a trajectory have equal weights, and count as if they were independent of
     each other: intervals are too narrow where they are not. What weights say of themselves is None.
 
-    Of several samples `agreement` says for each state, by the names of `basin`, residues and torsions,
+    `doubt` is what the forward test of the generator found after training if it failed, and else empty. Of
+    several samples `agreement` says for each state, by the names of `basin`, residues and torsions,
     whether they agree (`free_energy.agreement.Agreement`), in the order of `series`; `missing` says which
     shards are not there. Statistics have no conformations: their surfaces and quantities are those that were
     asked for when they were drawn, `bins` of torsions are whole degrees wide, and there is no page.

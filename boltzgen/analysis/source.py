@@ -99,6 +99,7 @@ def open_source(
         "boltzgen_version": header.version,
         "n_energy_evaluations": header.n_energy_evaluations,
         "measure": measure,
+        "doubt": header.doubt,
     }
     found = molecule or header
     chunks = partial(_samples, file, found)
@@ -187,4 +188,5 @@ def _about(system: System, temperature: float) -> dict[str, Any]:
         "boltzgen_version": None,
         "n_energy_evaluations": None,
         "measure": None,
+        "doubt": "",
     }

@@ -108,6 +108,7 @@ def of_statistics(
             "boltzgen_version": header.version,
             "n_energy_evaluations": header.n_energy_evaluations,
             "measure": "flexible-limit",
+            "doubt": header.doubt,
         },
         [found.missing] if found.missing else [],
         chosen,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from boltzgen.cli.common import command_line
-from boltzgen.training.budget import LEAST_ROUNDS
+from boltzgen.training.budget import LEAST_ROUNDS, sensible_minutes
 
 #: Where the run is not known.
 UNKNOWN_RUN = "train the generator anew, for longer (`boltzgen sample` prints the command)"
@@ -18,34 +18,35 @@ def train_longer(
     folder: Path,
     summary: Mapping[str, Any],
     *,
-    minutes: float | None = None,
     options: Sequence[object] = (),
     device: str = "cpu",
 ) -> str:
-    """Twice the training that a run had, or what makes sense at least, as a command.
+    """Twice the time that a run took, or what makes sense at least, as a command.
 
     A finished run cannot go on: its schedule has ended.
 
     Args:
         system: that the run is of, as it is typed.
         folder: of the run; the next one's is called after it.
-        summary: of the run, whose rounds are doubled; the least that makes sense where it names none.
-        minutes: that the run was given, if it was; they are doubled instead where enough rounds fitted.
+        summary: of the run, with its time and its rounds.
         options: further ones, as they are typed.
         device: where the run trains.
     """
     rounds = summary.get("settings", {}).get("rounds")
     new = folder.with_name(f"{folder.resolve().name}_longer")
-    if minutes and (rounds is None or rounds >= LEAST_ROUNDS):
-        how: tuple[str, object] = ("--minutes", f"{2 * minutes:g}")
-    else:
-        how = ("--rounds", max(2 * (rounds or 0), LEAST_ROUNDS))
-    command = command_line("train", system, "-o", new, *how, *options, device=device)
+    longer = max(2.0, LEAST_ROUNDS / (rounds or LEAST_ROUNDS))
+    minutes = sensible_minutes(longer * summary["seconds"])
+    command = command_line("train", system, "-o", new, "--minutes", minutes, *options, device=device)
     return f"train anew, for longer: {command}"
 
 
-def longer_run(folder: Path) -> str:
-    """`train_longer` of the run in a folder, from what it says of itself."""
+def longer_run(folder: Path, otherwise: str = "draw more") -> str:
+    """`train_longer` of the run in a folder, from what it says of itself.
+
+    Args:
+        folder: of the run.
+        otherwise: what helps a generator that was not trained here.
+    """
     from boltzgen.generator.locate import RUN, SUMMARY
 
     try:
@@ -53,9 +54,9 @@ def longer_run(folder: Path) -> str:
         data = ("--data", summary["data"], "--mixed") if "data" in summary else ()
         return train_longer(summary["system"], folder, summary, options=data)
     except FileNotFoundError:
-        return "let its training come to its end" if (folder / RUN).is_file() else "draw more"
+        return "let its training come to its end" if (folder / RUN).is_file() else otherwise
     except (ValueError, KeyError, TypeError, AttributeError):
-        return "draw more"
+        return otherwise
 
 
 def forward_doubt(folder: Path) -> str:

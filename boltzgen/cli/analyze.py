@@ -148,6 +148,8 @@ def analyze(
     is_weighted = result["source"] in ("samples", "statistics")
     for missing in result["missing"]:
         warn(f"missing: {missing}; the rest is analysed")
+    if result["doubt"]:
+        warn(result["doubt"])
     if is_weighted:
         warn_of_weights(result, UNKNOWN_RUN)
     else:
@@ -214,7 +216,8 @@ def _basin_table(basins: list[dict[str, Any]], unit: str, one_kt: float) -> "Tab
             for name in ("delta_f_kT", "delta_f_low", "delta_f_high")
         )
         share, interval, *counts = _population(b)
-        shown = "" if centre is None else f"{centre:.2f}"
+        known = b["low"] is not None or b["high"] is not None
+        shown = "" if centre is None else f"{centre:.2f}" if known else f"{centre:.0f}"
         table.add_row(b["name"], share, interval, shown, _interval(low, high), *counts)
     return table
 
@@ -244,8 +247,11 @@ def _population(b: dict[str, Any]) -> tuple[str, str, str, str]:
     """Population in percent, its interval, draws and effective draws of a `free_energy.BasinPopulation`."""
     from boltzgen.free_energy.intervals import percent_interval
 
-    interval = percent_interval(b["low"], b["high"])
-    return f"{100 * b['population']:.3g}", interval, str(b["n_raw"]), f"{b['n_effective']:.1f}"
+    interval, share = percent_interval(b["low"], b["high"]), 100 * b["population"]
+    # A number that is not known any better does not look so.
+    known = b["low"] is not None or b["high"] is not None
+    shown = f"{share:.3g}" if known else f"{share:.0f}" if share >= 1 else f"{share:.1g}"
+    return shown, interval, str(b["n_raw"]), f"{b['n_effective']:.1f}"
 
 
 def _error(error: float | None) -> str:

@@ -260,15 +260,15 @@ def warn_of_weights(summary: dict[str, Any], advice: str) -> bool:
         )
     if share > max(_LARGE_SHARE, 10 / summary["n_samples"]):
         found.append(
-            f"one draw holds {100 * share:.2g} % of the weight: compare with other seeds, as what one such "
-            "draw shows may be missing from them"
+            f"one draw holds {100 * share:.2g} % of the weight: what it shows may be missing from draws of "
+            "another seed"
         )
     low, high = (summary[f"sampling_efficiency_blocks_{end}"] for end in ("low", "high"))
     if low is not None and low * _WIDE_SPREAD < high and summary["effective_sample_size"] > _SPREAD_DRAWS:
         found.append(
             f"the sampling efficiency is {percent(low)} in one tenth of the draws and {percent(high)} in "
-            "another: a few draws decide it, and those of another seed may decide otherwise; draw ten times "
-            "as many" + ("" if found else f", or {advice}")
+            "another: a few draws decide it, and those of another seed may decide otherwise"
+            + ("" if found else f"; draw ten times as many, or {advice}")
         )
     for message in found:
         warn(message)

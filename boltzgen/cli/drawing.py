@@ -28,6 +28,7 @@ class Drawing:
         statistics_only: keep no conformations.
         pairs: see `StatisticsWriter`.
         along: see `StatisticsWriter`.
+        doubt: see `SamplesHeader`.
         cluster: whose workers draw; by default this process does.
         resume: see `SamplesWriter`.
         force: see `SamplesWriter`.
@@ -48,6 +49,7 @@ class Drawing:
         statistics_only: bool,
         pairs: Sequence[tuple[str, str]],
         along: Sequence[str],
+        doubt: str = "",
         cluster: Cluster | None = None,
         resume: bool,
         force: bool,
@@ -62,6 +64,7 @@ class Drawing:
             "generator": generator.digest,
             "shard": shard,
             "n": n,
+            "doubt": doubt,
             "resume": resume,
             "force": force,
         }

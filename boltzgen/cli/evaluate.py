@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 FORWARD = "forward.json"
 #: Moves of each simulation of the forward test.
 _MOVES = 60
+#: What helps a generator that was not trained here.
+_ANEW = "train one of your own, and compare its populations with those of `boltzgen simulate`"
 
 
 def evaluate(
@@ -127,7 +129,7 @@ def evaluate(
         for warning in result["warnings"]:
             warn(warning)
     if forward:
-        result["forward"] = _forward(generator, seed, output, longer_run(folder))
+        result["forward"] = _forward(generator, seed, output, longer_run(folder, _ANEW))
     if as_json:
         typer.echo(json.dumps(finite_or_none(result), allow_nan=False))
         return

@@ -123,6 +123,7 @@ def sample(
         generator = BoltzmannGenerator.load(folder, system, device=device)
         warn_of_stage(generator)
         target = generator.temperature if temperature is None else temperature
+        doubt = forward_doubt(folder)
         start = time.perf_counter()
         drawing = Drawing(
             generator,
@@ -134,6 +135,7 @@ def sample(
             statistics_only=statistics_only,
             pairs=[tuple(pair.split(WORD_BREAK)) for pair in pairs or ()],  # type: ignore[misc]
             along=along or (),
+            doubt=doubt,
             cluster=cluster,
             resume=resume,
             force=force,
@@ -158,7 +160,7 @@ def sample(
                 warn(f"{done}; go on with: {again}")
             raise
     summary |= {"seconds": time.perf_counter() - start}
-    if doubt := forward_doubt(folder):
+    if doubt:
         warn(doubt)
     warn_of_weights(summary, longer_run(folder) + nearer(target, generator.temperature))
     if as_json:

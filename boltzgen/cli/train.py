@@ -214,7 +214,7 @@ def train(
     }
     options = [text for name, value in asked.items() if value is not None for text in (name, value)]
     options += ["--mixed"] * (frames is not None)
-    advice = train_longer(system, folder, summary, minutes=minutes, options=options, device=device)
+    advice = train_longer(system, folder, summary, options=options, device=device)
     is_poor = warn_of_weights(weights, advice) or summary.get("forward", {}).get("flagged", False)
     if as_json:
         typer.echo(json.dumps(finite_or_none(summary | {"folder": str(folder)}), allow_nan=False))

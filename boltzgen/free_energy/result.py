@@ -115,10 +115,12 @@ def warnings_of(log_w: np.ndarray, what: str = "the weights") -> tuple[str, ...]
         return (f"{what}: no draw has any weight",)
     found = []
     n_effective = effective_sample_size(torch.from_numpy(log_w))
-    if n_effective < MIN_EFFECTIVE:
-        found.append(f"{what}: only {n_effective:.3g} effective draws of {len(log_w):,}; draw more")
     k_hat = psis_k_hat(log_w)
-    if k_hat > K_HAT_LIMIT:
+    heavy = k_hat > K_HAT_LIMIT
+    if n_effective < MIN_EFFECTIVE:
+        more = "" if heavy else "; draw more"
+        found.append(f"{what}: only {n_effective:.3g} effective draws of {len(log_w):,}{more}")
+    if heavy:
         found.append(
             f"{what}: PSIS k-hat {k_hat:.2f} is above {K_HAT_LIMIT}: a few large weights decide, and errors "
             "are too small however many draws there are"

@@ -41,6 +41,7 @@ class SamplesHeader:
         shard: which share of the seed's draws the file is for, ``"3/64"``; empty if it is none.
         n_whole: draws of all shards; None if the file is no shard.
         ranges: which of the seed's draws it holds, in order; empty where no seed is said.
+        doubt: why what drew them is not to be relied on, in a sentence; empty where nothing is known.
     """
 
     n_samples: int
@@ -61,6 +62,7 @@ class SamplesHeader:
     shard: str = ""
     n_whole: int | None = None
     ranges: tuple[Range, ...] = ()
+    doubt: str = ""
 
     @property
     def name(self) -> str:
@@ -76,6 +78,7 @@ def describe(
     generator: str,
     shard: str = "",
     n_whole: int | None = None,
+    doubt: str = "",
 ) -> dict[str, Any]:
     """What is said of samples of a system, as numbers and text; text other than names is JSON.
 
@@ -92,6 +95,7 @@ def describe(
         "seed": seed,
         "shard": shard or None,
         "n_whole": n_whole,
+        "doubt": json.dumps(doubt) if doubt else None,
         "domain": json.dumps(domain),
         "basins": json.dumps([b.model_dump() for b in system.basins]),
         "torsions": json.dumps(system.torsions),
@@ -149,6 +153,7 @@ def parse(
         shard=shard,
         n_whole=n_whole,
         ranges=ranges,
+        doubt=str(json.loads(said.get("doubt", '""'))),
     )
 
 

@@ -42,7 +42,8 @@ def save_samples(
             f"{error}; a samples file holds draws with their weights: of resampled conformations save the "
             "draws before that, or write `to_mdtraj()`"
         ) from error
-    said = describe(system, known, seed=None, generator="")
+    doubt = system.doubt if isinstance(system, SamplesHeader) else ""
+    said = describe(system, known, seed=None, generator="", doubt=doubt)
     chunks = (samples[start : start + CHUNK] for start in range(0, len(samples), CHUNK))
     with locked(path):
         write_whole(path, system.mdtraj_topology, said, chunks, len(samples))

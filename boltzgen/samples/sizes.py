@@ -52,8 +52,11 @@ def distance(i: int, j: int) -> Callable[[WeightedSamples], Tensor]:
 
 
 def sizes_of(molecule: Molecule) -> dict[str, Callable[[WeightedSamples], torch.Tensor]]:
-    """Functions that measure how large a molecule is, by name."""
+    """Functions that measure how large a molecule is, by name.
+
+    The ends of two amino acids are neighbours at a fixed distance, which says nothing.
+    """
     found: dict[str, Callable[[WeightedSamples], torch.Tensor]] = {"radius_of_gyration": radius_of_gyration}
-    if len(alpha_carbons(known_topology(molecule))) >= 2:
+    if len(alpha_carbons(known_topology(molecule))) >= 3:
         found["end_to_end"] = end_to_end_distance
     return found

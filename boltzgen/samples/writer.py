@@ -46,6 +46,7 @@ class SamplesWriter:
         generator: `BoltzmannGenerator.digest` of what draws them, so that no other goes on with them.
         shard: which share of the seed's draws these are; needs `n`.
         n: draws of all shards; of a file that is none, draws that are wanted.
+        doubt: see `SamplesHeader`.
         resume: go on with the samples that were left by an earlier writer, or that the file holds, if any.
         force: begin anew, whatever an earlier writer has left.
 
@@ -80,6 +81,7 @@ class SamplesWriter:
         generator: str = "",
         shard: Shard | None = None,
         n: int | None = None,
+        doubt: str = "",
         resume: bool = False,
         force: bool = False,
     ) -> None:
@@ -98,6 +100,7 @@ class SamplesWriter:
             generator=generator,
             shard="" if shard is None else str(shard),
             n_whole=None if shard is None else n,
+            doubt=doubt,
         )
         self._partial = self.path.with_name(f"{self.path.stem}.partial{self.path.suffix}")
         self._journal_path = self.path.with_name(f"{self.path.name}.journal")

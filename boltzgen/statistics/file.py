@@ -38,6 +38,7 @@ def save_statistics(statistics: Statistics, path: Path) -> None:
         generator=header.generator,
         shard=header.shard,
         n_whole=header.n_whole,
+        doubt=header.doubt,
     ) | {
         STATISTICS: FORMAT,
         "pairs": json.dumps(plan.pairs),

@@ -89,6 +89,7 @@ def merge(
         found.header.temperature,
         seed=found.header.seed,
         generator=found.header.generator,
+        doubt=found.header.doubt,
     )
     if found.missing:
         # The number of shards, so that the missing ones can be named.

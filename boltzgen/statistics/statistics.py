@@ -86,12 +86,15 @@ class Statistics:
         seed: int,
         generator: str,
         shard: Shard | None = None,
+        doubt: str = "",
         pairs: Sequence[Pair] = (),
         along: Sequence[str] = (),
     ) -> "Statistics":
         """Of no draw yet, of a system's."""
         named = "" if shard is None else str(shard)
-        said = describe(system, temperature, seed=seed, generator=generator, shard=named, n_whole=n)
+        said = describe(
+            system, temperature, seed=seed, generator=generator, shard=named, n_whole=n, doubt=doubt
+        )
         header = parse(
             said | {"ranges": "[]"},
             n_samples=0,

@@ -38,6 +38,7 @@ class StatisticsWriter:
         seed: that the draws are made with.
         generator: `BoltzmannGenerator.digest` of what draws them.
         shard: which share of the draws is counted; by default all.
+        doubt: see `SamplesHeader`.
         pairs: torsions whose surfaces are wanted besides those of the backbone.
         along: quantities whose means, and profiles where they have a unit, are wanted besides the sizes.
         resume: go on with what an earlier writer has left, if anything.
@@ -67,6 +68,7 @@ class StatisticsWriter:
         seed: int = 0,
         generator: str = "",
         shard: Shard | None = None,
+        doubt: str = "",
         pairs: Sequence[Pair] = (),
         along: Sequence[str] = (),
         resume: bool = False,
@@ -83,6 +85,7 @@ class StatisticsWriter:
             seed=seed,
             generator=generator,
             shard=shard,
+            doubt=doubt,
             pairs=pairs,
             along=along,
         )

@@ -12,6 +12,7 @@ from boltzgen.energy.choose import energy_for
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.molecule.system import System
 from boltzgen.samples.shards import BLOCK
+from boltzgen.samples.weighted_samples import WeightedSamples
 from boltzgen.simulation.hmc import Configurations
 from boltzgen.training.budget import Speed
 from boltzgen.training.progress import Progress
@@ -22,6 +23,8 @@ from boltzgen.training.walkers import N_ANNEALING, N_DESCENT, N_STEPS
 
 #: Steps that are timed, after as many that are not.
 _STEPS = 3
+#: Seconds: what took as long the first time, with what is compiled then, is not timed again.
+_LONG = 10.0
 #: Forces of the forward test, and draws for its starts, for each draw of the summary.
 _FORCES, _STARTS = 1.0, 0.08
 
@@ -99,14 +102,10 @@ def _draw_and_force(generator: BoltzmannGenerator, energy: Energy) -> tuple[floa
     """Seconds of a draw with its energy, and of a conformation's energy and gradient."""
     device = generator.device
     moved = energy.to(device)
-    for _ in range(2):  # the first time compiles
-        began = _now(device)
-        (samples,) = generator.sample_chunks(BLOCK, moved)
-    drawn = _now(device)
-    for _ in range(2):
-        began_forces = _now(device)
-        Configurations.at(moved, samples.x[: BLOCK // 2].to(device))
-    return (drawn - began) / BLOCK, (_now(device) - began_forces) / (BLOCK // 2)
+    drawn: list[WeightedSamples] = []
+    draw = _timed(lambda: drawn.extend(generator.sample_chunks(BLOCK, moved)), device)
+    some = drawn[0].x[: BLOCK // 2].to(device)
+    return draw / BLOCK, _timed(lambda: Configurations.at(moved, some), device) / (BLOCK // 2)
 
 
 def _short_round(
@@ -143,9 +142,18 @@ def _short_round(
         progress=progress,
         ranks=ranks,
     )
-    for _ in range(2):  # the first time compiles, and starts the walkers
-        began = _now(device)
-        run.run_round()
+    return _timed(run.run_round, device)  # the first time starts the walkers
+
+
+def _timed(work: Callable[[], object], device: torch.device) -> float:
+    """Seconds of some work the second time, since the first one compiles; the first time's if it is long."""
+    took = _once(work, device)
+    return took if took > _LONG else _once(work, device)
+
+
+def _once(work: Callable[[], object], device: torch.device) -> float:
+    began = _now(device)
+    work()
     return _now(device) - began
 
 

@@ -131,10 +131,10 @@ def test_weights_that_say_little_are_warned_of_on_stderr(
     assert result["log_z_error"] is result["sizes"]["radius_of_gyration"]["standard_error"] is None
     assert "training's temperature" not in low
     (run_folder / "summary.json").write_text(
-        json.dumps({"system": "alanine_dipeptide", "settings": {"rounds": 12}})
+        json.dumps({"system": "alanine_dipeptide", "settings": {"rounds": 12}, "seconds": 400.0})
     )
     err = call(capfd, "sample", run_folder, "-n", 2_000, "--temperature", 350)[2]
-    longer = f"train anew, for longer: boltzgen train alanine_dipeptide -o {run_folder}_longer --rounds 24"
+    longer = f"train anew, for longer: boltzgen train alanine_dipeptide -o {run_folder}_longer --minutes 15"
     assert f"{longer}; or stay near training's temperature, 300 K" in err.splitlines()[0]
 
 
@@ -149,8 +149,17 @@ def test_a_failed_forward_test_of_the_training_is_said(
         ("no dictionary", False),
     ):
         (run_folder / "summary.json").write_text(json.dumps(summary | {"forward": forward}))
-        err = call(capfd, "sample", run_folder, "-n", 2_000)[2]
-        assert ("failed after training (forward ESS 5.3 %, largest log w 8.9)" in err) is is_said
+        failed = "failed after training (forward ESS 5.3 %, largest log w 8.9)"
+        samples, report = run_folder / "s.h5", run_folder / "report"
+        err = call(capfd, "sample", run_folder, "-n", 2_000, "-o", samples, "--force")[2]
+        assert (failed in err) is is_said
+        # The samples keep it, for whoever reads them later.
+        page = ["--html", run_folder / "report.html", "--force"]
+        code, _, err = call(capfd, "analyze", samples, "-o", report, *page)
+        assert code == 0
+        assert (failed in err) is is_said
+        assert (failed in (run_folder / "report.html").read_text()) is is_said
+        assert (failed in call(capfd, "free-energy", "states", samples)[2]) is is_said
 
 
 def test_tenths_of_the_draws_are_left_out_where_they_do_not_hold_the_whole() -> None:

@@ -145,18 +145,18 @@ def test_train_warns_of_weights_that_say_little_and_of_the_forward_test(
     assert tail.startswith("warning: PSIS k-hat is 0.93 > 0.7, bad")
     assert "failed: largest log w" in " ".join(out.split())
     longer = f"boltzgen train alanine_dipeptide -o {tmp_path}_longer"
-    assert f"train anew, for longer: {longer} --rounds 280" in low
+    assert f"train anew, for longer: {longer} --minutes 5" in low  # twice the time that it took
     draw = " ".join(out.split()).partition("not good enough to rely on yet; ")[2]
     assert draw.startswith(
-        f"train anew, for longer: {longer} --rounds 280 draw from it all the same with: boltzgen"
+        f"train anew, for longer: {longer} --minutes 5 draw from it all the same with: boltzgen"
     )
     given = ["--minutes", 3, "--seed", 2, "--data", "md.xtc", "--mixed"]
-    again = f"{longer} --minutes 6 --data md.xtc --seed 2 --mixed"
+    again = f"{longer} --minutes 5 --data md.xtc --seed 2 --mixed"
     assert again in call(capfd, "train", "alanine_dipeptide", "-o", tmp_path, *given)[2]
     # Where few rounds fitted, the least that makes sense, and not twice as few.
     monkeypatch.setitem(poor, "settings", {"rounds": 1})
     said = call(capfd, "train", "alanine_dipeptide", "-o", tmp_path, "--minutes", 3)[2]
-    assert f"{longer} --rounds 8\n" in said
+    assert f"{longer} --minutes 20\n" in said
     monkeypatch.setitem(poor, "sampling_efficiency", 0.9)
     monkeypatch.setitem(poor, "psis_k_hat", 0.1)
     out = call(capfd, "train", "alanine_dipeptide", "-o", tmp_path)[1]

@@ -47,14 +47,16 @@ def doubts(report: Report) -> list[str]:
             "The frames are counted as if they were independent of each other. Where they are not, as in a "
             "trajectory, intervals are too narrow."
         ]
-    found = []
+    found = [f"{report['doubt'][0].upper()}{report['doubt'][1:]}."] if report["doubt"] else []
     if report["agreement"]:
         sentence, doubtful = agreement_in_words(report["agreement"])
         found += [f"{sentence[0].upper()}{sentence[1:]}."] * doubtful
     size, k_hat = report["effective_sample_size"], report["psis_k_hat"]
+    heavy = k_hat is not None and k_hat > K_HAT_LIMIT
     if size < MIN_EFFECTIVE:
-        found.append(f"Only {size:.3g} effective draws: draw more before you rely on these numbers.")
-    if k_hat is not None and k_hat > K_HAT_LIMIT:
+        more = "" if heavy else ": draw more before you rely on these numbers"
+        found.append(f"Only {size:.3g} effective draws{more}.")
+    if heavy:
         found.append(
             f"PSIS k-hat is {k_hat:.2f}, above {K_HAT_LIMIT}: a few large weights decide, however many draws "
             "there are. Train longer."

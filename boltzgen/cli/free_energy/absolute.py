@@ -18,6 +18,7 @@ from boltzgen.cli.free_energy.common import (
     save_html,
     title_of,
     value_and_interval,
+    with_doubt,
 )
 from boltzgen.cli.progress import progress
 
@@ -74,8 +75,8 @@ def absolute(
     warnings = tuple(dict.fromkeys(w for result in found.results.values() for w in result.warnings))
     title = title_of(header, measure)
     said = _said(found, title)
-    save_html(html, title, said, warnings)
-    print_warnings(warnings)
+    save_html(html, title, said, with_doubt(header, warnings))
+    print_warnings(with_doubt(header, warnings))
     if as_json:
         print_json(
             file,

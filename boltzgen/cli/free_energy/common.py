@@ -106,6 +106,11 @@ def save_html(path: Path | None, title: str, said: Said, warnings: Sequence[str]
     save_page(path, title, parts, warnings=warnings, figure=None if draw is None else draw(""))
 
 
+def with_doubt(header: "SamplesHeader", warnings: Sequence[str]) -> list[str]:
+    """Warnings, after what is known against the generator of the samples."""
+    return [*([header.doubt] if header.doubt else []), *warnings]
+
+
 def print_said(said: Said, *files: Path | None) -> None:
     """Print paragraphs and tables, and which files were written."""
     for part in said:
@@ -122,7 +127,8 @@ def print_json(file: Path, header: "SamplesHeader", measure: str, found: dict[st
     """Print everything as one JSON object."""
     from boltzgen.storage import finite_or_none
 
-    result = {"file": str(file), "system": header.system, "measure": measure, **found}
+    result = {"file": str(file), "system": header.system, "measure": measure, "doubt": header.doubt}
+    result |= found
     typer.echo(json.dumps(finite_or_none(result), allow_nan=False))
 
 

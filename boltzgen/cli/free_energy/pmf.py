@@ -23,6 +23,7 @@ from boltzgen.cli.free_energy.common import (
     save_html,
     title_of,
     value_and_interval,
+    with_doubt,
 )
 from boltzgen.cli.progress import progress
 
@@ -95,7 +96,7 @@ def pmf(
         save_figure(figure, report.figure, title)
         if output is not None:
             report.save(output)
-        warnings, said = report.warnings, _said(report, title, units.value)
+        warnings, said = with_doubt(header, report.warnings), _said(report, title, units.value)
         save_html(html, title, said, warnings, report.figure)
     print_warnings(warnings)
     if as_json:

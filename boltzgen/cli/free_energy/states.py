@@ -21,6 +21,7 @@ from boltzgen.cli.free_energy.common import (
     save_html,
     title_of,
     value_and_interval,
+    with_doubt,
 )
 from boltzgen.cli.progress import progress
 
@@ -107,8 +108,9 @@ def states(
         title = title_of(header, measure)
         save_figure(figure, report.figure, title)
         said = _said(report, title)
-        save_html(html, title, said, report.warnings, report.figure)
-    print_warnings(report.warnings)
+        warnings = with_doubt(header, report.warnings)
+        save_html(html, title, said, warnings, report.figure)
+    print_warnings(warnings)
     if as_json:
         print_json(file, header, measure, report.to_dict())
         return

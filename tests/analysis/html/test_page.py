@@ -190,7 +190,7 @@ def test_a_molecule_without_backbone_has_profiles_of_its_torsions(tmp_path: Path
 def test_weights_that_say_little_are_doubted(report: dict) -> None:
     assert words.doubts(report) == []
     bad = report | {"effective_sample_size": 12.0, "psis_k_hat": 0.9}
-    assert [text.split(":")[0] for text in words.doubts(bad)] == [
+    assert [text.split(":")[0].rstrip(".") for text in words.doubts(bad)] == [
         "Only 12 effective draws",
         "PSIS k-hat is 0.90, above 0.7",
     ]
