@@ -251,7 +251,8 @@ def _population(b: dict[str, Any]) -> tuple[str, str, str, str]:
     # A number that is not known any better does not look so.
     known = b["low"] is not None or b["high"] is not None
     shown = f"{share:.3g}" if known else f"{share:.0f}" if share >= 1 else f"{share:.1g}"
-    return shown, interval, str(b["n_raw"]), f"{b['n_effective']:.1f}"
+    n = b["n_effective"]
+    return shown, interval, f"{b['n_raw']:,}", f"{n:,.0f}" if n >= 100 else f"{n:.1f}"
 
 
 def _error(error: float | None) -> str:
