@@ -1,12 +1,16 @@
 """The default objective on energies: hierarchical KL, with walkers for the torsions of rare basins."""
 
 import math
+from collections import deque
 
 import torch
 from torch import Tensor
 
 from boltzgen.flow.mixture import DefensiveMixture
+from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.generator.target import PullbackEnergy
+from boltzgen.geometry import dihedrals
+from boltzgen.molecule.graph import backbone_pairs
 from boltzgen.training.annealed import AnnealedObjective
 from boltzgen.training.data import Batches, held_out_nll
 from boltzgen.training.losses import (
@@ -22,6 +26,10 @@ from boltzgen.training.objective import Metrics
 from boltzgen.training.ranks import ALONE, Ranks
 from boltzgen.training.run_objective import Task
 from boltzgen.training.walkers import Walkers
+
+#: In metrics, what `positive_phi` gives; and the last steps of a round whose draws it is of.
+POSITIVE_PHI = "positive_phi"
+_LAST_STEPS = 8
 
 
 class EnergyObjective(AnnealedObjective):
@@ -41,10 +49,12 @@ class EnergyObjective(AnnealedObjective):
         self.walkers: Walkers | None = None
         self._started = task.data is not None
         self._batches: Batches | None = None
+        self._last: deque[tuple[Tensor, Tensor]] = deque(maxlen=_LAST_STEPS)
 
     def start_round(self, stream: torch.Generator, shared: torch.Generator | None = None) -> None:
         """Shuffle the data, and make the walkers of a run's first round."""
         super().start_round(stream, shared)
+        self._last.clear()
         task, s, ranks = self.task, self.task.settings, self.task.ranks
         if task.data is not None and self.n_data:
             part = ranks.part(self.n_data)
@@ -80,6 +90,7 @@ class EnergyObjective(AnnealedObjective):
             torsions = torch.cat((torsions, visited[:, : flow.n_leading]))
         loss, log_q, rest, y = hierarchical_kl(flow, target, torsions, generator=self.stream, ranks=ranks)
         log_w = -(log_q.detach() + rest)
+        self._last.append((y[:n_own], log_w[:n_own]))
         of_torsions, log_z = torsion_loss(log_q, rest, n_own, ranks=ranks)
         if self.walkers is not None:
             t, r = visited[:, : flow.n_leading], visited[:, flow.n_leading :]
@@ -111,11 +122,14 @@ class EnergyObjective(AnnealedObjective):
 
     def end_round(self, average: dict[str, Tensor]) -> Metrics:
         """Metrics of the draws, and the likelihood of the frames held out where there is data."""
-        metrics = super().end_round(average)
-        if self.task.held_out is not None:
-            task = self.task
+        metrics, task = super().end_round(average), self.task
+        y, log_w = (torch.cat(parts) for parts in zip(*self._last, strict=True))
+        share = positive_phi(task.generator, y, log_w, ranks=task.ranks)
+        if share is not None:
+            metrics[POSITIVE_PHI] = share
+        if task.held_out is not None:
             metrics["held_out_nll"] = held_out_nll(
-                task.generator.flow, average, self.task.held_out, ranks=task.ranks
+                task.generator.flow, average, task.held_out, ranks=task.ranks
             )
         return metrics
 
@@ -137,6 +151,31 @@ class EnergyObjective(AnnealedObjective):
             part = task.ranks.part(len(walkers["x"]))
             walkers = {k: v if v.dim() == 0 else v[part] for k, v in walkers.items()}
             self.walkers = Walkers(task.energy, task.generator.system, task.generator.coordinates, **walkers)
+
+
+def positive_phi(
+    generator: BoltzmannGenerator, y: Tensor, log_w: Tensor, *, ranks: Ranks = ALONE
+) -> float | None:
+    """Share of the weight at phi > 0, the mean over residues: the rare side of most of them.
+
+    Args:
+        generator: of the draws.
+        y: in the flow's coordinates, (n, n_dims).
+        log_w: of the draws, (n,).
+        ranks: that have drawn.
+
+    Returns:
+        The share, of all ranks' draws; None where no residue has both phi and psi.
+    """
+    torsions = generator.system.torsions
+    names = [phi for phi, _ in backbone_pairs(torsions)]
+    if not names:
+        return None
+    x = generator.coordinates(y)[0]
+    weights = (log_w - ranks.gather(log_w).max()).exp()
+    inside = torch.stack([dihedrals(x, torsions[name]) > 0 for name in names]).to(weights).mean(dim=0)
+    found, whole = ranks.total(torch.stack(((weights * inside).sum(), weights.sum()))).tolist()
+    return float(found / whole)
 
 
 def torsion_loss(log_q: Tensor, u: Tensor, n_own: int, *, ranks: Ranks = ALONE) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from boltzgen.figures import GENERATOR, INK, TARGET, ShownFigure, light_frame, set_title
 from boltzgen.storage import write_figure
+from boltzgen.training.energy_objective import POSITIVE_PHI
 from boltzgen.training.guard import SPREAD, WENT_BACK
 from boltzgen.weights import K_HAT_LIMIT
 
@@ -49,8 +50,9 @@ def training_figure(metrics: Metrics, title: str = "") -> ShownFigure:
     """How a run's rounds went.
 
     Of training on energies the sampling efficiency of each round's draws at the round's temperature, the
-    temperature, how far log-weights spread, and the PSIS k-hat, against the energies computed; rounds that
-    diverged are marked. Of training on data the negative log-likelihoods.
+    temperature, how far log-weights spread, the PSIS k-hat and, of peptides, the share of the weight at
+    phi > 0, against the energies computed; rounds that diverged are marked. Of training on data the negative
+    log-likelihoods.
 
     Args:
         metrics: a record for each round, the lines of `metrics.jsonl`.
@@ -58,7 +60,8 @@ def training_figure(metrics: Metrics, title: str = "") -> ShownFigure:
     """
     data = [m for m in metrics if m["stage"] == "data"]
     energies = [m for m in metrics if m["stage"] != "data"]
-    n = bool(data) + 4 * bool(energies)
+    has_phi = any(POSITIVE_PHI in m for m in energies)
+    n = bool(data) + (4 + has_phi) * bool(energies)
     figure = ShownFigure(0.3 + 2.9 * n, 2.7, layout="constrained")
     panels = list(figure.subplots(1, n, squeeze=False)[0])
     if data:
@@ -81,7 +84,7 @@ def _draw_energies(panels: Sequence[Any], metrics: Metrics) -> None:
         values = [m.get(name) for m in metrics]
         return [scale * v if v is not None else math.nan for v in values]
 
-    efficiency, temperature, spread, k_hat = panels
+    efficiency, temperature, spread, k_hat, *phi = panels
     efficiency.plot(x, column("sampling_efficiency_clipped", 100), color=GENERATOR, lw=1, label="clipped")
     efficiency.plot(
         x, column("sampling_efficiency", 100), color=TARGET, marker=".", label="of the round's draws"
@@ -98,6 +101,10 @@ def _draw_energies(panels: Sequence[Any], metrics: Metrics) -> None:
     k_hat.axhline(K_HAT_LIMIT, color=GENERATOR, lw=0.8, ls="--")
     k_hat.annotate("above: not reliable", (x[0], K_HAT_LIMIT), (0, 2), textcoords="offset points", fontsize=7)
     _label(k_hat, "", "PSIS k-hat")
+    for axes in phi:
+        axes.plot(x, column(POSITIVE_PHI, 100), color=TARGET, marker=".")
+        axes.set_ylim(bottom=0)
+        _label(axes, "", "weight at φ > 0, mean of residues / %")
     for axes in panels:
         axes.set_xlabel("energies / 10⁶", color=INK)
         for m, at in zip(metrics, x, strict=True):

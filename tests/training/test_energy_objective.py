@@ -14,7 +14,7 @@ from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.molecule.system import System
 from boltzgen.samples.shards import BLOCK
 from boltzgen.training import timing
-from boltzgen.training.energy_objective import EnergyObjective, torsion_loss
+from boltzgen.training.energy_objective import EnergyObjective, positive_phi, torsion_loss
 from boltzgen.training.losses import hierarchical_kl, shortfall_loss
 from boltzgen.training.objectives import OBJECTIVES, objective_named
 from boltzgen.training.ranks import Ranks
@@ -265,3 +265,23 @@ def test_the_speed_of_training(
     assert with_data.start == 0.5 * 200
     assert timing.summary_draw_seconds(shipped, energy) == pytest.approx(found.draw)
     assert all(torch.equal(a, b) for a, b in zip(before, shipped.flow.parameters(), strict=True))
+
+
+def test_the_share_of_the_weight_at_positive_phi(shipped: BoltzmannGenerator) -> None:
+    samples = shipped.sample(BLOCK, energy_for(shipped.system), seed=3)
+    log_w = samples.log_w + 2.0 * samples.torsion("phi")  # so that half of it is there
+    log_w[0] = -math.inf
+    y = shipped.coordinates.inverse(samples.x.to(shipped.system.positions))[0]
+    expected = float((log_w.exp() * (samples.torsion("phi") > 0)).sum() / log_w.exp().sum())
+    assert 0.1 < expected < 0.99
+    assert positive_phi(shipped, y, log_w) == pytest.approx(expected, rel=1e-5)
+    run = started(shipped, Settings(rounds=1, steps=2, batch=64, walkers=0))
+    run.run_round()
+    assert 0 <= run.metrics[0]["positive_phi"] < 0.1
+
+
+def test_a_molecule_without_phi_has_no_share_of_it() -> None:
+    system = System.load("dimethoxyethane")
+    generator = BoltzmannGenerator.for_system(system, energy_for(system))
+    y = torch.zeros(2, *generator.flow.event_shape)
+    assert positive_phi(generator, y, torch.zeros(2)) is None

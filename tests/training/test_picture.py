@@ -16,6 +16,7 @@ def energies(n: int) -> list[dict[str, Any]]:
             "round": k,
             "stage": "energies",
             "loss": 1e9,
+            "positive_phi": 0.01 * k,
             "sampling_efficiency": 0.1 * (k + 1),
             "sampling_efficiency_clipped": 0.1 * (k + 2),
             "psis_k_hat": None if k == 0 else 0.5,
@@ -33,7 +34,10 @@ def test_rounds_on_energies() -> None:
     metrics[2]["went_back"] = True
     panels = training_figure(metrics, "training of a molecule").axes
     labels = [axes.get_ylabel() for axes in panels]
-    assert labels == ["sampling efficiency / %", "temperature / K", "spread of log w", "PSIS k-hat"]
+    assert labels[:4] == ["sampling efficiency / %", "temperature / K", "spread of log w", "PSIS k-hat"]
+    assert labels[4:] == ["weight at φ > 0, mean of residues / %"]
+    shares = np.asarray(panels[4].get_lines()[0].get_ydata(), float)
+    np.testing.assert_allclose(shares, [0, 1, np.nan, 3])
     clipped, plain = (np.asarray(line.get_ydata(), float) for line in panels[0].get_lines()[:2])
     np.testing.assert_allclose(clipped, [20, 30, np.nan, 50])
     np.testing.assert_allclose(plain, [10, 20, np.nan, 40])
@@ -41,14 +45,19 @@ def test_rounds_on_energies() -> None:
         np.asarray(panels[1].get_lines()[0].get_xdata(), float), [0.05, 0.1, 0.15, 0.2]
     )
     # The round that went back is marked in every panel.
-    assert [len(axes.get_lines()) for axes in panels] == [3, 2, 2, 3]
+    assert [len(axes.get_lines()) for axes in panels] == [3, 2, 2, 3, 2]
+
+
+def test_a_molecule_without_phi_has_no_panel_of_it() -> None:
+    metrics = [{key: value for key, value in m.items() if key != "positive_phi"} for m in energies(3)]
+    assert len(training_figure(metrics).axes) == 4
 
 
 def test_rounds_on_data_and_then_on_energies() -> None:
     data = [{"round": k, "stage": "data", "nll": 9.0 - k, "held_out_nll": 9.5 - k} for k in range(3)]
     (axes,) = training_figure(data).axes
     assert [line.get_label() for line in axes.get_lines()] == ["training frames", "frames held out"]
-    assert len(training_figure(data + energies(2)).axes) == 5
+    assert len(training_figure(data + energies(2)).axes) == 6
 
 
 def test_it_is_drawn_again_only_after_a_while_and_at_the_end(
