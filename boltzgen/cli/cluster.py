@@ -57,9 +57,14 @@ def cluster_of(
     Raises:
         ValueError: they name two clusters.
     """
+    check_cluster(workers, scheduler)
     if workers is None and scheduler is None:
         return None
-    if workers is not None and scheduler is not None:
-        raise ValueError("draw by `workers` of this machine or by those of a `scheduler`; give one of them")
     place = str(Path(source).resolve()) if Path(source).exists() else source
     return Cluster(place, workers, scheduler, unfinished, device)
+
+
+def check_cluster(workers: int | None, scheduler: str | None) -> None:
+    """Raise ValueError where options name two clusters."""
+    if workers is not None and scheduler is not None:
+        raise ValueError("work by `workers` of this machine or by those of a `scheduler`; give one of them")

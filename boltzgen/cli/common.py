@@ -85,7 +85,7 @@ Workers = Annotated[
         "--workers",
         min=1,
         metavar="N",
-        help="Draw by so many processes on this machine, by Dask; the draws are the same.",
+        help="Share the work among so many processes on this machine, by Dask.",
     ),
 ]
 Scheduler = Annotated[
@@ -93,7 +93,7 @@ Scheduler = Annotated[
     typer.Option(
         "--scheduler",
         metavar="ADDRESS",
-        help="Draw by the workers of the Dask cluster at an address such as tcp://host:8786.",
+        help="Share the work among the workers of the Dask cluster at an address such as tcp://host:8786.",
     ),
 ]
 

@@ -2,16 +2,21 @@
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
+from boltzgen.cli.cluster import check_cluster
 from boltzgen.cli.common import (
     Device,
     Json,
+    Scheduler,
     Seed,
     SystemName,
+    Workers,
     check_device,
     check_replaceable,
     command_line,
@@ -26,6 +31,7 @@ from boltzgen.cli.progress import duration, progress
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from boltzgen.simulation.groups import Share
     from boltzgen.simulation.run import Progress
 
 #: The methods of `boltzgen.simulation.plan`.
@@ -111,6 +117,8 @@ def simulate(
             help="Begin anew in a folder that holds a simulation, which the first checkpoint replaces.",
         ),
     ] = False,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
     seed: Seed = 0,
     device: Device = "cpu",
     as_json: Json = False,
@@ -121,6 +129,7 @@ def simulate(
         boltzgen simulate alanine_dipeptide -n 800 -o remd
         boltzgen simulate alanine_dipeptide -n 1600 -o remd --resume -t frames.xtc
         boltzgen simulate my_peptide --method md -n 1000 -o md
+        boltzgen simulate my_peptide -n 800 -o remd --workers 4
     """
     from boltzgen.molecule.system import System
     from boltzgen.samples.export import topology_path
@@ -129,6 +138,7 @@ def simulate(
     from boltzgen.storage import finite_or_none
 
     check_device(device)
+    check_cluster(workers, scheduler)
     topology = None if trajectory is None else topology_path(trajectory)
     check_replaceable(*(file for file in (trajectory, topology) if file), force=force or resume)
     with progress("reading the molecule") as move:
@@ -137,28 +147,32 @@ def simulate(
 
         def again(n: int) -> str:
             where = () if trajectory is None else ("-t", trajectory)
-            how = ("--method", method, "-o", folder, "-n", n, "--resume", *where)
+            how: tuple[object, ...] = ("--method", method, "-o", folder, "-n", n, "--resume", *where)
+            how += () if workers is None else ("--workers", workers)
+            how += () if scheduler is None else ("--scheduler", scheduler)
             return command_line("simulate", system, *how, device=device)
 
         before = written(checkpoint_files(folder)[:1])
         try:
-            summary = run.simulate(
-                molecule,
-                folder,
-                frames=frames,
-                method=method,
-                walkers=walkers,
-                highest=highest,
-                interval=interval,
-                platform=platform,
-                trajectory=trajectory,
-                resume=resume,
-                force=force,
-                seed=seed,
-                device=device,
-                command=" ".join(["boltzgen", *sys.argv[1:]]),
-                progress=lambda p: move(_describe(p), completed=p.done, total=p.wanted or None),
-            )
+            with _shared(workers, scheduler) as share:
+                summary = run.simulate(
+                    molecule if share is None else system,
+                    folder,
+                    frames=frames,
+                    method=method,
+                    walkers=walkers,
+                    highest=highest,
+                    interval=interval,
+                    platform=platform,
+                    trajectory=trajectory,
+                    resume=resume,
+                    force=force,
+                    seed=seed,
+                    device=device,
+                    share=share,
+                    command=" ".join(["boltzgen", *sys.argv[1:]]),
+                    progress=lambda p: move(_describe(p), completed=p.done, total=p.wanted or None),
+                )
         except KeyboardInterrupt:
             after = written(checkpoint_files(folder)[:1])
             if not after:
@@ -208,6 +222,19 @@ def simulate(
         typer.echo(
             f"compare a generator with it: {command_line('evaluate', 'RUN', '--reference', reference)}"
         )
+
+
+@contextmanager
+def _shared(workers: int | None, scheduler: str | None) -> "Iterator[Share | None]":
+    """How walkers are shared among a cluster's workers; None where there is no cluster."""
+    if workers is None and scheduler is None:
+        yield None
+        return
+    from boltzgen.cluster.connect import connected
+    from boltzgen.cluster.mapping import shared
+
+    with connected(workers=workers, scheduler=scheduler) as client:
+        yield shared(client)
 
 
 def _population_table(title: str, rows: list[tuple[str, dict[str, Any]]]) -> "Table":

@@ -72,7 +72,8 @@ class Langevin(Sampler):
             torch.empty(n_frames, n_walkers, 1, dtype=torch.float64),
         )
         for w in range(n_walkers):
-            seed = int(np.random.SeedSequence((self.seed, index, w)).generate_state(1)[0] % (2**31 - 1)) + 1
+            key = (self.seed, index, *self.key, w)
+            seed = int(np.random.SeedSequence(key).generate_state(1)[0] % (2**31 - 1)) + 1
             context, integrator = self._context(seed)
             context.setPositions(state.x[w, 0].numpy())
             if index == 0:

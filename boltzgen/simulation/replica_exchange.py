@@ -83,7 +83,7 @@ class ReplicaExchange(Sampler):
         self, state: State, index: int, n_frames: int, interval: int, *, tune: bool, on_frame: OnFrame
     ) -> Frames:
         n_walkers, n = state.replica.shape
-        stream = random_stream(state.x.device, self.seed, index)
+        stream = random_stream(state.x.device, self.seed, index, *self.key)
         kt = self.kt.to(state.x.device)
         here = Configurations.at(self.sampler.energy, state.x.flatten(0, 1))
         tally, trips, frames, potentials, replicas = _Tally.empty(n), 0, [], [], []

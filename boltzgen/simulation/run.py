@@ -13,6 +13,7 @@ from boltzgen.locks import working_folder
 from boltzgen.molecule.shipped import SYSTEM_FILE
 from boltzgen.molecule.system import System
 from boltzgen.simulation.checkpoint import ONCE, Checkpoint, checkpoint_files
+from boltzgen.simulation.groups import Grouped, Recipe, Share
 from boltzgen.simulation.plan import Method, Plan
 from boltzgen.simulation.sampler import Sampler, State
 from boltzgen.simulation.summary import SUMMARY, summarize
@@ -53,6 +54,7 @@ def simulate(
     force: bool = False,
     seed: int = 0,
     device: str = "cpu",
+    share: Share | None = None,
     command: str = "",
     progress: Callable[[Progress], None] | None = None,
 ) -> dict[str, Any]:
@@ -78,6 +80,9 @@ def simulate(
             of this one.
         seed: the same seed gives the same simulation.
         device: of the batched energies.
+        share: has workers advance walkers, in groups of 16, as `cluster.mapping.shared` does; `system` is
+            then a name, or a folder that they all see. The frames do not depend on the workers; they are not
+            those of a simulation without `share`, whose random numbers are others.
         command: how the simulation was asked for; it is kept in the summary.
         progress: called after each frame, and when something else is begun that takes time.
 
@@ -113,11 +118,23 @@ def simulate(
     )
     molecule = system if isinstance(system, System) else System.load(system)
     folder, target = Path(folder), None if trajectory is None else Path(trajectory)
+    source = "" if share is None else _source(system)
     if target is not None:
         check_trajectory(target, folder)
     tell = _Teller(progress)
     with working_folder(folder):
-        _record(molecule, folder, frames, plan, resume=resume, force=force, device=device, tell=tell)
+        _record(
+            molecule,
+            folder,
+            frames,
+            plan,
+            resume=resume,
+            force=force,
+            device=device,
+            tell=tell,
+            share=share,
+            source=source,
+        )
         tell.statistics = {}
         tell.stage("estimating populations")
         summary = summarize(folder, molecule, command=command)
@@ -164,6 +181,8 @@ def _record(
     force: bool,
     device: str,
     tell: "_Teller",
+    share: Share | None = None,
+    source: str = "",
 ) -> None:
     """What `record` does, in a folder that is this process's own."""
     files = checkpoint_files(folder)
@@ -184,6 +203,8 @@ def _record(
         tell.stage("finding conformations to start from")
         sampler, state, description = _started(plan, system, device)
         mark = time.perf_counter()
+    if share is not None:
+        sampler = Grouped(sampler, Recipe(source, system.fingerprint, plan, device), share)
     tell.begin(n_frames + plan.burn_in_frames)
     n_checkpoints = math.ceil(tell.wanted / plan.checkpoint_frames)
     for index in range(len(files), n_checkpoints):
@@ -200,6 +221,13 @@ def _record(
             _remove(folder, earlier)
         kept = {k: v for k, v in description.items() if index == 0 or k not in ONCE}
         Checkpoint(frames, state, system.name, system.fingerprint, burn_in, kept).save(folder, index)
+
+
+def _source(system: System | str | Path) -> str:
+    """Where workers find a system; raises ValueError where they cannot."""
+    if isinstance(system, System):
+        raise ValueError("to `share` a simulation, give `system` as a name or a folder, which workers load")
+    return str(Path(system).resolve()) if Path(system).exists() else str(system)
 
 
 def _check_free(folder: Path) -> None:

@@ -54,7 +54,13 @@ class Frames:
 
 
 class Sampler(ABC):
-    """A way to simulate independent walkers, each at one temperature or a ladder of them."""
+    """A way to simulate independent walkers, each at one temperature or a ladder of them.
+
+    Attributes:
+        key: of the random streams, beside the seed and the index of the run: which group of walkers this is.
+    """
+
+    key: tuple[int, ...] = ()
 
     @abstractmethod
     def start(self, x: Tensor) -> State:
