@@ -99,6 +99,7 @@ def test_second_derivatives_raise(pool: OpenMMEnergy, alanine: System) -> None:
 
 
 @pytest.mark.parametrize(("properties", "threads"), [({}, "1"), ({"Threads": "2"}, "2")])
+@pytest.mark.slow
 def test_workers_of_the_cpu_platform_have_one_thread_each(
     alanine: System, properties: dict[str, str], threads: str
 ) -> None:
@@ -121,6 +122,7 @@ def test_workers_end_with_the_block_and_stay_ended(alanine: System) -> None:
         energy(alanine.positions)
 
 
+@pytest.mark.slow
 def test_workers_end_with_the_last_energy(alanine: System) -> None:
     energy = fresh(alanine)
     hot, pid = energy.at(400.0), energy.engine.processes[0].pid
@@ -144,7 +146,7 @@ def test_a_killed_worker_is_one_clear_error(alanine: System, distorted_frames: T
             energy(distorted_frames)
 
 
-@pytest.mark.parametrize("count", [1, 4096])
+@pytest.mark.parametrize("count", [1, pytest.param(4096, marks=pytest.mark.slow)])
 def test_a_stopped_worker_times_out(alanine: System, count: int) -> None:
     """One message fits into the pipe, the other blocks the sender."""
     energy = fresh(alanine, timeout=60.0)

@@ -72,6 +72,7 @@ def test_acceptance_rate_is_exact() -> None:
 
 
 @torch.no_grad()
+@pytest.mark.slow
 def test_float32_densities_are_good_to_a_ten_thousandth() -> None:
     """Drawing and evaluating agree, and both with float64: a steep spline would lose digits in its
     inverse.

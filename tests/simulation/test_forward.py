@@ -68,6 +68,7 @@ def test_a_crack_is_flagged_and_k_hat_does_not_see_it(good: BoltzmannGenerator) 
     assert "next to no density there" in test.sentence
 
 
+@pytest.mark.slow
 def test_a_good_one_is_not_flagged_over_20_seeds(good: BoltzmannGenerator) -> None:
     energy = energy_for(good.system)
     found = [forward_test(good, energy, n_walkers=64, n_moves=10, seed=seed) for seed in range(20)]

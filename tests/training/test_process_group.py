@@ -40,7 +40,11 @@ with joined("cpu", timeout=4.0) as (ranks, device):
 """
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=lambda how: how.name)
+@pytest.mark.parametrize(
+    "how",
+    [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)],
+    ids=lambda how: how.name,
+)
 def test_processes_exchange_and_do_not_wait_for_ever(tmp_path: Path, how: signal.Signals) -> None:
     with socket.socket() as free:
         free.bind(("localhost", 0))
