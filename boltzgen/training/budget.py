@@ -44,18 +44,19 @@ class Speed:
     def rounds_after(self, done: int, planned: int, *, took: float, left: float, most_draws: int) -> int:
         """Rounds in all, counted anew after some: a machine may be busier, or less, than when it was timed.
 
-        The plan stays where more than half of it is done, and where it is right to a tenth.
+        The pace is that of all rounds so far: what disturbs one of them does not end the run early. The plan
+        stays where more than half of it is done, and where it is right to a tenth.
 
         Args:
             done: rounds so far.
             planned: rounds in all.
-            took: seconds of the last one, the first with what comes before it.
+            took: seconds of those done, with what comes before the first.
             left: seconds, for the other rounds and a summary.
             most_draws: of the summary.
         """
         if 2 * (done - 1) >= planned:
             return planned
-        slower = took / (self.round + (self.start if done == 1 else 0.0))
+        slower = took / self.seconds(done, 0)
         now = Speed(0.0, slower * self.round, slower * self.draw)
         rounds = done + max(0, now._fitting(left, most_draws))
         return planned if abs(rounds - planned) <= 0.1 * planned else rounds

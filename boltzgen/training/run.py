@@ -271,9 +271,16 @@ def _begun(
     )
     run.seconds, run.validation = time.perf_counter() - began, validation
     if speed is not None:
-        run.replan = lambda done, planned, took: speed.rounds_after(
-            done, planned, took=took, left=ends - time.perf_counter(), most_draws=run_summary.MOST_DRAWS
-        )
+        times: list[float] = []
+
+        def replan(done: int, planned: int, took: float) -> int:
+            times.append(took)
+            left = ends - time.perf_counter()
+            return speed.rounds_after(
+                done, planned, took=sum(times), left=left, most_draws=run_summary.MOST_DRAWS
+            )
+
+        run.replan = replan
     return run
 
 
