@@ -1,6 +1,7 @@
 """What becomes of a training by several processes when one of them is killed or stopped.
 
-    python benchmarks/parallel_faults.py [--quick] [--number 20] [--processes 2] [--timeout 20] [--seed 0]
+    python benchmarks/parallel_faults.py [--quick] [--kills 15] [--stops 4] [--processes 2] [--timeout 20]
+                                         [--seed 0]
 
 A small training is started by torchrun again and again; at a random moment a random process gets SIGKILL or
 SIGSTOP. Half of the runs have restarts (``--max-restarts 3``) and must end as the one that nothing happened
@@ -144,7 +145,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="one run of each kind")
-    parser.add_argument("--number", type=int, default=20, help="of runs of each kind")
+    parser.add_argument("--kills", type=int, default=15, help="runs with and without restarts, each")
+    parser.add_argument("--stops", type=int, default=4, help="likewise")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--timeout", type=float, default=20.0)
     parser.add_argument("--seed", type=int, default=0)
@@ -165,11 +167,11 @@ def main() -> None:
         takes = time.perf_counter() - began
         print(f"{args.processes} processes, time-out {args.timeout:g} s; undisturbed: {takes:.1f} s")
         bad = 0
-        for how in (signal.SIGKILL, signal.SIGSTOP):
+        for how, number in ((signal.SIGKILL, args.kills), (signal.SIGSTOP, args.stops)):
             for restarts in (3, 0):
                 counts: Counter[str] = Counter()
                 longest = 0.0
-                for k in range(1 if args.quick else args.number):
+                for k in range(1 if args.quick else number):
                     began = time.perf_counter()
                     outcome = trial(
                         Path(scratch) / f"{how.name} {restarts} {k}",
