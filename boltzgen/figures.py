@@ -19,6 +19,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.ticker import LogLocator, NullFormatter
 
 #: Colours of the target, of the generator, and of everything that is written or drawn thin.
 TARGET, GENERATOR, INK = "#31688e", "#d1495b", "#333333"
@@ -166,6 +167,13 @@ def label_bar(bar: Colorbar, text: str, *, size: float = 9) -> None:
     bar.set_label(text, color=INK)
     bar.ax.tick_params(colors=INK, labelsize=size, length=3)
     bar.outline.set_visible(False)  # type: ignore[operator]
+
+
+def plain_numbers(axes: Axes) -> None:
+    """Write 2 and 0.6 at a logarithmic y axis, where powers of ten would be too few."""
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def light_frame(axes: Axes, *, size: float = 9) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from boltzgen.figures import GENERATOR, INK, TARGET, ShownFigure, light_frame, set_title
+from boltzgen.figures import GENERATOR, INK, TARGET, ShownFigure, light_frame, plain_numbers, set_title
 from boltzgen.storage import write_figure
 from boltzgen.training.energy_objective import POSITIVE_PHI
 from boltzgen.training.guard import SPREAD, WENT_BACK
@@ -94,8 +94,9 @@ def _draw_energies(panels: Sequence[Any], metrics: Metrics) -> None:
     _label(efficiency, "", "sampling efficiency / %")
     temperature.plot(x, column("temperature"), color=TARGET, marker=".")
     _label(temperature, "", "temperature / K")
-    spread.plot(x, column(SPREAD), color=TARGET, marker=".")
+    spread.plot(x, [v if v > 0 else math.nan for v in column(SPREAD)], color=TARGET, marker=".")
     spread.set_yscale("log")
+    plain_numbers(spread)
     _label(spread, "", "spread of log w")
     k_hat.plot(x, column("psis_k_hat"), color=TARGET, marker=".")
     k_hat.axhline(K_HAT_LIMIT, color=GENERATOR, lw=0.8, ls="--")
@@ -104,7 +105,7 @@ def _draw_energies(panels: Sequence[Any], metrics: Metrics) -> None:
     for axes in phi:
         axes.plot(x, column(POSITIVE_PHI, 100), color=TARGET, marker=".")
         axes.set_ylim(bottom=0)
-        _label(axes, "", "weight at φ > 0, mean of residues / %")
+        _label(axes, "", "weight at φ > 0 / %")
     for axes in panels:
         axes.set_xlabel("energies / 10⁶", color=INK)
         for m, at in zip(metrics, x, strict=True):

@@ -35,7 +35,7 @@ def test_rounds_on_energies() -> None:
     panels = training_figure(metrics, "training of a molecule").axes
     labels = [axes.get_ylabel() for axes in panels]
     assert labels[:4] == ["sampling efficiency / %", "temperature / K", "spread of log w", "PSIS k-hat"]
-    assert labels[4:] == ["weight at φ > 0, mean of residues / %"]
+    assert labels[4:] == ["weight at φ > 0 / %"]
     shares = np.asarray(panels[4].get_lines()[0].get_ydata(), float)
     np.testing.assert_allclose(shares, [0, 1, np.nan, 3])
     clipped, plain = (np.asarray(line.get_ydata(), float) for line in panels[0].get_lines()[:2])
