@@ -11,6 +11,9 @@ import torch
 from scipy.special import logsumexp
 from torch import Tensor
 
+#: Tenths of the draws whose efficiencies differ by this factor are decided by a few draws; where there are as
+#: many effective ones as this, fewer scatter by themselves.
+_WIDE_SPREAD, _SPREAD_DRAWS = 4.0, 100.0
 #: Above this PSIS k-hat, estimates are unreliable at any practical number of draws.
 K_HAT_LIMIT = 0.7
 #: Above this one their errors shrink more slowly than 1 / sqrt(n): the weights have no finite variance.
@@ -253,6 +256,19 @@ def usable(log_w: Tensor) -> Tensor:
             "weight zero"
         )
     return values
+
+
+def tenths_differ(low: float | None, high: float | None, n_effective: float) -> bool:
+    """Whether the efficiencies of tenths of the draws, from low to high, say that a few draws decide them.
+
+    Args:
+        low: the least; None where it is not known.
+        high: the largest, likewise.
+        n_effective: effective draws of all.
+    """
+    if low is None or high is None:
+        return False
+    return low * _WIDE_SPREAD < high and n_effective > _SPREAD_DRAWS
 
 
 def weightless(n: int) -> str:

@@ -1,5 +1,6 @@
 """Basins as they are drawn on a surface: boundaries, names and populations."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ from boltzgen.units import percent
 
 #: Cells of 1 degree that a label needs about its centre, and so many of a basin that one label could hide.
 _NEEDED, _FEW = 17, 1000
+#: Effective draws of a basin from which its share is written on a surface.
+LEAST_EFFECTIVE = 10.0
 #: Centres of the 1-degree grid.
 _CENTRES = np.arange(-179.5, 180.0)
 
@@ -35,7 +38,7 @@ def draw_basins(
         axes: with the surface.
         names: of its two torsions.
         basins: to be outlined.
-        shares: of the weight in each basin, (n_basins,); None: names alone.
+        shares: of the weight in each basin, (n_basins,); None, and NaN of one of them: names alone.
         surface: that is drawn there.
     """
     if not basins:
@@ -45,7 +48,8 @@ def draw_basins(
         LineCollection(_boundaries(labels), colors="#777777", linewidths=0.7, capstyle="projecting")
     )
     for k, (x, y) in _places(labels, len(basins), surface).items():
-        text = basins[k].name if shares is None else f"{basins[k].name}\n{percent(shares[k], 2)}"
+        share = math.nan if shares is None else float(shares[k])
+        text = f"{basins[k].name}\n{percent(share, 2)}" if math.isfinite(share) else basins[k].name
         axes.text(
             x,
             y,
@@ -159,9 +163,13 @@ def basin_shares(
 ) -> np.ndarray | None:
     """Share of the weight (n,) in each basin, (n_basins,), of torsions (n,) in radians by name.
 
-    None where `result.warnings_of` warns of the weights, whose shares would look better than they are.
+    None where `result.warnings_of` warns of the weights, whose shares would look better than they are; NaN of
+    a basin of fewer than `LEAST_EFFECTIVE` effective draws, which a few of them decide.
     """
     if warnings_of_weights(weights):
         return None
     labels = assign_basins(torsions, basins)
-    return np.bincount(labels + 1, weights, minlength=len(basins) + 1)[1:] / weights.sum()
+    total, square = (
+        np.bincount(labels + 1, values, minlength=len(basins) + 1)[1:] for values in (weights, weights**2)
+    )
+    return np.where(total**2 < LEAST_EFFECTIVE * square, np.nan, total / weights.sum())

@@ -10,6 +10,7 @@ import numpy as np
 
 from boltzgen.analysis.curves import BINS, Curve, torsion_bins
 from boltzgen.analysis.findings import FoundSurface, Mean
+from boltzgen.analysis.outlines import LEAST_EFFECTIVE
 from boltzgen.analysis.profiles import WIDTH, Profile, share_error
 from boltzgen.analysis.ramachandran import Ramachandran, TorsionDensity, bin_centres
 from boltzgen.free_energy.intervals import WeightSum, share_interval
@@ -105,7 +106,8 @@ class SummedFindings:
         molecule = self.statistics.header
         groups = {BASINS: molecule.basins} | molecule.regions
         name = next(name for name, group in groups.items() if tuple(group) == tuple(basins))
-        return np.array([one.total for one in self.estimates.sums(name).inside])
+        inside = self.estimates.sums(name).inside
+        return np.array([one.total if one.n_effective >= LEAST_EFFECTIVE else np.nan for one in inside])
 
     def _density(self, name: str, n_bins: int) -> TorsionDensity:
         held = self._coarse(self._cells(("torsion", name)), cells_in(n_bins))

@@ -9,6 +9,8 @@ from typing import Any
 from boltzgen.cli.common import command_line
 from boltzgen.training.budget import LEAST_ROUNDS, sensible_minutes
 
+#: What the forward test of `boltzgen evaluate` writes, also into the run's folder.
+FORWARD = "forward.json"
 #: Where the run is not known.
 UNKNOWN_RUN = "train the generator anew, for longer (`boltzgen sample` prints the command)"
 
@@ -59,20 +61,32 @@ def longer_run(folder: Path, otherwise: str = "draw more") -> str:
         return otherwise
 
 
-def forward_doubt(folder: Path) -> str:
-    """What the forward test of the run in a folder found where it failed; else nothing."""
+def forward_doubt(folder: Path, generator: str) -> str:
+    """What the forward test of the run in a folder found where it failed; else nothing.
+
+    Args:
+        folder: of the run, with its summary, and with what `evaluate --forward` found if that was run.
+        generator: `BoltzmannGenerator.digest` of the run's.
+    """
     from boltzgen.generator.locate import SUMMARY
     from boltzgen.units import percent
 
-    try:
-        forward = json.loads((folder / SUMMARY).read_text())["forward"]
-        if not forward["flagged"]:
-            return ""
-        found = f"forward ESS {percent(forward['forward_ess'])}, largest log w {forward['largest_log_w']:.1f}"
-    except (OSError, ValueError, KeyError, TypeError):
+    failed = []
+    for name in (FORWARD, SUMMARY):  # the longer test first
+        try:
+            found = json.loads((folder / name).read_text())
+            if name == FORWARD and found["generator"] != generator:
+                continue  # of an earlier training in the same folder
+            forward = found["forward"] if name == SUMMARY else found
+            if forward["flagged"]:
+                ess = percent(forward["forward_ess"])
+                failed.append(f"forward ESS {ess}, largest log w {forward['largest_log_w']:.1f}")
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    if not failed:
         return ""
     return (
-        f"the forward test failed after training ({found}): some conformations are next to never drawn, "
+        f"the forward test failed ({failed[0]}): some conformations are next to never drawn, "
         "which neither the efficiency nor k-hat of these draws shows. States that hold such conformations "
         "are drawn too rarely: train anew, for longer, or compare the populations of several seeds"
     )

@@ -168,8 +168,9 @@ def analyze(
     tables = [result["basins"], *result["regions"].values(), *result["rotamers"].values()]
     if any(state["low"] is None for states in tables for state in states):
         print_block(
-            "not estimated: intervals that a few large weights would decide, or of fewer than ten effective "
-            "draws; draws are effective among those of their own state, which may have more than the whole"
+            "not estimated: a few draws of large weight would decide the interval; < is an upper bound, of "
+            "states of fewer than ten effective draws. Draws are effective among those of their own state, "
+            "which may have more than the whole"
         )
     if result["agreement"]:
         print_agreement(result["agreement"], result["series"])

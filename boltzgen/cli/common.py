@@ -27,9 +27,6 @@ def system_names(incomplete: str) -> list[str]:
 UNKNOWN_ERROR = " (error not estimated)"
 _LOW_EFFICIENCY = 0.05
 _LARGE_SHARE = 0.05
-#: Efficiencies of tenths of the draws that differ by more than this factor are told, where there are so many
-#: effective draws that chance alone does not do that.
-_WIDE_SPREAD, _SPREAD_DRAWS = 4.0, 100.0
 #: Columns that a paragraph has at least, and a table at most.
 _LEAST_WIDTH, _WIDEST = 20, 1000
 
@@ -243,7 +240,7 @@ def warn_of_weights(summary: dict[str, Any], advice: str) -> bool:
     times as much as others. The advice says what helps, as `advice.train_longer` does.
     """
     from boltzgen.units import percent
-    from boltzgen.weights import K_HAT_LIMIT, k_hat_meaning
+    from boltzgen.weights import K_HAT_LIMIT, k_hat_meaning, tenths_differ
 
     efficiency, k_hat = summary["sampling_efficiency"], summary["psis_k_hat"]
     share = summary["largest_weight_share"]
@@ -264,7 +261,7 @@ def warn_of_weights(summary: dict[str, Any], advice: str) -> bool:
             "another seed"
         )
     low, high = (summary[f"sampling_efficiency_blocks_{end}"] for end in ("low", "high"))
-    if low is not None and low * _WIDE_SPREAD < high and summary["effective_sample_size"] > _SPREAD_DRAWS:
+    if tenths_differ(low, high, summary["effective_sample_size"]):
         found.append(
             f"the sampling efficiency is {percent(low)} in one tenth of the draws and {percent(high)} in "
             "another: a few draws decide it, and those of another seed may decide otherwise"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from boltzgen.cli.advice import longer_run
+from boltzgen.cli.advice import FORWARD, longer_run
 from boltzgen.cli.cluster import Cluster, cluster_of
 from boltzgen.cli.common import (
     Device,
@@ -22,6 +22,7 @@ from boltzgen.cli.common import (
     Workers,
     check_device,
     check_replaceable,
+    note,
     print_block,
     warn,
     warn_of_stage,
@@ -33,10 +34,10 @@ if TYPE_CHECKING:
     from boltzgen.evaluation.tables import TextTable
     from boltzgen.generator.generator import BoltzmannGenerator
 
-#: What the forward test writes.
-FORWARD = "forward.json"
 #: Moves of each simulation of the forward test.
 _MOVES = 60
+#: States of the forward test that are listed.
+_MOST_STATES = 8
 #: What helps a generator that was not trained here.
 _ANEW = "train one of your own, and compare its populations with those of `boltzgen simulate`"
 
@@ -129,7 +130,7 @@ def evaluate(
         for warning in result["warnings"]:
             warn(warning)
     if forward:
-        result["forward"] = _forward(generator, seed, output, longer_run(folder, _ANEW))
+        result["forward"] = _forward(generator, seed, [] if output is None else [output], folder)
     if as_json:
         typer.echo(json.dumps(finite_or_none(result), allow_nan=False))
         return
@@ -162,9 +163,13 @@ def _sampler(generator: "BoltzmannGenerator", cluster: Cluster | None, n: int) -
         yield ClusterSampler(client, recipe, generator)
 
 
-def _forward(generator: "BoltzmannGenerator", seed: int, output: Path | None, advice: str) -> dict[str, Any]:
-    """The forward test's results, written into a folder, with a warning and advice if it is not passed."""
+def _forward(generator: "BoltzmannGenerator", seed: int, folders: list[Path], run: Path) -> dict[str, Any]:
+    """The forward test's results, written into folders, with a warning and advice if it is not passed.
+
+    A run's own folder gets them as well, so that whatever draws from it later can say so.
+    """
     from boltzgen.energy.choose import energy_for
+    from boltzgen.generator.locate import SUMMARY
     from boltzgen.simulation.forward import forward_test
     from boltzgen.storage import finite_or_none, write_atomically
 
@@ -178,27 +183,37 @@ def _forward(generator: "BoltzmannGenerator", seed: int, output: Path | None, ad
             progress=lambda done: move("forward test: simulating", advance=done),
         )
     if test.flagged:
-        warn(f"{test.sentence}; {advice}")
-    if output:
-        output.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(finite_or_none(test.summary()), indent=2, allow_nan=False)
-        write_atomically(output / FORWARD, text.encode())
-    return test.summary()
+        warn(f"{test.sentence}; {longer_run(run, _ANEW)}")
+    elif test.verdict != "passed":
+        note(test.sentence)
+    found = test.summary() | {"generator": generator.digest, "seed": seed}
+    for folder in folders + [run] * (run / SUMMARY).is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(finite_or_none(found), indent=2, allow_nan=False)
+        write_atomically(folder / FORWARD, text.encode())
+    return found
 
 
 def forward_tables(found: dict[str, Any]) -> "list[TextTable]":
     """The forward test as tables of text."""
-    from boltzgen.simulation.forward import THIN
-
-    verdict, than = ("failed", "above") if found["flagged"] else ("passed", "not above")
     rows = [
+        ["verdict", found["verdict"]],
         ["forward ESS", f"{100 * found['forward_ess']:.2f} %"],
-        ["1 / E_p[w]", f"{100 * found['forward_efficiency']:.2f} %"],
-        ["largest log w", f"{found['largest_log_w']:.2f}, {than} {THIN:g}: {verdict}"],
+        ["largest log w", f"{found['largest_log_w']:.2f}"],
         *(
-            [f"share of the target above e^{k}", f"{100 * found[f'share_above_e{k}']:.3g} %"]
-            for k in (2, 4, 7)
+            [f"of the target, drawn {times} times too rarely or more", f"{100 * found[key]:.2g} %"]
+            for times, key in ((7, "share_above_e2"), (55, "share_above_e4"), (1100, "share_above_e7"))
         ),
+    ]
+    held = [
+        [
+            row["of"],
+            row["state"],
+            f"{row['n_snapshots']:,}",
+            f"{row['n_at_stake']:,}",
+            f"{100 * row['n_at_stake'] / row['n_snapshots']:.2g}",
+        ]
+        for row in found["states"][:_MOST_STATES]
     ]
     worst = [
         [name, *(f"{row['torsions'][name]:.0f}" for row in found["worst"])]
@@ -206,7 +221,15 @@ def forward_tables(found: dict[str, Any]) -> "list[TextTable]":
     ]
     at = [f"{row['log_w']:.2f}" for row in found["worst"]]
     n = f"{found['n_walkers']} simulations, {found['n_snapshots']} snapshots of each"
+    states = [
+        (
+            "states that are drawn too rarely by themselves: snapshots, and those drawn 55 times too rarely",
+            ["of", "state", "snapshots", "too rare", "%"],
+            held,
+        )
+    ]
     return [
         (f"forward test: {n}", ["quantity", "value"], rows),
+        *states * bool(held),
         ("where log w is largest, torsions in degrees", ["log w", *at], worst),
     ]

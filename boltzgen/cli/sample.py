@@ -123,7 +123,7 @@ def sample(
         generator = BoltzmannGenerator.load(folder, system, device=device)
         warn_of_stage(generator)
         target = generator.temperature if temperature is None else temperature
-        doubt = forward_doubt(folder)
+        doubt = forward_doubt(folder, generator.digest)
         start = time.perf_counter()
         drawing = Drawing(
             generator,

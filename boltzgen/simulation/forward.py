@@ -1,9 +1,9 @@
 """The forward test: where short simulations at the target arrive, and what weight a draw would have there."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -12,7 +12,9 @@ from boltzgen import units
 from boltzgen.energy.base import CountedEnergy, Energy
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.geometry import dihedrals
+from boltzgen.molecule.states import States
 from boltzgen.molecule.system import System
+from boltzgen.molecule.torsional import counted_states
 from boltzgen.seeding import random_stream
 from boltzgen.simulation.hmc import Configurations, HamiltonianMonteCarlo
 from boltzgen.simulation.integrator import integrator_for
@@ -20,10 +22,15 @@ from boltzgen.simulation.replica_exchange import ACCEPTANCE, FIRST_STEP
 from boltzgen.simulation.start import inside_domain
 
 #: log p/q from which a single conformation that is met counts as a place where the generator is too thin: a
-#: draw of it would weigh as much as 400 others.
-THIN = 6.0
-#: Thresholds on log p/q whose shares are reported.
+#: draw of it would weigh as much as 400 others; and from which it fails the test alone: with 1e5 draws none
+#: may be made of a state of a few percent.
+THIN, HOLE = 6.0, 8.0
+#: Thresholds on log p/q whose shares are reported. What is above `AT_STAKE` is drawn 55 times too rarely or
+#: more, and counts as what may be missing from draws.
 THRESHOLDS = (2.0, 4.0, 7.0)
+AT_STAKE = 4.0
+#: Share of the target at stake from which thin places fail the test.
+MOST_AT_STAKE = 1e-3
 _DRAWS_PER_WALKER = 16
 _N_WORST = 8
 _GAIN = 0.2
@@ -42,6 +49,8 @@ class ForwardTest:
         log_w: log p/q, float64 (n_snapshots, n_walkers); inf where q is zero.
         x: conformations of the largest log p/q, one a walker, float32 (n_worst, n_atoms, 3) in nm.
         log_w_worst: theirs, float64 (n_worst,), falling.
+        visits: snapshots in each state of everything that is counted (`counted_states`, in order), and those
+            of them where log p/q is above `AT_STAKE`, int64 (2, n_states).
         acceptance: mean acceptance rate of the moves.
         n_energy_evaluations: of draws and moves.
         system: the molecule.
@@ -50,6 +59,7 @@ class ForwardTest:
     log_w: Tensor
     x: Tensor
     log_w_worst: Tensor
+    visits: Tensor
     acceptance: float
     n_energy_evaluations: int
     system: System
@@ -73,18 +83,48 @@ class ForwardTest:
         return math.exp(math.log(self.log_w.numel()) - float(torch.logsumexp(self.log_w.flatten(), 0)))
 
     @property
+    def at_stake(self) -> float:
+        """Share of the target where log p/q is above `AT_STAKE`."""
+        return self.share_above(AT_STAKE)
+
+    @property
+    def at_stake_error(self) -> float:
+        """Its standard error, from the simulations, which are independent."""
+        shares = (self.log_w > AT_STAKE).double().mean(dim=0)
+        return float(shares.std(correction=0)) / math.sqrt(len(shares))
+
+    @property
+    def verdict(self) -> Literal["passed", "thin places", "failed"]:
+        """What the test says of the generator.
+
+        Thin places, where a log p/q above `THIN` was met, fail it where one is above `HOLE`, or where the
+        share of the target at stake, two standard errors added, is above `MOST_AT_STAKE`.
+        """
+        if self.largest <= THIN:
+            return "passed"
+        is_small = self.at_stake + 2 * self.at_stake_error <= MOST_AT_STAKE
+        return "thin places" if self.largest <= HOLE and is_small else "failed"
+
+    @property
     def flagged(self) -> bool:
-        """Whether a conformation was met where log p/q is above `THIN`."""
-        return self.largest > THIN
+        """Whether the generator has failed."""
+        return self.verdict == "failed"
 
     @property
     def sentence(self) -> str:
         """What the test has found, in a sentence."""
+        often, least = _times(self.largest), _times(AT_STAKE)
+        share = f"{100 * self.at_stake:.2g} ± {100 * self.at_stake_error:.1g} % of the target"
+        met = f"simulations from weighted draws met conformations that are drawn {often} times too rarely"
+        if self.flagged:
+            return (
+                f"{met} (log w {self.largest:.1f}), and {share} more than {least} times too rarely: neither "
+                "the efficiency nor the errors of draws show it, and states that hold such conformations "
+                f"come out too rare; forward ESS {units.percent(self.forward_ess, 2)}"
+            )
         return (
-            "simulations from weighted draws came to conformations of up to "
-            f"e^{self.largest:.1f} times the mean weight: the generator has next to no density there, so "
-            "that neither the efficiency nor the errors of its draws show what is missing, and states that "
-            f"hold them are drawn too rarely; forward ESS {units.percent(self.forward_ess, 2)}"
+            f"{met} (log w {self.largest:.1f}), but only {share} more than {least} times too rarely: "
+            "populations may be off by about as much"
         )
 
     def share_above(self, threshold: float) -> float:
@@ -104,7 +144,11 @@ class ForwardTest:
             "forward_efficiency": self.efficiency,
             "acceptance": self.acceptance,
             "n_energy_evaluations": self.n_energy_evaluations,
+            "verdict": self.verdict,
+            "at_stake": self.at_stake,
+            "at_stake_error": self.at_stake_error,
             "flagged": self.flagged,
+            "states": self._states(),
             "worst": [
                 {
                     "log_w": float(log_w),
@@ -113,6 +157,23 @@ class ForwardTest:
                 for k, log_w in enumerate(self.log_w_worst)
             ],
         }
+
+    def _states(self) -> list[dict[str, Any]]:
+        """States that hold what is at stake, the largest share of a state first."""
+        names = [(of, name) for of, group in counted_states(self.system).items() for name in group.names]
+        rows = [
+            {"of": of, "state": name, "n_snapshots": int(n), "n_at_stake": int(k)}
+            for (of, name), n, k in zip(names, *self.visits, strict=True)
+            if k
+        ]
+        return sorted(rows, key=lambda row: -row["n_at_stake"] / row["n_snapshots"])
+
+
+def _times(log_w: float) -> str:
+    """How many times too rarely, in two digits."""
+    if log_w > 700:
+        return "endlessly many"
+    return f"{float(f'{math.exp(log_w):.2g}'):,.0f}" if log_w < 14 else f"{math.exp(log_w):.1g}"
 
 
 @torch.no_grad()
@@ -164,6 +225,8 @@ def forward_test(
     step, acceptance = FIRST_STEP, 0.0
     found: list[Tensor] = []
     worst, at = torch.full_like(kt, -math.inf), here.x
+    groups = list(counted_states(system).values())
+    visits = torch.zeros(2, sum(len(group.names) for group in groups), dtype=torch.int64)
     for n in range(n_moves):
         here, move = sampler.move(here, kt, torch.full_like(kt, step), stream)
         probability = float(move.probability.mean())
@@ -172,6 +235,7 @@ def forward_test(
         if (n + 1) % interval == 0:
             log_q = generator.log_prob(coordinates.canonical(here.x.double())).double()
             found.append(-here.potential.double() / kt - log_q - log_z)
+            _count(visits, groups, here.x, found[-1] > AT_STAKE)
             more = found[-1] > worst
             worst = torch.where(more, found[-1], worst)
             at = torch.where(more[:, None, None], here.x, at)
@@ -181,7 +245,19 @@ def forward_test(
         torch.stack(found).cpu(),
         at[order].cpu(),
         worst[order].cpu(),
+        visits,
         acceptance,
         counted.n_evaluations,
         system,
     )
+
+
+def _count(visits: Tensor, groups: Sequence[States], x: Tensor, is_at_stake: Tensor) -> None:
+    """Add conformations (n, n_atoms, 3) to `ForwardTest.visits`."""
+    start, at_stake = 0, is_at_stake.cpu()
+    for group in groups:
+        labels = torch.as_tensor(group.labels(x.cpu()))
+        for row, chosen in enumerate((labels, labels[at_stake])):
+            found = chosen[chosen >= 0]
+            visits[row, start : start + len(group.names)] += found.bincount(minlength=len(group.names))
+        start += len(group.names)

@@ -112,8 +112,8 @@ def _forward(generator: BoltzmannGenerator, run: TrainingRun, n_walkers: int) ->
         return {}
     assert own is not None
     test = _of_all(own, ranks)
-    if test.flagged:
-        logger.warning("%s", test.sentence)
+    if test.verdict != "passed":
+        logger.log(logging.WARNING if test.flagged else logging.INFO, "%s", test.sentence)
     return {"forward_ess": test.forward_ess, "largest_log_w": test.largest, "forward": test.summary()}
 
 
@@ -126,6 +126,7 @@ def _of_all(own: ForwardTest, ranks: Ranks) -> ForwardTest:
         ranks.gather(own.log_w.T).T,
         ranks.gather(own.x)[order],
         worst[order],
+        ranks.total(own.visits),
         float(counts[0]),
         int(counts[1]),
         own.system,

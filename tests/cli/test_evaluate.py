@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from boltzgen.cli.advice import forward_doubt
 from boltzgen.cli.evaluate import forward_tables
 from boltzgen.evaluation import evaluate as evaluation
 from boltzgen.generator.generator import BoltzmannGenerator
@@ -113,13 +114,29 @@ def test_the_forward_test_needs_no_reference(
     assert {"forward", "basins", "log_z"} <= json.loads(out).keys()
     monkeypatch.setattr(forward.ForwardTest, "flagged", True)
     _, _, err = call(capfd, "evaluate", tmp_path, "--forward", "-n", 500)
-    assert "warning: simulations from weighted draws came to conformations" in err
+    assert "warning: simulations from weighted draws met conformations" in err
 
 
-@pytest.mark.parametrize(("flagged", "said"), [(True, "above 6: failed"), (False, "not above 6: passed")])
-def test_the_forward_tests_verdict_is_in_its_table(flagged: bool, said: str) -> None:
-    shares = {f"share_above_e{k}": 0.0 for k in (2, 4, 7)}
-    found = {"forward_ess": 0.5, "forward_efficiency": 0.5, "largest_log_w": 6.5, "flagged": flagged}
+def test_the_forward_tests_verdict_and_states_are_in_its_tables() -> None:
+    shares = {f"share_above_e{k}": 1.6e-4 for k in (2, 4, 7)}
+    found = {"forward_ess": 0.5, "largest_log_w": 6.5, "verdict": "thin places", "states": []}
     worst = [{"log_w": 6.5, "torsions": {"phi": 60.0}}]
-    (_, _, rows), _ = forward_tables(found | shares | {"worst": worst, "n_walkers": 1, "n_snapshots": 1})
-    assert ["largest log w", f"6.50, {said}"] in rows
+    more = shares | {"worst": worst, "n_walkers": 1, "n_snapshots": 1}
+    (_, _, rows), _ = forward_tables(found | more)
+    assert ["verdict", "thin places"] in rows and ["largest log w", "6.50"] in rows
+    assert ["of the target, drawn 55 times too rarely or more", "0.016 %"] in rows
+    state = {"of": "ALA 2", "state": "alphaL", "n_snapshots": 1200, "n_at_stake": 30}
+    _, (_, _, held), _ = forward_tables(found | more | {"states": [state]})
+    assert held == [["ALA 2", "alphaL", "1,200", "30", "2.5"]]
+
+
+def test_a_run_keeps_what_the_forward_test_found_of_its_generator(tmp_path: Path) -> None:
+    assert forward_doubt(tmp_path, "a") == ""
+    found = {"flagged": True, "forward_ess": 0.1, "largest_log_w": 9.6, "generator": "a"}
+    (tmp_path / "forward.json").write_text(json.dumps(found))
+    (tmp_path / "summary.json").write_text(json.dumps({"forward": found | {"largest_log_w": 6.2}}))
+    assert "(forward ESS 10 %, largest log w 9.6)" in forward_doubt(tmp_path, "a")
+    assert "(forward ESS 10 %, largest log w 6.2)" in forward_doubt(tmp_path, "b")  # trained anew meanwhile
+    (tmp_path / "summary.json").write_text(json.dumps({"forward": found | {"flagged": False}}))
+    assert "largest log w 9.6" in forward_doubt(tmp_path, "a")
+    assert forward_doubt(tmp_path, "b") == ""

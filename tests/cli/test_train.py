@@ -37,7 +37,7 @@ SUMMARY = {
     "log_z_error": 0.01,
     "fraction_outside_domain": 0.0,
     "settings": {"rounds": 140},
-    "forward": {"flagged": False},
+    "forward": {"flagged": False, "verdict": "passed"},
     "forward_ess": 0.85,
     "largest_log_w": 1.5,
 }
@@ -71,7 +71,7 @@ def test_train_hands_everything_on(
     code, out, _ = call(capfd, "train", "alanine_dipeptide", "-o", tmp_path / "r", "--seed", 3, "--resume")
     assert code == 0
     assert "90 % (88 to 91 % in tenths of the draws)" in out
-    assert "passed: largest log w 1.5, not above 6; forward ESS 85 %" in out
+    assert "found nothing: largest log w 1.5; forward ESS 85 %" in out
     assert f"boltzgen evaluate {tmp_path / 'r'} --forward" in out
     assert "\nrounds               140\n" in out
     assert "those of 1,000 draws; the minutes left no time for more" in " ".join(out.split())
@@ -130,7 +130,11 @@ def test_train_prints_one_json_object(
 def test_train_warns_of_weights_that_say_little_and_of_the_forward_test(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    poor: dict[str, Any] = {"sampling_efficiency": 0.013, "psis_k_hat": 0.93, "forward": {"flagged": True}}
+    poor: dict[str, Any] = {
+        "sampling_efficiency": 0.013,
+        "psis_k_hat": 0.93,
+        "forward": {"flagged": True, "verdict": "failed"},
+    }
 
     def train(*arguments: object, **options: object) -> dict[str, Any]:
         logging.getLogger("boltzgen.training.run").warning("simulations came to %s", "conformations")
@@ -161,7 +165,7 @@ def test_train_warns_of_weights_that_say_little_and_of_the_forward_test(
     monkeypatch.setitem(poor, "psis_k_hat", 0.1)
     out = call(capfd, "train", "alanine_dipeptide", "-o", tmp_path)[1]
     assert "not good enough to rely on yet; train anew, for longer:" in out  # by the forward test alone
-    monkeypatch.setitem(poor, "forward", {"flagged": False})
+    monkeypatch.setitem(poor, "forward", {"flagged": False, "verdict": "passed"})
     monkeypatch.setitem(poor, "sampling_efficiency_blocks_low", 0.23)
     assert "warning" not in call(capfd, "train", "alanine_dipeptide", "-o", tmp_path)[2].partition("\n")[2]
     monkeypatch.setitem(poor, "sampling_efficiency_blocks_low", 0.12)
@@ -170,7 +174,7 @@ def test_train_warns_of_weights_that_say_little_and_of_the_forward_test(
     assert "not good enough" in out
     monkeypatch.setitem(poor, "sampling_efficiency_blocks_low", 0.9)
     monkeypatch.setitem(poor, "forward_ess", 7.24e-9)
-    monkeypatch.setitem(poor, "forward", {"flagged": False})
+    monkeypatch.setitem(poor, "forward", {"flagged": False, "verdict": "passed"})
     out = call(capfd, "train", "alanine_dipeptide", "-o", tmp_path)[1]
     assert "forward ESS < 0.001 %" in " ".join(out.split()) and "not good enough" not in out
 

@@ -11,7 +11,7 @@ from boltzgen.energy.choose import energy_for
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.geometry import dihedrals, wrap
 from boltzgen.molecule.system import System
-from boltzgen.simulation.forward import THIN, forward_test
+from boltzgen.simulation.forward import THIN, ForwardTest, forward_test
 from boltzgen.weights import psis_k_hat
 
 #: A hole in an ordinary place, a few degrees wide: two percent of the target.
@@ -65,7 +65,35 @@ def test_a_crack_is_flagged_and_k_hat_does_not_see_it(good: BoltzmannGenerator) 
     worst = test.summary()["worst"][0]
     assert worst["log_w"] == pytest.approx(test.largest)
     assert math.hypot(worst["torsions"]["phi"] + 75, worst["torsions"]["psi"] - 150) < 15
-    assert "next to no density there" in test.sentence
+    assert "times too rarely (log w 1" in test.sentence
+    assert test.at_stake > 0.001 and test.verdict == "failed"
+    states = {(row["of"], row["state"]): row for row in test.summary()["states"]}
+    # The hole is in one basin, at phi = -75, psi = 150, and in what else is counted there.
+    row = states["basin", "C5"] if ("basin", "C5") in states else states["basin", "C7eq"]
+    assert 0 < row["n_at_stake"] <= row["n_snapshots"] <= test.log_w.numel()
+    assert sum(row["n_at_stake"] for (of, _), row in states.items() if of == "basin") == int(
+        (test.log_w > 4).sum()
+    )
+
+
+def test_few_thin_places_are_no_failure_and_many_or_deep_ones_are() -> None:
+    def found(*log_w: float) -> ForwardTest:
+        """Of 2,048 simulations with 12 snapshots, all of log w 0 but for one snapshot each."""
+        met = torch.zeros(12, 2048, dtype=torch.float64)
+        met[0, : len(log_w)] = torch.tensor(log_w, dtype=torch.float64)
+        none = torch.zeros(0)
+        return ForwardTest(met, none, none, none, 0.8, 1, None)  # type: ignore[arg-type]
+
+    assert found(5.9, 5.0).verdict == "passed"
+    few = found(6.1, 4.5, 4.5, 4.5)
+    assert few.verdict == "thin places" and not few.flagged
+    assert few.at_stake == pytest.approx(4 / 24576)
+    assert few.at_stake_error == pytest.approx(2 / 24576, rel=0.01)
+    assert "drawn 450 times too rarely (log w 6.1), but only 0.016 ± 0.008 % of the target" in few.sentence
+    assert "more than 55 times too rarely" in few.sentence
+    assert found(8.1).verdict == "failed"
+    assert found(6.1, *[4.5] * 20).verdict == "failed"
+    assert found(5.9, *[4.5] * 20).verdict == "passed"
 
 
 @pytest.mark.slow

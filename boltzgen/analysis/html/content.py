@@ -149,7 +149,7 @@ class Content:
                     "x": x,
                     "y": y,
                     "name": surface.basins[k].name,
-                    "share": "" if surface.shares is None else percent(float(surface.shares[k]), 2),
+                    "share": _share(surface.shares, k),
                 }
                 for k, (x, y) in outlines.places.items()
             ],
@@ -211,3 +211,8 @@ def _colors() -> list[str]:
     """Viridis as ``#rrggbb``, dark first: told apart by those who do not see all colours, and in grey."""
     steps = (255 * colormaps["viridis"](np.linspace(0.0, 1.0, _N_COLORS))[:, :3]).round().astype(int)
     return [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in steps.tolist()]
+
+
+def _share(shares: np.ndarray | None, k: int) -> str:
+    """A basin's share in words; empty where a few draws decide it."""
+    return "" if shares is None or not np.isfinite(shares[k]) else percent(float(shares[k]), 2)

@@ -5,7 +5,7 @@ from typing import Any
 from boltzgen.free_energy.agreement import agreement_in_words
 from boltzgen.free_energy.result import MIN_EFFECTIVE
 from boltzgen.units import percent
-from boltzgen.weights import K_HAT_LIMIT, k_hat_meaning, with_error
+from boltzgen.weights import K_HAT_LIMIT, k_hat_meaning, tenths_differ, with_error
 
 Report = dict[str, Any]
 
@@ -52,6 +52,12 @@ def doubts(report: Report) -> list[str]:
         sentence, doubtful = agreement_in_words(report["agreement"])
         found += [f"{sentence[0].upper()}{sentence[1:]}."] * doubtful
     size, k_hat = report["effective_sample_size"], report["psis_k_hat"]
+    low, high = (report[f"sampling_efficiency_blocks_{end}"] for end in ("low", "high"))
+    if tenths_differ(low, high, report["effective_sample_size"]):
+        found.append(
+            f"The efficiency is {percent(low)} in one tenth of the draws and {percent(high)} in another: a "
+            "few draws decide it."
+        )
     heavy = k_hat is not None and k_hat > K_HAT_LIMIT
     if size < MIN_EFFECTIVE:
         more = "" if heavy else ": draw more before you rely on these numbers"
@@ -136,7 +142,7 @@ def meanings(report: Report) -> list[tuple[str, str]]:
             "95 % interval",
             "An interval made in this way holds the true value in about 95 of 100 repetitions. “< 0.05” is "
             f"an upper bound, where a state has fewer than ten effective {draw}s. “Not estimated”: a few "
-            "large weights would decide it. No interval knows of a state that was never drawn.",
+            f"{draw}s of large weight would decide it. No interval knows of a state that was never drawn.",
         ),
         (
             "ΔF",
