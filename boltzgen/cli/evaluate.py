@@ -223,8 +223,8 @@ def forward_tables(found: dict[str, Any]) -> "list[TextTable]":
     n = f"{found['n_walkers']} simulations, {found['n_snapshots']} snapshots of each"
     states = [
         (
-            "states that are drawn too rarely by themselves: snapshots, and those drawn 55 times too rarely",
-            ["of", "state", "snapshots", "too rare", "%"],
+            "how much of each state is drawn 55 times too rarely or more",
+            ["of", "state", "snapshots", "too rare", "% of the state"],
             held,
         )
     ]
