@@ -69,9 +69,8 @@ def main() -> None:
         timed("installation", ["make", "venv"], folder, environment)
         timed("make demo", ["make", "demo"], folder, environment)
         page = folder / "demo" / "report.html"
-        print(
-            f"in the browser, a region's conformations: {look(page):.0f} s ({page.stat().st_size / 1e6:.2f} MB)"
-        )
+        took, size = look(page), page.stat().st_size / 1e6
+        print(f"in the browser, a region's conformations: {took:.0f} s ({size:.2f} MB)")
 
 
 if __name__ == "__main__":
