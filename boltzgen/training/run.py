@@ -17,7 +17,7 @@ from boltzgen.locks import working_folder
 from boltzgen.molecule.system import System
 from boltzgen.samples.trajectory import iter_frames
 from boltzgen.training import run_summary
-from boltzgen.training.budget import draws_in, shortfall
+from boltzgen.training.budget import LEAST_ROUNDS, draws_in, shortfall
 from boltzgen.training.checkpoint import check_resumable, load_run, save_run, was_restarted
 from boltzgen.training.data import read_data
 from boltzgen.training.folder import begin_folder, check_free, reference_to
@@ -276,9 +276,16 @@ def _begun(
         def replan(done: int, planned: int, took: float) -> int:
             times.append(took)
             left = ends - time.perf_counter()
-            return speed.rounds_after(
+            found = speed.rounds_after(
                 done, planned, took=sum(times), left=left, most_draws=run_summary.MOST_DRAWS
             )
+            if planned < LEAST_ROUNDS <= found:
+                logger.warning(
+                    "this machine is less busy than when it was timed: %d rounds fit after all, and training "
+                    "anneals over those that are left",
+                    found,
+                )
+            return found
 
         run.replan = replan
     return run

@@ -262,12 +262,14 @@ def test_minutes_become_rounds_of_the_run(
 
     monkeypatch.setattr("boltzgen.training.run.measured_speed", slow)
     monkeypatch.setattr(Speed, "rounds_after", anew)
+    monkeypatch.setattr("boltzgen.training.run.LEAST_ROUNDS", 4)
     with pytest.raises(KeyboardInterrupt):
         train(system, tmp_path, settings=TINY, minutes=10, progress=StopAt(5))
     sized = TINY.for_size(60)  # with the learning rate of so many coordinates
     assert asked.pop("ranks").size == 1
     assert asked == {"settings": sized, "data": False}
     assert "10 minutes are 2 rounds on this machine" in caplog.text
+    assert "4 rounds fit after all" in caplog.text  # the warning is taken back
     summary = train(system, tmp_path, resume=True)
     assert counted == [(1, 2)]
     assert summary["settings"] == sized.as_dict() | {"rounds": 4}
