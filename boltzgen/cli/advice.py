@@ -88,7 +88,7 @@ def forward_doubt(folder: Path, generator: str) -> str:
     return (
         f"the forward test failed ({failed[0]}): some conformations are next to never drawn, "
         "which neither the efficiency nor k-hat of these draws shows. States that hold such conformations "
-        "are drawn too rarely: train anew, for longer, or compare the populations of several seeds"
+        "are drawn too rarely: train anew, for longer, or compare the populations of several training seeds"
     )
 
 

@@ -197,7 +197,7 @@ def _forward(generator: "BoltzmannGenerator", seed: int, folders: list[Path], ru
 def forward_tables(found: dict[str, Any]) -> "list[TextTable]":
     """The forward test as tables of text."""
     rows = [
-        ["verdict", found["verdict"]],
+        ["verdict", ": ".join(filter(None, (found["verdict"], found["reason"])))],
         ["forward ESS", f"{100 * found['forward_ess']:.2f} %"],
         ["largest log w", f"{found['largest_log_w']:.2f}"],
         *(

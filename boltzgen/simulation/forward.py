@@ -102,8 +102,20 @@ class ForwardTest:
         """
         if self.largest <= THIN:
             return "passed"
-        is_small = self.at_stake + 2 * self.at_stake_error <= MOST_AT_STAKE
-        return "thin places" if self.largest <= HOLE and is_small else "failed"
+        return "failed" if self.reason else "thin places"
+
+    @property
+    def reason(self) -> str:
+        """Why the generator has failed, in words; empty where it has not."""
+        if self.largest > HOLE:
+            return f"a log w above {HOLE:g}"
+        upper = self.at_stake + 2 * self.at_stake_error
+        if self.largest > THIN and upper > MOST_AT_STAKE:
+            return (
+                f"{_times(AT_STAKE)} times too rare: {100 * self.at_stake:.2g} % of the target, with two "
+                f"standard errors {100 * upper:.2g} %, above {100 * MOST_AT_STAKE:g} %"
+            )
+        return ""
 
     @property
     def flagged(self) -> bool:
@@ -119,8 +131,8 @@ class ForwardTest:
         if self.flagged:
             return (
                 f"{met} (log w {self.largest:.1f}), and {share} more than {least} times too rarely: neither "
-                "the efficiency nor the errors of draws show it, and states that hold such conformations "
-                f"come out too rare; forward ESS {units.percent(self.forward_ess, 2)}"
+                "the efficiency nor the intervals of draws show it, and states that hold such conformations "
+                f"come out too rare, by an unknown amount; forward ESS {units.percent(self.forward_ess, 2)}"
             )
         return (
             f"{met} (log w {self.largest:.1f}), but only {share} more than {least} times too rarely: "
@@ -145,6 +157,7 @@ class ForwardTest:
             "acceptance": self.acceptance,
             "n_energy_evaluations": self.n_energy_evaluations,
             "verdict": self.verdict,
+            "reason": self.reason,
             "at_stake": self.at_stake,
             "at_stake_error": self.at_stake_error,
             "flagged": self.flagged,

@@ -119,11 +119,17 @@ def test_the_forward_test_needs_no_reference(
 
 def test_the_forward_tests_verdict_and_states_are_in_its_tables() -> None:
     shares = {f"share_above_e{k}": 1.6e-4 for k in (2, 4, 7)}
-    found = {"forward_ess": 0.5, "largest_log_w": 6.5, "verdict": "thin places", "states": []}
+    found = {
+        "forward_ess": 0.5,
+        "largest_log_w": 6.5,
+        "verdict": "failed",
+        "reason": "a log w above 8",
+        "states": [],
+    }
     worst = [{"log_w": 6.5, "torsions": {"phi": 60.0}}]
     more = shares | {"worst": worst, "n_walkers": 1, "n_snapshots": 1}
     (_, _, rows), _ = forward_tables(found | more)
-    assert ["verdict", "thin places"] in rows and ["largest log w", "6.50"] in rows
+    assert ["verdict", "failed: a log w above 8"] in rows and ["largest log w", "6.50"] in rows
     assert ["of the target, drawn 55 times too rarely or more", "0.016 %"] in rows
     state = {"of": "ALA 2", "state": "alphaL", "n_snapshots": 1200, "n_at_stake": 30}
     _, (_, _, held), _ = forward_tables(found | more | {"states": [state]})

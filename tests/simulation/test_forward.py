@@ -91,8 +91,11 @@ def test_few_thin_places_are_no_failure_and_many_or_deep_ones_are() -> None:
     assert few.at_stake_error == pytest.approx(2 / 24576, rel=0.01)
     assert "drawn 450 times too rarely (log w 6.1), but only 0.016 ± 0.008 % of the target" in few.sentence
     assert "more than 55 times too rarely" in few.sentence
-    assert found(8.1).verdict == "failed"
-    assert found(6.1, *[4.5] * 20).verdict == "failed"
+    assert few.reason == ""
+    assert found(8.1).verdict == "failed" and found(8.1).reason == "a log w above 8"
+    many = found(6.1, *[4.5] * 20)
+    assert many.verdict == "failed"
+    assert many.reason.startswith("55 times too rare: 0.085 % of the target, with two standard errors 0.12 %")
     assert found(5.9, *[4.5] * 20).verdict == "passed"
 
 
