@@ -187,10 +187,15 @@ def _forward(generator: "BoltzmannGenerator", seed: int, folders: list[Path], ru
     elif test.verdict != "passed":
         note(test.sentence)
     found = test.summary() | {"generator": generator.digest, "seed": seed}
-    for folder in folders + [run] * (run / SUMMARY).is_file():
+    text = json.dumps(finite_or_none(found), indent=2, allow_nan=False).encode()
+    if (run / SUMMARY).is_file():
+        try:
+            write_atomically(run / FORWARD, text)
+        except OSError as error:
+            warn(f"{run} does not keep this result ({error}): what is drawn from it later will not say so")
+    for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(finite_or_none(found), indent=2, allow_nan=False)
-        write_atomically(folder / FORWARD, text.encode())
+        write_atomically(folder / FORWARD, text)
     return found
 
 

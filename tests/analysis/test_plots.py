@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.transforms import Bbox
 
+from boltzgen.analysis.outlines import basin_shares
 from boltzgen.analysis.plots import _decades, plot_profile, plot_ramachandran, ramachandran_figure
 from boltzgen.analysis.profiles import profile
 from boltzgen.analysis.ramachandran import TorsionDensity, ramachandran, suitable_bins
@@ -237,3 +238,11 @@ def test_samples_without_torsions_are_refused(samples: WeightedSamples) -> None:
         plot_ramachandran(bare)
     with pytest.raises(ValueError, match="no torsion called 'chi'"):
         plot_ramachandran(samples, pair=("chi", "psi"))
+
+
+def test_a_basin_that_a_few_draws_decide_has_no_share() -> None:
+    phi = np.radians(np.concatenate((np.full(990, -90.0), np.full(9, 60.0), np.full(20, 150.0))))
+    basins = (Basin("left", phi=(-180, 0)), Basin("few", phi=(0, 120)), Basin("right", phi=(120, 180)))
+    shares = basin_shares({"phi": phi}, np.ones(len(phi)), basins)
+    assert shares is not None
+    assert math.isnan(shares[1]) and shares[[0, 2]] == pytest.approx([990 / 1019, 20 / 1019])

@@ -67,4 +67,6 @@ def test_more_samples_get_finer_bins() -> None:
     sizes = [suitable_bins(n) for n in (100.0, 2e4, 1e5, 1e6)]
     assert sizes == sorted(sizes)
     assert sizes[0] < sizes[-1]
+    # A few draws fill few cells: 15 degrees wide below 300, 10 below 3,000.
+    assert [suitable_bins(n) for n in (3.0, 299.0, 300.0, 2999.0, 3000.0)] == [24, 24, 36, 36, 60]
     assert all(360 % s == 0 for s in sizes)

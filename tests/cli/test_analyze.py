@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from boltzgen.cli.analyze import _population
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.molecule.shipped import shipped_systems
 from boltzgen.molecule.system import System
@@ -150,3 +151,11 @@ def samples_file(system: System, tmp_path_factory: pytest.TempPathFactory) -> Pa
     path = tmp_path_factory.mktemp("analyze") / "s.h5"
     made_up_samples(system, 50).save(path, temperature=300.0)
     return path
+
+
+def test_a_population_that_is_not_known_does_not_look_so() -> None:
+    state = {"population": 0.123456, "low": None, "high": None, "n_raw": 1234, "n_effective": 3.21}
+    assert _population(state) == ("12", "not estimated", "1,234", "3.2")
+    assert _population(state | {"population": 0.00123})[0] == "0.1"
+    known = state | {"low": 0.12, "high": 0.13, "n_effective": 1000.4}
+    assert _population(known) == ("12.3", "12 .. 13", "1,234", "1,000")

@@ -146,3 +146,17 @@ def test_a_run_keeps_what_the_forward_test_found_of_its_generator(tmp_path: Path
     (tmp_path / "summary.json").write_text(json.dumps({"forward": found | {"flagged": False}}))
     assert "largest log w 9.6" in forward_doubt(tmp_path, "a")
     assert forward_doubt(tmp_path, "b") == ""
+
+
+def test_a_run_that_cannot_keep_the_forward_test_loses_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = shipped_systems()["alanine_dipeptide"]
+    (tmp_path / "checkpoint.safetensors").write_bytes((source / "checkpoint.safetensors").read_bytes())
+    (tmp_path / "summary.json").write_text(json.dumps({"system": "alanine_dipeptide"}))
+    small = partial(forward.forward_test, n_walkers=16, n_steps=2, interval=30)
+    monkeypatch.setattr("boltzgen.simulation.forward.forward_test", small)
+    (tmp_path / "forward.json").mkdir()  # no file can take its place
+    code, out, err = call(capfd, "evaluate", tmp_path, "--forward", "-o", tmp_path / "out")
+    assert code == 0 and "verdict" in out and "does not keep this result" in err
+    assert (tmp_path / "out" / "forward.json").is_file()

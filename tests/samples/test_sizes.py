@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from boltzgen.coordinates.molecular import MolecularCoordinates
-from boltzgen.samples.sizes import end_to_end_distance, radius_of_gyration
+from boltzgen.molecule.system import System
+from boltzgen.samples.sizes import end_to_end_distance, radius_of_gyration, sizes_of
 from boltzgen.samples.weighted_samples import WeightedSamples
 from tests.helpers.molecules import peptide, random_y
 
@@ -43,3 +44,10 @@ def test_sizes_need_a_topology() -> None:
     zero = torch.zeros(2)
     with pytest.raises(ValueError, match="carry no molecule"):
         radius_of_gyration(WeightedSamples.from_energies(torch.zeros(2, 3, 3), zero, zero))
+
+
+def test_the_ends_of_two_amino_acids_are_no_size() -> None:
+    """They are neighbours, at a distance that says nothing."""
+    assert list(sizes_of(peptide("ace_ala_nme"))) == ["radius_of_gyration"]
+    assert list(sizes_of(System.load("alanine_tripeptide"))) == ["radius_of_gyration"]
+    assert list(sizes_of(System.load("alanine_tetrapeptide"))) == ["radius_of_gyration", "end_to_end"]

@@ -194,6 +194,9 @@ def test_weights_that_say_little_are_doubted(report: dict) -> None:
         "Only 12 effective draws",
         "PSIS k-hat is 0.90, above 0.7",
     ]
+    uneven = {"sampling_efficiency_blocks_low": 0.02, "sampling_efficiency_blocks_high": 0.2}
+    (said,) = words.doubts(report | uneven | {"effective_sample_size": 1000.0})
+    assert said.startswith("The efficiency is 2 % in one tenth of the draws and 20 % in another")
     unknown = report | {"log_z_error": None, "psis_k_hat": None}
     said = dict(words.weights(unknown))
     assert "PSIS k-hat not known" in said
