@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from boltzgen.analysis.subject import of_statistics
 from boltzgen.molecule.system import System
 from boltzgen.samples.shards import BLOCK, Shard
 from boltzgen.samples.weighted_samples import WeightedSamples
 from boltzgen.statistics import writer as writer_module
 from boltzgen.statistics.cells import Moments
 from boltzgen.statistics.file import load_statistics
+from boltzgen.statistics.merge import merge
 from boltzgen.statistics.statistics import Statistics
 from boltzgen.statistics.writer import StatisticsWriter
 from tests.helpers.statistics import ALONG, N, assert_same
@@ -146,6 +148,7 @@ def _interrupt(*_: object) -> None:
 
 KILLED = """
 import sys
+from boltzgen.analysis.subject import of_statistics
 from boltzgen.molecule.system import System
 from boltzgen.statistics import writer as module
 from tests.helpers.posing import made_up_samples
@@ -168,3 +171,17 @@ def test_a_killed_process_leaves_what_was_saved(system: System, tmp_path: Path) 
     process.wait()
     with StatisticsWriter(tmp_path / "s.h5", system, 300.0, n=4096, resume=True) as writer:
         assert writer.missing == [(BLOCK, 4096)]
+
+
+def test_what_is_known_against_the_generator_goes_with_its_statistics(
+    system: System, drawn: WeightedSamples, tmp_path: Path
+) -> None:
+    parts = [tmp_path / f"{k}.h5" for k in (1, 2)]
+    for k, part in enumerate(parts):
+        options = OPTIONS | {"shard": Shard(k + 1, 2), "doubt": "the forward test failed"}
+        with StatisticsWriter(part, system, 300.0, **options) as writer:
+            fill(writer, drawn)
+    merge(parts, tmp_path / "all.h5")
+    for path in (*parts, tmp_path / "all.h5"):
+        assert load_statistics(path).header.doubt == "the forward test failed"
+    assert of_statistics([tmp_path / "all.h5"], (), (), None).about["doubt"] == "the forward test failed"
