@@ -1,6 +1,7 @@
 """`boltzgen simulate`."""
 
 import json
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,7 +48,7 @@ def simulate(
             "--frames",
             min=1,
             metavar="N",
-            help="Frames of each walker, at each temperature; up to a third may turn out to be burn-in.",
+            help="Frames of each walker, at each temperature; up to half may turn out to be burn-in.",
         ),
     ] = 400,
     method: Annotated[
@@ -184,12 +185,7 @@ def simulate(
             raise
     test = summary["stationarity"]
     if not test["stationary"]:
-        known = (
-            "whether the simulation is stationary was"
-            if test["stationary"] is None
-            else "the simulation is not stationary:"
-        )
-        warn(f"{known} {test['text']}; go on with: {again(2 * frames)}")
+        warn(f"{_doubt(test)}; go on with: {again(_enough(summary, frames))}")
     if as_json:
         typer.echo(json.dumps(finite_or_none(summary), allow_nan=False))
         return
@@ -235,6 +231,25 @@ def _shared(workers: int | None, scheduler: str | None) -> "Iterator[Share | Non
 
     with connected(workers=workers, scheduler=scheduler) as client:
         yield shared(client)
+
+
+def _doubt(test: dict[str, Any]) -> str:
+    """What speaks against a simulation, as the beginning of a sentence."""
+    if test["stationary"] is None:
+        return f"whether the simulation is stationary was {test['text']}"
+    return f"the simulation is {'' if test['too_short'] else 'not stationary: '}{test['text']}"
+
+
+def _enough(summary: dict[str, Any], frames: int) -> int:
+    """Frames of a longer simulation: twice as many, or those that the round trips want."""
+    from boltzgen.simulation.burn_in import ROUND_TRIPS
+
+    trips = summary["stationarity"].get("round_trips_per_replica")
+    if not trips:
+        return 2 * frames
+    done = summary["n_frames"] + summary["burn_in_frames"]
+    wanted = 1.1 * done * 2 * ROUND_TRIPS / trips - (done - frames)
+    return max(2 * frames, 10 * math.ceil(wanted / 10))
 
 
 def _population_table(title: str, rows: list[tuple[str, dict[str, Any]]]) -> "Table":

@@ -11,7 +11,7 @@ from boltzgen.evaluation.draws import Draws
 from boltzgen.evaluation.reference import Reference
 from boltzgen.evaluation.tables import heading
 from boltzgen.evaluation.tally import Surface, surface_name
-from boltzgen.evaluation.verdict import by_chance, differs, verdict
+from boltzgen.evaluation.verdict import by_chance, differs, doubts, verdict
 from boltzgen.figures import (
     GENERATOR,
     INK,
@@ -75,7 +75,7 @@ def _lines(result: dict[str, Any]) -> list[tuple[str, float, str]]:
         shown.append(f"{len(warnings) - len(shown)} more warnings: evaluation.md has all.")
     texts = [
         (heading(result), 9.5, INK),
-        (verdict(result), 9.5, GENERATOR if differs(result) else TARGET),
+        (verdict(result), 9.5, GENERATOR if differs(result) or doubts(result) else TARGET),
         (by_chance(result), _TINY, INK),
         *((text, _TINY, GENERATOR) for text in shown),
     ]

@@ -1,6 +1,6 @@
 """How much of a simulation is burn-in, and whether what is left is stationary."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,9 @@ MIN_WALKERS = 12
 R_HAT = 1.01
 #: Frames that any verdict takes.
 MIN_FRAMES = 20
+#: Round trips between the lowest and the highest temperature after which replicas have forgotten where they
+#: began; a whole simulation takes twice as many, at least.
+ROUND_TRIPS = 7.0
 #: Starts may be seen in at most this part of the frames; it is searched in so many steps.
 _MOST = 1 / 6
 _N_STEPS = 10
@@ -77,6 +80,7 @@ class Verdict:
         whole: the evidence in all frames, None if it cannot be told.
         kept: that in the frames that are kept.
         series: of all frames.
+        round_trips: of a replica in the mean, up to the last frame; None where they do not matter.
     """
 
     burn_in: int
@@ -84,6 +88,12 @@ class Verdict:
     whole: Evidence | None
     kept: Evidence | None
     series: Series
+    round_trips: float | None = None
+
+    @property
+    def is_short(self) -> bool:
+        """Whether replicas made too few round trips to forget their starts and then to sample."""
+        return self.whole is not None and self.round_trips is not None and self.round_trips < 2 * ROUND_TRIPS
 
     @property
     def text(self) -> str:
@@ -92,6 +102,12 @@ class Verdict:
             return "not tested: the molecule has no named torsions"
         if self.whole is None:
             return f"not tested: {len(self.series)} frames are too few, {MIN_FRAMES} or more are needed"
+        if self.is_short:
+            return (
+                "too short: replicas went up to the highest temperature and back "
+                f"{self.round_trips:.1f} times in the mean, and {2 * ROUND_TRIPS:g} are needed; until then rare "
+                "states keep a part of the shares that they had at the start"
+            )
         if self.stationary:
             return f"stationary after {self.burn_in} frames" if self.burn_in else "stationary"
         if not self.whole.tested:
@@ -128,6 +144,8 @@ class Verdict:
             "stationary": self.stationary,
             "text": self.text,
             "burn_in_frames": self.burn_in,
+            "too_short": self.is_short,
+            "round_trips_per_replica": self.round_trips,
         }
         if self.whole is None or self.kept is None:
             return result
@@ -150,7 +168,7 @@ class Verdict:
         }
 
 
-def judge(series: Series) -> Verdict:
+def judge(series: Series, round_trips: np.ndarray | None = None) -> Verdict:
     """Choose the burn-in, and say whether the simulation is stationary.
 
     Sought are the fewest frames, up to a sixth, after which nothing is seen of the starts (a probability of
@@ -160,6 +178,14 @@ def judge(series: Series) -> Verdict:
     The simulation is not stationary if there are none so few, and all frames together show more than chance
     does (a probability below `FALSE_ALARMS`): false alarms are no more frequent than that. With fewer than
     `MIN_WALKERS` walkers both are a matter of split R-hat.
+
+    In a short simulation a bias of several errors is too small for these tests. Replica exchange has a clock
+    of its own: frames before `ROUND_TRIPS` are burn-in whatever the tests see, up to half of all, and a
+    simulation of fewer than twice those is not called stationary.
+
+    Args:
+        series: the weight in each state.
+        round_trips: that a replica has made in the mean until the end of each frame, (n_frames,).
     """
     n = len(series)
     if n < MIN_FRAMES or not series.names:
@@ -171,8 +197,13 @@ def judge(series: Series) -> Verdict:
             break
         seen = round(n * _MOST * step / _N_STEPS)
         is_clean = Evidence.of(series.after(seen), n_replicates=999).is_clean
-    kept = Evidence.of(series.after(2 * seen), n_replicates=999) if seen else whole
-    return Verdict(2 * seen, is_clean or not whole.is_strong, whole, kept, series)
+    burn_in, trips = 2 * seen, None
+    if round_trips is not None:
+        trips = float(round_trips[-1])
+        burn_in = max(burn_in, min(int((round_trips < ROUND_TRIPS).sum()), n // 2))
+    kept = Evidence.of(series.after(burn_in), n_replicates=999) if burn_in else whole
+    verdict = Verdict(burn_in, is_clean or not whole.is_strong, whole, kept, series, trips)
+    return replace(verdict, stationary=False) if verdict.is_short else verdict
 
 
 def _n_blocks(series: Series) -> int:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -93,3 +94,18 @@ class Ensemble:
     def n_walkers(self) -> int:
         """Independent walkers."""
         return int(self.potential.shape[1])
+
+    @property
+    def round_trips(self) -> np.ndarray | None:
+        """Round trips of a replica in the mean, from its start to the end of each frame, (n_frames,).
+
+        They count from the first move, those of the tuning included; within a checkpoint they are spread
+        evenly. None if there is one temperature, or after `after`.
+        """
+        parts = [*self.burn_in_statistics, *self.statistics]
+        length = int(self.plan["checkpoint_frames"])
+        whole = self.n_frames == length * len(self.statistics)
+        if len(self.temperatures) < 2 or not whole or not all("round_trips" in part for part in parts):
+            return None
+        each = np.array([part["round_trips"] for part in parts], dtype=np.float64).repeat(length) / length
+        return np.cumsum(each)[-self.n_frames :] / (self.n_walkers * len(self.temperatures))

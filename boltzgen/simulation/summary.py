@@ -42,7 +42,7 @@ def summarize(
     recorded = Ensemble.load(folder, system)
     labels = label(recorded.x, recorded.starts, system)
     _, log_w = _mbar(recorded)
-    verdict = judge(Series.build(labels, log_w))
+    verdict = judge(Series.build(labels, log_w), recorded.round_trips)
     ensemble = recorded.after(verdict.burn_in)
     labels = {name: replace(held, frames=held.frames[verdict.burn_in :]) for name, held in labels.items()}
     f, log_w = _mbar(ensemble)

@@ -5,7 +5,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from boltzgen.evaluation.verdict import AGREEMENT, TAIL, by_chance, differs, expected_largest, verdict
+from boltzgen.evaluation.verdict import (
+    AGREEMENT,
+    TAIL,
+    by_chance,
+    differs,
+    doubts,
+    expected_largest,
+    largest_by_chance,
+    verdict,
+)
 
 
 def result(**changes: Any) -> dict[str, Any]:
@@ -53,6 +62,31 @@ def test_agreement_is_told_with_the_largest_z() -> None:
 )
 def test_a_difference_is_named(changes: dict[str, Any], said: str) -> None:
     assert verdict(result(**changes)) == f"Differs from the reference: {said}"
+
+
+def test_between_chance_and_a_difference_the_verdict_is_open() -> None:
+    """As of a short reference: 3.4 of six regions is no difference, and no agreement."""
+    regions = [
+        {"residue": "GLN 2", "name": name, "z": z}
+        for name, z in zip("abcdef", (-3.4, *[1.0] * 5), strict=True)
+    ]
+    found = result(regions=regions)
+    assert not differs(found)
+    assert verdict(found) == (
+        "May differ from the reference: 1 of 6 regions of residues (most of all GLN 2 a, z = -3.4), where "
+        "chance stays below 3.1 in 99 of 100 cases. Either the generator is wrong there or the reference is, "
+        "by more than its stated error: a longer reference tells."
+    )
+    regions[0]["z"] = 3.0
+    assert verdict(found).startswith("Agrees")
+    regions[0]["z"] = AGREEMENT + 0.1
+    assert verdict(found).startswith("Differs")
+    assert not doubts(found)
+
+
+def test_of_agreeing_comparisons_one_in_a_hundred_is_in_doubt() -> None:
+    z = np.abs(np.random.default_rng(1).standard_normal((40_000, 6))).max(axis=1)
+    assert (z > largest_by_chance(6, 0.99)).mean() == pytest.approx(0.01, abs=0.002)
 
 
 def test_what_is_expected_by_chance_is_computed() -> None:

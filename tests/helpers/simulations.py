@@ -26,6 +26,7 @@ def write_simulation(
     *,
     temperatures: tuple[float, ...] = (300.0,),
     seed: int = 0,
+    round_trips: int | None = None,
 ) -> Ensemble:
     """Write checkpoints of ten frames, one of tuning before them, and load them.
 
@@ -36,6 +37,7 @@ def write_simulation(
         began: the same of where each walker began, (n_walkers,).
         temperatures: in K.
         seed: of angles and energies.
+        round_trips: of all replicas in each checkpoint; None if they were not counted.
     """
     rng = np.random.default_rng(seed)
     shape = plus.shape
@@ -65,6 +67,8 @@ def write_simulation(
             "n_energy_evaluations": 1000 if index else 7000,
             "seconds": 1.0 if index else 2.0,
         }
+        if round_trips is not None:
+            statistics["round_trips"] = round_trips
         once = {} if index else {"starts": starts.tolist(), "preparation": PREPARATION}
         last = replica[0].long()
         state = State(x[part][-1].clone(), last, last.clone(), torch.ones(shape[2], dtype=torch.float64))

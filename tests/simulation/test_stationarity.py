@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from boltzgen.simulation.burn_in import MIN_FRAMES, judge
+from boltzgen.simulation.burn_in import MIN_FRAMES, ROUND_TRIPS, judge
 from boltzgen.simulation.states import Labels, Series
 from boltzgen.simulation.stationarity import drift, memory, split_r_hat
 from tests.helpers.chains import DRIFTING, series, states
@@ -222,3 +222,41 @@ def test_too_short_or_without_torsions_is_not_tested() -> None:
     assert judge(nothing).stationary is None
     assert "no named torsions" in judge(nothing).text
     assert judge(nothing).to_dict()["burn_in_frames"] == 0
+
+
+def relaxing(n_frames: int) -> Series:
+    """The share of a rare state falls to its own of 2 % as replicas make round trips, one in 20 frames."""
+    frames = np.arange(n_frames)
+    return series(np.random.default_rng(0), 0.02 + 0.3 * np.exp(-(frames + 40) / 20), n_walkers=128, stay=0.5)
+
+
+def test_frames_before_seven_round_trips_are_burn_in() -> None:
+    trips = (np.arange(400) + 41) / 20
+    verdict = judge(relaxing(400), trips)
+    assert verdict.stationary and not verdict.is_short
+    assert verdict.burn_in == (trips < ROUND_TRIPS).sum() == 99
+    assert verdict.round_trips == trips[-1]
+    assert verdict.text == "stationary after 99 frames"
+    # Where frames give more, they decide; without the count as before.
+    assert judge(relaxing(400), trips + 5).burn_in == judge(relaxing(400)).burn_in < 99
+
+
+def test_a_short_simulation_is_not_called_stationary() -> None:
+    """As one of 58 frames was whose share of alphaL still fell from 9.5 to 2.9 %."""
+    held = relaxing(60)
+    trips = (np.arange(60) + 41) / 20
+    verdict = judge(held, trips)
+    assert verdict.is_short and verdict.stationary is False
+    assert verdict.burn_in == 30, "half of the frames are kept"
+    assert verdict.text.startswith(
+        "too short: replicas went up to the highest temperature and back 5.0 times"
+    )
+    found = verdict.to_dict()
+    assert found["too_short"] is True and found["round_trips_per_replica"] == trips[-1]
+    assert not judge(held, 3 * trips).is_short
+
+
+def test_too_few_frames_stay_untested_whatever_the_round_trips() -> None:
+    held = relaxing(MIN_FRAMES - 1)
+    assert judge(held, np.zeros(len(held))).stationary is None
+    assert judge(held, np.zeros(len(held))).to_dict()["too_short"] is False

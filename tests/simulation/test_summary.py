@@ -28,11 +28,13 @@ N_WALKERS = 128
 LADDER = (300.0, 350.0)
 
 
-def made_up(folder: Path, system: System, shares: np.ndarray, seed: int, temperatures=(300.0,)):
+def made_up(
+    folder: Path, system: System, shares: np.ndarray, seed: int, temperatures=(300.0,), **counts: int
+) -> Ensemble:
     rng = np.random.default_rng(seed)
     plus = states(rng, shares, 0.5, (N_WALKERS, len(temperatures)))
     began = rng.random(N_WALKERS) < 0.5
-    return write_simulation(folder, system, plus, began, temperatures=temperatures, seed=seed)
+    return write_simulation(folder, system, plus, began, temperatures=temperatures, seed=seed, **counts)
 
 
 @pytest.fixture(scope="module")
@@ -150,3 +152,39 @@ def test_labels_are_those_of_the_torsions(system: System, tmp_path: Path) -> Non
     later = ensemble.after(5)
     assert later.n_frames == 15
     assert np.array_equal(label(later.x, later.starts, system)["phi"].frames == 0, plus[5:])
+
+
+def test_round_trips_of_a_replica_are_counted_from_the_start(system: System, tmp_path: Path) -> None:
+    """100 in each checkpoint of ten frames, by 256 replicas; the tuning is one checkpoint."""
+    ensemble = made_up(tmp_path / "a", system, DRIFTING, 0, LADDER, round_trips=100)
+    expected = (100 + 10 * np.arange(1, 61)) / 256
+    np.testing.assert_allclose(ensemble.round_trips, expected)
+    assert ensemble.after(3).round_trips is None
+    assert made_up(tmp_path / "b", system, DRIFTING, 0, LADDER).round_trips is None
+    assert made_up(tmp_path / "c", system, DRIFTING, 0, round_trips=0).round_trips is None
+
+
+def test_the_command_says_that_a_simulation_is_too_short(
+    system: System, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """7 checkpoints of 100 are 2.7 trips of a replica; 14, and a tenth more, take 384 frames and the tuning."""
+    folder = tmp_path / "short"
+    made_up(folder, system, np.full(60, 0.05), 0, LADDER, round_trips=100)
+    assert main(["simulate", "alanine_dipeptide", "-o", str(folder), "-n", "60", "--resume"]) == 0
+    out, err = capsys.readouterr()
+    assert "warning: the simulation is too short: replicas went up to the highest temperature" in err
+    assert "and back 2.7 times in the mean, and 14 are needed" in err
+    assert f"-o {folder} -n 390 --resume" in err
+    assert re.search(r"^stationarity +too short: ", out, re.MULTILINE)
+    reference = Reference.load(folder / "reference.h5", system)
+    assert reference.doubt.startswith("too short: ")
+
+
+def test_a_simulation_of_enough_round_trips_leaves_out_seven(system: System, tmp_path: Path) -> None:
+    folder = tmp_path / "enough"
+    made_up(folder, system, np.full(60, 0.05), 0, LADDER, round_trips=600)
+    assert main(["simulate", "alanine_dipeptide", "-o", str(folder), "-n", "60", "--resume"]) == 0
+    summary = json.loads((folder / "simulation.json").read_text())
+    assert summary["stationarity"]["stationary"] is True
+    # (600 + 60 k) / 256 is 7 after 19.9 frames.
+    assert (summary["n_frames"], summary["stationarity"]["burn_in_frames"]) == (41, 19)
