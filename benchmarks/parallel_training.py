@@ -1,11 +1,12 @@
 """Training with several processes: steps per second, and what equal steps reach.
 
     python benchmarks/parallel_training.py [--system alanine_tetrapeptide] [--steps 10] [--repeats 3]
-                                           [--layouts 1x1 2x1 1x2]
+                                           [--layouts 1x1 2x1 1x2 1x1+1x1]
     python benchmarks/parallel_training.py --quality FOLDER [--system alanine_dipeptide] [--rounds 12]
                                            [--seeds 0 1 2] [--layouts 1x1 2x1]
 
-A layout is PROCESSESxTHREADS. **Speed**: the layouts take turns, repeat after repeat; in each the generator
+A layout is PROCESSESxTHREADS; 1x1+1x1 are two trainings at once that know nothing of each other, and their
+steps together: what the machine gives at most. **Speed**: the layouts take turns, repeat after repeat; in each the generator
 goes through one round of so many steps that is not timed and one that is, with the default batch and walkers.
 Printed are steps per second, median and best, and how many times those of the first layout they are.
 **Quality**: each layout trains from each seed for equal rounds, in FOLDER; printed is the efficiency of
@@ -20,6 +21,7 @@ import statistics
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from boltzgen.energy.base import CountedEnergy
@@ -41,6 +43,14 @@ def launched(layout: str, arguments: list[str]) -> str:
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr}")
     return done.stdout
+
+
+def rate(layout: str, worker: list[str]) -> float:
+    """Steps per second of a layout; of several at once, together."""
+    parts = layout.split("+")
+    with ThreadPoolExecutor(len(parts)) as pool:
+        found = pool.map(lambda part: json.loads(launched(part, worker).splitlines()[-1])["rate"], parts)
+        return sum(found)
 
 
 def time_steps(name: str, steps: int) -> None:
@@ -69,12 +79,12 @@ def speed(system: str, layouts: list[str], steps: int, repeats: int) -> None:
     worker = [str(Path(__file__).resolve()), "--worker", "--system", system, "--steps", str(steps)]
     for _ in range(repeats):
         for layout in layouts:
-            rates[layout].append(json.loads(launched(layout, worker).splitlines()[-1])["rate"])
+            rates[layout].append(rate(layout, worker))
     print(f"{system}: steps of {Settings().batch} draws per second, {repeats} repeats of {steps} steps")
     for layout, found in rates.items():
         ratios = [a / b for a, b in zip(found, rates[layouts[0]], strict=True)]
         print(
-            f"{layout:>6}  median {statistics.median(found):.3f}  best {max(found):.3f}  "
+            f"{layout:>8}  median {statistics.median(found):.3f}  best {max(found):.3f}  "
             f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) times {layouts[0]}",
             flush=True,
         )
@@ -122,7 +132,7 @@ def main() -> None:
         layouts = args.layouts or ["1x1", "2x1"]
         quality(args.system or "alanine_dipeptide", args.quality, layouts, args.rounds, args.seeds)
     else:
-        layouts = args.layouts or ["1x1", "2x1", "1x2"]
+        layouts = args.layouts or ["1x1", "2x1", "1x2", "1x1+1x1"]
         speed(args.system or "alanine_tetrapeptide", layouts, args.steps, args.repeats)
 
 

@@ -6,8 +6,8 @@
 Walkers begin at torsions drawn uniformly, so that states of a few percent begin far too frequent. First come
 the shares of the residues' regions and of the torsions' states in blocks of frames, beside the round trips
 that a replica has made by then. Then the simulation is taken as if it had ended after some frames: what is
-burn-in, what the verdict says, and the z of its shares against the last half of the whole simulation, by errors
-from walkers; once as the tests of the frames alone would have it, and once with the round trips.
+burn-in, what the verdict says, and the z of its shares against the last half of the whole simulation, by
+errors from walkers; once as the tests of the frames alone would have it, and once with the round trips.
 """
 
 import argparse
@@ -74,10 +74,10 @@ def main() -> None:
             said = (
                 "stationary" if verdict.stationary else "too short" if verdict.is_short else "not stationary"
             )
+            which = f"{' '.join(series.names[worst])}: {100 * value[worst]:.2f} +- {100 * error[worst]:.2f} %"
             print(
                 f"{frames:4d} frames, {trips[frames - 1]:4.1f} trips, {rule:15s}: "
-                f"burn-in {verdict.burn_in:3d}, {said:14s}; largest z {z[worst]:+5.1f} ({' '.join(series.names[worst])}: "
-                f"{100 * value[worst]:.2f} +- {100 * error[worst]:.2f} %)"
+                f"burn-in {verdict.burn_in:3d}, {said:14s}; largest z {z[worst]:+5.1f} ({which})"
             )
 
 
