@@ -6,11 +6,11 @@
                                            [--seeds 0 1 2] [--layouts 1x1 2x1]
 
 A layout is PROCESSESxTHREADS; 1x1+1x1 are two trainings at once that know nothing of each other, and their
-steps together: what the machine gives at most. **Speed**: the layouts take turns, repeat after repeat; in each
-the generator goes through one round of so many steps that is not timed and one that is, with the default batch
-and walkers. Printed are steps per second, median and best, and how many times those of the first layout they
-are. **Quality**: each layout trains from each seed for equal rounds, in FOLDER; printed is the efficiency of
-100,000 fresh draws. Finished runs are not repeated. Run either on an idle machine.
+steps together: what the machine gives at most. **Speed**: the layouts take turns, repeat after repeat; in
+each the generator goes through one round of so many steps that is not timed and one that is, with the
+default batch and walkers. Printed are steps per second, median and best, and how many times those of the
+first layout they are. **Quality**: each layout trains from each seed for equal rounds, in FOLDER; printed
+is the efficiency of 100,000 fresh draws. Finished runs are not repeated. Run either on an idle machine.
 """
 
 import argparse

@@ -17,7 +17,7 @@ from boltzgen.analysis.output import Output
 from boltzgen.analysis.panels import profile_figure
 from boltzgen.analysis.pooled_source import pooled_source
 from boltzgen.analysis.profiles import save_profile
-from boltzgen.analysis.subject import Subject, of_statistics
+from boltzgen.analysis.subject import Subject, counted, of_statistics
 from boltzgen.analysis.surfaces import Surface, save_surfaces
 from boltzgen.analysis.values import read_values
 from boltzgen.document.page import checked_page
@@ -29,12 +29,15 @@ from boltzgen.samples.draws import Molecule, known_topology
 from boltzgen.samples.measure import Measure
 from boltzgen.samples.quantity import Quantity, quantity
 from boltzgen.statistics.file import is_statistics
+from boltzgen.statistics.plan import TORSION_CELLS
 from boltzgen.storage import finite_or_none, write_atomically, write_figure
 
 #: What holds the numbers of an analysis.
 REPORT = "report.json"
 #: Of a size's profile.
 _BINS = 50
+#: Above so many draws of one seed memory does not grow any more.
+MANY = 2_000_000
 
 
 def analyze(
@@ -86,8 +89,11 @@ def analyze(
     shards are not there. Statistics have no conformations: their surfaces and quantities are those that were
     asked for when they were drawn, `bins` of torsions are whole degrees wide, and there is no page.
 
-    Positions are read in chunks. A million samples of one amino acid take about 0.1 GB; 8 MB more for each
-    further pair of torsions and each quantity, 1 MB for each rotamer, 2 MB for each residue.
+    Positions are read in chunks, and memory is that of numbers: a million samples of one amino acid take
+    about 0.1 GB, 8 MB more for each further pair of torsions and each quantity. Above two million draws of
+    one seed memory does not grow any more: they are counted in fine cells, as statistics are. A page,
+    a `system`, a `measure`, several seeds, `bins` that are no whole degrees, and quantities without a unit want
+    the numbers of each draw.
 
     Args:
         path: a samples file (see `SamplesWriter`), a file of statistics, the `reference.h5` of a simulation,
@@ -134,6 +140,11 @@ def analyze(
     how = Output(Path(output), source.temperature, units, format, bins)
     wanted = checked_pairs(pairs, source.molecule)
     quantities = list({one.text: one for one in (quantity(text, source.molecule) for text in along)}.values())
+    few = page is not None or system is not None or measure != "flexible-limit" or len(source.series) > 1
+    fine = (bins is None or TORSION_CELLS % bins == 0) and all(one.unit for one in quantities)
+    if source.kind == "samples" and source.n > MANY and fine and not few:
+        result, _, _ = _written(counted(paths, source, gaps, wanted, along), how, None)
+        return result
     chooser = None if page is None else Chooser(known_topology(source.molecule).n_atoms)
     values = read_values(source, wanted, quantities, chooser)
     subject = Subject(

@@ -1,17 +1,20 @@
 """What an analysis is of: files, their molecule, what is asked for, and the findings."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from boltzgen.analysis.findings import Findings, SampleFindings
+from boltzgen.analysis.source import Source
 from boltzgen.analysis.summed import SummedFindings, cells_in
 from boltzgen.molecule.system import System
 from boltzgen.molecule.torsional import Pair, checked_pairs
+from boltzgen.samples.file import read_header
 from boltzgen.samples.header import SamplesHeader
 from boltzgen.samples.quantity import Quantity, quantity
 from boltzgen.statistics.merge import merged_statistics
+from boltzgen.statistics.statistics import Statistics
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +67,36 @@ class Subject:
         counted = f"{n:,} draws, {n_effective:,.0f} effective" if is_weighted else f"{n:,} frames"
         measure = ", constrained dynamics" if self.about["measure"] == "constrained-dynamics" else ""
         return f"{self.about['system']}, {self.temperature:g} K{measure}: {counted}"
+
+
+def counted(
+    paths: Sequence[Path],
+    source: Source,
+    missing: Sequence[str],
+    pairs: Sequence[Pair],
+    along: Sequence[str],
+) -> Subject:
+    """Of a run's samples files, whose draws are counted in fine cells: memory does not grow with them.
+
+    Args:
+        paths: of the files.
+        source: their draws.
+        missing: shards that are not there.
+        pairs: of torsions, whose surfaces are wanted.
+        along: quantities along which profiles are wanted.
+
+    Raises:
+        ValueError: a pair or a quantity that the molecule has not; or as `Statistics.add`.
+    """
+    header = read_header(paths[0])
+    statistics = Statistics(replace(header, n_whole=source.n), pairs=pairs, along=along)
+    start = 0
+    for chunk in source.chunks():
+        statistics.add(chunk, start)
+        start += len(chunk)
+    found = SummedFindings(statistics)
+    quantities = [quantity(text, header) for text in dict.fromkeys(" ".join(text.split()) for text in along)]
+    return Subject(paths, source.kind, header, source.about, missing, pairs, quantities, found)
 
 
 def of_statistics(

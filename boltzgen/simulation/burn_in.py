@@ -105,8 +105,8 @@ class Verdict:
         if self.is_short:
             return (
                 "too short: replicas went up to the highest temperature and back "
-                f"{self.round_trips:.1f} times in the mean, and {2 * ROUND_TRIPS:g} are needed; until then rare "
-                "states keep a part of the shares that they had at the start"
+                f"{self.round_trips:.1f} times in the mean, and {2 * ROUND_TRIPS:g} are needed; until then "
+                "rare states keep a part of the shares that they had at the start"
             )
         if self.stationary:
             return f"stationary after {self.burn_in} frames" if self.burn_in else "stationary"

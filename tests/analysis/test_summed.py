@@ -63,6 +63,41 @@ def leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
         yield place, value
 
 
+def test_many_draws_are_counted_and_say_the_same(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Samples of more than `MANY` draws, whose numbers are not kept."""
+
+    def no_values(*_: Any) -> None:
+        raise AssertionError("the numbers of all draws were kept")
+
+    samples = [folder / f"samples_{k}.h5" for k in (2, 1)]
+    wanted: dict[str, Any] = {"along": ["distance C1 N2", "psi"], "pairs": [("phi", "psi")]}
+    few = dict(leaves(analyze(samples, folder / "few", **wanted)))
+    monkeypatch.setattr("boltzgen.analysis.report.MANY", N - 1)
+    monkeypatch.setattr("boltzgen.analysis.report.read_values", no_values)
+    many = dict(leaves(analyze(samples, folder / "many", **wanted)))
+    assert many.keys() == few.keys()
+    for place, value in few.items():
+        expected = pytest.approx(value, rel=1e-6, abs=1e-9) if isinstance(value, float) else value
+        assert many[place] == expected, place
+    assert {p.name for p in (folder / "many").iterdir()} == {p.name for p in (folder / "few").iterdir()}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"bins": 50}, {"system": "alanine_dipeptide"}, {"along": ["cos(phi)"]}, {"html": True}],
+    ids=["bins", "system", "unit", "html"],
+)
+def test_what_wants_each_draw_keeps_its_numbers(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    monkeypatch.setattr("boltzgen.analysis.report.MANY", N - 1)
+    if "html" in options:
+        options = {"html": tmp_path / "page.html"}
+    samples = [folder / f"samples_{k}.h5" for k in (2, 1)]
+    found = analyze(samples, tmp_path / "out", **options)
+    assert found["n_samples"] == N
+
+
 def test_the_report_is_that_of_the_samples(folder: Path) -> None:
     summed, sampled = reports(folder)
     assert (summed["source"], sampled["source"]) == ("statistics", "samples")

@@ -167,7 +167,7 @@ def test_round_trips_of_a_replica_are_counted_from_the_start(system: System, tmp
 def test_the_command_says_that_a_simulation_is_too_short(
     system: System, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """7 checkpoints of 100 are 2.7 trips of a replica; 14, and a tenth more, take 384 frames and the tuning."""
+    """7 checkpoints of 100 are 2.7 trips of a replica; 14, and a tenth more, take 384 frames in all."""
     folder = tmp_path / "short"
     made_up(folder, system, np.full(60, 0.05), 0, LADDER, round_trips=100)
     assert main(["simulate", "alanine_dipeptide", "-o", str(folder), "-n", "60", "--resume"]) == 0
