@@ -92,8 +92,8 @@ def analyze(
     Positions are read in chunks, and memory is that of numbers: a million samples of one amino acid take
     about 0.1 GB, 8 MB more for each further pair of torsions and each quantity. Above two million draws of
     one seed memory does not grow any more: they are counted in fine cells, as statistics are. A page,
-    a `system`, a `measure`, several seeds, `bins` that are no whole degrees, and quantities without a unit want
-    the numbers of each draw.
+    a `system`, a `measure`, several seeds, `bins` that are no whole degrees, and quantities without a unit
+    want the numbers of each draw.
 
     Args:
         path: a samples file (see `SamplesWriter`), a file of statistics, the `reference.h5` of a simulation,
