@@ -11,6 +11,8 @@ from boltzgen.training.budget import LEAST_ROUNDS, sensible_minutes
 
 #: What the forward test of `boltzgen evaluate` writes, also into the run's folder.
 FORWARD = "forward.json"
+#: Verdicts of the forward test, each worse than the one before.
+_VERDICTS = ("passed", "thin places", "failed")
 #: Where the run is not known.
 UNKNOWN_RUN = "train the generator anew, for longer (`boltzgen sample` prints the command)"
 
@@ -90,6 +92,29 @@ def forward_doubt(folder: Path, generator: str) -> str:
         "which neither the efficiency nor k-hat of these draws shows. States that hold such conformations "
         "are drawn too rarely: train anew, for longer, or compare the populations of several training seeds"
     )
+
+
+def kept_forward(folder: Path, generator: str, verdict: str) -> str:
+    """Why a run keeps an earlier forward test of the same generator rather than one of another seed.
+
+    The earlier one found more, and one that fails counts, whatever others say. Empty where the new one is
+    kept.
+
+    Args:
+        folder: of the run.
+        generator: `BoltzmannGenerator.digest` of the run's.
+        verdict: of the new test.
+    """
+    try:
+        found = json.loads((folder / FORWARD).read_text())
+        if found["generator"] != generator or _VERDICTS.index(found["verdict"]) <= _VERDICTS.index(verdict):
+            return ""
+        return (
+            f"{folder / FORWARD} keeps the test of seed {found['seed']} ({found['verdict']}), which counts "
+            f"whatever another seed finds ({verdict})"
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def nearer(temperature: float, trained: float) -> str:

@@ -176,9 +176,11 @@ def analyze(
         print_agreement(result["agreement"], result["series"])
     if unpaired := result["unpaired"]:
         options = " ".join(f"--along {name}" for name in unpaired)
+        states = f'boltzgen free-energy states {files[0]} --state "NAME: {unpaired[0]}=-100..0"'
         print_block(
             f"not counted: {', '.join(unpaired)}; the residue at an end without a cap has only one of phi "
             f"and psi, and no regions; for profiles: {options}"
+            + (f"; for populations: {states}" if result["source"] == "samples" else "")
         )
     means = _means(result["sizes"] | result["along"])
     print_fields(means)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from boltzgen.cli.advice import FORWARD, longer_run
+from boltzgen.cli.advice import FORWARD, kept_forward, longer_run
 from boltzgen.cli.cluster import Cluster, cluster_of
 from boltzgen.cli.common import (
     Device,
@@ -188,7 +188,9 @@ def _forward(generator: "BoltzmannGenerator", seed: int, folders: list[Path], ru
         note(test.sentence)
     found = test.summary() | {"generator": generator.digest, "seed": seed}
     text = json.dumps(finite_or_none(found), indent=2, allow_nan=False).encode()
-    if (run / SUMMARY).is_file():
+    if earlier := kept_forward(run, generator.digest, test.verdict):
+        note(earlier)
+    elif (run / SUMMARY).is_file():
         try:
             write_atomically(run / FORWARD, text)
         except OSError as error:

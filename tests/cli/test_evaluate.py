@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from boltzgen.cli.advice import forward_doubt
+from boltzgen.cli.advice import forward_doubt, kept_forward
 from boltzgen.cli.evaluate import forward_tables
 from boltzgen.evaluation import evaluate as evaluation
 from boltzgen.generator.generator import BoltzmannGenerator
@@ -146,6 +146,37 @@ def test_a_run_keeps_what_the_forward_test_found_of_its_generator(tmp_path: Path
     (tmp_path / "summary.json").write_text(json.dumps({"forward": found | {"flagged": False}}))
     assert "largest log w 9.6" in forward_doubt(tmp_path, "a")
     assert forward_doubt(tmp_path, "b") == ""
+
+
+def test_a_run_keeps_the_worst_forward_test_of_its_generator(tmp_path: Path) -> None:
+    """Another seed that passes does not take back one that failed; a training anew does."""
+    assert kept_forward(tmp_path, "a", "passed") == ""
+    (tmp_path / "forward.json").write_text(
+        json.dumps({"verdict": "thin places", "generator": "a", "seed": 7})
+    )
+    assert "keeps the test of seed 7 (thin places)" in kept_forward(tmp_path, "a", "passed")
+    assert kept_forward(tmp_path, "a", "thin places") == kept_forward(tmp_path, "a", "failed") == ""
+    assert kept_forward(tmp_path, "b", "passed") == ""
+    (tmp_path / "forward.json").write_text('{"verdict": "unknown", "generator": "a", "seed": 7}')
+    assert kept_forward(tmp_path, "a", "passed") == ""
+
+
+def test_the_command_does_not_replace_a_forward_test_that_failed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = shipped_systems()["alanine_dipeptide"]
+    (tmp_path / "checkpoint.safetensors").write_bytes((source / "checkpoint.safetensors").read_bytes())
+    (tmp_path / "summary.json").write_text(json.dumps({"system": "alanine_dipeptide"}))
+    small = partial(forward.forward_test, n_walkers=16, n_steps=2, interval=30)
+    monkeypatch.setattr("boltzgen.simulation.forward.forward_test", small)
+    assert call(capfd, "evaluate", tmp_path, "--forward")[0] == 0
+    kept = json.loads((tmp_path / "forward.json").read_text())
+    text = json.dumps(kept | {"verdict": "failed", "flagged": True, "seed": 3})
+    (tmp_path / "forward.json").write_text(text)
+    code, _, err = call(capfd, "evaluate", tmp_path, "--forward", "-o", tmp_path / "out")
+    assert code == 0 and "keeps the test of seed 3 (failed)" in " ".join(err.split())
+    assert (tmp_path / "forward.json").read_text() == text
+    assert json.loads((tmp_path / "out" / "forward.json").read_text())["verdict"] == kept["verdict"]
 
 
 def test_a_run_that_cannot_keep_the_forward_test_loses_nothing(
