@@ -116,6 +116,6 @@ def _how(found: FoundStates, barrier: float) -> str:
     groups = " / ".join(group.label for group in found.groups)
     return (
         f"states are wells of {groups}, parted by barriers of {barrier:g} kT or more; a well is called "
-        "after the region that its minimum is in, and may reach over others, which `boltzgen analyze` counts by "
-        "themselves"
+        "after the region that its minimum is in, and may reach over others, which `boltzgen analyze` "
+        "counts by themselves"
     )

@@ -82,7 +82,8 @@ def test_analyze_a_peptide_with_side_chains(tmp_path: Path, capfd: pytest.Captur
     assert result["unpaired"] == ["phi3", "psi1"]
     said = " ".join(out.split())
     assert "not counted: phi3, psi1; the residue at an end without a cap" in said
-    assert "for profiles: --along phi3 --along psi1 " in said
+    assert "for profiles: --along phi3 --along psi1; for populations: boltzgen free-energy states" in said
+    assert '--state "NAME: phi3=-100..0"' in said
     size = result["sizes"]["end_to_end"]
     words = [
         *["end", "to", "end", "(first", "to", "last", "CA)", "/", "nm"],
