@@ -8,7 +8,7 @@ from statistics import median
 
 MOLECULES, TETRAPEPTIDE = "docs/results/molecules.md", "docs/results/alanine_tetrapeptide.md"
 #: Molecules are alike whose numbers of coordinates differ by at most this factor.
-_ALIKE = 1.35
+_ALIKE = 1.2
 
 
 @dataclass(frozen=True)
