@@ -96,6 +96,8 @@ def test_what_wants_each_draw_keeps_its_numbers(
     samples = [folder / f"samples_{k}.h5" for k in (2, 1)]
     found = analyze(samples, tmp_path / "out", **options)
     assert found["n_samples"] == N
+    # Cells of an expression without a unit there are none, and so no profile.
+    assert all(one["file"] for one in found["along"].values())
 
 
 def test_the_report_is_that_of_the_samples(folder: Path) -> None:

@@ -148,6 +148,15 @@ def test_a_run_keeps_what_the_forward_test_found_of_its_generator(tmp_path: Path
     assert forward_doubt(tmp_path, "b") == ""
 
 
+def run_of_the_dipeptide(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run with the shipped generator, and a forward test of seconds."""
+    source = shipped_systems()["alanine_dipeptide"]
+    (folder / "checkpoint.safetensors").write_bytes((source / "checkpoint.safetensors").read_bytes())
+    (folder / "summary.json").write_text(json.dumps({"system": "alanine_dipeptide"}))
+    small = partial(forward.forward_test, n_walkers=16, n_steps=2, interval=30)
+    monkeypatch.setattr("boltzgen.simulation.forward.forward_test", small)
+
+
 def test_a_run_keeps_the_worst_forward_test_of_its_generator(tmp_path: Path) -> None:
     """Another seed that passes does not take back one that failed; a training anew does."""
     assert kept_forward(tmp_path, "a", "passed") == ""
@@ -164,11 +173,7 @@ def test_a_run_keeps_the_worst_forward_test_of_its_generator(tmp_path: Path) -> 
 def test_the_command_does_not_replace_a_forward_test_that_failed(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = shipped_systems()["alanine_dipeptide"]
-    (tmp_path / "checkpoint.safetensors").write_bytes((source / "checkpoint.safetensors").read_bytes())
-    (tmp_path / "summary.json").write_text(json.dumps({"system": "alanine_dipeptide"}))
-    small = partial(forward.forward_test, n_walkers=16, n_steps=2, interval=30)
-    monkeypatch.setattr("boltzgen.simulation.forward.forward_test", small)
+    run_of_the_dipeptide(tmp_path, monkeypatch)
     assert call(capfd, "evaluate", tmp_path, "--forward")[0] == 0
     kept = json.loads((tmp_path / "forward.json").read_text())
     text = json.dumps(kept | {"verdict": "failed", "flagged": True, "seed": 3})
@@ -182,11 +187,7 @@ def test_the_command_does_not_replace_a_forward_test_that_failed(
 def test_a_run_that_cannot_keep_the_forward_test_loses_nothing(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = shipped_systems()["alanine_dipeptide"]
-    (tmp_path / "checkpoint.safetensors").write_bytes((source / "checkpoint.safetensors").read_bytes())
-    (tmp_path / "summary.json").write_text(json.dumps({"system": "alanine_dipeptide"}))
-    small = partial(forward.forward_test, n_walkers=16, n_steps=2, interval=30)
-    monkeypatch.setattr("boltzgen.simulation.forward.forward_test", small)
+    run_of_the_dipeptide(tmp_path, monkeypatch)
     (tmp_path / "forward.json").mkdir()  # no file can take its place
     code, out, err = call(capfd, "evaluate", tmp_path, "--forward", "-o", tmp_path / "out")
     assert code == 0 and "verdict" in out and "does not keep this result" in err
