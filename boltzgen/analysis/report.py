@@ -140,9 +140,9 @@ def analyze(
     how = Output(Path(output), source.temperature, units, format, bins)
     wanted = checked_pairs(pairs, source.molecule)
     quantities = list({one.text: one for one in (quantity(text, source.molecule) for text in along)}.values())
-    few = page is not None or system is not None or measure != "flexible-limit" or len(source.series) > 1
-    fine = (bins is None or TORSION_CELLS % bins == 0) and all(one.unit for one in quantities)
-    if source.kind == "samples" and source.n > MANY and fine and not few:
+    plain = page is None and system is None and measure == "flexible-limit" and len(source.series) < 2
+    in_cells = (bins is None or TORSION_CELLS % bins == 0) and all(one.unit for one in quantities)
+    if source.kind == "samples" and source.n > MANY and plain and in_cells:
         result, _, _ = _written(counted(paths, source, gaps, wanted, along), how, None)
         return result
     chooser = None if page is None else Chooser(known_topology(source.molecule).n_atoms)

@@ -82,6 +82,21 @@ def test_many_draws_are_counted_and_say_the_same(folder: Path, monkeypatch: pyte
     assert {p.name for p in (folder / "many").iterdir()} == {p.name for p in (folder / "few").iterdir()}
 
 
+def not_counted(*_: Any) -> None:
+    raise AssertionError("the draws were counted in cells")
+
+
+def test_several_seeds_keep_the_numbers_of_each_draw(
+    folder: Path, system: System, drawn: WeightedSamples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("boltzgen.analysis.report.MANY", 0)
+    monkeypatch.setattr("boltzgen.analysis.report.counted", not_counted)
+    with SamplesWriter(tmp_path / "other.h5", system, 300.0, seed=6, generator="g") as writer:
+        writer.write(drawn[:2048])
+    samples = [*(folder / f"samples_{k}.h5" for k in (1, 2)), tmp_path / "other.h5"]
+    assert analyze(samples, tmp_path / "out")["agreement"]
+
+
 @pytest.mark.parametrize(
     "options",
     [{"bins": 50}, {"system": "alanine_dipeptide"}, {"along": ["cos(phi)"]}, {"html": True}],
@@ -91,6 +106,7 @@ def test_what_wants_each_draw_keeps_its_numbers(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
 ) -> None:
     monkeypatch.setattr("boltzgen.analysis.report.MANY", N - 1)
+    monkeypatch.setattr("boltzgen.analysis.report.counted", not_counted)
     if "html" in options:
         options = {"html": tmp_path / "page.html"}
     samples = [folder / f"samples_{k}.h5" for k in (2, 1)]
