@@ -41,6 +41,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -217,6 +218,16 @@ def last_line(text: str) -> str:
     return (text.strip().splitlines() or ["no message"])[-1]
 
 
+def machine_speed(repeats: int = 20) -> float:
+    """Billions of operations a second in products of matrices, by which rows of other days are compared."""
+    matrix, seconds = torch.rand(1500, 1500), []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        matrix @ matrix
+        seconds.append(time.perf_counter() - began)
+    return 2e-9 * 1500**3 / float(np.median(seconds))
+
+
 def alone(peer: str, options: list[str]) -> dict[str, Any]:
     """The row of one peer, from a process of its own."""
     command = [sys.executable, __file__, *options, "--alone", peer]
@@ -273,13 +284,16 @@ def main() -> None:
         print(json.dumps(found))
         return
     given = sys.argv[1:]
-    rows = {}
+    versions = {"torch": torch.__version__, "openmm": openmm.__version__, "numpy": np.__version__}
     for peer in options.peers:
-        rows[peer] = alone(peer, given)
-        print(text(peer, rows[peer]), flush=True)
-    if options.json is not None:
-        versions = {"torch": torch.__version__, "openmm": openmm.__version__, "numpy": np.__version__}
-        options.json.write_text(json.dumps({"versions": versions, "peers": rows}, indent=1))
+        speeds, began = [machine_speed()], f"{datetime.now():%Y-%m-%d %H:%M}"
+        found = alone(peer, given)
+        speeds.append(machine_speed())
+        found |= {"began": began, "minutes": options.minutes, "speeds": speeds, "versions": versions}
+        print(text(peer, found), flush=True)
+        if options.json is not None:  # other peers' rows in the file stay
+            rows = json.loads(options.json.read_text()) if options.json.exists() else {}
+            options.json.write_text(json.dumps(rows | {peer: found}, indent=1))
 
 
 if __name__ == "__main__":

@@ -72,6 +72,7 @@ def pooled_source(
     doubts = [headers[path].doubt for path in paths if headers[path].doubt]
     about = first.about | {
         "doubt": doubts[0] if doubts else "",
+        "refined": max(headers[path].refined for path in paths),
         "seed": first.about["seed"] if len(series) == 1 else None,
         "n_energy_evaluations": None if None in known else sum(k for k in known if k is not None),
     }

@@ -100,6 +100,7 @@ def open_source(
         "n_energy_evaluations": header.n_energy_evaluations,
         "measure": measure,
         "doubt": header.doubt,
+        "refined": header.refined,
     }
     found = molecule or header
     chunks = partial(_samples, file, found)
@@ -189,4 +190,5 @@ def _about(system: System, temperature: float) -> dict[str, Any]:
         "n_energy_evaluations": None,
         "measure": None,
         "doubt": "",
+        "refined": 0,
     }

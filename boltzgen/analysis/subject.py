@@ -142,6 +142,7 @@ def of_statistics(
             "n_energy_evaluations": header.n_energy_evaluations,
             "measure": "flexible-limit",
             "doubt": header.doubt,
+            "refined": header.refined,
         },
         [found.missing] if found.missing else [],
         chosen,

@@ -217,10 +217,12 @@ def weight_fields(summary: dict[str, Any]) -> dict[str, str]:
     holds = low is not None and low <= efficiency <= high
     tenths = f" ({100 * low:.3g} to {100 * high:.3g} % in tenths of the draws)" if holds else ""
     k_hat, log_z, error = summary["psis_k_hat"], summary["log_z"], summary["log_z_error"]
+    refined = summary.get("refined", 0)
+    of_moves = f", after {refined} moves of each draw" if refined else ""
     return {
         "draws": f"{summary['n_samples']:,}",
         "effective draws": f"{summary['effective_sample_size']:,.0f}",
-        "sampling efficiency": percent(efficiency) + tenths,
+        ("effective share" if refined else "sampling efficiency"): percent(efficiency) + tenths + of_moves,
         "  clipped": f"{percent(summary['sampling_efficiency_clipped'])}, with the largest "
         f"{100 * CLIPPED:g} % of the weights cut down",
         "largest weight": f"{100 * summary['largest_weight_share']:.3g} % of the whole",

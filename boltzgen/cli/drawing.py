@@ -8,6 +8,7 @@ from typing import Any
 from boltzgen.cli.cluster import Cluster
 from boltzgen.energy.base import CountedEnergy, Energy
 from boltzgen.free_energy.weight_summary import WeightTally
+from boltzgen.generator.annealed_importance import Refinement, refined_digest
 from boltzgen.samples.draws import Draws
 from boltzgen.samples.shards import Range, Shard
 from boltzgen.samples.writer import SamplesWriter
@@ -29,6 +30,7 @@ class Drawing:
         pairs: see `StatisticsWriter`.
         along: see `StatisticsWriter`.
         doubt: see `SamplesHeader`.
+        refine: moves of each draw; 0 for none.
         cluster: whose workers draw; by default this process does.
         resume: see `SamplesWriter`.
         force: see `SamplesWriter`.
@@ -50,6 +52,7 @@ class Drawing:
         pairs: Sequence[tuple[str, str]],
         along: Sequence[str],
         doubt: str = "",
+        refine: int = 0,
         cluster: Cluster | None = None,
         resume: bool,
         force: bool,
@@ -57,11 +60,12 @@ class Drawing:
         self.generator, self.energy, self.seed = generator, CountedEnergy(energy), seed
         self.cluster, self.n, self.pairs, self.along = cluster, n, tuple(pairs), tuple(along)
         self.whole: Range = (0, n) if shard is None else shard.checked(n)
+        self.refinement = Refinement(refine) if refine else None
         self.writer: SamplesWriter | StatisticsWriter | None = None
         target = (output or Path(), generator.system, energy.temperature)
         common: dict[str, Any] = {
             "seed": seed,
-            "generator": generator.digest,
+            "generator": refined_digest(generator.digest, refine),
             "shard": shard,
             "n": n,
             "doubt": doubt,
@@ -119,7 +123,7 @@ def draw(drawing: Drawing, move: Callable[..., None]) -> dict[str, Any]:
             move(advance=len(chunk))
         spent = writer.n_energy_evaluations if writer and drawing.cluster else n_spent + energy.n_evaluations
     found = tally.summary() if tally else _summary(writer)
-    return found | {"n_energy_evaluations": spent}
+    return found | {"n_energy_evaluations": spent} | _refinement(drawing, found, spent, n_spent)
 
 
 def _drawn(drawing: Drawing, n_spent: int, move: Callable[..., None]) -> Iterator[Draws]:
@@ -129,8 +133,11 @@ def _drawn(drawing: Drawing, n_spent: int, move: Callable[..., None]) -> Iterato
     """
     writer, energy = drawing.writer, drawing.energy
     if drawing.cluster is None or writer is None:
+        more = {"refine": drawing.refinement} if drawing.refinement else {}
         for start, stop in drawing.missing:
-            for chunk in drawing.generator.sample_chunks(stop, energy, seed=drawing.seed, start=start):
+            for chunk in drawing.generator.sample_chunks(
+                stop, energy, seed=drawing.seed, start=start, **more
+            ):
                 if writer:
                     writer.n_energy_evaluations = n_spent + energy.n_evaluations
                     writer.write(chunk)
@@ -146,12 +153,22 @@ def _drawn(drawing: Drawing, n_spent: int, move: Callable[..., None]) -> Iterato
         n=drawing.n,
         pairs=drawing.pairs,
         along=drawing.along,
+        refine=drawing.refinement.steps if drawing.refinement else 0,
     )
     with drawing.cluster.connected() as client:
         if isinstance(writer, StatisticsWriter):
             draw_statistics(client, recipe, generator, writer, lambda n: move(advance=n))
         else:
             yield from draw_samples(client, recipe, generator, writer)
+
+
+def _refinement(drawing: Drawing, found: dict[str, Any], spent: int, n_before: int) -> dict[str, Any]:
+    """That draws were refined; and what that gained, where this process has drawn all of them."""
+    if drawing.refinement is None:
+        return {}
+    alone = drawing.cluster is None and n_before == 0
+    gain = drawing.refinement.summary(found["effective_sample_size"], spent) if alone else None
+    return {"refined": drawing.refinement.steps, "refinement": gain}
 
 
 def _summary(writer: Any) -> dict[str, Any]:

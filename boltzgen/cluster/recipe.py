@@ -9,6 +9,7 @@ import numpy as np
 
 from boltzgen.energy.base import CountedEnergy, Energy
 from boltzgen.energy.choose import energy_for
+from boltzgen.generator.annealed_importance import refined_digest
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.molecule.torsional import Pair
 from boltzgen.samples.shards import BLOCK, Range
@@ -32,6 +33,7 @@ class Recipe:
         unfinished: take the last checkpoint of a run that has not ended.
         device: where a worker computes.
         pairs, along: what statistics count besides, see `StatisticsWriter`.
+        refine: moves of each draw, see `FlowSampler.sample_chunks`.
     """
 
     source: str
@@ -43,6 +45,7 @@ class Recipe:
     device: str = "cpu"
     pairs: tuple[Pair, ...] = ()
     along: tuple[str, ...] = ()
+    refine: int = 0
 
     def statistics(self, part: Range) -> dict[str, np.ndarray]:
         """Draw a part of the draws, and count them: `Statistics.pack`."""
@@ -68,7 +71,7 @@ class Recipe:
         with _alone:
             counted = CountedEnergy(energy)
             for draws in generator.sample_chunks(
-                stop, counted, seed=self.seed, start=start, chunk_size=BLOCK
+                stop, counted, seed=self.seed, start=start, chunk_size=BLOCK, refine=self.refine
             ):
                 yield draws, counted.n_evaluations
 
@@ -80,7 +83,7 @@ def begun(recipe: Recipe, generator: BoltzmannGenerator) -> Statistics:
         recipe.temperature,
         n=recipe.n,
         seed=recipe.seed,
-        generator=recipe.digest,
+        generator=refined_digest(recipe.digest, recipe.refine),
         pairs=recipe.pairs,
         along=recipe.along,
     )

@@ -36,7 +36,8 @@ class SamplesHeader:
         domain: on which the density is defined.
         basins, torsions: named regions and torsions of the molecule.
         regions, rotamers: those of `System`; empty if the file, of an earlier version, names none.
-        generator: `BoltzmannGenerator.digest` of what drew them; empty if the file does not say.
+        generator: `BoltzmannGenerator.digest` of what drew them, see `refined`; empty if the file does not
+            say.
         mdtraj_topology: atoms and bonds; None if the file holds no topology.
         shard: which share of the seed's draws the file is for, ``"3/64"``; empty if it is none.
         n_whole: draws of all shards; None if the file is no shard.
@@ -63,6 +64,12 @@ class SamplesHeader:
     n_whole: int | None = None
     ranges: tuple[Range, ...] = ()
     doubt: str = ""
+
+    @property
+    def refined(self) -> int:
+        """Moves that each draw made after the flow (`refine` of `FlowSampler.sample`); 0 for none."""
+        steps = self.generator.partition("+")[2]
+        return int(steps) if steps.isdecimal() else 0
 
     @property
     def name(self) -> str:

@@ -192,3 +192,23 @@ def test_a_run_a_folder_and_a_name_are_found(
 def test_the_fake_has_the_real_ones_methods() -> None:
     for name in ("load", "sample_chunks", "digest"):
         assert hasattr(BoltzmannGenerator, name)
+
+
+def test_refined_draws_are_told_from_others(run_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Never as the generator's efficiency; a file of one kind is not gone on with by the other."""
+    file = run_folder / "s.h5"
+    code, out, err = call(capfd, "sample", run_folder, "-n", 500, "-o", file, "--refine", 3)
+    assert (code, err) == (0, "")
+    assert "after 3 moves of each draw" in " ".join(out.split())
+    assert "effective share" in out and "sampling efficiency" not in out
+    header = read_header(file)
+    assert (header.refined, header.generator) == (3, "made up+3")
+    refused(call(capfd, "sample", run_folder, "-n", 600, "-o", file, "--resume"), "generator")
+    assert call(capfd, "sample", run_folder, "-n", 600, "-o", file, "--refine", 3, "--resume")[0] == 0
+    assert read_header(file).n_samples == 600
+    code, out, _ = call(capfd, "analyze", file, "-o", run_folder / "out", "--html", run_folder / "r.html")
+    assert code == 0
+    assert "after 3 moves of each draw" in " ".join(out.split()) and "sampling efficiency" not in out
+    page = (run_folder / "r.html").read_text()
+    assert "Each draw made 3 moves after the generator" in page and "Sampling efficiency" not in page
+    refused(call(capfd, "sample", run_folder, "-n", 5, "--refine", 1001), "expected 1 to 1000 steps")

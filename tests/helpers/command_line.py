@@ -43,7 +43,7 @@ class FakeGenerator:
         return cls()
 
     def sample_chunks(
-        self, n: int, energy: torch.nn.Module, *, seed: int = 0, start: int = 0
+        self, n: int, energy: torch.nn.Module, *, seed: int = 0, start: int = 0, refine: object = 0
     ) -> Iterator[WeightedSamples]:
         whole = made_up_samples(self.system, n, seed, spread=self.spread)
         for first in range(start, n, 700):

@@ -76,6 +76,12 @@ def agreement(report: Report) -> list[str]:
     return [] if doubtful else [f"{sentence[0].upper()}{sentence[1:]}."]
 
 
+def _moves(report: Report) -> str:
+    """That draws were refined, which is not the generator's merit."""
+    n = report["refined"]
+    return f" Each draw made {n} moves after the generator, and has the weight of its whole way." if n else ""
+
+
 def weights(report: Report) -> list[tuple[str, str]]:
     """What weights say of themselves, as pairs of a number with its name and of what it means."""
     if report["source"] != "samples":
@@ -91,8 +97,8 @@ def weights(report: Report) -> list[tuple[str, str]]:
     log_z = f"{report['log_z']:.2f}" if error is None else with_error(report["log_z"], error)
     return [
         (
-            f"Sampling efficiency {percent(efficiency)}",
-            f"The share of the draws that count. A perfect generator has 100 %.{tenths}",
+            f"{'Effective share' if report['refined'] else 'Sampling efficiency'} {percent(efficiency)}",
+            f"The share of the draws that count. A perfect generator has 100 %.{_moves(report)}{tenths}",
         ),
         (
             f"Clipped efficiency {percent(report['sampling_efficiency_clipped'])}",
