@@ -4,6 +4,7 @@
                                [--jflows-bundle FOLDER --jflows-python PYTHON]
                                [--fab FOLDER --fab-python PYTHON]
                                [--tabg FOLDER --tabg-python PYTHON]
+    python benchmarks/peers.py --table --json FILE      # the rows of a file as a table in Markdown
 
 Each peer trains in a process of its own, one after the other. Printed are, for each, the efficiency of fresh
 draws (unclipped, clipped), log Z in its own measure, the share of phi > 0, the energies that its training
@@ -260,6 +261,38 @@ def text(peer: str, found: dict[str, Any]) -> str:
     )
 
 
+def table(rows: dict[str, dict[str, Any]]) -> str:
+    """Rows as Markdown, in the order of `PEERS`."""
+    lines = [
+        "| method | efficiency, % | clipped, % | log Z | phi > 0, % | energies | seconds | schedule, % | "
+        "dropped, % | Gflop/s before, after | began |",
+        "|" + "---|" * 11,
+    ]
+    for peer in PEERS:
+        found = rows.get(peer)
+        if found is None:
+            continue
+        if "reason" in found:
+            lines.append(f"| {peer} | not run: {found['reason']} |" + " |" * 9)
+            continue
+        error = found["log_z_error"]
+        log_z = f"{found['log_z']:.3f}" + ("" if error is None else f" +- {error:.3f}")
+        cells = [
+            f"{100 * found['efficiency']:.2f}",
+            f"{100 * found['clipped']:.2f}",
+            log_z,
+            f"{100 * found['phi_positive']:.3f}",
+            f"{found['energies']:.3g}",
+            f"{found['seconds']:.0f}",
+            f"{100 * found['done']:.0f}" if "done" in found else "",
+            f"{100 * found['dropped']:.2f}" if "dropped" in found else "",
+            ", ".join(f"{speed:.0f}" for speed in found["speeds"]),
+            found["began"],
+        ]
+        lines.append(f"| {peer} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -274,6 +307,7 @@ def main() -> None:
     parser.add_argument("--fab-python")
     parser.add_argument("--tabg")
     parser.add_argument("--tabg-python")
+    parser.add_argument("--table", action="store_true")
     parser.add_argument("--alone", choices=PEERS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.alone:
@@ -282,6 +316,11 @@ def main() -> None:
         except (ImportError, RuntimeError, ValueError) as error:
             found = {"reason": str(error)}
         print(json.dumps(found))
+        return
+    if options.table:
+        if options.json is None:
+            parser.error("--table needs --json FILE")
+        print(table(json.loads(options.json.read_text())))
         return
     given = sys.argv[1:]
     versions = {"torch": torch.__version__, "openmm": openmm.__version__, "numpy": np.__version__}

@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from boltzgen.cli.common import Force, Json, Seed, check_replaceable, warn
+from boltzgen.cli.common import Force, Json, Seed, check_replaceable, system_names, warn
 from boltzgen.cli.progress import progress
 
 
 def export(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Samples file made by `boltzgen sample`.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="Trajectory to write: .dcd, .xtc or .pdb.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="What to write: .dcd, .xtc, .pdb or .sdf.")],
     resample: Annotated[
         int | None,
         typer.Option(
@@ -22,15 +22,25 @@ def export(
             help="Draw so many frames of equal weight, with replacement (default: all samples, in order).",
         ),
     ] = None,
+    system: Annotated[
+        str | None,
+        typer.Option(
+            "--system",
+            metavar="SYSTEM",
+            autocompletion=system_names,
+            help="For .sdf: the small molecule's folder, or its SDF file, which has the orders of bonds.",
+        ),
+    ] = None,
     force: Force = False,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Write samples as a trajectory for other programs.
+    """Write samples as a trajectory or an SDF file for other programs.
 
     Examples:
         boltzgen export samples.h5 frames.xtc --resample 1000
         boltzgen export samples.h5 all.pdb
+        boltzgen export samples.h5 conformers.sdf --resample 100 --system ibuprofen
     """
     from boltzgen.samples.contents import read_topology
     from boltzgen.samples.export import export as write
@@ -42,7 +52,7 @@ def export(
     if topology is not None and topology.exists() and not holds_topology(topology, read_topology(file)):
         check_replaceable(topology, force=force)
     with progress("writing frames"):
-        n_frames = write(file, target, resample=resample, seed=seed)
+        n_frames = write(file, target, resample=resample, seed=seed, system=system)
     if resample is None:
         warn(
             f"the frames of {target} do not have equal weight: averages over them need log_w of {file}; use "

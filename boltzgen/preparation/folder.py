@@ -17,6 +17,7 @@ from openmm import app, unit
 from boltzgen.molecule.openmm_files import read_structure
 from boltzgen.molecule.shipped import SYSTEM_FILE
 from boltzgen.preparation.sources import Source
+from boltzgen.samples.sdf import MOLECULE, Connections
 from boltzgen.storage import partial_path, remove, remove_stale, sync
 
 STRUCTURE, SYSTEM_XML = "topology.pdb", "system.xml"
@@ -25,7 +26,7 @@ ROUNDING = 1e-4
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _NAME = re.compile(r"[\w.+-]+")
 #: Suffixes of the files that `write_system` writes.
-_OURS = (".toml", ".pdb", ".xml")
+_OURS = (".toml", ".pdb", ".xml", ".sdf")
 _COMMENT = "# The part of configuration space on which the density is defined; outside it u = +inf."
 
 
@@ -98,7 +99,7 @@ def new_folder(output: Path, *, force: bool = False) -> Iterator[Path]:
 def write_system(
     folder: Path, source: Source, positions: np.ndarray, *, name: str, temperature: float
 ) -> None:
-    """Write what `System.load` reads: system.toml, the structure, and its force field.
+    """Write what `System.load` reads: system.toml, the structure, its force field, and orders of bonds.
 
     Args:
         folder: exists already.
@@ -111,6 +112,9 @@ def write_system(
         ValueError: the molecule's bonds do not come back from its PDB file.
     """
     _write_structure(folder / STRUCTURE, source.topology, positions)
+    if source.sdf:
+        text = Connections.parse(source.sdf).record(positions, {})
+        (folder / MOLECULE).write_text(text, encoding="utf-8")
     forcefield = source.forcefield or {"system": SYSTEM_XML}
     if not source.forcefield:
         (folder / SYSTEM_XML).write_text(openmm.XmlSerializer.serialize(source.openmm_system))

@@ -55,6 +55,7 @@ class Source:
         files: the user's own files that the table names, by those names.
         notes: what a user should know of how the files were taken, in sentences.
         domain: where its density is to be defined.
+        sdf: the molecule with the orders of its bonds, as an SDF file; empty where they are not known.
     """
 
     topology: app.Topology
@@ -65,6 +66,7 @@ class Source:
     files: dict[str, Path] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     domain: Domain = field(default_factory=Domain)
+    sdf: str = ""
 
 
 def source_of(

@@ -15,15 +15,20 @@ from mdtraj.formats import PDBTrajectoryFile, XTCTrajectoryFile
 from boltzgen.samples.ascii_path import ascii_folder
 from boltzgen.samples.contents import check_target, iter_draws, read_header, read_log_weights, read_topology
 from boltzgen.samples.dcd import write_dcd
+from boltzgen.samples.draws import Draws
 from boltzgen.samples.mdtraj_hdf5 import add_coordinates, describe_frames
+from boltzgen.samples.sdf import read_connections, records
 from boltzgen.samples.whole_file import new_file, new_hdf5
 from boltzgen.storage import atomic_file
+from boltzgen.units import kt
 from boltzgen.weights import resampled_indices
 
 #: Formats that samples are exported to: they come from HDF5 files.
-FORMATS = (".dcd", ".xtc", ".pdb")
+FORMATS = (".dcd", ".xtc", ".pdb", ".sdf")
 #: Fewest bytes that an atom's position takes in each format.
-_BYTES = {".dcd": 12, ".h5": 12, ".pdb": 80, ".xtc": 2}
+_BYTES = {".dcd": 12, ".h5": 12, ".pdb": 80, ".sdf": 80, ".xtc": 2}
+#: Formats of `write_frames`, of nothing but positions.
+_TRAJECTORIES = (".dcd", ".h5", ".pdb", ".xtc")
 _WITHOUT_TOPOLOGY = (".dcd", ".xtc")
 _ANGSTROM_PER_NM = 10.0
 
@@ -34,16 +39,30 @@ def export(
     *,
     resample: int | None = None,
     seed: int = 0,
+    system: str | os.PathLike[str] | None = None,
 ) -> int:
-    """Write a samples file as a DCD, XTC or PDB trajectory, and return the number of frames.
+    """Write a samples file as a DCD, XTC or PDB trajectory or as an SDF file; return the number of frames.
 
     Without `resample`, frames are the samples in order, one for one: they do *not* have equal weight. With
     it, so many frames of equal weight are drawn with replacement, in the order of the file. XTC keeps 0.001
-    nm and PDB 0.0001 nm. See `write_frames`. Memory does not grow with the number of samples.
+    nm, PDB 0.0001 and SDF 0.00001 nm. See `write_frames`. Memory does not grow with the size of the
+    conformations.
+
+    In an SDF file each conformation has properties: `draw`, its place in the file, from 0; `energy_kJ_mol`,
+    of the force field; and, without `resample`, `log_w` and `weight`, its share of the whole weight.
+
+    Args:
+        path: of the samples.
+        target: of the trajectory; its ending says the format.
+        resample: so many frames of equal weight.
+        seed: of the resampling.
+        system: for an SDF file, the folder that `prepare` made of the small molecule, with its
+            ``molecule.sdf``; or another SDF file of it, with the same order of atoms.
 
     Raises:
-        FileNotFoundError: no such samples file, or no folder for the target.
-        ValueError: not a samples file, an unknown format, or (with `resample`) no sample with any weight.
+        FileNotFoundError: no such samples file, or no folder for the target, or no SDF file.
+        ValueError: not a samples file, an unknown format, or (with `resample`) no sample with any weight; or
+            the SDF file is of another molecule.
         OSError: the trajectory cannot be written, or there is not room enough for it.
     """
     target = Path(target)
@@ -57,7 +76,11 @@ def export(
         if resample is None
         else np.sort(resampled_indices(read_log_weights(path), resample, seed).numpy())
     )
-    return write_frames(target, read_topology(path), _frames(path, chosen))
+    if target.suffix.lower() == ".sdf":
+        return _write_sdf(path, target, chosen, system)
+    if system is not None:
+        raise ValueError("`system` is for a target that ends in .sdf; leave it out")
+    return write_frames(target, read_topology(path), (draws.x.numpy() for _, draws in _chosen(path, chosen)))
 
 
 def write_frames(path: Path, topology: mdtraj.Topology, frames: Iterable[np.ndarray]) -> int:
@@ -76,7 +99,7 @@ def write_frames(path: Path, topology: mdtraj.Topology, frames: Iterable[np.ndar
         ValueError: an unknown format.
         OSError: it cannot be written (full disk, no permission).
     """
-    check_target(path, tuple(_BYTES))
+    check_target(path, _TRAJECTORIES)
     writers: dict[str, Callable[[Path, mdtraj.Topology, Iterable[np.ndarray]], int]] = {
         ".dcd": _write_dcd,
         ".h5": _write_h5,
@@ -134,17 +157,48 @@ def _check_room(target: Path, n_frames: int, n_atoms: int) -> None:
         )
 
 
-def _frames(path: str | os.PathLike[str], chosen: np.ndarray | None) -> Iterator[np.ndarray]:
-    """Positions (m, n_atoms, 3) in nm, chunk by chunk: all, or those of sorted indices, repeats included."""
+def _chosen(path: str | os.PathLike[str], chosen: np.ndarray | None) -> Iterator[tuple[np.ndarray, Draws]]:
+    """Draws with their places, chunk by chunk: all, or those of sorted indices, repeats included."""
     start = 0
     for chunk in iter_draws(path):
-        x = chunk.x.numpy()
+        places = np.arange(start, start + len(chunk))
         if chosen is not None:
-            low, high = np.searchsorted(chosen, (start, start + len(x)))
-            x = x[chosen[low:high] - start]
+            low, high = np.searchsorted(chosen, (start, start + len(chunk)))
+            places = chosen[low:high]
         start += len(chunk)
-        if len(x):
-            yield x
+        if len(places):
+            yield places, chunk[places - (start - len(chunk))]
+
+
+def _write_sdf(
+    path: str | os.PathLike[str],
+    target: Path,
+    chosen: np.ndarray | None,
+    system: str | os.PathLike[str] | None,
+) -> int:
+    if system is None:
+        raise ValueError(
+            "an SDF file has orders of bonds, which samples do not know: give as `system` the folder that "
+            "`boltzgen prepare` made of the small molecule, or its SDF file"
+        )
+    connections = read_connections(system, read_topology(path))
+    unit = kt(read_header(path).temperature)
+    log_sum = float(read_log_weights(path).logsumexp(0)) if chosen is None else 0.0
+
+    def frames() -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+        for places, draws in _chosen(path, chosen):
+            properties = {"draw": places, "energy_kJ_mol": unit * draws.u.numpy()}
+            if chosen is None:
+                log_w = draws.log_w.numpy()
+                properties |= {"log_w": log_w, "weight": np.exp(log_w - log_sum)}
+            yield draws.x.numpy(), properties
+
+    n_frames = 0
+    with atomic_file(target) as file:
+        for record in records(connections, frames()):
+            file.write(record.encode())
+            n_frames += 1
+    return n_frames
 
 
 def _write_h5(path: Path, topology: mdtraj.Topology, frames: Iterable[np.ndarray]) -> int:

@@ -8,15 +8,17 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from boltzgen.cluster import connect, sampling
 from boltzgen.cluster.connect import connected
-from boltzgen.cluster.recipe import Recipe
+from boltzgen.cluster.recipe import Recipe, begun
 from boltzgen.cluster.sampler import ClusterSampler
 from boltzgen.energy.choose import energy_for
 from boltzgen.evaluation.evaluate import evaluate
@@ -112,6 +114,18 @@ def test_samples_are_those_of_one_process(
     assert torch.equal(found.x, expected.x) and torch.equal(found.log_w, expected.log_w)
     assert torch.equal(found.log_q, expected.log_q)
     assert read_header(tmp_path / "s.h5").n_energy_evaluations == 3 * BLOCK
+
+
+def test_refined_draws_are_those_of_one_process(recipe: Recipe, generator: BoltzmannGenerator) -> None:
+    """As a worker makes them, to a temperature at which the moves matter."""
+    refined = replace(recipe, n=100, temperature=400.0, refine=1)
+    x, u, log_q, spent = refined.draws((0, 100))
+    expected = generator.sample(100, energy_for(generator.system, 400.0), seed=7, refine=1)
+    assert np.array_equal(x, expected.x.numpy())
+    assert np.array_equal(-u - log_q, expected.log_w.numpy())
+    assert spent > 8 * BLOCK
+    assert begun(refined, generator).header.refined == 1
+    assert begun(recipe, generator).header.refined == 0
 
 
 def test_an_interruption_keeps_what_is_finished(

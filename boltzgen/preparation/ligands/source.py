@@ -120,7 +120,8 @@ def _source(given: Any, mol: Any, ligand: Ligand, notes: tuple[str, ...], *, iso
         for ring, n in ring_shapes(whole, shapes).items()
     ]
     origin = f"{smiles}, {ligand.forcefield}, NAGL charges, solvent {ligand.solvent}"
-    return Source(topology, system, positions, origin, notes=tuple(more), domain=domain)
+    sdf = Chem.MolToMolBlock(hydrogens_placed(whole, positions)[0])
+    return Source(topology, system, positions, origin, notes=tuple(more), domain=domain, sdf=sdf)
 
 
 def _check_stereo(whole: Any, positions: np.ndarray) -> None:
