@@ -32,7 +32,7 @@ def state_energies(
     measure: Measure = "flexible-limit",
     system: System | str | Path | None = None,
 ) -> StateEnergies:
-    """Populations of a molecule's states and the free-energy differences between them, with 95 % intervals.
+    """Populations of a molecule's states and the free energies between them, with energies and entropies.
 
     By default the states are the molecule's basins or, where it has none, those that are found: wells of its
     torsions, see `free_energy.found_states`. A file is read in chunks.
@@ -63,16 +63,17 @@ def state_energies(
     else:
         drawn = source
     molecule, log_w, kelvins = _about(drawn, temperature)
+    u = np.concatenate([part.u.numpy(force=True) for part in _parts(drawn)])
     chosen: Sequence[Region] = [parse_state(s) if isinstance(s, str) else s for s in states]
     if not chosen and not find and not torsions:
         chosen = molecule.basins
     if chosen:
         regions = Regions.of(chosen, molecule.torsions, molecule.rotamers, topology_of(molecule))
         labels = np.concatenate([regions.labels(part.x) for part in _parts(drawn)])
-        return StateEnergies(labels, log_w, regions.names, kelvins)
+        return StateEnergies(labels, log_w, regions.names, kelvins, u=u)
     angles = _angles(drawn, molecule, torsions, len(log_w))
     found = find_states(molecule, angles, log_w, torsions=torsions, barrier=barrier, most=most)
-    return StateEnergies(found.labels_of(angles), log_w, found.names, kelvins, (_how(found, barrier),))
+    return StateEnergies(found.labels_of(angles), log_w, found.names, kelvins, (_how(found, barrier),), u)
 
 
 def _about(

@@ -14,6 +14,9 @@ from boltzgen.free_energy.result import Result, joined, warnings_of
 from boltzgen.molecule.basins import OTHER
 from boltzgen.weights import weighted_mean
 
+#: Effective draws that a mean energy of a state needs.
+_FEWEST = 10.0
+
 
 @dataclass(frozen=True)
 class StateEnergy:
@@ -25,6 +28,9 @@ class StateEnergy:
         n_effective: Kish's effective number of them.
         population: its share of the whole weight, a pure number.
         free_energy: relative to the reference state.
+        energy: difference of the mean potential energy to the reference state's; None where the draws'
+            energies are not given.
+        minus_ts: the rest of the free energy, -T times the difference of entropies; None likewise.
     """
 
     name: str
@@ -32,6 +38,8 @@ class StateEnergy:
     n_effective: float
     population: Result
     free_energy: Result
+    energy: Result | None = None
+    minus_ts: Result | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Fields by name, for JSON."""
@@ -41,6 +49,8 @@ class StateEnergy:
             "n_effective": self.n_effective,
             "population": self.population.to_dict(),
             "free_energy": self.free_energy.to_dict(),
+            "energy": None if self.energy is None else self.energy.to_dict(),
+            "minus_ts": None if self.minus_ts is None else self.minus_ts.to_dict(),
         }
 
 
@@ -52,12 +62,17 @@ class StateEnergies:
     standard errors are the delta method's; of a difference they are sqrt(1 / n_start + 1 / n_end) kT with the
     effective numbers of draws.
 
+    Where the draws' energies are given each state has its mean energy, and what that leaves of the free
+    energy, -T S. Both are configurational, of the potential energy: with an implicit solvent that is in part
+    a free energy, of the solvent, whose entropy counts as energy here.
+
     Attributes:
         labels: state of each draw, int (n,), index into `names` or -1 for none of them.
         log_w: log-weights (n,), in the order drawn.
         names: of the states.
         temperature: in K.
         notes: how the states were found.
+        u: reduced energies (n,) in kT, of any finite value where the weight is zero; or None.
 
     Raises:
         ValueError: shapes do not agree, no states, or no weight.
@@ -68,8 +83,11 @@ class StateEnergies:
     names: tuple[str, ...]
     temperature: float
     notes: tuple[str, ...] = ()
+    u: np.ndarray | None = None
 
     def __post_init__(self) -> None:
+        if self.u is not None and self.u.shape != self.log_w.shape:
+            raise ValueError(f"expected energies of shape {self.log_w.shape}, got {self.u.shape}")
         if len(set(self.names)) < len(self.names):
             raise ValueError(f"expected states of different names, got {', '.join(self.names)}")
         self._populations  # noqa: B018 - refuses wrong input
@@ -101,9 +119,55 @@ class StateEnergies:
                     joined(whole, warnings_of(self.log_w[self.labels == k], f"state {row.name}")),
                 ),
                 self.difference(self.reference, row.name),
+                *self._decomposed(row, k, weights),
             )
             for k, row in enumerate(self._populations)
         ]
+
+    def lowest(self, name: str) -> int | None:
+        """The draw of the lowest energy in a state, its place from 0; None where no draw with weight is.
+
+        Raises:
+            ValueError: the draws' energies are not given, or there is no such state.
+        """
+        if self.u is None:
+            raise ValueError("the energies of the draws are not given: `u`")
+        if name not in self.names:
+            raise ValueError(f"no state called {name!r}; there are {', '.join(self.names)}")
+        inside = (self.labels == self.names.index(name)) & np.isfinite(self.log_w)
+        return int(np.where(inside, self.u, math.inf).argmin()) if inside.any() else None
+
+    def _decomposed(
+        self, row: BasinPopulation, k: int, weights: np.ndarray
+    ) -> tuple[Result, Result] | tuple[None, None]:
+        """Energy and -T S of a state, relative to the reference.
+
+        By the delta method: draw i adds v_i (u_i - U) to the mean energy U of its state, v_i its share of the
+        state's weight, and -v_i to -ln of that weight.
+        """
+        if self.u is None:
+            return None, None
+        free_energy = self.difference(self.reference, row.name)
+        start = self.names.index(self.reference)
+        if k == start:
+            zero = self._result(0.0, 0.0, 0.0, 0.0, ())
+            return zero, zero
+        energy = of_energy = of_rest = 0.0
+        for state, sign in ((k, 1.0), (start, -1.0)):
+            inside = (self.labels == state) & (weights > 0)
+            if _n_effective(self.log_w[inside]) < _FEWEST:
+                unknown = self._result(math.nan, math.nan, -math.inf, math.inf, free_energy.warnings)
+                return unknown, unknown
+            v, u = weights[inside] / weights[inside].sum(), self.u[inside]
+            mean = float(v @ u)
+            energy += sign * mean
+            of_energy += float(np.square(v * (u - mean)).sum())
+            of_rest += float(np.square(v * (1.0 + u - mean)).sum())
+        about = {"temperature": self.temperature, "warnings": free_energy.warnings}
+        return (
+            Result.normal(energy, math.sqrt(of_energy), **about),
+            Result.normal(free_energy.value - energy, math.sqrt(of_rest), **about),
+        )
 
     def difference(self, start: str, end: str) -> Result:
         """F(end) - F(start) in kT; positive where `end` is the rarer state.
@@ -139,8 +203,10 @@ class StateEnergies:
 
 
 def in_unit(row: StateEnergy, unit: str) -> StateEnergy:
-    """The same with its free energy in kT, kJ/mol or kcal/mol."""
-    return replace(row, free_energy=row.free_energy.to(unit))
+    """The same with its energies in kT, kJ/mol or kcal/mol."""
+    parts = {"energy": row.energy, "minus_ts": row.minus_ts}
+    turned = {name: None if part is None else part.to(unit) for name, part in parts.items()}
+    return replace(row, free_energy=row.free_energy.to(unit), **turned)
 
 
 def _population(row: BasinPopulation, error: float, warnings: tuple[str, ...]) -> Result:

@@ -80,7 +80,9 @@ def export(
         return _write_sdf(path, target, chosen, system)
     if system is not None:
         raise ValueError("`system` is for a target that ends in .sdf; leave it out")
-    return write_frames(target, read_topology(path), (draws.x.numpy() for _, draws in _chosen(path, chosen)))
+    return write_frames(
+        target, read_topology(path), (draws.x.numpy() for _, draws in chosen_draws(path, chosen))
+    )
 
 
 def write_frames(path: Path, topology: mdtraj.Topology, frames: Iterable[np.ndarray]) -> int:
@@ -157,8 +159,10 @@ def _check_room(target: Path, n_frames: int, n_atoms: int) -> None:
         )
 
 
-def _chosen(path: str | os.PathLike[str], chosen: np.ndarray | None) -> Iterator[tuple[np.ndarray, Draws]]:
-    """Draws with their places, chunk by chunk: all, or those of sorted indices, repeats included."""
+def chosen_draws(
+    path: str | os.PathLike[str], chosen: np.ndarray | None
+) -> Iterator[tuple[np.ndarray, Draws]]:
+    """Draws of a samples file with their places, chunk by chunk: all, or those of sorted places."""
     start = 0
     for chunk in iter_draws(path):
         places = np.arange(start, start + len(chunk))
@@ -186,7 +190,7 @@ def _write_sdf(
     log_sum = float(read_log_weights(path).logsumexp(0)) if chosen is None else 0.0
 
     def frames() -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
-        for places, draws in _chosen(path, chosen):
+        for places, draws in chosen_draws(path, chosen):
             properties = {"draw": places, "energy_kJ_mol": unit * draws.u.numpy()}
             if chosen is None:
                 log_w = draws.log_w.numpy()

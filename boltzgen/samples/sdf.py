@@ -1,8 +1,7 @@
 """Conformations as an SDF file: bonds with their orders come from the molecule's own SDF file."""
 
-import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -109,7 +108,7 @@ def read_connections(path: str | os.PathLike[str], topology: mdtraj.Topology) ->
 
 
 def records(
-    connections: Connections, frames: Iterable[tuple[np.ndarray, Mapping[str, np.ndarray]]]
+    connections: Connections, frames: Iterable[tuple[np.ndarray, Mapping[str, Sequence[object] | np.ndarray]]]
 ) -> Iterator[str]:
     """Entries of an SDF file.
 
@@ -122,8 +121,6 @@ def records(
             yield connections.record(one, {name: _text(values[k]) for name, values in properties.items()})
 
 
-def _text(value: np.generic | float | int) -> str:
-    number = value.item() if isinstance(value, np.generic) else value
-    if isinstance(number, float):
-        return f"{number:.10g}" if math.isfinite(number) else str(number)
-    return str(number)
+def _text(value: object) -> str:
+    value = value.item() if isinstance(value, np.generic) else value
+    return f"{value:.10g}" if isinstance(value, float) else str(value)

@@ -123,3 +123,46 @@ def test_few_draws_have_fewer_points() -> None:
     curve = convergence(lambda part: Result.normal(0.0, 1.0), 3)
     assert isinstance(curve, Convergence)
     assert curve.n_draws == (1, 2, 3)
+
+
+def test_energy_and_entropy_of_harmonic_states() -> None:
+    """Two Gaussian wells: each has half a kT above its minimum, the wider one ln 3 more entropy."""
+    values, errors = [], []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        labels = (rng.random(4000) < 0.4).astype(int)
+        width = np.where(labels == 0, 1.0, 3.0)
+        # Drawn too wide, so that weights differ.
+        z = 1.2 * width * rng.standard_normal(4000)
+        u = 0.5 * (z / width) ** 2 + np.where(labels == 0, 0.0, 1.0)
+        share = np.where(labels == 0, 0.6, 0.4)
+        log_q = -0.5 * (z / (1.2 * width)) ** 2 - np.log(width) + np.log(share)
+        found = StateEnergies(labels, -u - log_q, ("narrow", "wide"), 300.0, u=u)
+        narrow, wide = found.rows
+        start, end = (narrow, wide) if found.reference == "narrow" else (wide, narrow)
+        sign = 1.0 if found.reference == "narrow" else -1.0
+        assert start.energy is not None and start.energy.value == start.energy.error == 0.0
+        assert end.energy is not None and end.minus_ts is not None
+        assert end.energy.value + end.minus_ts.value == pytest.approx(end.free_energy.value)
+        values.append((sign * end.energy.value, sign * end.minus_ts.value))
+        errors.append((end.energy.error, end.minus_ts.error))
+    mean, scatter = np.mean(values, 0), np.std(values, 0, ddof=1)
+    np.testing.assert_allclose(mean, (1.0, -math.log(3.0)), atol=4 * scatter.max() / math.sqrt(60))
+    np.testing.assert_allclose(np.mean(errors, 0), scatter, rtol=0.3)
+
+
+def test_energies_of_few_draws_are_not_estimated() -> None:
+    labels, u = np.array([0] * 500 + [1] * 5), np.linspace(0.0, 1.0, 505)
+    found = StateEnergies(labels, np.zeros(505), ("a", "b"), 300.0, u=u)
+    rare = found.rows[1]
+    assert rare.energy is not None and math.isnan(rare.energy.value) and rare.energy.low == -math.inf
+    assert found.lowest("b") == 500
+    assert StateEnergies(labels, np.zeros(505), ("a", "b", "c"), 300.0, u=u).lowest("c") is None
+    log_w = np.where((np.arange(505) >= 500) & (np.arange(505) < 501), -math.inf, 0.0)
+    assert StateEnergies(labels, log_w, ("a", "b"), 300.0, u=u).lowest("b") == 501
+    assert StateEnergies(labels, np.zeros(505), ("a", "b"), 300.0).rows[1].energy is None
+    for wrong, message in (({"u": u[1:]}, "expected energies of shape"), ({}, "not given")):
+        with pytest.raises(ValueError, match=message):
+            StateEnergies(labels, np.zeros(505), ("a", "b"), 300.0, **wrong).lowest("a")
+    with pytest.raises(ValueError, match="no state called 'd'"):
+        found.lowest("d")

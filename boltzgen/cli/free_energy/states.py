@@ -1,10 +1,12 @@
 """`boltzgen free-energy states`."""
 
+import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from boltzgen.cli.common import Force, Json, MeasureName, new_table
+from boltzgen.cli.common import Force, Json, MeasureName, check_replaceable, new_table
 from boltzgen.cli.free_energy.common import (
     Html,
     Masses,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from boltzgen.analysis.states_report import StatesReport
+    from boltzgen.free_energy.result import Result
 
 
 def states(
@@ -70,6 +73,14 @@ def states(
         ),
     ] = None,
     measure: MeasureName = "flexible-limit",
+    structures: Annotated[
+        Path | None,
+        typer.Option(
+            "--structures",
+            metavar="FILE",
+            help="Write the draw of the lowest energy of each state: .pdb, or .sdf with --system.",
+        ),
+    ] = None,
     system: Masses = None,
     units: Units = Unit.KT,
     figure: Picture = None,
@@ -85,12 +96,17 @@ def states(
         boltzgen free-energy states s.h5 --state "up: phi=0..180" --state "down: phi<0"
         boltzgen free-energy states samples.h5 --measure constrained-dynamics
         boltzgen free-energy states samples.h5 --find --torsion psi --json
+        boltzgen free-energy states s.h5 --find --structures conformers.sdf --system ibuprofen
     """
+    from boltzgen.analysis.state_structures import check_structures, write_structures
     from boltzgen.analysis.states import state_energies
     from boltzgen.analysis.states_report import StatesReport
     from boltzgen.samples.file import read_header
 
     check_outputs(figure, html, force=force)
+    if structures is not None:
+        check_structures(structures, system)
+        check_replaceable(structures, force=force)
     pairs = [_pair(text) for text in between or ()]
     header = read_header(file)
     with progress("reading samples and estimating"):
@@ -110,11 +126,13 @@ def states(
         said = _said(report, title)
         warnings = with_doubt(header, report.warnings)
         save_html(html, title, said, warnings, report.figure)
+        if structures is not None:
+            write_structures(energies, file, structures, unit=units.value, system=system)
     print_warnings(warnings)
     if as_json:
         print_json(file, header, measure, report.to_dict())
         return
-    print_said(said, figure, html)
+    print_said(said, figure, html, structures)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -122,6 +140,15 @@ def _pair(text: str) -> tuple[str, str]:
     if not (start and colon and end):
         raise ValueError(f"expected `between` to be START:END, two names of states, got {text!r}")
     return start, end
+
+
+def _value(found: "Result") -> str:
+    """With its standard error; of too few draws nothing is known."""
+    from boltzgen.weights import with_error
+
+    if math.isnan(found.error):
+        return "not estimated"
+    return with_error(found.value, found.error) if found.error > 0 else f"{found.value:g}"
 
 
 def _said(report: "StatesReport", title: str) -> Said:
@@ -139,6 +166,12 @@ def _said(report: "StatesReport", title: str) -> Said:
             f"{row.n_effective:.1f}",
         )
     said: list[str | Table] = [above, *report.energies.notes, table]
+    if len(report.rows) > 1:
+        parts = new_table("state", "ΔF", "= ΔU", "- TΔS")
+        for row in report.rows:
+            results = (row.free_energy, row.energy, row.minus_ts)
+            parts.add_row(row.name, *("" if found is None else _value(found) for found in results))
+        said += ["ΔF = ΔU - TΔS, with standard errors; U is the mean potential energy", parts]
     if not report.between:
         return said
     table = new_table("difference", "ΔF", "interval", "halves of the draws apart by")
