@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from boltzgen.analysis.plots import plot_ramachandran
     from boltzgen.analysis.report import analyze
     from boltzgen.analysis.states import state_energies
+    from boltzgen.analysis.strain import strain
     from boltzgen.energy.choose import energy_for
     from boltzgen.energy.forcefield import ForceFieldEnergy
     from boltzgen.energy.openmm import OpenMMEnergy
@@ -56,6 +57,7 @@ _HOMES = {
     "radius_of_gyration": "boltzgen.samples.sizes",
     "simulate": "boltzgen.simulation.run",
     "state_energies": "boltzgen.analysis.states",
+    "strain": "boltzgen.analysis.strain",
     "train": "boltzgen.training.run",
 }
 
@@ -80,6 +82,7 @@ __all__ = [
     "radius_of_gyration",
     "simulate",
     "state_energies",
+    "strain",
     "train",
 ]
 

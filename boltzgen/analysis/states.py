@@ -62,7 +62,7 @@ def state_energies(
         raise ValueError("`measure` and `system` are for a file; weight samples in memory by `weighted_for`")
     else:
         drawn = source
-    molecule, log_w, kelvins = _about(drawn, temperature)
+    molecule, log_w, kelvins = weights_of(drawn, temperature)
     u = np.concatenate([part.u.numpy(force=True) for part in _parts(drawn)])
     chosen: Sequence[Region] = [parse_state(s) if isinstance(s, str) else s for s in states]
     if not chosen and not find and not torsions:
@@ -71,12 +71,25 @@ def state_energies(
         regions = Regions.of(chosen, molecule.torsions, molecule.rotamers, topology_of(molecule))
         labels = np.concatenate([regions.labels(part.x) for part in _parts(drawn)])
         return StateEnergies(labels, log_w, regions.names, kelvins, u=u)
-    angles = _angles(drawn, molecule, torsions, len(log_w))
-    found = find_states(molecule, angles, log_w, torsions=torsions, barrier=barrier, most=most)
+    found, angles = found_in(drawn, molecule, log_w, torsions=torsions, barrier=barrier, most=most)
     return StateEnergies(found.labels_of(angles), log_w, found.names, kelvins, (_how(found, barrier),), u)
 
 
-def _about(
+def found_in(
+    drawn: WeightedSamples | MeasuredFile,
+    molecule: Any,
+    log_w: np.ndarray,
+    *,
+    torsions: Sequence[str] = (),
+    barrier: float = 1.0,
+    most: int = 20,
+) -> tuple[FoundStates, Mapping[str, np.ndarray]]:
+    """States of a molecule found from its draws, and the angles (n,) that they go by; see `find_states`."""
+    angles = _angles(drawn, molecule, torsions, len(log_w))
+    return find_states(molecule, angles, log_w, torsions=torsions, barrier=barrier, most=most), angles
+
+
+def weights_of(
     source: WeightedSamples | MeasuredFile, temperature: float | None
 ) -> tuple[Any, np.ndarray, float]:
     """The molecule, the log-weights and the temperature."""

@@ -31,6 +31,7 @@ COMMANDS = (
     "merge",
     "simulate",
     "analyze",
+    "strain",
     "evaluate",
     "export",
 )

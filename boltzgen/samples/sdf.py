@@ -107,6 +107,26 @@ def read_connections(path: str | os.PathLike[str], topology: mdtraj.Topology) ->
         return found
 
 
+def read_pose(path: str | os.PathLike[str]) -> tuple[Connections, np.ndarray]:
+    """The first molecule of an SDF file and its positions, float64 (n_atoms, 3) in nm.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: it cannot be read, or has no three dimensions.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no SDF file at {path}; give one of a pose, with all hydrogens")
+    with reading(f"{path} is no SDF file of a pose", "give one in V2000 format, with all hydrogens"):
+        text = path.read_text(encoding="utf-8")
+        found = Connections.parse(text)
+        lines = text.splitlines()[4 : 4 + len(found.atoms)]
+        x = np.array([[float(line[k : k + 10]) for k in (0, 10, 20)] for line in lines])
+        if not np.isfinite(x).all() or np.ptp(x, axis=0).min() == 0.0:
+            raise ValueError("its coordinates are flat or no numbers")
+        return found, x / _ANGSTROM_PER_NM
+
+
 def records(
     connections: Connections, frames: Iterable[tuple[np.ndarray, Mapping[str, Sequence[object] | np.ndarray]]]
 ) -> Iterator[str]:
