@@ -204,9 +204,8 @@ class StateEnergies:
 
 def in_unit(row: StateEnergy, unit: str) -> StateEnergy:
     """The same with its energies in kT, kJ/mol or kcal/mol."""
-    parts = {"energy": row.energy, "minus_ts": row.minus_ts}
-    turned = {name: None if part is None else part.to(unit) for name, part in parts.items()}
-    return replace(row, free_energy=row.free_energy.to(unit), **turned)
+    energy, rest = (None if part is None else part.to(unit) for part in (row.energy, row.minus_ts))
+    return replace(row, free_energy=row.free_energy.to(unit), energy=energy, minus_ts=rest)
 
 
 def _population(row: BasinPopulation, error: float, warnings: tuple[str, ...]) -> Result:
