@@ -161,6 +161,12 @@ def draw_pmf(axes: Axes, pmf: Pmf, unit: str, scale: float) -> None:
     axes.set_ylabel(energy_label(unit), color=INK)
 
 
+def draw_scan(axes: Axes, angle: np.ndarray, energy: np.ndarray) -> None:
+    """Energies along a torsion [degrees] over its PMF, in the unit of that."""
+    axes.plot(angle, energy, "--", color=INK, lw=0.9, label="energy, all else relaxed")
+    axes.legend(frameon=False, fontsize=7.5)
+
+
 def temperature_figure(
     temperatures: Sequence[float],
     panels: Mapping[str, Mapping[str, Sequence[Result]]],

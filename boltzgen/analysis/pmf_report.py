@@ -11,10 +11,12 @@ from typing import Any, Literal
 import numpy as np
 from scipy import ndimage
 
+from boltzgen.analysis.energy_scan import EnergyScan, energy_scan
 from boltzgen.analysis.free_energy_figures import (
     difference_label,
     draw_convergence,
     draw_pmf,
+    draw_scan,
     pmf_panels,
 )
 from boltzgen.figures import ShownFigure
@@ -46,6 +48,7 @@ class PmfReport:
         log_w: their log-weights, (n,).
         unit: kT, kJ/mol or kcal/mol.
         temperature: in K.
+        scan: the energy along the torsion, or None.
     """
 
     pmf: Pmf
@@ -53,6 +56,7 @@ class PmfReport:
     log_w: np.ndarray
     unit: str
     temperature: float
+    scan: EnergyScan | None = None
 
     @property
     def minima(self) -> list[tuple[float, ...]]:
@@ -121,6 +125,7 @@ class PmfReport:
             "density": self.pmf.density.tolist(),
             "minima": [{"at": list(point), **self.at(*point).to_dict()} for point in self.minima],
             "convergence": None if curve is None else curve.to_dict(),
+            "scan": None if self.scan is None else self.scan.to_dict(self.unit),
             "warnings": list(self.warnings),
         }
 
@@ -142,6 +147,8 @@ class PmfReport:
         curve = self.curve
         figure, panels = pmf_panels(1 + (curve is not None), title)
         draw_pmf(panels[0], self.pmf, self.unit, one_kt(self.unit, self.temperature))
+        if self.scan is not None:
+            draw_scan(panels[0], self.scan.angle, self.scan.energy_in(self.unit))
         if curve is not None:
             draw_convergence(panels[1], curve, difference_label(self.unit))
             panels[1].set_title("second minimum, from the first", fontsize=9)
@@ -158,6 +165,7 @@ def pmf_report(
     unit: str = "kT",
     measure: Measure = "flexible-limit",
     system: System | str | Path | None = None,
+    scan: bool = False,
 ) -> PmfReport:
     """Potential of mean force along one or two quantities of a samples file, read in chunks.
 
@@ -168,11 +176,14 @@ def pmf_report(
         bins: along each of them, or points of the kernel density.
         unit: kT, kJ/mol or kcal/mol.
         measure: of a constrained molecule's draws, see `MeasuredFile`.
-        system: the molecule, for its masses, where `measure` needs them and it does not ship.
+        system: the molecule, for its masses, where `measure` needs them and it does not ship, and for its
+            energies.
+        scan: also the energy along a torsion, see `energy_scan`; needs `system`.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not a samples file, no such quantity, or not one or two of them.
+        ValueError: not a samples file, no such quantity, or not one or two of them; or a scan along anything
+            but one torsion by its name, or without `system`.
     """
     file = MeasuredFile(path, measure, system)
     header = file.header
@@ -181,6 +192,8 @@ def pmf_report(
         raise ValueError(f"expected one or two quantities `along`, got {len(along)}")
     if method not in ("histogram", "kernel"):
         raise ValueError(f"expected `method` to be histogram or kernel, got {method!r}")
+    if scan and (file.system is None or len(along) != 1):
+        raise ValueError("a `scan` is along one torsion, of a molecule given as `system`")
     quantities = [quantity(text, header) for text in along]
     log_w = file.log_weights().numpy()
     columns = [np.empty(len(log_w)) for _ in along]
@@ -196,7 +209,8 @@ def pmf_report(
         pmf = kernel_pmf(coordinates, log_w, n_points=bins, temperature=header.temperature)
     else:
         pmf = histogram_pmf(coordinates, log_w, n_bins=bins, temperature=header.temperature)
-    return PmfReport(pmf, coordinates, log_w, unit, header.temperature)
+    along_torsion = energy_scan(file, file.system, along[0]) if scan and file.system is not None else None
+    return PmfReport(pmf, coordinates, log_w, unit, header.temperature, along_torsion)
 
 
 def _coordinate(found: Quantity, values: np.ndarray) -> Coordinate:

@@ -13,7 +13,7 @@ from boltzgen.energy.base import Energy
 
 #: What the minimiser is told where the energy is not finite.
 _HIGH = 1e30
-_OPTIONS = {"maxiter": 3000, "maxfun": 6000, "ftol": 1e-13, "gtol": 1e-5}
+_OPTIONS = {"maxiter": 3000, "maxfun": 6000, "ftol": 1e-11, "gtol": 1e-3}
 
 
 def relaxed(

@@ -65,6 +65,13 @@ def pmf(
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="Write the curve or surface as a .csv file."),
     ] = None,
+    scan: Annotated[
+        bool,
+        typer.Option(
+            "--scan",
+            help="Along a torsion: beside F the force field's energy with all else relaxed; needs --system.",
+        ),
+    ] = False,
     measure: MeasureName = "flexible-limit",
     system: Masses = None,
     units: Units = Unit.KT,
@@ -79,6 +86,7 @@ def pmf(
         boltzgen free-energy pmf samples.h5 --along phi --figure phi.png
         boltzgen free-energy pmf samples.h5 --along phi --along psi --units kJ/mol
         boltzgen free-energy pmf samples.h5 --along radius_of_gyration --method kernel
+        boltzgen free-energy pmf s.h5 --along psi --scan --system alanine_dipeptide
     """
     from boltzgen.analysis.pmf_report import pmf_report
     from boltzgen.samples.file import check_target, read_header
@@ -90,7 +98,14 @@ def pmf(
     header = read_header(file)
     with progress("reading samples and estimating"):
         report = pmf_report(
-            file, along, method=method.value, bins=bins, unit=units.value, measure=measure, system=system
+            file,
+            along,
+            method=method.value,
+            bins=bins,
+            unit=units.value,
+            measure=measure,
+            system=system,
+            scan=scan,
         )
         title = title_of(header, measure)
         save_figure(figure, report.figure, title)
@@ -116,4 +131,6 @@ def _said(report: "PmfReport", title: str, unit: str) -> Said:
     said: list[str | Table] = [f"{title}; F in {unit}, intervals of 95 %", table]
     if report.curve is not None:
         said.append(f"the halves of the draws differ by {report.curve.halves_apart:.1f} standard errors")
+    if report.scan is not None:
+        said.append(report.scan.in_words(unit))
     return said
