@@ -33,6 +33,7 @@ from boltzgen.training.losses import reverse_kl
 from boltzgen.training.objective import FunctionObjective
 from boltzgen.training.optimizer import MatrixOptimizer
 from boltzgen.training.schedule import annealed_temperature, cosine
+from boltzgen.weights import with_error
 
 HOT, BATCH, BLOCKS = 1200.0, 256, 8
 
@@ -126,7 +127,7 @@ def main() -> None:
     print(f"{arguments.steps * BATCH} energies, trained for {trained:.0f} s")
     print(f"efficiency {100 * samples.sampling_efficiency:.2f} % of {len(samples)} draws")
     print(f"efficiency {100 * result['sampling_efficiency']:.2f} % by `evaluate`, with another seed")
-    print(f"log Z = {samples.log_z[0]:.3f} +- {samples.log_z[1]:.3f}")
+    print(f"log Z = {with_error(samples.log_z.value, samples.log_z.error)}")
 
     x = samples.resample(1000).x
     ours = seconds(energy, x)

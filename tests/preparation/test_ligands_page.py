@@ -29,12 +29,15 @@ def test_every_command_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.Monk
     blocks = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines()]
     commands = [shlex.split(line) for line in lines if not line.startswith("pip ")]
-    assert {command[1] for command in commands} == {"prepare", "train", "sample", "analyze"}
+    asked = {"free-energy", "strain", "export"}
+    assert {command[1] for command in commands} == {"prepare", "train", "sample", "analyze", *asked}
     for command in commands:
         assert command[0] == "boltzgen"
         assert cli.main(command[1:]) == 0, command
     assert System.load("melatonin").domain.peptide_bonds == "either"
     assert (tmp_path / "report" / "report.json").is_file()
+    assert "<minus_ts>" in (tmp_path / "conformers.sdf").read_text()
+    assert (tmp_path / "draws.sdf").read_text().count("$$$$") == 100
     assert System.load("aminopropanol-R").name == "aminopropanol-R"
 
 
