@@ -276,7 +276,7 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
             lines.append(f"| {peer} | not run: {found['reason']} |" + " |" * 9)
             continue
         error = found["log_z_error"]
-        log_z = f"{found['log_z']:.3f}" + ("" if error is None else f" +- {error:.3f}")
+        log_z = f"{found['log_z']:.4f}" + ("" if error is None else f" +- {error:.4f}")
         cells = [
             f"{100 * found['efficiency']:.2f}",
             f"{100 * found['clipped']:.2f}",

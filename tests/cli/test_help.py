@@ -123,7 +123,7 @@ def test_choices_are_those_of_the_library(offered: tuple[str, ...], known: tuple
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("boltzgen s", ["systems", "sample", "simulate"]),
+        ("boltzgen s", ["systems", "sample", "simulate", "strain"]),
         ("boltzgen sample alanine_te", ["alanine_tetrapeptide"]),
         ("boltzgen train x --objective reverse_kl_", ["reverse_kl_path"]),
     ],

@@ -96,7 +96,7 @@ def states(
         boltzgen free-energy states s.h5 --state "up: phi=0..180" --state "down: phi<0"
         boltzgen free-energy states samples.h5 --measure constrained-dynamics
         boltzgen free-energy states samples.h5 --find --torsion psi --json
-        boltzgen free-energy states s.h5 --find --structures conformers.sdf --system ibuprofen
+        boltzgen free-energy states s.h5 --find --structures a.sdf --system ibuprofen
     """
     from boltzgen.analysis.state_structures import check_structures, write_structures
     from boltzgen.analysis.states import state_energies
