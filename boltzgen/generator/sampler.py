@@ -122,13 +122,13 @@ class FlowSampler(nn.Module):
         flow = self.flow.frozen()
         if energy is None:
             energy = energy_for(self.system, self.temperature).to(self.device)
-        chain = None
+        chain: tuple[AnnealedImportance, ...] = ()
         if refine:
             refinement = refine if isinstance(refine, Refinement) else Refinement(refine)
-            chain = self._chain(flow, energy, refinement)
+            chain = (self._chain(flow, energy, refinement),)
         for first in range(start // BLOCK, n_blocks, per_chunk):
             blocks = range(first, min(first + per_chunk, n_blocks))
-            parts = [self._block(flow, energy, seed, block, chain) for block in blocks]
+            parts = [self._block(flow, energy, seed, block, *chain) for block in blocks]
             wanted = slice(max(0, start - first * BLOCK), n - first * BLOCK)
             x, u, log_q = (torch.cat(p)[wanted].cpu() for p in zip(*parts, strict=True))
             yield WeightedSamples.from_energies(
@@ -148,7 +148,7 @@ class FlowSampler(nn.Module):
         energy: Energy,
         seed: int,
         block: int,
-        chain: AnnealedImportance | None,
+        chain: AnnealedImportance | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         began = time.perf_counter()
         stream = random_stream(self.device, seed, block)

@@ -59,7 +59,8 @@ def test_states(file: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path) -
     refused(call(capfd, *arguments), "states.svg exists already; add --force")
     arguments += ("--force", "--units", "kJ/mol", "--html", tmp_path / "states.html")
     code, out, _ = call(capfd, *arguments)
-    rows = {line.split()[0]: line for line in out.splitlines() if line.strip()}
+    # Of the first table; energies and entropies follow.
+    rows = {line.split()[0]: line for line in reversed(out.splitlines()) if line.strip()}
     page = Page((tmp_path / "states.html").read_text())
     assert code == 0
     # The page has the same tables, and the warnings.
