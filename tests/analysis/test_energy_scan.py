@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from boltzgen.analysis.energy_scan import N_POINTS, energy_scan
+from boltzgen.analysis import energy_scan as module
+from boltzgen.analysis.energy_scan import energy_scan
 from boltzgen.analysis.pmf_report import pmf_report
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.energy.choose import energy_for
@@ -20,6 +21,11 @@ from tests.helpers.command_line import call, refused
 
 NAME = "alanine_dipeptide"
 KT = 8.31446261815324e-3 * 300
+
+
+@pytest.fixture(autouse=True)
+def few_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "N_POINTS", 12)
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +42,9 @@ def test_a_scan(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
     report = pmf_report(file, ["psi"], unit="kJ/mol", system=NAME, scan=True)
     scan = report.scan
     assert scan is not None
-    assert len(scan.angle) == N_POINTS and np.all(np.diff(scan.angle) > 0)
+    assert len(scan.angle) == 12 and np.all(np.diff(scan.angle) > 0)
     spacing = np.diff(np.append(scan.angle, scan.angle[0] + 360))
-    assert spacing.max() < 20  # what relaxes turns the torsion by a few degrees
+    assert spacing.max() < 40  # what relaxes turns the torsion by a few degrees
     assert scan.energy.min() == 0.0
     molecule = System.load(NAME)
     coordinates, energy = MolecularCoordinates(molecule), energy_for(molecule)
