@@ -20,6 +20,7 @@ from boltzgen.samples.sdf import Connections, read_pose
 from boltzgen.samples.weighted_samples import WeightedSamples
 from boltzgen.samples.writer import SamplesWriter
 from tests.helpers.command_line import call, refused
+from tests.helpers.molecules import peptide
 from tests.helpers.sdf import molecule
 
 NAME = "alanine_dipeptide"
@@ -152,3 +153,25 @@ def test_a_minimum_with_a_coordinate_held() -> None:
 def test_connections_know_their_bonds(samples: WeightedSamples) -> None:
     own = Connections.parse(molecule(samples.mdtraj_topology))
     assert own.pairs == {frozenset((a.index, b.index)) for a, b in samples.mdtraj_topology.bonds}
+
+
+def test_hydrogens_of_a_ch2_group_are_told_apart() -> None:
+    """A file may have them in either order; the domain has one."""
+    system = peptide("ace_ser_nme")
+    coordinates = MolecularCoordinates(system)
+    elements, neighbours = system.graph.elements, system.graph.neighbours
+    beta = next(
+        sorted(j for j in around if elements[j] == "H")
+        for i, around in enumerate(neighbours)
+        if elements[i] == "C" and sum(elements[j] == "H" for j in around) == 2
+    )
+    atoms = tuple(f"{'':1s}{element:3s} 0" for element in elements)
+    pairs = sorted({tuple(sorted((i, j))) for i, around in enumerate(neighbours) for j in around})
+    bonds = tuple(f"{i + 1:3d}{j + 1:3d}  1  0" for i, j in pairs)
+    connections = Connections("serine", atoms, bonds, ("M  END",))
+    exchanged = system.positions.clone()
+    exchanged[beta] = exchanged[beta[::-1]]
+    assert not bool(coordinates.in_domain(coordinates.inverse(exchanged)[0]))
+    for x in (system.positions, exchanged):
+        found = placed(system, coordinates, connections, x, "pose")
+        torch.testing.assert_close(found[beta], system.positions[beta])
