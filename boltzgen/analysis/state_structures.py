@@ -8,7 +8,7 @@ import numpy as np
 
 from boltzgen.free_energy.state_energies import StateEnergies, StateEnergy, in_unit
 from boltzgen.samples.contents import check_target, read_topology
-from boltzgen.samples.export import chosen_draws, write_frames
+from boltzgen.samples.export import positions_at, write_frames
 from boltzgen.samples.sdf import read_connections, records
 from boltzgen.storage import write_atomically
 
@@ -58,11 +58,7 @@ def write_structures(
     rows = {row.name: in_unit(row, unit) for row in energies.rows if places[row.name] is not None}
     draws = {name: place for name, place in places.items() if place is not None}
     topology = read_topology(source)
-    x = {
-        int(place): one
-        for found, part in chosen_draws(source, np.unique(list(draws.values())))
-        for place, one in zip(found, part.x.numpy(), strict=True)
-    }
+    x = positions_at(source, draws.values())
     if target.suffix.lower() == ".pdb":
         return write_frames(target, topology, (x[place][None] for place in draws.values()))
     assert system is not None

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import mdtraj
 import numpy as np
 import torch
 from torch import Tensor
@@ -18,8 +19,10 @@ from boltzgen.free_energy.result import Result
 from boltzgen.generator.relax import relaxed
 from boltzgen.molecule.matching import atom_orders
 from boltzgen.molecule.system import System
+from boltzgen.samples.export import positions_at
 from boltzgen.samples.measured_file import MeasuredFile
 from boltzgen.samples.sdf import Connections, read_pose
+from boltzgen.units import one_kt
 
 
 @dataclass(frozen=True)
@@ -107,13 +110,17 @@ def strain(
     inside = np.all([g.labels(angles) == k for g, k in zip(states.groups, wells, strict=True)], axis=0)
 
     lowest, where = relaxed_energy, conformer
-    for k, name in enumerate(states.names[: len(states.joined)]):
-        place = int(np.where(labels == k, u, math.inf).argmin())
-        at = coordinates.inverse(_draw(drawn, place).double())[0]
+    places = {
+        name: int(np.where(labels == k, u, math.inf).argmin())
+        for k, name in enumerate(states.names[: len(states.joined)])
+    }
+    lowest_draws = positions_at(samples, places.values())
+    for name, place in places.items():
+        at = coordinates.inverse(torch.from_numpy(lowest_draws[place]).double())[0]
         found = relaxed(coordinates, energy, at)[1]
         if found < lowest - 1e-6:
             lowest, where = found, name
-    kt = Result(1.0, 0.0, 1.0, 1.0, "kT", temperature).to(unit).value
+    kt = one_kt(unit, temperature)
     population = probability(inside, log_w)
     return Strain(
         conformer,
@@ -122,7 +129,7 @@ def strain(
         kt * lowest,
         where,
         kt * (relaxed_energy - lowest),
-        _distance(x, coordinates(end)[0]),
+        _moved(x, coordinates(end)[0]),
         population,
         _cost(population, temperature).to(unit),
         unit,
@@ -180,22 +187,10 @@ def _handed(system: System, x: Tensor) -> Tensor:
     return x
 
 
-def _draw(drawn: MeasuredFile, place: int) -> Tensor:
-    """Positions of one of a file's draws."""
-    for part in drawn:
-        if place < len(part):
-            return part.x[place]
-        place -= len(part)
-    raise IndexError(place)
-
-
-def _distance(x: Tensor, y: Tensor) -> float:
-    """Root mean square distance of conformations (n, 3), the second one turned onto the first (Kabsch)."""
-    a, b = x - x.mean(0), y - y.mean(0)
-    u, s, v = torch.linalg.svd(a.T @ b)
-    s[-1] *= torch.linalg.det(u @ v).sign()
-    square = (a.square().sum() + b.square().sum() - 2 * s.sum()) / len(x)
-    return math.sqrt(max(float(square), 0.0))
+def _moved(x: Tensor, y: Tensor) -> float:
+    """Root mean square distance of conformations (n, 3) in nm, the second one turned onto the first."""
+    first, second = (mdtraj.Trajectory(one.numpy()[None], None) for one in (x, y))
+    return float(mdtraj.rmsd(second, first)[0])
 
 
 def _cost(population: Result, temperature: float) -> Result:

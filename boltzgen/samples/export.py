@@ -174,6 +174,15 @@ def chosen_draws(
             yield places, chunk[places - (start - len(chunk))]
 
 
+def positions_at(path: str | os.PathLike[str], places: Iterable[int]) -> dict[int, np.ndarray]:
+    """Positions (n_atoms, 3) in nm of some of a file's draws, by their places; for a few of them."""
+    return {
+        int(place): x
+        for found, draws in chosen_draws(path, np.unique(np.fromiter(places, dtype=np.int64)))
+        for place, x in zip(found, draws.x.numpy(), strict=True)
+    }
+
+
 def _write_sdf(
     path: str | os.PathLike[str],
     target: Path,

@@ -49,12 +49,15 @@ class Connections:
         if not 4 + n_atoms + n_bonds <= end:
             raise ValueError(f"no {n_atoms} atoms and {n_bonds} bonds before its end")
         body = lines[4 : end + 1]
-        return cls(
+        found = cls(
             lines[0].strip(),
             tuple(line[_PLACES:] for line in body[:n_atoms]),
             tuple(body[n_atoms : n_atoms + n_bonds]),
             tuple(line for line in body[n_atoms + n_bonds :] if line.startswith("M  ")),
         )
+        if any(len(pair) < 2 or not all(0 <= k < n_atoms for k in pair) for pair in found.pairs):
+            raise ValueError(f"a bond of an atom that is not among its {n_atoms}, or to itself")
+        return found
 
     @property
     def symbols(self) -> list[str]:
@@ -122,7 +125,8 @@ def read_pose(path: str | os.PathLike[str]) -> tuple[Connections, np.ndarray]:
         found = Connections.parse(text)
         lines = text.splitlines()[4 : 4 + len(found.atoms)]
         x = np.array([[float(line[k : k + 10]) for k in (0, 10, 20)] for line in lines])
-        if not np.isfinite(x).all() or np.ptp(x, axis=0).min() == 0.0:
+        drawn = text.splitlines()[1][20:22] != "3D"
+        if not np.isfinite(x).all() or (drawn and np.ptp(x[:, 2]) == 0.0):
             raise ValueError("its coordinates are flat or no numbers")
         return found, x / _ANGSTROM_PER_NM
 

@@ -67,6 +67,15 @@ def test_resampled_draws_say_which_they_are(file: Path, samples: WeightedSamples
         (lambda text: text.replace(" N  ", " O  "), "its atoms are"),
         (lambda text: text.replace("  1  2  1  0", "  1  3  1  0"), "its bonds are others"),
         (lambda text: text[:600], "atoms and 21 bonds before its end"),
+        (
+            lambda text: text.replace("  1  2  1  0", " 99  2  1  0"),
+            "an atom that is not among its 22",
+        ),
+        (
+            lambda text: text.replace("  1  2  1  0", "  0  2  1  0"),
+            "an atom that is not among its 22",
+        ),
+        (lambda text: text.replace("  1  2  1  0", "  2  2  1  0"), "or to itself"),
         (lambda text: "", "no V2000 table of connections"),
     ],
 )
