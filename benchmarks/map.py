@@ -159,7 +159,7 @@ def rows(result: dict[str, Any]) -> str:
 
 def populations(result: dict[str, Any]) -> str:
     lines = [
-        f"{result['molecule']}: residue, region, replica exchange, generator (95 % interval), z",
+        f"{result['molecule']}: residue, region, replica exchange, generator, z",
         *(
             f"| {row['residue']} {row['name']} | {100 * row['reference']:.3g} +- "
             f"{100 * row['reference_error']:.2g} | {100 * row['population']:.3g} | {row['z']:+.1f} |"
