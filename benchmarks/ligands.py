@@ -2,16 +2,20 @@
 the minimum. With `--minutes`, what a short training gives.
 
     python benchmarks/ligands.py FOLDER [--molecules NAME ...] [--frames 20] [--seed 0] [--minutes 10]
-        [-n 100000]
+        [-n 40960]
 
 Needs the extra `ligands`. For each molecule of `ligand_molecules.py`, in FOLDER/NAME: `prepare` with OpenFF
 2.3.0, NAGL's charges and OBC2; FRAMES of OpenMM's Langevin dynamics at 600 K, one each 0.5 ps (steps of 0.5
 fs); on them the batched energy against OpenMM's Reference platform, the way through the coordinates and back,
 the share of frames inside the domain and what others break; at the first and last of them log|det| against
 the autograd Jacobian. A row is printed for each molecule and kept in FOLDER/NAME/check.json; finished ones
-are not repeated. With `--minutes M` each molecule is then trained for M minutes, sampled, analyzed, and
-simulated by replica exchange, and each of RDKit's conformers, minimised by the force field, is looked for
-among the draws.
+are not repeated.
+
+With `--minutes M` each molecule is then trained for M minutes, sampled (n draws for each of five sampling
+seeds), analyzed, and compared with replica exchange; each of RDKit's conformers, minimised by the force
+field, is looked for among the draws of the first seed, within 40 degrees in every torsion. A row for each is
+kept in FOLDER/NAME/result.json, so that several processes can share the work by `--molecules`; a molecule
+that fails is named with its message and the others go on. `--report` prints the table of what is there.
 """
 
 import argparse
@@ -26,21 +30,29 @@ import openmm
 import torch
 from ligand_molecules import MOLECULES
 from openmm import unit
+from pooled import pooled
 
 from boltzgen.coordinates.molecular import MolecularCoordinates
+from boltzgen.energy.choose import energy_for
 from boltzgen.energy.forcefield import ForceFieldEnergy
 from boltzgen.energy.openmm import OpenMMEnergy
+from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.geometry import wrap
 from boltzgen.molecule.system import System
 from boltzgen.preparation.ligands.source import PROTONATION
 from boltzgen.preparation.relax import minimise
 from boltzgen.preparation.run import prepare
 from boltzgen.samples.file import read_samples
+from boltzgen.samples.shards import BLOCK
 
 FORCEFIELD, SOLVENT = "openff-2.3.0", "OBC2"
 HOT = 600.0
 #: Degrees within which every full torsion of a draw must be for it to be in a conformer's basin.
 _NEAR = 40.0
+#: Conformers within this energy, in kT, of the lowest are expected among the draws.
+_LOW = 5.0
+_SEEDS = 5
+_CONFORMERS = 50
 
 
 def frames(system: System, n: int, seed: int) -> torch.Tensor:
@@ -141,32 +153,40 @@ def train(place: Path, name: str, options: argparse.Namespace) -> dict[str, Any]
         length = ["--resume"] if resume else ["--seed", options.seed, "--minutes", options.minutes]
         boltzgen("train", place / "system", "-o", place / "run", *length)
     samples = place / "samples.h5"
-    drawn = json.loads(boltzgen("sample", place / "run", "-n", options.n, "-o", samples, "--force", "--json"))
+    boltzgen("sample", place / "run", "-n", options.n, "-o", samples, "--force")
     boltzgen("analyze", samples, "-o", place / "report", "--force", "--json")
     if not (place / "remd" / "reference.h5").exists():
         boltzgen("simulate", place / "system", "-o", place / "remd", "-n", options.simulated)
     judged = json.loads(
         boltzgen("evaluate", place / "run", "--reference", place / "remd" / "reference.h5", "--json")
     )
+    summary = json.loads((place / "run" / "summary.json").read_text())
+    system = System.load(place / "system")
+    generator = BoltzmannGenerator.load(place / "run", system)
+    n = -(-options.n // BLOCK) * BLOCK
     result = {
         "molecule": name,
-        "efficiency": drawn["sampling_efficiency"],
-        "clipped": drawn["sampling_efficiency_clipped"],
+        "energies": summary["n_energy_evaluations"],
+        "minutes": summary["seconds"] / 60,
+        "draws": pooled(generator, energy_for(system), n, _SEEDS, show=False),
         "evaluation": judged,
-        "conformers": shares(System.load(place / "system"), name, samples),
+        **conformer_shares(system, name, samples),
+        "threads": torch.get_num_threads(),
     }
     file.write_text(json.dumps(result))
     return result
 
 
-def shares(system: System, name: str, samples: Path) -> list[dict[str, float]]:
-    """Weight of the draws near each distinct conformer of RDKit's, and its energy above the lowest."""
+def conformer_shares(system: System, name: str, samples: Path) -> dict[str, Any]:
+    """Weight and number of the draws near each distinct conformer of RDKit's, with its energy above the
+    lowest in kT; the weight of draws that are near none; rotatable bonds by RDKit's count."""
     from rdkit import Chem
+    from rdkit.Chem.rdMolDescriptors import CalcNumRotatableBonds
 
     from boltzgen.preparation.ligands.conformers import conformers
 
     mol = Chem.AddHs(Chem.MolFromSmiles(MOLECULES[name].smiles))
-    relaxed = np.array([minimise(system.openmm_system, x) for x in conformers(mol)])
+    relaxed = np.array([minimise(system.openmm_system, x) for x in conformers(mol, _CONFORMERS)])
     coordinates, energy = MolecularCoordinates(system), OpenMMEnergy(system)
     x = coordinates.canonical(torch.from_numpy(relaxed))
     torsions = coordinates.inverse(x)[0][:, : coordinates.n_full]
@@ -176,6 +196,7 @@ def shares(system: System, name: str, samples: Path) -> list[dict[str, float]]:
     own = coordinates.inverse(coordinates.canonical(drawn.x.double()))[0][:, : coordinates.n_full]
     found: list[dict[str, float]] = []
     kept: list[torch.Tensor] = []
+    elsewhere = torch.ones(len(own), dtype=torch.bool)
     for k in potential.argsort().tolist():
         if any(bool((wrap(torsions[k] - other).rad2deg().abs() < _NEAR).all()) for other in kept):
             continue
@@ -183,7 +204,12 @@ def shares(system: System, name: str, samples: Path) -> list[dict[str, float]]:
         near = (wrap(own - torsions[k]).rad2deg().abs() < _NEAR).all(-1)
         above = float(potential[k] - potential.min())
         found.append({"energy": above, "share": float(weight[near].sum()), "draws": int(near.sum())})
-    return found
+        elsewhere &= ~near
+    return {
+        "conformers": found,
+        "elsewhere": float(weight[elsewhere].sum()),
+        "rotatable": CalcNumRotatableBonds(mol),
+    }
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -198,6 +224,45 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def trained_table(folder: Path, names: list[str]) -> str:
+    """A row for each molecule whose result is there, with the medians below."""
+    heads = ["molecule", "atoms", "rotatable", "rings", "efficiency, %", "of single seeds", "clipped, %"]
+    heads += [
+        "energies",
+        "minutes",
+        "modes missed: replica exchange",
+        "ETKDG",
+        "of the low ones",
+        "elsewhere, %",
+    ]
+    lines = ["| " + " | ".join(heads) + " |", "|" + len(heads) * "---|"]
+    efficiencies = []
+    for name in names:
+        if not (folder / name / "result.json").exists():
+            continue
+        r, c = (json.loads((folder / name / file).read_text()) for file in ("result.json", "check.json"))
+        single = [100 * seed["efficiency"] for seed in r["draws"]["seeds"]]
+        low = [conformer for conformer in r["conformers"] if conformer["energy"] < _LOW]
+        efficiencies.append(100 * r["draws"]["efficiency"])
+        cells = [name, c["atoms"], r["rotatable"], c["rings"], f"{efficiencies[-1]:.1f}"]
+        cells += [f"{min(single):.1f} to {max(single):.1f}", f"{100 * r['draws']['clipped']:.1f}"]
+        cells += [f"{r['energies']:.1e}", f"{r['minutes']:.1f}", len(r["evaluation"]["missing_modes"])]
+        cells += [f"{_unseen(group)} of {len(group)}" for group in (r["conformers"], low)]
+        cells += [f"{100 * r['elsewhere']:.1f}"]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    if efficiencies:
+        median, least = np.median(efficiencies), min(efficiencies)
+        lines += [
+            "",
+            f"Efficiency of {len(efficiencies)} molecules: median {median:.1f} %, least {least:.1f} %.",
+        ]
+    return "\n".join(lines)
+
+
+def _unseen(conformers: list[dict[str, float]]) -> int:
+    return sum(not conformer["draws"] for conformer in conformers)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -208,8 +273,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, help="train each for so long, too")
     parser.add_argument("--simulated", type=int, default=1000, help="frames of the replica exchange")
-    parser.add_argument("-n", type=int, default=100_000, help="draws of each trained generator")
+    parser.add_argument("-n", type=int, default=40_960, help="draws for each of the five sampling seeds")
+    parser.add_argument("--report", action="store_true", help="print the table of what is there, and no more")
     options = parser.parse_args()
+    if options.report:
+        print(trained_table(options.folder, options.molecules))
+        return
     rows = []
     for name in options.molecules:
         (options.folder / name).mkdir(parents=True, exist_ok=True)
@@ -217,14 +286,12 @@ def main() -> None:
         print(table(rows[-1:]).splitlines()[-1], flush=True)
     print("", table(rows), sep="\n")
     for name in options.molecules if options.minutes else ():
-        result = train(options.folder / name, name, options)
-        missed = [c for c in result["conformers"] if not c["draws"]]
-        print(
-            f"{name}: {100 * result['efficiency']:.1f} % ({100 * result['clipped']:.1f} % clipped) of "
-            f"{options.n} draws; {len(missed)} of {len(result['conformers'])} conformers of RDKit's without "
-            "a draw",
-            flush=True,
-        )
+        try:
+            train(options.folder / name, name, options)
+        except (RuntimeError, ValueError) as error:
+            print(f"{name} failed: {error}", flush=True)
+    if options.minutes:
+        print("", trained_table(options.folder, options.molecules), sep="\n")
 
 
 if __name__ == "__main__":

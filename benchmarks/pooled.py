@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from boltzgen.energy.base import Energy
 from boltzgen.energy.choose import energy_for
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.molecule.system import System
@@ -47,6 +48,28 @@ def interval(log_w: torch.Tensor, n_replicates: int = 2000) -> tuple[float, floa
     return float(low), float(high)
 
 
+def pooled(
+    generator: BoltzmannGenerator, energy: Energy, n: int, n_seeds: int, *, show: bool = True
+) -> dict[str, Any]:
+    """Figures of n draws for each sampling seed and of all of them together."""
+    began, parts, rows = time.perf_counter(), [], []
+    for seed in range(n_seeds):
+        parts.append(torch.cat([chunk.log_w for chunk in generator.sample_chunks(n, energy, seed=seed)]))
+        rows.append(figures(parts[-1]))
+        if show:
+            print(line(f"seed {seed}", n, rows[-1]), flush=True)
+    seconds = time.perf_counter() - began
+    every = torch.cat(parts)
+    low, high = interval(every)
+    return figures(every) | {
+        "low": low,
+        "high": high,
+        "n": len(every),
+        "seconds": seconds,
+        "seeds": rows,
+    }
+
+
 def line(name: str, n: int, found: dict[str, float]) -> str:
     return (
         f"{name:8s} n = {n:8d}  efficiency {100 * found['efficiency']:6.2f} %  clipped "
@@ -69,29 +92,16 @@ def main() -> None:
     n = -(-options.n // BLOCK) * BLOCK
     system = System.load(options.system)
     generator, energy = BoltzmannGenerator.load(options.run or system.folder, system), energy_for(system)
-    began, parts, rows = time.perf_counter(), [], []
-    for seed in range(options.seeds):
-        parts.append(torch.cat([chunk.log_w for chunk in generator.sample_chunks(n, energy, seed=seed)]))
-        rows.append(figures(parts[-1]))
-        print(line(f"seed {seed}", n, rows[-1]), flush=True)
-    seconds = time.perf_counter() - began
-    pooled = torch.cat(parts)
-    low, high = interval(pooled)
-    found: dict[str, Any] = figures(pooled) | {
-        "low": low,
-        "high": high,
-        "n": len(pooled),
-        "seconds": seconds,
-        "seeds": rows,
-    }
-    print(line("all", len(pooled), found))
-    efficiencies = [row["efficiency"] for row in rows]
+    found = pooled(generator, energy, n, options.seeds)
+    print(line("all", found["n"], found))
+    efficiencies = [row["efficiency"] for row in found["seeds"]]
     print(
-        f"efficiency {100 * low:.1f} to {100 * high:.1f} % (95 % interval); of single seeds "
-        f"{100 * min(efficiencies):.1f} to {100 * max(efficiencies):.1f} %"
+        f"efficiency {100 * found['low']:.1f} to {100 * found['high']:.1f} % (95 % interval); of single "
+        f"seeds {100 * min(efficiencies):.1f} to {100 * max(efficiencies):.1f} %"
     )
     print(
-        f"{len(pooled) / seconds:.0f} draws a second with their energies, {torch.get_num_threads()} threads"
+        f"{found['n'] / found['seconds']:.0f} draws a second with their energies, "
+        f"{torch.get_num_threads()} threads"
     )
     if options.json is not None:
         options.json.write_text(json.dumps(found, indent=1))
