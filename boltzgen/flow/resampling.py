@@ -4,6 +4,7 @@ Stimper, Schölkopf and Hernández-Lobato 2022, arXiv:2110.15828.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -29,10 +30,17 @@ class Resampling(nn.Module):
         self.truncation = checked_truncation(truncation)
         rate.check(proposal)
         self.rate = rate
+        #: log Z with its graph, or nothing yet, within `rates_once`; else None.
+        self._once: list[Tensor] | None = None
 
     def log_acceptance_rate(self) -> Tensor:
         """log Z with gradients: the log of the mean acceptance probability over the proposal."""
-        return self.rate(self.proposal, self.acceptance)  # type: ignore[no-any-return]
+        if self._once is None:
+            return self.rate(self.proposal, self.acceptance)  # type: ignore[no-any-return]
+        if not self._once:
+            with torch.enable_grad():
+                self._once.append(self.rate(self.proposal, self.acceptance))
+        return self._once[0] if torch.is_grad_enabled() else self._once[0].detach()
 
     def acceptance_rate_error(self) -> Tensor:
         """Estimated error of log Z."""
@@ -72,6 +80,22 @@ def update_rates(model: nn.Module, n: int | None = None, *, generator: torch.Gen
     """`update_rate` of every resampled distribution in a model."""
     for part in _parts(model):
         part.update_rate(n, generator=generator)
+
+
+@contextmanager
+def rates_once(model: nn.Module) -> Iterator[None]:
+    """Compute every acceptance rate in a model once, in a block that does not change its parameters.
+
+    For a loss of several parts that draws and evaluates densities with the same parameters.
+    """
+    parts = list(_parts(model))
+    try:
+        for part in parts:
+            part._once = []
+        yield
+    finally:
+        for part in parts:
+            part._once = None
 
 
 def log_unforced_draws(model: nn.Module) -> Tensor:

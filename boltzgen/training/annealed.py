@@ -6,6 +6,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
+from boltzgen.flow.resampling import rates_once
 from boltzgen.free_energy.weight_summary import weight_summary
 from boltzgen.generator.target import PullbackEnergy
 from boltzgen.training.guard import SPREAD, spread
@@ -54,9 +55,9 @@ class AnnealedObjective(RunObjective):
         if temperature != self.temperature:
             self._log_w.clear()
         self.temperature = temperature
-        loss, log_w = self.loss(
-            PullbackEnergy(self.task.energy.at(temperature), self.task.generator.coordinates)
-        )
+        generator = self.task.generator
+        with rates_once(generator.flow):
+            loss, log_w = self.loss(PullbackEnergy(self.task.energy.at(temperature), generator.coordinates))
         self._log_w.append(log_w)
         self._spreads.append(spread(log_w))
         self.n_steps += 1

@@ -12,6 +12,7 @@ from boltzgen.flow.elementary import Product, StandardNormal, UniformTorus
 from boltzgen.flow.flow import Flow
 from boltzgen.flow.gaussian import GaussianMixture
 from boltzgen.flow.resampled import Resampled
+from boltzgen.flow.resampling import rates_once
 from tests.helpers.resampled import Bell, DiagonalNormal, moved_normal
 
 
@@ -145,3 +146,50 @@ def test_a_shifted_lattice_is_not_exploited() -> None:
         base.update_rate(generator=generator)
         found.append(float(base.log_acceptance_rate().exp()))
     assert sum(found) / len(found) == pytest.approx(0.5, abs=0.08)
+
+
+class CountedRate(AcceptanceRate):
+    """A quadrature that counts how often it is computed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.count = Quadrature(32), 0
+
+    def forward(self, proposal: Distribution, acceptance: nn.Module) -> Tensor:
+        self.count += 1
+        return self.inner(proposal, acceptance)
+
+    def error(self, proposal: Distribution, acceptance: nn.Module) -> Tensor:
+        return self.inner.error(proposal, acceptance)
+
+
+def test_rates_once_changes_nothing_but_the_cost() -> None:
+    """Draws without gradients come first; densities after them have the gradient in full, and in `rates_once`
+    log Z is computed once for all. The block forgets it, so that changed parameters have their own.
+    """
+    rate = CountedRate()
+    base = Resampled(moved_normal(2), Bell(), rate=rate).double()
+    parameters = list(base.parameters())
+
+    def gradients() -> list[Tensor]:
+        with torch.no_grad():
+            z = base.sample((50,), generator=torch.Generator().manual_seed(0))
+        loss = -base.log_prob(z).mean() + base.log_prob(z + 0.5).square().mean()
+        return [loss.detach(), *torch.autograd.grad(loss, parameters)]
+
+    expected, n_apart = gradients(), rate.count
+    with rates_once(nn.ModuleList([base])):
+        found = gradients()
+    assert n_apart == 3
+    assert rate.count == n_apart + 1
+    for a, b in zip(found, expected, strict=True):
+        assert torch.allclose(a, b, rtol=1e-12, atol=0)
+    before = base.log_acceptance_rate().detach()
+    with torch.no_grad():
+        for parameter in parameters:
+            parameter.add_(0.1)
+    assert not torch.allclose(base.log_acceptance_rate(), before)
+    with pytest.raises(KeyError), rates_once(base):
+        base.log_acceptance_rate()
+        raise KeyError
+    assert base._once is None
