@@ -40,7 +40,7 @@ lint: $(DEV)
 	$(BIN)/mypy
 
 test: checked
-	$(PYTEST)
+	$(PYTEST) --ignore tests/kernels
 
 test-all: checked $(DOCS)
 	$(PYTEST) -m ""
