@@ -156,7 +156,8 @@ def train(place: Path, name: str, options: argparse.Namespace) -> dict[str, Any]
     boltzgen("sample", place / "run", "-n", options.n, "-o", samples, "--force")
     boltzgen("analyze", samples, "-o", place / "report", "--force", "--json")
     if not (place / "remd" / "reference.h5").exists():
-        boltzgen("simulate", place / "system", "-o", place / "remd", "-n", options.simulated)
+        begun = ["--resume"] if list((place / "remd").glob("checkpoint_*")) else []
+        boltzgen("simulate", place / "system", "-o", place / "remd", "-n", options.simulated, *begun)
     judged = json.loads(
         boltzgen("evaluate", place / "run", "--reference", place / "remd" / "reference.h5", "--json")
     )
