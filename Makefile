@@ -39,6 +39,7 @@ lint: $(DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The kernels' tests have run by then.
 test: checked
 	$(PYTEST) --ignore tests/kernels
 

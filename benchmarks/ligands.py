@@ -238,8 +238,9 @@ def trained_table(folder: Path, names: list[str]) -> str:
     ]
     lines = ["| " + " | ".join(heads) + " |", "|" + len(heads) * "---|"]
     efficiencies = []
+    without = [name for name in names if not (folder / name / "result.json").exists()]
     for name in names:
-        if not (folder / name / "result.json").exists():
+        if name in without:
             continue
         r, c = (json.loads((folder / name / file).read_text()) for file in ("result.json", "check.json"))
         single = [100 * seed["efficiency"] for seed in r["draws"]["seeds"]]
@@ -257,6 +258,8 @@ def trained_table(folder: Path, names: list[str]) -> str:
             "",
             f"Efficiency of {len(efficiencies)} molecules: median {median:.1f} %, least {least:.1f} %.",
         ]
+    if without:
+        lines += ["", f"Without a result, and not in the median: {', '.join(without)}."]
     return "\n".join(lines)
 
 
@@ -283,10 +286,14 @@ def main() -> None:
     rows = []
     for name in options.molecules:
         (options.folder / name).mkdir(parents=True, exist_ok=True)
-        rows.append(check(options.folder / name, name, options))
+        try:
+            rows.append(check(options.folder / name, name, options))
+        except (RuntimeError, ValueError) as error:
+            print(f"{name} failed: {error}", flush=True)
+            continue
         print(table(rows[-1:]).splitlines()[-1], flush=True)
     print("", table(rows), sep="\n")
-    for name in options.molecules if options.minutes else ():
+    for name in [row["molecule"] for row in rows] if options.minutes else ():
         try:
             train(options.folder / name, name, options)
         except (RuntimeError, ValueError) as error:
