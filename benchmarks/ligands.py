@@ -52,6 +52,8 @@ _NEAR = 40.0
 #: Conformers within this energy, in kT, of the lowest are expected among the draws.
 _LOW = 5.0
 _SEEDS = 5
+#: Of the replica exchange.
+_WALKERS = 32
 _CONFORMERS = 50
 
 
@@ -156,7 +158,8 @@ def train(place: Path, name: str, options: argparse.Namespace) -> dict[str, Any]
     boltzgen("sample", place / "run", "-n", options.n, "-o", samples, "--force")
     boltzgen("analyze", samples, "-o", place / "report", "--force", "--json")
     if not (place / "remd" / "reference.h5").exists():
-        begun = ["--resume"] if list((place / "remd").glob("checkpoint_*")) else []
+        resume = bool(list((place / "remd").glob("checkpoint_*")))
+        begun = ["--resume"] if resume else ["--walkers", _WALKERS, "--seed", options.seed]
         boltzgen("simulate", place / "system", "-o", place / "remd", "-n", options.simulated, *begun)
     judged = json.loads(
         boltzgen("evaluate", place / "run", "--reference", place / "remd" / "reference.h5", "--json")
@@ -276,7 +279,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, help="train each for so long, too")
-    parser.add_argument("--simulated", type=int, default=1000, help="frames of the replica exchange")
+    parser.add_argument("--simulated", type=int, default=400, help="frames of each walker of the simulation")
     parser.add_argument("-n", type=int, default=40_960, help="draws for each of the five sampling seeds")
     parser.add_argument("--report", action="store_true", help="print the table of what is there, and no more")
     options = parser.parse_args()

@@ -22,9 +22,9 @@ log-weights. What each is given:
     fab-ours       the same on our batched energy instead of its pool of OpenMM processes
     ta-bg          TA-BG's own training script, its reverse KL at 1200 K and its annealing to 300 K, scaled to
                    the minutes, in PYTHON, from a checkout FOLDER of aimat-lab/TA-BG: see peers_tabg.py
-    ta-bg-ours     the same on our batched energy instead of its OpenMM processes
-    ta-bg-fast     ta-bg-ours, annealed at the learning rate of its reverse KL, 1e-4, instead of 5e-6: that is
-                   meant for many more steps than an hour has
+    ta-bg-ours     the same on our batched energy instead of its OpenMM processes, annealed at the learning
+                   rate of its reverse KL, 1e-4, instead of 5e-6: that is meant for many more steps than an
+                   hour has
     cmt            not run: no public code was found
 
 For jflows, FAB and TA-BG the largest difference of their energies to ours is printed, up to a constant, for
@@ -195,8 +195,7 @@ PEERS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "fab": run_fab,
     "fab-ours": lambda options: run_fab(options, "--ours"),
     "ta-bg": run_tabg,
-    "ta-bg-ours": lambda options: run_tabg(options, "--ours"),
-    "ta-bg-fast": lambda options: run_tabg(options, "--ours", "--learning-rate", "1e-4"),
+    "ta-bg-ours": lambda options: run_tabg(options, "--ours", "--learning-rate", "1e-4"),
     "cmt": run_absent,
 }
 

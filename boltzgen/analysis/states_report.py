@@ -57,7 +57,8 @@ class StatesReport:
     @property
     def warnings(self) -> tuple[str, ...]:
         """All warnings, each once."""
-        results = [r for row in self.rows for r in (row.population, row.free_energy)]
+        kinds = ("population", "free_energy", "energy", "minus_ts")
+        results = [r for row in self.rows for kind in kinds if (r := getattr(row, kind)) is not None]
         followed = [
             tuple(f"F({end}) - F({start}): {warning}" for warning in curve.warnings)
             for (start, end), curve in zip(self.between, self.curves, strict=False)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from boltzgen.free_energy.convergence import Convergence, convergence
+from boltzgen.free_energy.means import tail_warnings
 from boltzgen.free_energy.populations import BasinPopulation, basin_populations, free_energy_difference
 from boltzgen.free_energy.result import Result, joined, warnings_of
 from boltzgen.molecule.basins import OTHER
@@ -143,7 +144,7 @@ class StateEnergies:
         """Energy and -T S of a state, relative to the reference.
 
         By the delta method: draw i adds v_i (u_i - U) to the mean energy U of its state, v_i its share of the
-        state's weight, and -v_i to -ln of that weight.
+        state's weight, and -v_i to -ln of that weight. Both say where few draws decide a mean energy.
         """
         if self.u is None:
             return None, None
@@ -153,6 +154,7 @@ class StateEnergies:
             zero = self._result(0.0, 0.0, 0.0, 0.0, ())
             return zero, zero
         energy = of_energy = of_rest = 0.0
+        warnings = free_energy.warnings
         for state, sign in ((k, 1.0), (start, -1.0)):
             inside = (self.labels == state) & (weights > 0)
             if _n_effective(self.log_w[inside]) < _FEWEST:
@@ -161,9 +163,12 @@ class StateEnergies:
             v, u = weights[inside] / weights[inside].sum(), self.u[inside]
             mean = float(v @ u)
             energy += sign * mean
-            of_energy += float(np.square(v * (u - mean)).sum())
+            contributions = v * (u - mean)
+            of_energy += float(contributions @ contributions)
+            few = tail_warnings(contributions, what=f"the mean energy of state {self.names[state]}")
+            warnings = joined(warnings, few)
             of_rest += float(np.square(v * (1.0 + u - mean)).sum())
-        about = {"temperature": self.temperature, "warnings": free_energy.warnings}
+        about = {"temperature": self.temperature, "warnings": warnings}
         return (
             Result.normal(energy, math.sqrt(of_energy), **about),
             Result.normal(free_energy.value - energy, math.sqrt(of_rest), **about),

@@ -174,11 +174,11 @@ def test_the_command_does_not_replace_a_forward_test_that_failed(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_of_the_dipeptide(tmp_path, monkeypatch)
-    assert call(capfd, "evaluate", tmp_path, "--forward")[0] == 0
+    assert call(capfd, "evaluate", tmp_path, "--forward", "-n", 500)[0] == 0
     kept = json.loads((tmp_path / "forward.json").read_text())
     text = json.dumps(kept | {"verdict": "failed", "flagged": True, "seed": 3})
     (tmp_path / "forward.json").write_text(text)
-    code, _, err = call(capfd, "evaluate", tmp_path, "--forward", "-o", tmp_path / "out")
+    code, _, err = call(capfd, "evaluate", tmp_path, "--forward", "-n", 500, "-o", tmp_path / "out")
     assert code == 0 and "keeps the test of seed 3 (failed)" in " ".join(err.split())
     assert (tmp_path / "forward.json").read_text() == text
     assert json.loads((tmp_path / "out" / "forward.json").read_text())["verdict"] == kept["verdict"]
@@ -189,6 +189,6 @@ def test_a_run_that_cannot_keep_the_forward_test_loses_nothing(
 ) -> None:
     run_of_the_dipeptide(tmp_path, monkeypatch)
     (tmp_path / "forward.json").mkdir()  # no file can take its place
-    code, out, err = call(capfd, "evaluate", tmp_path, "--forward", "-o", tmp_path / "out")
+    code, out, err = call(capfd, "evaluate", tmp_path, "--forward", "-n", 500, "-o", tmp_path / "out")
     assert code == 0 and "verdict" in out and "does not keep this result" in err
     assert (tmp_path / "out" / "forward.json").is_file()

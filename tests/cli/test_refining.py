@@ -10,7 +10,10 @@ from boltzgen.units import percent
 from tests.helpers.command_line import call
 
 
-def test_what_the_moves_gain_is_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_the_moves_gain_is_said(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("boltzgen.generator.annealed_importance._PILOT_MOVES", 5)
     at = ("alanine_dipeptide", "-n", 2048, "--temperature", 400, "--refine", 1)
     file = tmp_path / "s.h5"
     code, out, _ = call(capfd, "sample", *at, "-o", file, "--json")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from boltzgen.analysis.states_report import StatesReport
 from boltzgen.free_energy.convergence import Convergence, convergence
 from boltzgen.free_energy.result import Result
 from boltzgen.free_energy.state_energies import StateEnergies
@@ -149,6 +150,22 @@ def test_energy_and_entropy_of_harmonic_states() -> None:
     mean, scatter = np.mean(values, 0), np.std(values, 0, ddof=1)
     np.testing.assert_allclose(mean, (1.0, -math.log(3.0)), atol=4 * scatter.max() / math.sqrt(60))
     np.testing.assert_allclose(np.mean(errors, 0), scatter, rtol=0.3)
+
+
+def test_a_mean_energy_that_few_draws_decide_is_doubted() -> None:
+    """Though all weights are equal: some draws are next to a clash."""
+    labels = np.repeat([0, 1], (600, 400))
+    u = np.random.default_rng(0).standard_normal(1000)
+    u[600:603] += (1e3, 1e4, 1e5)
+    rows = StateEnergies(labels, np.zeros(1000), ("a", "b"), 300.0, u=u).rows
+    assert rows[1].energy is not None and rows[1].minus_ts is not None
+    assert "few draws decide the mean energy of state b" in rows[1].energy.warnings[0]
+    assert rows[1].minus_ts.warnings == rows[1].energy.warnings and len(rows[1].energy.warnings) == 1
+    assert rows[1].free_energy.is_trusted
+    report = StatesReport(StateEnergies(labels, np.zeros(1000), ("a", "b"), 300.0, u=u))
+    assert rows[1].energy.warnings[0] in report.warnings
+    calm = StateEnergies(labels, np.zeros(1000), ("a", "b"), 300.0, u=np.clip(u, -3, 3))
+    assert StatesReport(calm).warnings == ()
 
 
 def test_energies_of_few_draws_are_not_estimated() -> None:

@@ -2,7 +2,10 @@
 
 import itertools
 import math
+from collections import Counter
+from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -10,9 +13,12 @@ from torch import Tensor
 
 from boltzgen.energy.base import CountedEnergy
 from boltzgen.energy.choose import energy_for
+from boltzgen.flow.acceptance_rate import AcceptanceRate
+from boltzgen.flow.resampling import Resampling
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.molecule.system import System
 from boltzgen.samples.shards import BLOCK
+from boltzgen.seeding import random_stream
 from boltzgen.training import timing
 from boltzgen.training.energy_objective import EnergyObjective, positive_phi, torsion_loss
 from boltzgen.training.losses import hierarchical_kl, shortfall_loss
@@ -75,6 +81,28 @@ def test_every_objective_leaves_the_optimum_alone(shipped: BoltzmannGenerator, n
     assert record["stage"] == "energies" and record["n_samples"] >= 4 * 448
     assert record["sampling_efficiency"] > 0.9
     assert record["log_z"] == pytest.approx(-181.98, abs=0.05)
+
+
+def test_a_step_computes_each_acceptance_rate_once(
+    shipped: BoltzmannGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many parts of its loss need it."""
+    calls: Counter[int] = Counter()
+    rates = {type(part.rate) for part in shipped.flow.modules() if isinstance(part, Resampling)}
+
+    def counted(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def call(self: AcceptanceRate, *arguments: Any) -> Tensor:
+            calls[id(self)] += 1
+            return forward(self, *arguments)
+
+        return call
+
+    run = started(shipped, Settings(**STILL, steps=1, walkers=8))
+    run.objective.start_round(random_stream("cpu", 1))
+    for rate in rates:
+        monkeypatch.setattr(rate, "forward", counted(rate.forward))
+    run.objective.step()
+    assert calls and set(calls.values()) == {1}
 
 
 def test_an_objective_that_is_none() -> None:
