@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from boltzgen.molecule.measures import DEGREES
 from boltzgen.molecule.system import System
 from boltzgen.samples.measure import Measure
 from boltzgen.samples.measured_file import MeasuredFile
+from boltzgen.samples.pooled import Files
 from boltzgen.samples.quantity import Quantity, check_finite, quantity
 from boltzgen.storage import write_atomically
 from boltzgen.units import one_kt
@@ -157,7 +157,7 @@ class PmfReport:
 
 
 def pmf_report(
-    path: str | os.PathLike[str],
+    path: Files,
     along: Sequence[str],
     *,
     method: Method = "histogram",
@@ -167,10 +167,10 @@ def pmf_report(
     system: System | str | Path | None = None,
     scan: bool = False,
 ) -> PmfReport:
-    """Potential of mean force along one or two quantities of a samples file, read in chunks.
+    """Potential of mean force along one or two quantities of samples files, which are read in chunks.
 
     Args:
-        path: of the file.
+        path: of the file, or of several, whose draws are pooled, see `samples.pooled`.
         along: one or two quantities, see `quantity`: ``"phi"``, ``"distance CA2 CA4"``.
         method: a weighted histogram, or a weighted kernel density.
         bins: along each of them, or points of the kernel density.
@@ -182,8 +182,8 @@ def pmf_report(
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not a samples file, no such quantity, or not one or two of them; or a scan along anything
-            but one torsion by its name, or without `system`.
+        ValueError: not a samples file, files that do not belong together, no such quantity, or not one or two
+            of them; or a scan along anything but one torsion by its name, or without `system`.
     """
     file = MeasuredFile(path, measure, system)
     header = file.header

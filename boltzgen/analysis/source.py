@@ -76,7 +76,7 @@ def open_source(
     """
     path = Path(path)
     molecule = system if isinstance(system, System) or system is None else System.load(system)
-    kind = _kind(path, needs_system=molecule is None)
+    kind = kind_of(path, needs_system=molecule is None)
     check_measure(measure)
     if kind != "samples" and measure != "flexible-limit":
         raise ValueError(
@@ -87,10 +87,18 @@ def open_source(
         return _reference(path, molecule)
     if kind == "trajectory" and molecule is not None:
         return _trajectory(path, molecule)
-    file = MeasuredFile(path, measure, molecule)
+    return samples_source(MeasuredFile(path, measure, molecule), molecule)
+
+
+def samples_source(file: MeasuredFile, molecule: System | None) -> Source:
+    """The conformations of samples files, with the names of a molecule if it is given.
+
+    Raises:
+        ValueError: there are none.
+    """
     header = file.header
     if header.n_samples == 0:
-        raise ValueError(f"{path} holds no samples; expected at least one")
+        raise ValueError(f"{file.pooled.files[0]} holds no samples; expected at least one")
     about = {
         "system": header.system,
         "temperature": header.temperature,
@@ -98,16 +106,17 @@ def open_source(
         "seed": header.seed,
         "boltzgen_version": header.version,
         "n_energy_evaluations": header.n_energy_evaluations,
-        "measure": measure,
+        "measure": file.measure,
         "doubt": header.doubt,
         "refined": header.refined,
     }
     found = molecule or header
     chunks = partial(_samples, file, found)
-    return Source("samples", found, header.n_samples, header.temperature, about, chunks)
+    n, series = header.n_samples, file.pooled.series
+    return Source("samples", found, n, header.temperature, about, chunks, series)
 
 
-def _kind(path: Path, *, needs_system: bool) -> Literal["samples", "reference", "trajectory"]:
+def kind_of(path: Path, *, needs_system: bool) -> Literal["samples", "reference", "trajectory"]:
     """What a file is; one that is none of them is left to the reader of samples files, which says so."""
     endings = {path.suffix.lower(), "".join(path.suffixes[-2:]).lower()}  # .xtc, .pdb.gz
     if not path.is_file() or endings.isdisjoint(FormatRegistry.loaders):

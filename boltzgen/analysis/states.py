@@ -1,6 +1,5 @@
-"""Free energies of the states of one molecule, from samples in memory or in a file."""
+"""Free energies of the states of one molecule, from samples in memory or in files."""
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,13 @@ from boltzgen.molecule.states import Regions
 from boltzgen.molecule.system import System
 from boltzgen.samples.measure import Measure
 from boltzgen.samples.measured_file import MeasuredFile
+from boltzgen.samples.pooled import Files
 from boltzgen.samples.weighted_samples import WeightedSamples
 from boltzgen.units import kelvin
 
 
 def state_energies(
-    source: WeightedSamples | str | os.PathLike[str],
+    source: WeightedSamples | Files,
     *,
     states: Sequence[Region | str] = (),
     find: bool = False,
@@ -35,10 +35,11 @@ def state_energies(
     """Populations of a molecule's states and the free energies between them, with energies and entropies.
 
     By default the states are the molecule's basins or, where it has none, those that are found: wells of its
-    torsions, see `free_energy.found_states`. A file is read in chunks.
+    torsions, see `free_energy.found_states`. Files are read in chunks; the draws of several are pooled, see
+    `samples.pooled`.
 
     Args:
-        source: weighted samples, or a samples file.
+        source: weighted samples, a samples file, or several.
         states: of one's own, see `conditions.parse_state`; a conformation belongs to the first that holds it.
         find: find states although the molecule has basins.
         torsions: that the states to be found go by; all by default.
@@ -51,8 +52,8 @@ def state_energies(
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not a samples file, no weight, no such torsion, a state that cannot be read, or options
-            that exclude each other.
+        ValueError: not a samples file, files that do not belong together, no weight, no such torsion, a state
+            that cannot be read, or options that exclude each other.
     """
     if states and (find or torsions):
         raise ValueError("give `states` of your own, or have some found (`find`, `torsions`), not both")
@@ -64,15 +65,17 @@ def state_energies(
         drawn = source
     molecule, log_w, kelvins = weights_of(drawn, temperature)
     u = np.concatenate([part.u.numpy(force=True) for part in _parts(drawn)])
+    series = () if isinstance(drawn, WeightedSamples) else drawn.pooled.series
     chosen: Sequence[Region] = [parse_state(s) if isinstance(s, str) else s for s in states]
     if not chosen and not find and not torsions:
         chosen = molecule.basins
     if chosen:
         regions = Regions.of(chosen, molecule.torsions, molecule.rotamers, topology_of(molecule))
         labels = np.concatenate([regions.labels(part.x) for part in _parts(drawn)])
-        return StateEnergies(labels, log_w, regions.names, kelvins, u=u)
+        return StateEnergies(labels, log_w, regions.names, kelvins, (), u, series)
     found, angles = found_in(drawn, molecule, log_w, torsions=torsions, barrier=barrier, most=most)
-    return StateEnergies(found.labels_of(angles), log_w, found.names, kelvins, (_how(found, barrier),), u)
+    labels = found.labels_of(angles)
+    return StateEnergies(labels, log_w, found.names, kelvins, (_how(found, barrier),), u, series)
 
 
 def found_in(

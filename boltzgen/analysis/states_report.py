@@ -1,11 +1,12 @@
 """What `boltzgen free-energy states` says: states, differences and their convergence, in one unit."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from boltzgen.analysis.free_energy_figures import difference_label, free_energy_figure, titled
 from boltzgen.figures import ShownFigure
+from boltzgen.free_energy.agreement import agreement_in_words
 from boltzgen.free_energy.convergence import Convergence
 from boltzgen.free_energy.result import Result, joined
 from boltzgen.free_energy.state_energies import StateEnergies, StateEnergy, in_unit
@@ -71,7 +72,26 @@ class StatesReport:
             if len(self.rows) == 1
             else ()
         )
-        return joined(alone, *(r.warnings for r in [*results, *self.differences]), *followed)
+        return joined(
+            alone,
+            (self.agreement,) if self._disagree else (),
+            *(r.warnings for r in [*results, *self.differences]),
+            *followed,
+        )
+
+    @property
+    def agreement(self) -> str:
+        """Whether several samples agree in the populations, in a sentence; empty of a single one."""
+        return self._agreement[0]
+
+    @property
+    def _disagree(self) -> bool:
+        return self._agreement[1]
+
+    @property
+    def _agreement(self) -> tuple[str, bool]:
+        rows = [asdict(row) for row in self.energies.agreement]
+        return agreement_in_words({"state": rows}) if rows else ("", False)
 
     def to_dict(self) -> dict[str, Any]:
         """Numbers by name, for JSON."""
@@ -86,6 +106,8 @@ class StatesReport:
             "differences": [
                 pair | result.to_dict() for pair, result in zip(pairs, self.differences, strict=True)
             ],
+            "series": [name for name, _ in self.energies.series],
+            "agreement": [asdict(row) for row in self.energies.agreement],
             "convergence": [pair | curve.to_dict() for pair, curve in zip(pairs, self.curves, strict=False)],
         }
 

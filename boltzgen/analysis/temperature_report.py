@@ -1,6 +1,5 @@
 """What `boltzgen free-energy temperature` says: state functions and populations at other temperatures."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from boltzgen.molecule.states import Regions
 from boltzgen.molecule.system import System
 from boltzgen.samples.measure import Measure
 from boltzgen.samples.measured_file import MeasuredFile
+from boltzgen.samples.pooled import Files
 from boltzgen.units import kelvin, one_kt
 
 #: Energies among the results, which have a unit to be chosen.
@@ -126,7 +126,7 @@ class TemperatureReport:
 
 
 def temperature_report(
-    path: str | os.PathLike[str],
+    path: Files,
     at: Sequence[float],
     *,
     states: Sequence[Region | str] = (),
@@ -137,7 +137,7 @@ def temperature_report(
     """State functions and populations at other temperatures than that of a samples file.
 
     Args:
-        path: of the file.
+        path: of the file, or of several, whose draws are pooled, see `samples.pooled`.
         at: temperatures in K.
         states: of one's own, see `conditions.parse_state`; by default the molecule's basins.
         unit: kT, kJ/mol or kcal/mol.
@@ -146,7 +146,8 @@ def temperature_report(
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not a samples file, no temperature, or a state that cannot be read.
+        ValueError: not a samples file, files that do not belong together, no temperature, or a state that
+            cannot be read.
     """
     file = MeasuredFile(path, measure, system)
     header = file.header

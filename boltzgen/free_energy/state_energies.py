@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from boltzgen.free_energy.agreement import Agreement, agreement
 from boltzgen.free_energy.convergence import Convergence, convergence
 from boltzgen.free_energy.means import tail_warnings
 from boltzgen.free_energy.populations import BasinPopulation, basin_populations, free_energy_difference
@@ -74,6 +75,7 @@ class StateEnergies:
         temperature: in K.
         notes: how the states were found.
         u: reduced energies (n,) in kT, of any finite value where the weight is zero; or None.
+        series: independent samples among the draws: what each is called, and where it lies, [start, stop).
 
     Raises:
         ValueError: shapes do not agree, no states, or no weight.
@@ -85,6 +87,7 @@ class StateEnergies:
     temperature: float
     notes: tuple[str, ...] = ()
     u: np.ndarray | None = None
+    series: Sequence[tuple[str, tuple[int, int]]] = ()
 
     def __post_init__(self) -> None:
         if self.u is not None and self.u.shape != self.log_w.shape:
@@ -102,6 +105,15 @@ class StateEnergies:
         """The most populated state that has a name of its own; what is in none is a poor zero."""
         named = [row for row in self._populations if row.name != OTHER and row.n_raw]
         return max(named or self._populations, key=lambda row: row.population).name
+
+    @cached_property
+    def agreement(self) -> list[Agreement]:
+        """Whether several series agree in each state's population; empty where there are not several."""
+        if len(self.series) < 2:
+            return []
+        parts = [slice(*place) for _, place in self.series]
+        labels, log_w = ([values[part] for part in parts] for values in (self.labels, self.log_w))
+        return agreement(labels, log_w, self.names)
 
     @cached_property
     def rows(self) -> list[StateEnergy]:

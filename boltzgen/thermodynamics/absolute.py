@@ -1,7 +1,6 @@
 """Absolute conformational free energies and entropies, and what the domain leaves out of them."""
 
 import math
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from boltzgen.molecule.find import find_system
 from boltzgen.molecule.system import System
 from boltzgen.samples.measure import Measure
 from boltzgen.samples.measured_file import MeasuredFile
+from boltzgen.samples.pooled import Files
 from boltzgen.samples.weighted_samples import WeightedSamples
 
 TRANS = "secondary amides trans: what cis forms add is left out and is no constant"
@@ -85,7 +85,7 @@ def absolute(
 
 
 def absolute_of_file(
-    path: str | os.PathLike[str],
+    path: Files,
     *,
     system: System | str | Path | None = None,
     measure: Measure = "flexible-limit",
@@ -94,15 +94,16 @@ def absolute_of_file(
     """`absolute` of a samples file, at the temperature of its draws; and the molecule's `additions`.
 
     Args:
-        path: of the file, which is read in chunks.
+        path: of the file, which is read in chunks, or of several, whose draws are pooled, see
+            `samples.pooled`.
         system: the molecule, or its name or folder; one that ships is found by the file.
         measure: of a constrained molecule's draws, see `MeasuredFile`.
         add: as in `absolute`.
 
     Raises:
         FileNotFoundError: no such file or system.
-        ValueError: not a samples file, another molecule's, or one that has to be given as `system`; a name
-            that is not among `additions`.
+        ValueError: not a samples file, files that do not belong together, another molecule's, or one that has
+            to be given as `system`; a name that is not among `additions`.
     """
     file = MeasuredFile(path, measure, system)
     header = file.header

@@ -69,6 +69,25 @@ def test_entries_of_an_sdf_file(file: Path, samples: WeightedSamples, tmp_path: 
         assert float(values["minus_ts"]) == pytest.approx(row.minus_ts.to("kJ/mol").value, nan_ok=True)
 
 
+def test_draws_of_several_files_say_which_one_they_are_of(
+    file: Path, alanine: System, samples: WeightedSamples, tmp_path: Path
+) -> None:
+    more = made_up_samples(alanine, 1500, 3)
+    more.save(tmp_path / "more.h5", temperature=300.0)
+    both = [file, tmp_path / "more.h5"]
+    energies = state_energies(both)
+    write_structures(energies, both, tmp_path / "a.sdf", system=tmp_path / "folder")
+    drawn = dict(zip(map(str, both), (samples, more), strict=True))
+    found = entries(tmp_path / "a.sdf")
+    assert {values["file"] for _, _, values in found} == set(drawn)
+    for x, _, values in found:
+        chosen = drawn[values["file"]].x[int(values["draw"])]
+        np.testing.assert_allclose(x, chosen.numpy(), atol=6e-6)
+        assert energies.u is not None
+        inside = (energies.labels == energies.names.index(values["state"])) & np.isfinite(energies.log_w)
+        assert float(drawn[values["file"]].u[int(values["draw"])]) == energies.u[inside].min()
+
+
 def test_the_command(file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     at = ("free-energy", "states", file, "--structures")
     code, out, _ = call(capfd, *at, tmp_path / "a.pdb")

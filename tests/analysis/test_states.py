@@ -1,6 +1,7 @@
 """States of samples in memory and in a file."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,42 @@ def test_a_file_gives_what_its_samples_do(samples: WeightedSamples, file: Path, 
     assert (whole.temperature, read.temperature, whole.notes) == (310.0, 310.0, read.notes)
     assert np.array_equal(whole.labels, read.labels)
     assert np.array_equal(whole.log_w, read.log_w)
+
+
+@pytest.fixture(scope="module")
+def seeds(alanine: System, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("seeds")
+    for seed in (4, 5):
+        made_up_samples(alanine, 3000, seed).save(folder / f"{seed}.h5", temperature=300.0)
+    return [folder / "4.h5", folder / "5.h5"]
+
+
+def test_files_are_pooled_and_compared(alanine: System, seeds: list[Path]) -> None:
+    drawn = [made_up_samples(alanine, 3000, seed) for seed in (4, 5)]
+    found, whole = state_energies(seeds), state_energies(WeightedSamples.concatenate(drawn))
+    assert np.array_equal(found.labels, whole.labels) and np.array_equal(found.log_w, whole.log_w)
+    assert found.u is not None and whole.u is not None and np.array_equal(found.u, whole.u)
+    assert found.series == ((str(seeds[0]), (0, 3000)), (str(seeds[1]), (3000, 6000)))
+    tested = {row.name: row for row in found.agreement}
+    for k, one in enumerate(drawn):
+        for basin in one.populations():
+            assert tested[basin.name].populations[k] == pytest.approx(basin.population)
+    report = StatesReport(found)
+    assert report.agreement.startswith("the samples agree in")
+    assert report.agreement not in report.warnings
+    assert report.to_dict()["series"] == [str(path) for path in seeds]
+    assert whole.agreement == [] and StatesReport(whole).agreement == ""
+
+
+def test_samples_that_do_not_agree_are_warned_of(seeds: list[Path]) -> None:
+    found = state_energies(seeds)
+    # The second half is of another distribution: half of its C7eq is elsewhere.
+    labels = found.labels.copy()
+    moved = 3000 + np.flatnonzero(labels[3000:] == found.names.index("C7eq"))[::2]
+    labels[moved] = found.names.index("C5")
+    report = StatesReport(replace(found, labels=labels))
+    assert report.agreement.startswith("the samples do not agree in ") and "C7eq" in report.agreement
+    assert report.warnings[0] == report.agreement
 
 
 def test_states_of_ones_own(samples: WeightedSamples) -> None:

@@ -11,6 +11,7 @@ import torch
 from boltzgen.cli.free_energy import difference
 from boltzgen.cli.free_energy.common import Unit
 from boltzgen.molecule.system import System
+from boltzgen.samples.shards import Shard
 from boltzgen.samples.writer import SamplesWriter
 from boltzgen.thermodynamics.absolute import additions
 from boltzgen.thermodynamics.hamiltonians import METHODS
@@ -32,6 +33,33 @@ def file(alanine: System, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_units_are_those_of_the_library() -> None:
     assert tuple(unit.value for unit in Unit) == ENERGY_UNITS
+
+
+def test_files_are_pooled(
+    alanine: System, file: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """By every command that reads samples; a missing shard is warned of, another target refused."""
+    second = tmp_path / "second.h5"
+    with SamplesWriter(second, alanine, 310.0, seed=7, shard=Shard(1, 2), n=8192, generator="g") as writer:
+        writer.write(made_up_samples(alanine, 4096, 7))
+    options = {"states": [], "pmf": ["--along", "phi"], "temperature": ["--at", "310"]}
+    options["absolute"] = ["--system", "alanine_dipeptide"]
+    for name, more in options.items():
+        at = ("free-energy", name, file, second, *more)
+        code, out, err = call(capfd, *at, "--json")
+        assert code == 0, err
+        result = json.loads(out)
+        assert result["files"] == [str(file), str(second)]
+        assert result["missing"] == ["seed 7: shard 2/2 (draws 4096 to 8192)"]
+        assert "missing: seed 7: shard 2/2 (draws 4096 to 8192); the rest counts" in " ".join(err.split())
+        code, out, _ = call(capfd, *at)
+        assert code == 0 and "8,096 draws in 2 samples" in " ".join(out.split())
+        if name == "states":
+            assert "the samples agree in" in " ".join(out.split())
+    warm = tmp_path / "warm.h5"
+    made_up_samples(alanine, 10).save(warm, temperature=320.0)
+    refused(call(capfd, "free-energy", "states", file, warm), "is of another temperature than")
+    refused(call(capfd, "free-energy", "states", file, file), "is given twice")
 
 
 def test_states(file: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from boltzgen.cli.common import Force, Json, MeasureName, new_table, system_name
 from boltzgen.cli.free_energy.common import (
     Html,
     Said,
-    SamplesFile,
+    SamplesFiles,
     Unit,
     Units,
     check_outputs,
@@ -30,7 +30,7 @@ SYMBOLS = {"free_energy": "F", "energy": "U", "minus_ts": "-TS"}
 
 
 def absolute(
-    file: SamplesFile,
+    files: SamplesFiles,
     add: Annotated[
         list[str] | None,
         typer.Option(
@@ -64,26 +64,25 @@ def absolute(
         boltzgen free-energy absolute samples.h5 --units kJ/mol
         boltzgen free-energy absolute samples.h5 --add "equivalent atoms" --json
     """
-    from boltzgen.samples.file import read_header
+    from boltzgen.samples.pooled import pooled
     from boltzgen.thermodynamics.absolute import absolute_of_file
 
     check_outputs(None, html, force=force)
-    header = read_header(file)
+    pool = pooled(files)
     with progress("reading samples and estimating"):
-        found, known = absolute_of_file(file, system=system, measure=measure, add=add or ())
+        found, known = absolute_of_file(files, system=system, measure=measure, add=add or ())
     found = found.to(units.value)
     warnings = tuple(dict.fromkeys(w for result in found.results.values() for w in result.warnings))
-    title = title_of(header, measure)
+    title = title_of(pool, measure)
     said = _said(found, title)
-    save_html(html, title, said, with_doubt(header, warnings))
-    print_warnings(with_doubt(header, warnings))
+    save_html(html, title, said, with_doubt(pool, warnings))
+    print_warnings(with_doubt(pool, warnings))
     if as_json:
         print_json(
-            file,
-            header,
+            pool,
             measure,
             {
-                "temperature": header.temperature,
+                "temperature": pool.header.temperature,
                 "unit": units.value,
                 "results": {name: result.to_dict() for name, result in found.results.items()},
                 "additions": known,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from boltzgen.free_energy.result import Result
-    from boltzgen.samples.header import SamplesHeader
+    from boltzgen.samples.pooled import Pooled
 
 #: Warnings that are printed; `--json` has all.
 _MOST = 6
@@ -31,6 +31,14 @@ class Unit(StrEnum):
 
 
 SamplesFile = Annotated[Path, typer.Argument(metavar="FILE", help="Samples file made by `boltzgen sample`.")]
+SamplesFiles = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="FILE...",
+        help="Samples made by `boltzgen sample`; of several files, shards or samples of other seeds, the "
+        "draws are pooled.",
+    ),
+]
 Masses = Annotated[
     str | None,
     typer.Option(
@@ -61,10 +69,13 @@ Html = Annotated[
 Said = Sequence["str | Table"]
 
 
-def title_of(header: "SamplesHeader", measure: str, at: str = "") -> str:
+def title_of(pool: "Pooled", measure: str, at: str = "") -> str:
     """What stands above tables and pictures: the molecule, its temperature and measure, the draws."""
+    header, several = pool.header, len(pool.series) > 1
     measured = ", constrained dynamics" if measure == "constrained-dynamics" else ""
-    return f"{header.system}, {at}{header.temperature:g} K{measured}: {header.n_samples:,} draws"
+    return f"{header.system}, {at}{header.temperature:g} K{measured}: {header.n_samples:,} draws" + (
+        f" in {len(pool.series)} samples" if several else ""
+    )
 
 
 def check_outputs(figure: Path | None, html: Path | None, *, force: bool) -> None:
@@ -106,9 +117,10 @@ def save_html(path: Path | None, title: str, said: Said, warnings: Sequence[str]
     save_page(path, title, parts, warnings=warnings, figure=None if draw is None else draw(""))
 
 
-def with_doubt(header: "SamplesHeader", warnings: Sequence[str]) -> list[str]:
-    """Warnings, after what is known against the generator of the samples."""
-    return [*([header.doubt] if header.doubt else []), *warnings]
+def with_doubt(pool: "Pooled", warnings: Sequence[str]) -> list[str]:
+    """Warnings, after which shards are missing and what is known against the generator of the samples."""
+    missing = [f"missing: {gap}; the rest counts" for gap in pool.missing]
+    return [*missing, *([pool.header.doubt] if pool.header.doubt else []), *warnings]
 
 
 def print_said(said: Said, *files: Path | None) -> None:
@@ -123,12 +135,13 @@ def print_said(said: Said, *files: Path | None) -> None:
             print_block(f"written to {path}")
 
 
-def print_json(file: Path, header: "SamplesHeader", measure: str, found: dict[str, Any]) -> None:
+def print_json(pool: "Pooled", measure: str, found: dict[str, Any]) -> None:
     """Print everything as one JSON object."""
     from boltzgen.storage import finite_or_none
 
-    result = {"file": str(file), "system": header.system, "measure": measure, "doubt": header.doubt}
-    result |= found
+    header = pool.header
+    result = {"files": [str(path) for path in pool.files], "system": header.system, "measure": measure}
+    result |= {"doubt": header.doubt, "missing": list(pool.missing)} | found
     typer.echo(json.dumps(finite_or_none(result), allow_nan=False))
 
 

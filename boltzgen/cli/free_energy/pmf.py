@@ -12,7 +12,7 @@ from boltzgen.cli.free_energy.common import (
     Masses,
     Picture,
     Said,
-    SamplesFile,
+    SamplesFiles,
     Unit,
     Units,
     check_outputs,
@@ -41,7 +41,7 @@ class Method(StrEnum):
 
 
 def pmf(
-    file: SamplesFile,
+    files: SamplesFiles,
     along: Annotated[
         list[str],
         typer.Option(
@@ -89,16 +89,17 @@ def pmf(
         boltzgen free-energy pmf s.h5 --along psi --scan --system alanine_dipeptide
     """
     from boltzgen.analysis.pmf_report import pmf_report
-    from boltzgen.samples.file import check_target, read_header
+    from boltzgen.samples.file import check_target
+    from boltzgen.samples.pooled import pooled
 
     check_outputs(figure, html, force=force)
     if output is not None:
         check_target(output, (".csv",))
         check_replaceable(output, force=force)
-    header = read_header(file)
+    pool = pooled(files)
     with progress("reading samples and estimating"):
         report = pmf_report(
-            file,
+            files,
             along,
             method=method.value,
             bins=bins,
@@ -107,15 +108,15 @@ def pmf(
             system=system,
             scan=scan,
         )
-        title = title_of(header, measure)
+        title = title_of(pool, measure)
         save_figure(figure, report.figure, title)
         if output is not None:
             report.save(output)
-        warnings, said = with_doubt(header, report.warnings), _said(report, title, units.value)
+        warnings, said = with_doubt(pool, report.warnings), _said(report, title, units.value)
         save_html(html, title, said, warnings, report.figure)
     print_warnings(warnings)
     if as_json:
-        print_json(file, header, measure, {"method": method.value, **report.to_dict()})
+        print_json(pool, measure, {"method": method.value, **report.to_dict()})
         return
     print_said(said, output, figure, html)
 

@@ -12,7 +12,7 @@ from boltzgen.cli.free_energy.common import (
     Masses,
     Picture,
     Said,
-    SamplesFile,
+    SamplesFiles,
     Unit,
     Units,
     check_outputs,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 def states(
-    file: SamplesFile,
+    files: SamplesFiles,
     state: Annotated[
         list[str] | None,
         typer.Option(
@@ -93,6 +93,7 @@ def states(
     Examples:
         boltzgen free-energy states samples.h5 --units kJ/mol --figure states.png
         boltzgen free-energy states samples.h5 --between C7eq:C7ax
+        boltzgen free-energy states samples.h5 second_seed.h5
         boltzgen free-energy states s.h5 --state "up: phi=0..180" --state "down: phi<0"
         boltzgen free-energy states samples.h5 --measure constrained-dynamics
         boltzgen free-energy states samples.h5 --find --torsion psi --json
@@ -101,17 +102,17 @@ def states(
     from boltzgen.analysis.state_structures import check_structures, write_structures
     from boltzgen.analysis.states import state_energies
     from boltzgen.analysis.states_report import StatesReport
-    from boltzgen.samples.file import read_header
+    from boltzgen.samples.pooled import pooled
 
     check_outputs(figure, html, force=force)
     if structures is not None:
         check_structures(structures, system)
         check_replaceable(structures, force=force)
     pairs = [_pair(text) for text in between or ()]
-    header = read_header(file)
+    pool = pooled(files)
     with progress("reading samples and estimating"):
         energies = state_energies(
-            file,
+            files,
             states=state or (),
             find=find,
             torsions=torsion or (),
@@ -121,16 +122,16 @@ def states(
             system=system,
         )
         report = StatesReport(energies, units.value, pairs)
-        title = title_of(header, measure)
+        title = title_of(pool, measure)
         save_figure(figure, report.figure, title)
         said = _said(report, title)
-        warnings = with_doubt(header, report.warnings)
+        warnings = with_doubt(pool, report.warnings)
         save_html(html, title, said, warnings, report.figure)
         if structures is not None:
-            write_structures(energies, file, structures, unit=units.value, system=system)
+            write_structures(energies, files, structures, unit=units.value, system=system)
     print_warnings(warnings)
     if as_json:
-        print_json(file, header, measure, report.to_dict())
+        print_json(pool, measure, report.to_dict())
         return
     print_said(said, figure, html, structures)
 
@@ -152,6 +153,7 @@ def _value(found: "Result") -> str:
 
 
 def _said(report: "StatesReport", title: str) -> Said:
+    agreed = [report.agreement] if report.agreement and report.agreement not in report.warnings else []
     above = f"{title}; ΔF in {report.unit} from {report.energies.reference}, intervals of 95 %"
     table = new_table("state", "population %", "interval", "ΔF", "interval", "draws", "effective")
     for row in report.rows:
@@ -165,7 +167,7 @@ def _said(report: "StatesReport", title: str) -> Said:
             f"{row.n_raw}",
             f"{row.n_effective:.1f}",
         )
-    said: list[str | Table] = [above, *report.energies.notes, table]
+    said: list[str | Table] = [above, *report.energies.notes, table, *agreed]
     if len(report.rows) > 1:
         parts = new_table("state", "ΔF", "= ΔU", "- TΔS")
         for row in report.rows:

@@ -11,7 +11,7 @@ from boltzgen.cli.free_energy.common import (
     Masses,
     Picture,
     Said,
-    SamplesFile,
+    SamplesFiles,
     Unit,
     Units,
     check_outputs,
@@ -36,7 +36,7 @@ _MOST = 200
 
 
 def temperature(
-    file: SamplesFile,
+    files: SamplesFiles,
     at: Annotated[
         list[str],
         typer.Option(
@@ -69,23 +69,23 @@ def temperature(
         boltzgen free-energy temperature samples.h5 --at 310 --figure temperature.png
     """
     from boltzgen.analysis.temperature_report import temperature_report
-    from boltzgen.samples.file import read_header
+    from boltzgen.samples.pooled import pooled
 
     check_outputs(figure, html, force=force)
     temperatures = [t for text in at for t in _temperatures(text)]
-    header = read_header(file)
+    pool = pooled(files)
     with progress("reading samples and estimating"):
         report = temperature_report(
-            file, temperatures, states=state or (), unit=units.value, measure=measure, system=system
+            files, temperatures, states=state or (), unit=units.value, measure=measure, system=system
         )
-        title = title_of(header, measure, "drawn at ")
+        title = title_of(pool, measure, "drawn at ")
         save_figure(figure, report.figure, title)
         said = _said(report, title)
-        warnings = with_doubt(header, report.warnings)
+        warnings = with_doubt(pool, report.warnings)
         save_html(html, title, said, warnings, report.figure)
     print_warnings(warnings)
     if as_json:
-        print_json(file, header, measure, report.to_dict())
+        print_json(pool, measure, report.to_dict())
         return
     print_said(said, figure, html)
 
