@@ -114,6 +114,7 @@ def evaluate(
     generator = BoltzmannGenerator.load(folder, system, device=device)
     warn_of_stage(generator)
     result: dict[str, Any] = {}
+    found = _forward(generator, seed, [] if output is None else [output], folder) if forward else None
     if compare:
         target = Reference.load(reference, system) if reference else None
         with progress("drawing conformations", n) as move, _sampler(generator, cluster, n) as sampler:
@@ -125,12 +126,19 @@ def evaluate(
                 move("drawing conformations" if done < n else "comparing with the reference", completed=done)
 
             result = evaluation.evaluate(
-                sampler, target, n=n, seed=seed, measure=measure, output=output, progress=count
+                sampler,
+                target,
+                n=n,
+                seed=seed,
+                measure=measure,
+                output=output,
+                more=[] if found is None else forward_tables(found),
+                progress=count,
             )
         for warning in result["warnings"]:
             warn(warning)
-    if forward:
-        result["forward"] = _forward(generator, seed, [] if output is None else [output], folder)
+    if found is not None:
+        result["forward"] = found
     if as_json:
         typer.echo(json.dumps(finite_or_none(result), allow_nan=False))
         return
@@ -144,8 +152,8 @@ def evaluate(
             print_block(f"- {line}", indent=2, first=0)
         if output:
             typer.echo(f"written to {output}: {', '.join(FILES)}")
-    if forward:
-        typer.echo("\n\n".join(map(aligned, forward_tables(result["forward"]))))
+    if found is not None:
+        typer.echo("\n\n".join(map(aligned, forward_tables(found))))
         if output:
             typer.echo(f"written to {output}: {FORWARD}")
 

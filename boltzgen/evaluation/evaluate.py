@@ -1,7 +1,7 @@
 """The evaluation of a generator in one call."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from boltzgen.energy.base import Energy
@@ -10,6 +10,7 @@ from boltzgen.evaluation.draws import Sampler, draw
 from boltzgen.evaluation.page import save_evaluation
 from boltzgen.evaluation.reference import Reference, reference_path
 from boltzgen.evaluation.summary import summarize
+from boltzgen.evaluation.tables import TextTable
 from boltzgen.samples.measure import Measure
 
 
@@ -22,6 +23,7 @@ def evaluate(
     seed: int = 0,
     measure: Measure = "flexible-limit",
     output: str | os.PathLike[str] | None = None,
+    more: Sequence[TextTable] = (),
     progress: Callable[[int], None] = lambda done: None,
 ) -> dict[str, Any]:
     """Compare a generator with a reference ensemble of its system, before and after reweighting.
@@ -35,8 +37,9 @@ def evaluate(
         seed: of the draws.
         measure: of a constrained molecule's reference, see `samples.measure.weighted_for`:
             ``"constrained-dynamics"`` where constrained molecular dynamics made it.
-        output: folder for `evaluation.json`, `.md`, `.png` and `.pdf`, made if it is missing; by default
-            nothing is written.
+        output: folder for `evaluation.json`, `.md`, `.png`, `.pdf` and `.html`, made if it is missing; by
+            default nothing is written.
+        more: tables of something else, such as the forward test's, that the texts begin with.
         progress: called with the number of draws of each chunk.
 
     Returns:
@@ -59,5 +62,5 @@ def evaluate(
             "weights are those of constrained dynamics: log q is less by 1/2 ln |Z|, the mass-metric factor"
         )
     if output is not None:
-        save_evaluation(result, draws, reference, output)
+        save_evaluation(result, draws, reference, output, more)
     return result

@@ -1,5 +1,6 @@
 """An evaluation as tables of text."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from boltzgen.evaluation.verdict import verdict
@@ -31,10 +32,10 @@ def heading(result: dict[str, Any]) -> str:
     return f"{where}: {result['n_samples']:,} draws against the reference"
 
 
-def markdown(result: dict[str, Any]) -> str:
-    """The verdict, the tables, conventions and warnings in Markdown."""
+def markdown(result: dict[str, Any], more: Sequence[TextTable] = ()) -> str:
+    """The verdict, `more` tables and those of the result, conventions and warnings in Markdown."""
     lines = [f"# {heading(result)}", "", f"**{verdict(result)}**", ""]
-    for title, columns, rows in text_tables(result):
+    for title, columns, rows in [*more, *text_tables(result)]:
         lines += [f"## {title}", "", _line(columns), _line(["---"] * len(columns)), *map(_line, rows), ""]
     lines += ["Conventions:", "", *(f"- {convention}" for convention in result["conventions"]), ""]
     return "\n".join([*lines, *(f"**Warning:** {warning}\n" for warning in result["warnings"])])

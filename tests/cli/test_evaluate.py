@@ -182,6 +182,8 @@ def test_the_command_does_not_replace_a_forward_test_that_failed(
     assert code == 0 and "keeps the test of seed 3 (failed)" in " ".join(err.split())
     assert (tmp_path / "forward.json").read_text() == text
     assert json.loads((tmp_path / "out" / "forward.json").read_text())["verdict"] == kept["verdict"]
+    for name in ("evaluation.html", "evaluation.md"):
+        assert "forward test: 16 simulations" in (tmp_path / "out" / name).read_text()
 
 
 def test_a_run_that_cannot_keep_the_forward_test_loses_nothing(
