@@ -14,6 +14,7 @@ from torch import Tensor
 from boltzgen.analysis.states import found_in, weights_of
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.energy.choose import energy_for
+from boltzgen.free_energy.found_states import FoundStates
 from boltzgen.free_energy.means import probability
 from boltzgen.free_energy.result import Result
 from boltzgen.generator.relax import relaxed
@@ -102,11 +103,7 @@ def strain(
     states, angles = found_in(drawn, header, log_w, barrier=barrier, most=most)
     u = np.concatenate([part.u.numpy() for part in drawn])
     labels = np.where(np.isfinite(log_w), states.labels_of(angles), -1)
-    own = {
-        name: torsion.angle(coordinates(end)[0].float()[None]) for name, torsion in states.torsions.items()
-    }
-    wells = [int(group.labels(own)[0]) for group in states.groups]
-    conformer = "/".join(g.names[k] for g, k in zip(states.groups, wells, strict=True))
+    conformer, wells = _conformer(states, coordinates(end)[0])
     inside = np.all([g.labels(angles) == k for g, k in zip(states.groups, wells, strict=True)], axis=0)
 
     lowest, where = relaxed_energy, conformer
@@ -115,11 +112,12 @@ def strain(
         for k, name in enumerate(states.names[: len(states.joined)])
     }
     lowest_draws = positions_at(samples, places.values())
-    for name, place in places.items():
+    for place in places.values():
         at = coordinates.inverse(torch.from_numpy(lowest_draws[place]).double())[0]
-        found = relaxed(coordinates, energy, at)[1]
+        minimum, found = relaxed(coordinates, energy, at)
         if found < lowest - 1e-6:
-            lowest, where = found, name
+            # Relaxed it may be in another conformer than the draw.
+            lowest, where = found, _conformer(states, coordinates(minimum)[0])[0]
     kt = one_kt(unit, temperature)
     population = probability(inside, log_w)
     return Strain(
@@ -135,6 +133,13 @@ def strain(
         unit,
         temperature,
     )
+
+
+def _conformer(states: FoundStates, x: Tensor) -> tuple[str, list[int]]:
+    """The name of the conformer that positions x (n_atoms, 3) are in, and its well of each group."""
+    angles = {name: torsion.angle(x.float()[None]) for name, torsion in states.torsions.items()}
+    wells = [int(group.labels(angles)[0]) for group in states.groups]
+    return "/".join(group.names[k] for group, k in zip(states.groups, wells, strict=True)), wells
 
 
 def placed(

@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from boltzgen.analysis.states import state_energies
 from boltzgen.analysis.strain import placed, strain
 from boltzgen.coordinates.molecular import MolecularCoordinates
+from boltzgen.energy.base import Energy
 from boltzgen.energy.choose import energy_for
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.generator.relax import relaxed
@@ -80,6 +82,23 @@ def test_a_pose_in_the_lowest_minimum(folder: Path) -> None:
     assert found.strain < other.strain
     assert found.lowest_energy == pytest.approx(other.lowest_energy, abs=1e-3)
     assert found.population.value > 0.3
+
+
+def test_the_lowest_conformer_is_that_of_the_minimum(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not that of the draw which was relaxed into it."""
+    lowest = strain(folder / "s.h5", folder / "c7eq.sdf", NAME)
+    first: list[tuple[torch.Tensor, float]] = []
+
+    def all_into_one(coordinates: MolecularCoordinates, energy: Energy, start: torch.Tensor) -> Any:
+        end, u = relaxed(coordinates, energy, start)
+        first.append((end, u))
+        return (end, u) if len(first) == 1 else (first[0][0], first[0][1] - len(first))
+
+    monkeypatch.setattr("boltzgen.analysis.strain.relaxed", all_into_one)
+    found = strain(folder / "s.h5", folder / "c7eq.sdf", NAME)
+    assert len(first) > 2
+    assert found.lowest_energy == pytest.approx(found.relaxed_energy - len(first) * KT)
+    assert found.lowest_conformer == found.conformer == lowest.conformer
 
 
 def test_atoms_in_another_order_are_found_again(folder: Path, samples: WeightedSamples) -> None:
