@@ -1,16 +1,17 @@
 """Training with several processes: steps per second, and what equal steps reach.
 
     python benchmarks/parallel_training.py [--system alanine_tetrapeptide] [--steps 10] [--repeats 3]
-                                           [--layouts 1x1 2x1 1x2 1x1+1x1]
+                                           [--layouts 1x1 2x1 1x2 1x1+1x1] [--batch 1024]
     python benchmarks/parallel_training.py --quality FOLDER [--system alanine_dipeptide] [--rounds 12]
                                            [--seeds 0 1 2] [--layouts 1x1 2x1]
 
 A layout is PROCESSESxTHREADS; 1x1+1x1 are two trainings at once that know nothing of each other, and their
 steps together: what the machine gives at most. **Speed**: the layouts take turns, repeat after repeat; in
 each the generator goes through one round of so many steps that is not timed and one that is, with the
-default batch and walkers. Printed are steps per second, median and best, and how many times those of the
-first layout they are. **Quality**: each layout trains from each seed for equal rounds, in FOLDER; printed
-is the efficiency of 100,000 fresh draws. Finished runs are not repeated. Run either on an idle machine.
+default walkers and steps of BATCH draws. Printed are steps per second, median and best, and how many times
+those of the first layout they are. **Quality**: each layout trains from each seed for equal rounds, in
+FOLDER; printed is the efficiency of 100,000 fresh draws. Finished runs are not repeated. Run either on an
+idle machine.
 """
 
 import argparse
@@ -53,7 +54,7 @@ def rate(layout: str, worker: list[str]) -> float:
         return sum(found)
 
 
-def time_steps(name: str, steps: int) -> None:
+def time_steps(name: str, steps: int, batch: int) -> None:
     """Print the steps per second of this process and those it was started with."""
     system = System.load(name)
     with joined("cpu") as (ranks, _):
@@ -62,7 +63,7 @@ def time_steps(name: str, steps: int) -> None:
         # Walkers that move in a step, and no more: that they are placed costs the first round only.
         default = Settings()
         settings = dataclasses.replace(
-            default, rounds=2, steps=steps, walkers=int(default.walker_share * default.batch)
+            default, rounds=2, steps=steps, batch=batch, walkers=int(default.walker_share * batch)
         )
         run = TrainingRun(generator, energy, system.temperature, settings, seed=0, ranks=ranks)
         run.run_round()
@@ -74,13 +75,14 @@ def time_steps(name: str, steps: int) -> None:
             print(json.dumps({"rate": steps / (time.perf_counter() - began)}))
 
 
-def speed(system: str, layouts: list[str], steps: int, repeats: int) -> None:
+def speed(system: str, layouts: list[str], steps: int, repeats: int, batch: int) -> None:
     rates: dict[str, list[float]] = {layout: [] for layout in layouts}
     worker = [str(Path(__file__).resolve()), "--worker", "--system", system, "--steps", str(steps)]
+    worker += ["--batch", str(batch)]
     for _ in range(repeats):
         for layout in layouts:
             rates[layout].append(rate(layout, worker))
-    print(f"{system}: steps of {Settings().batch} draws per second, {repeats} repeats of {steps} steps")
+    print(f"{system}: steps of {batch} draws per second, {repeats} repeats of {steps} steps")
     for layout, found in rates.items():
         ratios = [a / b for a, b in zip(found, rates[layouts[0]], strict=True)]
         print(
@@ -121,19 +123,20 @@ def main() -> None:
     parser.add_argument("--layouts", nargs="+")
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=Settings().batch, help="draws of a step")
     parser.add_argument("--quality", type=Path, metavar="FOLDER")
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
-        time_steps(args.system, args.steps)
+        time_steps(args.system, args.steps, args.batch)
     elif args.quality is not None:
         layouts = args.layouts or ["1x1", "2x1"]
         quality(args.system or "alanine_dipeptide", args.quality, layouts, args.rounds, args.seeds)
     else:
         layouts = args.layouts or ["1x1", "2x1", "1x2", "1x1+1x1"]
-        speed(args.system or "alanine_tetrapeptide", layouts, args.steps, args.repeats)
+        speed(args.system or "alanine_tetrapeptide", layouts, args.steps, args.repeats, args.batch)
 
 
 if __name__ == "__main__":
