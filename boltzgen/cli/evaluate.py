@@ -113,10 +113,11 @@ def evaluate(
         check_replaceable(*(output / name for name in written), force=force)
     generator = BoltzmannGenerator.load(folder, system, device=device)
     warn_of_stage(generator)
+    # What is wrong with it is said before the work.
+    target = Reference.load(reference, system) if reference and compare else None
     result: dict[str, Any] = {}
     found = _forward(generator, seed, [] if output is None else [output], folder) if forward else None
     if compare:
-        target = Reference.load(reference, system) if reference else None
         with progress("drawing conformations", n) as move, _sampler(generator, cluster, n) as sampler:
             done = 0
 

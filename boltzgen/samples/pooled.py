@@ -46,8 +46,8 @@ def pooled(paths: Files) -> Pooled:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: no file at all; a file is no samples file, or of another target than the first; or two
-            hold the same draws.
+        ValueError: no file at all; a file is no samples file, of several holds no samples, or is of another
+            target than the first; or two hold the same draws.
     """
     files = [Path(paths)] if isinstance(paths, str | os.PathLike) else [Path(path) for path in paths]
     if not files:
@@ -56,6 +56,8 @@ def pooled(paths: Files) -> Pooled:
         raise ValueError("a file is given twice; its draws would count twice")
     headers = {path: read_header(path) for path in files}
     for path, header in headers.items():
+        if header.n_samples == 0 and len(files) > 1:
+            raise ValueError(f"{path} holds no samples; leave it out")
         for name, word in _SAME.items():
             if getattr(header, name) != getattr(headers[files[0]], name):
                 raise ValueError(f"{path} is of another {word} than {files[0]}; analyse them one by one")

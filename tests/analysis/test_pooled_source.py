@@ -88,9 +88,12 @@ def test_files_of_unknown_seeds_are_samples_of_their_own(system: System, tmp_pat
 
 
 def test_what_does_not_belong_together_is_refused(system: System, write: Write, tmp_path: Path) -> None:
-    first = write(tmp_path / "first.h5", 4)
+    first, empty = write(tmp_path / "first.h5", 4), tmp_path / "empty.h5"
+    made_up_samples(system, 10, 4)[:0].save(empty, temperature=300.0)
     with pytest.raises(ValueError, match="given twice"):
         pooled_source([first, first])
+    with pytest.raises(ValueError, match=r"empty.h5 holds no samples; leave it out"):
+        pooled_source([first, empty])
     shutil.copy(first, tmp_path / "copy.h5")
     with pytest.raises(ValueError, match="there twice"):
         pooled_source([first, tmp_path / "copy.h5"])

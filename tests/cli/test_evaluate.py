@@ -85,6 +85,10 @@ def test_evaluate_needs_the_systems_own_reference(
     assert (code, out) == (2, "")
     assert "is a reference of another system" in err
     assert err.count("\n") == 1
+    # Before the forward test's work.
+    monkeypatch.setattr("boltzgen.simulation.forward.forward_test", None)
+    wrong = call(capfd, "evaluate", tmp_path, "--forward", "--reference", tmp_path / "reference.h5")
+    refused(wrong, "is a reference of another system")
 
 
 @pytest.mark.slow
