@@ -121,6 +121,11 @@ class _Shares:
     """Populations of one sample with their errors, and as many equal draws as would have these."""
 
     def __init__(self, labels: np.ndarray, log_w: np.ndarray, n_states: int) -> None:
+        if not np.isfinite(log_w).any():
+            # Without any weight there is nothing to compare.
+            self.population = self.error = self.size = np.zeros(n_states)
+            self.is_trusted = False
+            return
         w = normalized_weights(torch.from_numpy(np.asarray(log_w, dtype=np.float64))).numpy()
         index = np.asarray(labels) + 1
         p = np.bincount(index, w, minlength=n_states + 1)[1:]

@@ -229,7 +229,8 @@ def tail_warnings(contributions: np.ndarray, errors: str = "analytic", what: str
         return ()
     advice = '; `errors="analytic"` reaches further' if is_resampled else ""
     decided = f"few draws decide {what}".strip()
-    return (f"{decided}: {size:.3g} effective contributions, PSIS k-hat {k_hat:.2f}{advice}",)
+    shape = f", PSIS k-hat {k_hat:.2f}" if math.isfinite(k_hat) else ""
+    return (f"{decided}: {size:.3g} effective contributions{shape}{advice}",)
 
 
 def result(value: float, error: float, found: Interval, warnings: tuple[str, ...], **fields: Any) -> Result:

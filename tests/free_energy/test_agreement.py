@@ -56,6 +56,15 @@ def test_a_state_that_one_sample_lacks_is_tested_by_the_other() -> None:
     assert rare.probability is not None and rare.probability < 1e-6
 
 
+def test_nothing_is_known_of_a_sample_without_weight() -> None:
+    rng = np.random.default_rng(3)
+    labels, log_w = sample(rng, 0.3, 2_000, 0.5)
+    (row, _) = agreement([labels, labels[:500]], [log_w, np.full(500, -np.inf)], ["a", "b"])
+    assert row.probability is None
+    assert row.standard_errors[0] is not None and row.standard_errors[1] is None
+    assert row.populations == pytest.approx([0.3, 0.0], abs=0.03)
+
+
 def test_weights_that_are_not_to_be_trusted_are_not_tested() -> None:
     rng = np.random.default_rng(2)
     heavy = rng.pareto(0.8, 1_000)

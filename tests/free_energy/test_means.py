@@ -102,6 +102,8 @@ def test_a_tail_of_the_contributions_alone_warns() -> None:
     assert any("few draws decide" in w for w in expectation(f, np.zeros(3000)).warnings)
     assert tail_warnings(np.zeros(10)) == ()
     assert tail_warnings(drawn()[0]) == () == tail_warnings(drawn()[0], "bootstrap")
+    # Of too few for a shape none is said.
+    assert tail_warnings(np.arange(9.0)) == ("few draws decide: 6.35 effective contributions",)
 
 
 def test_too_few_draws_on_one_side_are_no_interval() -> None:
