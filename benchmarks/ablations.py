@@ -96,7 +96,8 @@ VARIANTS: dict[str, Variant] = {
     "two harmonics, no pairs": Variant(
         replaced=((_features, "HARMONICS", 2), (_features, "PAIR_HARMONICS", 0))
     ),
-    "8 bins, 2 x 128": Variant(replaced=couplings(bins=8, hidden=(128, 128))),
+    "networks of 2 x 256": Variant(options={"stiff_width": 256}),
+    "networks of 2 x 64": Variant(options={"stiff_width": 64}),
     "8 bins": Variant(replaced=couplings(bins=8)),
     "8 spline layers": Variant(options={"stiff_layers": 8}),
     "3 torsion layers": Variant(options={"torsion_layers": 3}),

@@ -23,6 +23,8 @@ from boltzgen.generator.locality import Locality
 #: Couplings of torsions, or of stiff coordinates: 9 separate the coordinates of hundreds of atoms, and the
 #: codes by which they do are 2 to this power.
 MOST_LAYERS = 16
+#: Units in a hidden layer of the stiff coordinates' networks.
+MOST_UNITS = 1024
 
 
 class TorsionFeatures(nn.Module):
@@ -93,6 +95,7 @@ def molecular_flow(
     resampled: bool = True,
     torsion_layers: int = 6,
     stiff_layers: int = 6,
+    stiff_width: int = 128,
     masks: Literal["separating", "three bits"] = "separating",
     broad_torsions: float | None = None,
     broad_stiff: float | None = None,
@@ -114,6 +117,7 @@ def molecular_flow(
         torsion_layers: number of periodic couplings, or more where that many cannot separate every pair of
             torsions, see `coupling_masks`.
         stiff_layers: number of spline couplings, or more in the same way.
+        stiff_width: units in each of the two hidden layers of their networks.
         masks: which coordinates the couplings move: "separating" for `coupling_masks`, "three bits" for the
             rule of checkpoints of format 3.
         broad_torsions: share of the torsions' density that is a product of densities of two full torsions
@@ -125,11 +129,14 @@ def molecular_flow(
             thin.
 
     Raises:
-        ValueError: more than `MOST_LAYERS` couplings, or a negative number of them.
+        ValueError: more than `MOST_LAYERS` couplings, or a negative number of them; no unit in a hidden
+            layer, or more than `MOST_UNITS`.
     """
     for name, layers in (("torsion_layers", torsion_layers), ("stiff_layers", stiff_layers)):
         if not 0 <= layers <= MOST_LAYERS:
             raise ValueError(f"expected 0 to {MOST_LAYERS} layers as `{name}`, got {layers}")
+    if not 0 < stiff_width <= MOST_UNITS:
+        raise ValueError(f"expected 1 to {MOST_UNITS} units as `stiff_width`, got {stiff_width}")
     n_periodic, n_stiff, n_full = coordinates.n_periodic, coordinates.n_stiff, coordinates.n_full
     # A single torsion has no other to be coupled to: its base learns its density, also where it is a rotor.
     n_learned = 0 if not resampled else 1 if n_periodic == 1 else n_full
@@ -155,7 +162,8 @@ def molecular_flow(
     stiff: list[Transform] = []
     for active in moved_in(n_stiff, stiff_layers):
         near = locality.neighbourhoods(active, features.owners)
-        stiff.append(SplineCoupling(n_stiff, active, features.n_out, neighbourhoods=near))
+        hidden = (stiff_width, stiff_width)
+        stiff.append(SplineCoupling(n_stiff, active, features.n_out, neighbourhoods=near, hidden=hidden))
     leading: Distribution = Flow(Product(factors), Chain(periodic))
     many = n_full > 2
     broad_torsions = (min(0.01 * n_full, 0.05) if many else 0.0) if broad_torsions is None else broad_torsions

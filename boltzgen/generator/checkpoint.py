@@ -12,11 +12,12 @@ from boltzgen.storage import read_tensors
 
 #: Name of the checkpoint in the folder of a run or a system.
 CHECKPOINT = "checkpoint.safetensors"
-FORMAT = 5
+FORMAT = 6
 #: Options of `molecular_flow` of checkpoints of earlier formats.
 _EARLIER = {
-    3: {"masks": "three bits", "broad_torsions": 0.0, "broad_stiff": 0.0},
-    4: {"broad_torsions": 0.0, "broad_stiff": 0.0},
+    3: {"masks": "three bits", "broad_torsions": 0.0, "broad_stiff": 0.0, "stiff_width": 256},
+    4: {"broad_torsions": 0.0, "broad_stiff": 0.0, "stiff_width": 256},
+    5: {"stiff_width": 256},
 }
 
 _Layers = Annotated[int, Field(ge=0)]
@@ -31,6 +32,7 @@ class _Options(BaseModel):
     resampled: bool = True
     torsion_layers: _Layers = 0
     stiff_layers: _Layers = 0
+    stiff_width: _Layers = 128
     masks: Literal["separating", "three bits"] = "separating"
     broad_torsions: _Share | None = None
     broad_stiff: _Share = 0.0

@@ -67,7 +67,7 @@ class BoltzmannGenerator(FlowSampler):
             seed: of the networks' initial parameters.
             temperature: where training is to start, in K; the initial distribution of the stiff coordinates
                 is that of this temperature (default: the energy's).
-            **options: passed to `molecular_flow` (resampled, torsion_layers, stiff_layers).
+            **options: passed to `molecular_flow` (resampled, torsion_layers, stiff_layers, stiff_width).
 
         Raises:
             ValueError: the molecule has rings that turn, see `check_rings`; or the energy is another one's.

@@ -136,11 +136,11 @@ def test_a_generator_of_format_3(tmp_path: Path) -> None:
     assert system.folder is not None
     assert read_tensors(system.folder / CHECKPOINT)[0]["format"] == 3
     old = BoltzmannGenerator.load("alanine_dipeptide")
-    options = {"masks": "three bits", "broad_torsions": 0.0, "broad_stiff": 0.0}
+    options = {"masks": "three bits", "broad_torsions": 0.0, "broad_stiff": 0.0, "stiff_width": 256}
     assert old.options == options
     old.save(tmp_path / CHECKPOINT)
     metadata, _ = read_tensors(tmp_path / CHECKPOINT)
-    assert metadata["format"] == 5
+    assert metadata["format"] == 6
     assert metadata["options"] == options
     new = BoltzmannGenerator.load(tmp_path, system)
     found, expected = new.sample(100), old.sample(100)
@@ -154,13 +154,16 @@ def test_a_generator_of_format_3(tmp_path: Path) -> None:
         BoltzmannGenerator.load(tmp_path, system)
 
 
-def test_a_generator_of_format_4(system: System, tmp_path: Path) -> None:
-    """It had no broad components."""
+@pytest.mark.parametrize(("version", "broad"), [(4, {"broad_torsions": 0.0, "broad_stiff": 0.0}), (5, {})])
+def test_a_generator_of_formats_4_and_5(
+    version: int, broad: dict[str, float], system: System, tmp_path: Path
+) -> None:
+    """The first had no broad components; both had wider networks."""
     energy = ForceFieldEnergy(system)
-    old = BoltzmannGenerator.for_system(system, energy, broad_torsions=0.0, broad_stiff=0.0)
+    old = BoltzmannGenerator.for_system(system, energy, stiff_width=256, **broad)
     old.save(tmp_path / CHECKPOINT)
     metadata, _ = read_tensors(tmp_path / CHECKPOINT)
-    metadata |= {"format": 4, "options": {}}
+    metadata |= {"format": version, "options": {}}
     save_file(
         load_file(tmp_path / CHECKPOINT), tmp_path / CHECKPOINT, metadata={"boltzgen": json.dumps(metadata)}
     )
@@ -226,6 +229,8 @@ def test_broken_checkpoints_are_refused(
         ({"options": {"torsion_layers": 10**9}}, "expected 0 to 16 layers as `torsion_layers`"),
         ({"options": {"stiff_layers": 40}}, "expected 0 to 16 layers as `stiff_layers`"),
         ({"options": {"stiff_layers": -1}}, "options.stiff_layers"),
+        ({"options": {"stiff_width": 10**9}}, "expected 1 to 1024 units as `stiff_width`"),
+        ({"options": {"stiff_width": -1}}, "options.stiff_width"),
         ({"options": {"torsion_layers": 2.5}}, "options.torsion_layers"),
         ({"options": {"torsion_layers": 2}}, "is not a checkpoint of 'alanine_dipeptide'"),
         ({"options": {"resampled": "no"}}, "options.resampled"),

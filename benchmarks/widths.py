@@ -1,0 +1,67 @@
+"""How long a training step takes with networks of several widths for the stiff coordinates.
+
+    OMP_NUM_THREADS=1 python benchmarks/widths.py SYSTEM ... [--widths 256 128 64] [--repeats 5]
+
+All widths take turns in one process, three steps of 1,024 draws a turn, at the beginning of a training.
+Printed are seconds a step, of the median turn, and how many steps each makes while the first makes one, by
+medians and by the fastest turns.
+"""
+
+import argparse
+import dataclasses
+import logging
+import statistics
+import time
+
+from boltzgen.energy.base import CountedEnergy
+from boltzgen.energy.choose import energy_for
+from boltzgen.generator.generator import BoltzmannGenerator
+from boltzgen.molecule.system import System
+from boltzgen.training.settings import Settings
+from boltzgen.training.training_run import TrainingRun
+
+STEPS = 3
+
+
+def seconds_a_step(system: System, widths: list[int], repeats: int) -> dict[int, list[float]]:
+    """Of each turn, by width; the first turn of each is not counted."""
+    energy = CountedEnergy(energy_for(system))
+    settings = dataclasses.replace(Settings(), rounds=10 * repeats, steps=STEPS, walkers=256)
+    runs = {}
+    for width in widths:
+        generator = BoltzmannGenerator.for_system(
+            system, energy, temperature=settings.start_temperature, stiff_width=width
+        )
+        runs[width] = TrainingRun(generator, energy, system.temperature, settings, seed=0)
+    taken: dict[int, list[float]] = {width: [] for width in widths}
+    for _ in range(1 + repeats):
+        for width, run in runs.items():
+            began = time.perf_counter()
+            run.run_round()
+            taken[width].append((time.perf_counter() - began) / STEPS)
+    return {width: found[1:] for width, found in taken.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("systems", nargs="+", metavar="SYSTEM")
+    parser.add_argument("--widths", nargs="+", type=int, default=[256, 128, 64])
+    parser.add_argument("--repeats", type=int, default=5)
+    args = parser.parse_args()
+    # Rounds of three steps are too short to tell a divergence.
+    logging.disable(logging.WARNING)
+    for name in args.systems:
+        found = seconds_a_step(System.load(name), args.widths, args.repeats)
+        for width, seconds in found.items():
+            median, least = (f(found[args.widths[0]]) / f(seconds) for f in (statistics.median, min))
+            print(
+                f"{name:24} width {width:4}  {statistics.median(seconds):.3f} s  {median:.2f} times, "
+                f"by the fastest turns {least:.2f}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
