@@ -123,7 +123,8 @@ class _Shares:
     def __init__(self, labels: np.ndarray, log_w: np.ndarray, n_states: int) -> None:
         if not np.isfinite(log_w).any():
             # Without any weight there is nothing to compare.
-            self.population = self.error = self.size = np.zeros(n_states)
+            self.population: np.ndarray = np.zeros(n_states)
+            self.error = self.size = self.population
             self.is_trusted = False
             return
         w = normalized_weights(torch.from_numpy(np.asarray(log_w, dtype=np.float64))).numpy()

@@ -112,3 +112,23 @@ def test_resampled_sizes_benchmark(tmp_path: Path) -> None:
         assert result["needed"] == pytest.approx(10 * 200, rel=0.05)
         assert all(seconds[0] > 0 for seconds in result["seconds"].values())
         assert set(result["seconds"]) == {"bare network", "boltzgen"}
+
+
+@pytest.mark.slow
+def test_widths_benchmark() -> None:
+    """A line for each width, the first of which is the measure."""
+    command = [
+        sys.executable,
+        BENCHMARKS / "widths.py",
+        "alanine_dipeptide",
+        "--widths",
+        "16",
+        "8",
+        "--repeats",
+        "1",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    assert "width   16" in first and first.endswith("1.00")
+    assert "width    8" in second
