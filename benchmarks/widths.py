@@ -12,6 +12,8 @@ import dataclasses
 import logging
 import statistics
 import time
+from collections.abc import Hashable
+from typing import Any, TypeVar
 
 from boltzgen.energy.base import CountedEnergy
 from boltzgen.energy.choose import energy_for
@@ -22,24 +24,26 @@ from boltzgen.training.training_run import TrainingRun
 
 STEPS = 3
 
+Key = TypeVar("Key", bound=Hashable)
 
-def seconds_a_step(system: System, widths: list[int], repeats: int) -> dict[int, list[float]]:
-    """Of each turn, by width; the first turn of each is not counted."""
+
+def training_run(system: System, repeats: int, **flow: Any) -> TrainingRun:
+    """The beginning of a training, of rounds of `STEPS`, with options of `molecular_flow`."""
     energy = CountedEnergy(energy_for(system))
     settings = dataclasses.replace(Settings(), rounds=10 * repeats, steps=STEPS, walkers=256)
-    runs = {}
-    for width in widths:
-        generator = BoltzmannGenerator.for_system(
-            system, energy, temperature=settings.start_temperature, stiff_width=width
-        )
-        runs[width] = TrainingRun(generator, energy, system.temperature, settings, seed=0)
-    taken: dict[int, list[float]] = {width: [] for width in widths}
+    generator = BoltzmannGenerator.for_system(system, energy, temperature=settings.start_temperature, **flow)
+    return TrainingRun(generator, energy, system.temperature, settings, seed=0)
+
+
+def seconds_a_step(runs: dict[Key, TrainingRun], repeats: int) -> dict[Key, list[float]]:
+    """Of each of the turns that trainings take; the first of each is not counted."""
+    taken: dict[Key, list[float]] = {key: [] for key in runs}
     for _ in range(1 + repeats):
-        for width, run in runs.items():
+        for key, run in runs.items():
             began = time.perf_counter()
             run.run_round()
-            taken[width].append((time.perf_counter() - began) / STEPS)
-    return {width: found[1:] for width, found in taken.items()}
+            taken[key].append((time.perf_counter() - began) / STEPS)
+    return {key: found[1:] for key, found in taken.items()}
 
 
 def main() -> None:
@@ -53,7 +57,9 @@ def main() -> None:
     # Rounds of three steps are too short to tell a divergence.
     logging.disable(logging.WARNING)
     for name in args.systems:
-        found = seconds_a_step(System.load(name), args.widths, args.repeats)
+        system = System.load(name)
+        runs = {width: training_run(system, args.repeats, stiff_width=width) for width in args.widths}
+        found = seconds_a_step(runs, args.repeats)
         for width, seconds in found.items():
             median, least = (f(found[args.widths[0]]) / f(seconds) for f in (statistics.median, min))
             print(

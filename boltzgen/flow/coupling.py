@@ -36,15 +36,42 @@ class _Coupling(Transform):
         self.register_buffer("restore", torch.tensor(order).argsort(), persistent=False)
 
     def _apply_coupling(self, x: Tensor, context: Tensor | None, *, inverse: bool) -> tuple[Tensor, Tensor]:
-        batch = x.shape[:-1]
+        moving, fixed = self._parts(x)
+        moved, log_derivative = self.move(moving, self._conditioned(fixed, context), inverse=inverse)
+        return self._joined(moved, fixed, x), log_derivative.sum(0).reshape(x.shape[:-1])
+
+    @override
+    def push_score(
+        self, z: Tensor, score: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        moving, fixed = self._parts(z)
+        fixed = fixed if fixed.requires_grad else fixed.requires_grad_()
+        raw = self._conditioned(fixed, context)
+        moved, log_derivative = self.move(moving, raw, inverse=False)
+        # The inverse at the same place has the same parameters: no network is evaluated again.
+        leaves = moved.detach().requires_grad_(), raw.detach().requires_grad_()
+        back = self.move(*leaves, inverse=True)
+        of_moving, of_fixed = self._parts(score)
+        by_moved, by_raw = torch.autograd.grad(back, leaves, (of_moving, torch.ones_like(back[1])))
+        (by_fixed,) = torch.autograd.grad(raw, fixed, by_raw, retain_graph=True)
+        pushed = self._joined(by_moved, of_fixed + by_fixed, score)
+        return self._joined(moved, fixed, z), log_derivative.sum(0).reshape(z.shape[:-1]), pushed
+
+    def _parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The active coordinates (n_active, batch) and the passive ones (batch, n_passive)."""
         rows = x.reshape(-1, x.shape[-1])
-        moving, fixed = rows.index_select(1, self.moves), rows.index_select(1, self.stays)
+        return rows.index_select(1, self.moves).T, rows.index_select(1, self.stays)
+
+    def _joined(self, moved: Tensor, fixed: Tensor, like: Tensor) -> Tensor:
+        """What `_parts` has taken apart, in the shape of `like`."""
+        return torch.cat((moved.T, fixed), dim=-1).index_select(1, self.restore).reshape(like.shape)
+
+    def _conditioned(self, fixed: Tensor, context: Tensor | None) -> Tensor:
+        """Of the map, (n_parameters, n_active, batch)."""
         features = self.features(fixed)
         if context is not None:
-            features = torch.cat((features, context.reshape(len(rows), -1)), dim=-1)
-        moved, log_derivative = self.move(moving.T, self._raw(features), inverse=inverse)
-        joined = torch.cat((moved.T, fixed), dim=-1).index_select(1, self.restore)
-        return joined.reshape(x.shape), log_derivative.sum(0).reshape(batch)
+            features = torch.cat((features, context.reshape(len(fixed), -1)), dim=-1)
+        return self._raw(features)
 
     def _raw(self, features: Tensor) -> Tensor:
         """Parameters (n_parameters, n_active, batch), straight out of the last layers' products."""

@@ -43,6 +43,20 @@ class Flow(Distribution):
         return x, log_prob - log_det, surrogate
 
     @override
+    def draw_with_score(
+        self,
+        shape: Sequence[int] = (),
+        *,
+        generator: torch.Generator | None = None,
+        context: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        latent, log_prob, surrogate, score = self.base.draw_with_score(
+            shape, generator=generator, context=context
+        )
+        x, log_det, score = self.transform.push_score(latent, score, context)
+        return x, log_prob - log_det, surrogate, score
+
+    @override
     def frozen(self) -> "Flow":
         return Flow(self.base.frozen(), self.transform)
 

@@ -65,6 +65,32 @@ class DefensiveMixture(Distribution):
         generator: torch.Generator | None = None,
         context: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
+        z, log_prob, surrogate = self._stratified(shape, generator, context, with_score=False)
+        return z, log_prob, surrogate
+
+    @override
+    def draw_with_score(
+        self,
+        shape: Sequence[int] = (),
+        *,
+        generator: torch.Generator | None = None,
+        context: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        z, log_prob, surrogate, score = self._stratified(shape, generator, context, with_score=True)
+        return z, log_prob, surrogate, score
+
+    @override
+    def frozen(self) -> "DefensiveMixture":
+        return DefensiveMixture(self.main.frozen(), self.broad.frozen(), self.share)
+
+    def _stratified(
+        self,
+        shape: Sequence[int],
+        generator: torch.Generator | None,
+        context: Tensor | None,
+        *,
+        with_score: bool,
+    ) -> list[Tensor]:
         n = math.prod(shape)
         flat = None if context is None else context.reshape(n, -1)
         device = next((p.device for p in self.parameters()), None)
@@ -76,18 +102,25 @@ class DefensiveMixture(Distribution):
             if n > 0 and len(where) == 0:
                 continue
             rows = None if flat is None else flat[where]
-            z, own, surrogate = which.draw((len(where),), generator=generator, **context_for(which, rows))
+            size = (len(where),)
+            if with_score:
+                z, own, *more = which.draw_with_score(size, generator=generator, context=rows)
+            else:
+                z, own, *more = which.draw(size, generator=generator, **context_for(which, rows))
             other = self.broad if which is self.main else self.main
-            others = other.log_prob(z, **context_for(other, rows))
+            if with_score:
+                others, score = other.log_prob_and_score(z, rows)
+            else:
+                others = other.log_prob(z, **context_for(other, rows))
             log_prob = self._mixed(own, others) if which is self.main else self._mixed(others, own)
-            found.append((z, log_prob, surrogate))
+            if with_score:
+                share = 1 - self.share if which is self.main else self.share
+                part = share * (own - log_prob).detach().exp().unsqueeze(-1)
+                more[-1] = part * more[-1] + (1 - part) * score
+            found.append((z, log_prob, *more))
         back = places.roll(-n_broad).argsort()
-        z, log_prob, surrogate = (torch.cat(parts)[back] for parts in zip(*found, strict=True))
-        return z.reshape(*shape, *self.event_shape), log_prob.reshape(shape), surrogate.reshape(shape)
-
-    @override
-    def frozen(self) -> "DefensiveMixture":
-        return DefensiveMixture(self.main.frozen(), self.broad.frozen(), self.share)
+        joined = [torch.cat(parts)[back] for parts in zip(*found, strict=True)]
+        return [part.reshape(*shape, *part.shape[1:]) for part in joined]
 
     def _mixed(self, of_main: Tensor, of_broad: Tensor) -> Tensor:
         return torch.logaddexp(math.log1p(-self.share) + of_main, math.log(self.share) + of_broad)

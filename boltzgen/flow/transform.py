@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
+import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
@@ -25,6 +26,25 @@ class Transform(nn.Module, ABC):
     def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map configuration x to (z, log|det dz/dx|)."""
 
+    def push_score(
+        self, z: Tensor, score: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """`forward`, and the score of what comes out: the gradient of its log-density at fixed parameters.
+
+        Args:
+            z: latent (..., n).
+            score: d log p/dz there of a density p of z, detached, (..., n).
+            context: of the map.
+
+        Returns:
+            (x, log|det dx/dz|) as `forward` gives them, and d log q/dx of the density q of x, detached.
+        """
+        x, log_det = self(z, context)
+        leaf = x.detach().requires_grad_()
+        back = self.inverse(leaf, context)
+        (pushed,) = torch.autograd.grad(back, leaf, (score, torch.ones_like(back[1])))
+        return x, log_det, pushed
+
 
 class Chain(Transform):
     """Composition of transforms; of none, the identity.
@@ -43,6 +63,17 @@ class Chain(Transform):
             z, log_det = transform(z, context)
             total = total + log_det
         return z, total
+
+    @override
+    def push_score(
+        self, z: Tensor, score: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        total = z.new_zeros(z.shape[:-1])
+        for transform in self.transforms:
+            assert isinstance(transform, Transform)
+            z, log_det, score = transform.push_score(z, score, context)
+            total = total + log_det
+        return z, total, score
 
     @override
     def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -101,38 +101,48 @@ class TriangularAffine(Transform):
         lower = lower.index_copy(-1, flat[entries], packed[..., entries])
         return lower.unflatten(-1, (self.n, self.n)), log_diagonal, mean
 
-    def _compiled(self, x: Tensor, context: Tensor | None, *, solve: bool) -> tuple[Tensor, Tensor] | None:
-        """The result of compiled kernels, or None where there are none for these tensors."""
+    def _matrices(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, ...]:
+        """What `_affine` takes besides x: packed for compiled kernels, where there are any, or `_parts`."""
         if (
             context is None
             or x.shape[:-1] != context.shape[:-1]
             or not ready(x, context, *self.net.parameters())
         ):
-            return None
+            return self._parts(context)
         found = self.net.outputs_first(context.reshape(-1, context.shape[-1]))
-        packed = found[0] if len(found) == 1 else torch.cat(found)
-        entries = Entries(self.starts, self.stops, self.columns)
-        y, log_det = triangular(x.reshape(-1, self.n), packed, entries, solve=solve)
-        return y.reshape(x.shape), log_det.reshape(x.shape[:-1])
+        return (found[0] if len(found) == 1 else torch.cat(found),)
 
-    @override
-    def forward(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        found = self._compiled(z, context, solve=True)
-        if found is not None:
-            return found
-        lower, log_diagonal, mean = self._parts(context)
-        scaled = z * torch.exp(-log_diagonal)
-        x = torch.linalg.solve_triangular(
-            lower, scaled.unsqueeze(-1), upper=False, unitriangular=True
-        ).squeeze(-1)
-        return mean + x, -log_diagonal.sum(-1)
-
-    @override
-    def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        found = self._compiled(x, context, solve=False)
-        if found is not None:
-            return found
-        lower, log_diagonal, mean = self._parts(context)
+    def _affine(self, x: Tensor, matrices: tuple[Tensor, ...], *, solve: bool) -> tuple[Tensor, Tensor]:
+        """The map in one direction or, to `solve`, the other, and its log-determinant."""
+        if len(matrices) == 1:
+            entries = Entries(self.starts, self.stops, self.columns)
+            y, log_det = triangular(x.reshape(-1, self.n), *matrices, entries, solve=solve)
+            return y.reshape(x.shape), log_det.reshape(x.shape[:-1])
+        lower, log_diagonal, mean = matrices
+        if solve:
+            scaled = (x * torch.exp(-log_diagonal)).unsqueeze(-1)
+            solution = torch.linalg.solve_triangular(lower, scaled, upper=False, unitriangular=True)
+            return mean + solution.squeeze(-1), -log_diagonal.sum(-1)
         centred = x - mean
         z = (torch.matmul(lower, centred.unsqueeze(-1)).squeeze(-1) + centred) * torch.exp(log_diagonal)
         return z, log_diagonal.sum(-1)
+
+    @override
+    def forward(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self._affine(z, self._matrices(z, context), solve=True)
+
+    @override
+    def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self._affine(x, self._matrices(x, context), solve=False)
+
+    @override
+    def push_score(
+        self, z: Tensor, score: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        matrices = self._matrices(z, context)
+        x, log_det = self._affine(z, matrices, solve=True)
+        leaf = x.detach().requires_grad_()
+        back = self._affine(leaf, tuple(m.detach() for m in matrices), solve=False)[0]
+        # The log-determinant is the same everywhere.
+        (pushed,) = torch.autograd.grad(back, leaf, score)
+        return x, log_det, pushed

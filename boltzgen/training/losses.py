@@ -120,14 +120,12 @@ def reverse_kl_path(
     Raises:
         FloatingPointError: no draw has a finite energy and density.
     """
-    y, log_q, surrogate = flow.draw((n,), generator=generator)
+    # The score is in y alone: the parameters of log q at fixed y do not take part.
+    y, log_q, surrogate, score = flow.draw_with_score((n,), generator=generator)
     u, energy_gradient = target.value_and_gradient(y)
-    # Differentiated in y alone: the parameters of log q at fixed y do not take part.
-    leaf = y.detach().requires_grad_()
-    (density_gradient,) = torch.autograd.grad(flow.log_prob(leaf).sum(), leaf)
     advantage = log_q.detach() + u
     good = _usable(advantage, ranks)
-    gradient = _shortened((density_gradient + energy_gradient)[good], longest, ranks)
+    gradient = _shortened((score + energy_gradient)[good], longest, ranks)
     path = advantage[good] + (gradient * (y - y.detach())[good]).sum(-1)
     loss = ranks.mean(path) + _score_function_term(advantage[good], surrogate[good], ranks)
     return loss, ranks.gather(torch.where(good, -advantage, -torch.inf))
@@ -279,15 +277,14 @@ def hierarchical_kl(
         FloatingPointError: no draw has a finite energy and density.
     """
     context = flow.features(leading)
-    r, _, _ = flow.conditional.draw((len(leading),), generator=generator, context=context)
-    leaf = r.detach().requires_grad_()
+    r, log_rest, _, score = flow.conditional.draw_with_score(
+        (len(leading),), generator=generator, context=context
+    )
     y = torch.cat((leading, r.detach()), dim=-1)
     u, energy_gradient = target.value_and_gradient(y)
-    log_rest = flow.conditional.log_prob(leaf, context)
-    (density_gradient,) = torch.autograd.grad(log_rest.sum(), leaf)
     rest = log_rest.detach() + u
     good = _usable(rest, ranks)
-    gradient = _shortened((density_gradient + energy_gradient[:, flow.n_leading :])[good], longest, ranks)
+    gradient = _shortened((score + energy_gradient[:, flow.n_leading :])[good], longest, ranks)
     moved = r[good]
     loss = ranks.mean(rest[good]) + ranks.mean((gradient * (moved - moved.detach())).sum(-1))
     return loss, flow.leading.log_prob(leading), torch.where(good, rest, torch.inf), y
