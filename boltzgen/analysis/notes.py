@@ -19,3 +19,14 @@ def notes_on_states(rotamers: Mapping[str, Rotamer]) -> list[str]:
     has_pucker = any(name.startswith("chi1") and one.division == "ring" for name, one in rotamers.items())
     has_omega = any(name.startswith("omega") for name in rotamers)
     return [text for text, holds in ((_PUCKER, has_pucker), (_OMEGA, has_omega)) if holds]
+
+
+def marked(title: str, doubt: str) -> str:
+    """What is written over a picture, with a word where its draws are of a generator that is in doubt.
+
+    >>> marked("alanine_dipeptide, 300 K: 20,000 draws", "")
+    'alanine_dipeptide, 300 K: 20,000 draws'
+    >>> marked("alanine_dipeptide, 300 K: 20,000 draws", "the forward test after training failed (...)")
+    'alanine_dipeptide, 300 K: 20,000 draws; forward test failed'
+    """
+    return f"{title}; forward test failed" if doubt else title

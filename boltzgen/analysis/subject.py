@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from boltzgen.analysis.findings import Findings, SampleFindings
+from boltzgen.analysis.notes import marked
 from boltzgen.analysis.source import Source
 from boltzgen.analysis.summed import SummedFindings, cells_in
 from boltzgen.molecule.system import System
@@ -66,7 +67,8 @@ class Subject:
         is_weighted = self.kind in ("samples", "statistics")
         counted = f"{n:,} draws, {n_effective:,.0f} effective" if is_weighted else f"{n:,} frames"
         measure = ", constrained dynamics" if self.about["measure"] == "constrained-dynamics" else ""
-        return f"{self.about['system']}, {self.temperature:g} K{measure}: {counted}"
+        title = f"{self.about['system']}, {self.temperature:g} K{measure}: {counted}"
+        return marked(title, self.about["doubt"])
 
 
 def counted(

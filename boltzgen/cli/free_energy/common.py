@@ -71,11 +71,13 @@ Said = Sequence["str | Table"]
 
 def title_of(pool: "Pooled", measure: str, at: str = "") -> str:
     """What stands above tables and pictures: the molecule, its temperature and measure, the draws."""
+    from boltzgen.analysis.notes import marked
+
     header, several = pool.header, len(pool.series) > 1
     measured = ", constrained dynamics" if measure == "constrained-dynamics" else ""
-    return f"{header.system}, {at}{header.temperature:g} K{measured}: {header.n_samples:,} draws" + (
-        f" in {len(pool.series)} samples" if several else ""
-    )
+    samples = f" in {len(pool.series)} samples" if several else ""
+    title = f"{header.system}, {at}{header.temperature:g} K{measured}: {header.n_samples:,} draws{samples}"
+    return marked(title, header.doubt)
 
 
 def check_outputs(figure: Path | None, html: Path | None, *, force: bool) -> None:
