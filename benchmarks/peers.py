@@ -4,7 +4,7 @@
                                [--bgflow-rate 1e-4]
                                [--jflows-bundle FOLDER --jflows-python PYTHON]
                                [--fab FOLDER --fab-python PYTHON]
-                               [--tabg FOLDER --tabg-python PYTHON]
+                               [--tabg FOLDER --tabg-python PYTHON] [--tabg-rate RATE]
     python benchmarks/peers.py --table --json FILE      # the rows of a file as a table in Markdown
 
 Each peer trains in a process of its own, one after the other. Printed are, for each, the efficiency of fresh
@@ -24,9 +24,7 @@ log-weights. What each is given:
     fab-ours       the same on our batched energy instead of its pool of OpenMM processes
     ta-bg          TA-BG's own training script, its reverse KL at 1200 K and its annealing to 300 K, scaled to
                    the minutes, in PYTHON, from a checkout FOLDER of aimat-lab/TA-BG: see peers_tabg.py
-    ta-bg-ours     the same on our batched energy instead of its OpenMM processes, annealed at the learning
-                   rate of its reverse KL, 1e-4, instead of 5e-6: that is meant for many more steps than an
-                   hour has
+    ta-bg-ours     the same on our batched energy instead of its OpenMM processes
     cmt            not run: no public code was found
 
 For jflows, FAB and TA-BG the largest difference of their energies to ours is printed, up to a constant, for
@@ -183,6 +181,8 @@ def run_fab(options: argparse.Namespace, *more: str) -> dict[str, Any]:
 
 
 def run_tabg(options: argparse.Namespace, *more: str) -> dict[str, Any]:
+    if options.tabg_rate is not None:
+        more = (*more, "--learning-rate", str(options.tabg_rate))
     return run_script(options, "peers_tabg.py", options.tabg_python, options.tabg, *more, positions=True)
 
 
@@ -198,7 +198,7 @@ PEERS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "fab": run_fab,
     "fab-ours": lambda options: run_fab(options, "--ours"),
     "ta-bg": run_tabg,
-    "ta-bg-ours": lambda options: run_tabg(options, "--ours", "--learning-rate", "1e-4"),
+    "ta-bg-ours": lambda options: run_tabg(options, "--ours"),
     "cmt": run_absent,
 }
 
@@ -310,6 +310,7 @@ def main() -> None:
     parser.add_argument("--fab-python")
     parser.add_argument("--tabg")
     parser.add_argument("--tabg-python")
+    parser.add_argument("--tabg-rate", type=float, help="of the annealing; by default its own, 5e-6")
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--alone", choices=PEERS, help=argparse.SUPPRESS)
     options = parser.parse_args()
