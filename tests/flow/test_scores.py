@@ -17,8 +17,10 @@ from boltzgen.flow.transform import Chain
 from boltzgen.flow.triangular import TriangularAffine
 from boltzgen.generator.architecture import molecular_flow
 from boltzgen.molecule.system import System
-from tests.flow.test_transforms import CONTEXT, disturbed
+from tests.helpers.disturbed import disturbed
 from tests.helpers.toys import learned_flow
+
+CONTEXT = 3
 
 
 def stiff() -> Flow:

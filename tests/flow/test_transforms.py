@@ -13,23 +13,12 @@ from boltzgen.flow.coupling import AffineCoupling, Neighbourhood, PeriodicCoupli
 from boltzgen.flow.networks import Part
 from boltzgen.flow.transform import Chain, Transform
 from boltzgen.flow.triangular import TriangularAffine
+from tests.helpers.disturbed import disturbed
 
 CONTEXT = 3
 NEAR = [Neighbourhood([4], [0], [1]), Neighbourhood([1, 2], [0, 3], [0, 1])]
 COLUMNS = [[], [0], [], [1, 2], [0]]
 PARTS = [Part([0], [3, 0]), Part(range(CONTEXT), [1, 2, 4])]
-
-
-def disturbed(transform: Transform, size: float = 1.0) -> Transform:
-    """The transform in float64 with parameters far from their start, where every term of its derivative
-    matters.
-    """
-    generator = torch.Generator().manual_seed(1)
-    transform = transform.double()
-    with torch.no_grad():
-        for p in transform.parameters():
-            p += size * torch.randn(p.shape, generator=generator, dtype=p.dtype) / math.sqrt(p.shape[-1])
-    return transform
 
 
 #: name -> (transform of 5 coordinates, whether they are angles)
