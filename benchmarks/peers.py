@@ -264,13 +264,13 @@ def text(peer: str, found: dict[str, Any]) -> str:
 
 
 def table(rows: dict[str, dict[str, Any]]) -> str:
-    """Rows as Markdown, in the order of `PEERS`."""
+    """Rows as Markdown, in the order of `PEERS`; after them what else a file has."""
     lines = [
         "| method | efficiency, % | clipped, % | log Z | phi > 0, % | energies | seconds | schedule, % | "
         "dropped, % | Gflop/s before, after | began |",
         "|" + "---|" * 11,
     ]
-    for peer in PEERS:
+    for peer in (*PEERS, *(name for name in rows if name not in PEERS)):
         found = rows.get(peer)
         if found is None:
             continue

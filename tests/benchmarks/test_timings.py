@@ -132,3 +132,15 @@ def test_widths_benchmark() -> None:
     first, second = done.stdout.splitlines()
     assert "width   16" in first and first.endswith("1.00")
     assert "width    8" in second
+
+
+@pytest.mark.slow
+def test_scores_benchmark() -> None:
+    """Seconds of both ways, and their ratio."""
+    command = [sys.executable, BENCHMARKS / "scores.py", "alanine_dipeptide", "--repeats", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    back, drawn, ratio = (line.split() for line in done.stdout.splitlines())
+    assert back[1] == "back" and drawn[1:4] == ["with", "the", "draw"]
+    expected = float(back[-2]) / float(drawn[-2])
+    assert float(ratio[1]) == pytest.approx(expected, abs=0.02 * expected)

@@ -4,13 +4,10 @@ import csv
 import json
 import math
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
-from boltzgen.analysis.report import analyze
-from boltzgen.analysis.surfaces import save_surfaces
 from boltzgen.cli.free_energy import difference
 from boltzgen.cli.free_energy.common import Unit
 from boltzgen.molecule.system import System
@@ -63,26 +60,6 @@ def test_files_are_pooled(
     made_up_samples(alanine, 10).save(warm, temperature=320.0)
     refused(call(capfd, "free-energy", "states", file, warm), "is of another temperature than")
     refused(call(capfd, "free-energy", "states", file, file), "is given twice")
-
-
-def test_draws_of_a_generator_that_failed_are_marked(
-    alanine: System, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In what stands above tables and pictures, beside the warning."""
-    path, titles = tmp_path / "s.h5", []
-    with SamplesWriter(path, alanine, 310.0, doubt="the forward test failed badly") as writer:
-        writer.write(made_up_samples(alanine, 500))
-    code, out, err = call(capfd, "free-energy", "states", path)
-    assert code == 0 and "500 draws; forward test failed" in " ".join(out.split())
-    assert "the forward test failed badly" in " ".join(err.split())
-
-    def saved(*arguments: Any) -> Any:
-        titles.append(arguments[-1])
-        return save_surfaces(*arguments)
-
-    monkeypatch.setattr("boltzgen.analysis.report.save_surfaces", saved)
-    analyze(path, tmp_path / "out")
-    assert [title.split("; ")[1:] for title in titles] == [["forward test failed"]]
 
 
 def test_states(file: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
 
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.flow.coupling import PeriodicCoupling, SplineCoupling, real_nvp
@@ -48,18 +47,12 @@ FLOWS: dict[str, Callable[[], Distribution]] = {
 }
 
 
-def context_of(flow: Distribution, *shape: int) -> Tensor | None:
-    if not flow.takes_context or not isinstance(flow, Flow) or not isinstance(flow.base, DefensiveMixture):
-        return None
-    return torch.randn(*shape, CONTEXT, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
-
-
 @pytest.mark.parametrize("name", FLOWS)
 @pytest.mark.parametrize("shape", [(40,), (4, 10)])
 def test_draws_and_scores(name: str, shape: tuple[int, ...]) -> None:
     """The draws and their graph are those of `draw`, the score is the gradient of `log_prob`."""
     flow = FLOWS[name]()
-    context = context_of(flow, *shape)
+    context = torch.randn(*shape, CONTEXT, dtype=torch.float64) if name == "stiff coordinates" else None
     generators = [torch.Generator().manual_seed(5) for _ in range(2)]
     plain = flow.draw(shape, generator=generators[0], **context_for(flow, context))
     z, log_prob, surrogate, score = flow.draw_with_score(shape, generator=generators[1], context=context)
@@ -86,7 +79,7 @@ def test_draws_and_scores(name: str, shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_a_molecule_evaluates_each_network_once(alanine: System, dtype: torch.dtype) -> None:
-    """Of torsions and of stiff coordinates, given which `log_prob` is the flow's own."""
+    """The stiff coordinates' flow, in kernels and in torch's operations."""
     if dtype == torch.float32:
         pytest.importorskip("numba")
     torch.manual_seed(1)
