@@ -1,18 +1,20 @@
 """From a sequence to populations for many molecules, by the command line alone: what a few minutes of
 training give, and how cost grows.
 
-    python benchmarks/molecules.py FOLDER [--molecules NAME ...] [--minutes 4] [--seed 0] [-n 100000]
-    [--quick]
+    python benchmarks/molecules.py FOLDER [--molecules NAME ...] [--minutes 4] [--seed 0] [-n 40960]
+                                   [--sampling-seeds 5] [--quick] [--report]
 
 For each molecule (by default the 20 capped amino acids and two hexapeptides, see `SEQUENCES`): `boltzgen
 prepare --sequence`, `boltzgen train --minutes`, `boltzgen sample` and `boltzgen analyze` in FOLDER/NAME, with
-nothing set by hand. Finished ones are not repeated, so that several processes can share the work by
-`--molecules`. A line for each is printed: atoms, coordinates, parameters, energies and minutes of the whole
-run (validation included), unclipped and clipped efficiency of n draws, their effective number and that of as
-many draws of the untrained generator (the harmonic approximation with uniform torsions), draws that are not
-finite, seconds for 10,000 draws with their energies. Then every chi torsion's populations with 95 %
-intervals, the median efficiency, and the exponents of growth: slopes of least squares of log quantity against
-log atoms.
+nothing set by hand, and n draws with each of several sampling seeds. Finished ones are not repeated, so that
+several processes can share the work by `--molecules`; `--report` prints what is there, and no more.
+
+A line for each is printed: atoms, coordinates, parameters, rounds, energies and minutes of the whole run (its
+validation and forward test included); the efficiency of all seeds' draws together, of single seeds, and
+clipped; that of the draws of the untrained generator (the harmonic approximation with uniform torsions); what
+the forward test of the run found; seconds for 10,000 draws with their energies. Then every chi torsion's
+populations with 95 % intervals from the n draws of the first seed, the median and the least efficiency of the
+capped amino acids, and the exponents of growth: slopes of least squares of log quantity against log atoms.
 """
 
 import argparse
@@ -24,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pooled import pooled
 
 from boltzgen.energy.base import CountedEnergy
 from boltzgen.energy.choose import energy_for
@@ -31,7 +34,7 @@ from boltzgen.free_energy.intervals import percent_interval
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.molecule.system import System
 from boltzgen.preparation.peptide import AMINO_ACIDS
-from boltzgen.samples.file import read_samples
+from boltzgen.samples.shards import BLOCK
 
 FORCEFIELD = [
     "--forcefield",
@@ -41,11 +44,12 @@ FORCEFIELD = [
     "--constraints",
     "HBonds",
 ]
-SEQUENCES = {name: f"ACE {name} NME" for name in AMINO_ACIDS}
-SEQUENCES |= {
+SEQUENCES = {name: f"ACE {name} NME" for name in AMINO_ACIDS} | {
     "hexapeptide": "ACE ALA ALA ALA ALA ALA NME",
     "mixed hexapeptide": "ACE GLY SER LEU ASP LYS NME",
 }
+#: What is kept of the run's forward test.
+FORWARD = ("forward_ess", "largest_log_w", "verdict")
 #: Quantities whose growth with the number of atoms is fitted.
 GROWING = ("n_parameters", "seconds_per_10000")
 
@@ -60,10 +64,10 @@ def boltzgen(*arguments: object) -> str:
 
 
 def untrained(system: System, n: int) -> float:
-    """The effective number of n draws."""
+    """The efficiency of n draws."""
     energy = energy_for(system)
     generator = BoltzmannGenerator.for_system(system, CountedEnergy(energy))
-    return float(generator.sample(n, energy).effective_sample_size)
+    return float(generator.sample(n, energy).sampling_efficiency)
 
 
 def run(folder: Path, name: str, options: argparse.Namespace) -> None:
@@ -73,10 +77,7 @@ def run(folder: Path, name: str, options: argparse.Namespace) -> None:
         return
     place.mkdir(parents=True, exist_ok=True)
     if not (place / "system").exists():
-        prepared = json.loads(
-            boltzgen("prepare", "--sequence", SEQUENCES[name], *FORCEFIELD, "-o", place / "system", "--json")
-        )
-        (place / "prepared.json").write_text(json.dumps(prepared))
+        boltzgen("prepare", "--sequence", SEQUENCES[name], *FORCEFIELD, "-o", place / "system")
     if not (place / "run" / "summary.json").exists():
         resume = (place / "run" / "state.safetensors").exists()
         length = ["--rounds", 1] if options.quick else ["--minutes", options.minutes]
@@ -87,31 +88,28 @@ def run(folder: Path, name: str, options: argparse.Namespace) -> None:
             place / "run",
             *(["--resume"] if resume else ["--seed", options.seed, *length]),
         )
-    drawn = json.loads(
-        boltzgen("sample", place / "run", "-n", options.n, "-o", place / "samples.h5", "--force", "--json")
-    )
+    boltzgen("sample", place / "run", "-n", options.n, "-o", place / "samples.h5", "--force")
     report = json.loads(
         boltzgen("analyze", place / "samples.h5", "-o", place / "report", "--force", "--json")
     )
     system = System.load(place / "system")
     generator = BoltzmannGenerator.load(place / "run", system)
     summary = json.loads((place / "run" / "summary.json").read_text())
-    samples = read_samples(place / "samples.h5")
+    n = -(-options.n // BLOCK) * BLOCK
+    draws = pooled(generator, energy_for(system), n, options.sampling_seeds, show=False)
     result = {
         "molecule": name,
         "atoms": system.n_atoms,
-        "circles": generator.coordinates.n_periodic,
-        "narrow": generator.coordinates.n_stiff,
+        "periodic": generator.coordinates.n_periodic,
+        "stiff": generator.coordinates.n_stiff,
         "n_parameters": sum(p.numel() for p in generator.flow.parameters()),
+        "rounds": summary["settings"]["rounds"],
         "energies": summary["n_energy_evaluations"],
         "minutes": summary["seconds"] / 60,
-        "prepare_seconds": json.loads((place / "prepared.json").read_text())["seconds"],
-        "efficiency": drawn["sampling_efficiency"],
-        "clipped": drawn["sampling_efficiency_clipped"],
-        "effective": drawn["sampling_efficiency"] * options.n,
+        "draws": draws,
         "untrained": untrained(system, options.n),
-        "not_finite": int((~torch.isfinite(samples.x).flatten(1).all(1) | torch.isnan(samples.log_w)).sum()),
-        "seconds_per_10000": 1e4 * drawn["seconds"] / options.n,
+        "forward": {k: summary["forward"][k] for k in FORWARD} if "forward" in summary else None,
+        "seconds_per_10000": 1e4 * draws["seconds"] / draws["n"],
         "rotamers": {k: v for k, v in report["rotamers"].items() if k.startswith("chi")},
         "threads": torch.get_num_threads(),
     }
@@ -119,38 +117,24 @@ def run(folder: Path, name: str, options: argparse.Namespace) -> None:
 
 
 def table(results: list[dict[str, Any]]) -> str:
-    heads = [
-        "molecule",
-        "atoms",
-        "circles",
-        "narrow",
-        "parameters",
-        "energies",
-        "minutes",
-        "efficiency, %",
-        "clipped, %",
-        "effective draws",
-    ]
-    heads += ["untrained", "not finite", "s for 10,000"]
+    heads = ["molecule", "atoms", "periodic", "stiff", "parameters", "rounds", "energies", "minutes"]
+    heads += ["efficiency, %", "of single seeds", "clipped, %", "untrained, %"]
+    heads += ["forward ESS, %", "largest log w", "forward test", "s for 10,000"]
     lines = ["| " + " | ".join(heads) + " |", "|" + len(heads) * "---|"]
     for r in results:
-        cells = [
-            r["molecule"],
-            r["atoms"],
-            r["circles"],
-            r["narrow"],
-            f"{r['n_parameters']:,}",
-            f"{r['energies']:.2e}",
-            f"{r['minutes']:.1f}",
-        ]
-        cells += [
-            f"{100 * r['efficiency']:.1f}",
-            f"{100 * r['clipped']:.1f}",
-            f"{r['effective']:.0f}",
-            f"{r['untrained']:.1f}",
-            r["not_finite"],
-        ]
-        lines.append("| " + " | ".join(map(str, [*cells, f"{r['seconds_per_10000']:.2f}"])) + " |")
+        single = [100 * seed["efficiency"] for seed in r["draws"]["seeds"]]
+        forward = r["forward"]
+        cells = [r["molecule"], r["atoms"], r["periodic"], r["stiff"], f"{r['n_parameters']:,}"]
+        cells += [r["rounds"], f"{r['energies']:.2e}", f"{r['minutes']:.1f}"]
+        cells += [f"{100 * r['draws']['efficiency']:.1f}", f"{min(single):.1f} to {max(single):.1f}"]
+        cells += [f"{100 * r['draws']['clipped']:.1f}", f"{100 * r['untrained']:.2g}"]
+        if forward is None:
+            cells += ["", "", "not run"]
+        else:
+            cells += [f"{100 * forward['forward_ess']:.1f}", f"{forward['largest_log_w']:.1f}"]
+            cells += [forward["verdict"]]
+        cells += [f"{r['seconds_per_10000']:.2f}"]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)
 
 
@@ -181,18 +165,20 @@ def main() -> None:
     parser.add_argument("--molecules", nargs="+", choices=SEQUENCES, default=list(SEQUENCES), metavar="NAME")
     parser.add_argument("--minutes", type=float, default=4.0)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("-n", type=int, default=100_000)
+    parser.add_argument("-n", type=int, default=40_960, help="draws for each sampling seed")
+    parser.add_argument("--sampling-seeds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="a single round of training: does it run?")
+    parser.add_argument("--report", action="store_true", help="print the table of what is there, and no more")
     options = parser.parse_args()
-    for name in options.molecules:
+    for name in () if options.report else options.molecules:
         run(options.folder, name, options)
     finished = [options.folder / name / "result.json" for name in SEQUENCES]
     results = [json.loads(file.read_text()) for file in finished if file.exists()]
     print(table(results), populations(results), sep="\n\n", end="\n\n")
-    print(
-        f"median efficiency {100 * np.median([r['efficiency'] for r in results]):.1f} %, of {len(results)} "
-        "molecules"
-    )
+    capped = [100 * r["draws"]["efficiency"] for r in results if r["molecule"] in AMINO_ACIDS]
+    if capped:
+        print(f"{len(capped)} capped amino acids: median efficiency {np.median(capped):.1f} %, ", end="")
+        print(f"least {min(capped):.1f} %")
     if len({r["atoms"] for r in results}) > 1:
         print(
             ", ".join(f"{key} grows with atoms to the power {exponent(results, key):.2f}" for key in GROWING)

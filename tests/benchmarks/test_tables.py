@@ -111,30 +111,33 @@ def test_molecules_benchmark(tmp_path: Path) -> None:
         result = {
             "molecule": name,
             "atoms": atoms,
-            "circles": 4,
-            "narrow": 50,
+            "periodic": 4,
+            "stiff": 50,
             "n_parameters": atoms**2,
+            "rounds": 9,
             "energies": 1e5,
             "minutes": 4.0,
-        }
-        result |= {
-            "efficiency": 0.5,
-            "clipped": 0.6,
-            "effective": 500.0,
-            "untrained": 2.0,
-            "not_finite": 0,
+            "draws": {"efficiency": 0.5, "clipped": 0.6, "seeds": [{"efficiency": e} for e in (0.4, 0.55)]},
+            "untrained": 0.002,
+            "forward": {"forward_ess": 0.3, "largest_log_w": 8.25, "verdict": "failed"},
             "seconds_per_10000": 0.1 * atoms,
         }
+        if name == "LYS":
+            result["forward"] = None
         (tmp_path / name).mkdir()
         (tmp_path / name / "result.json").write_text(
             json.dumps(result | {"rotamers": {"chi1": [state, rare]}})
         )
-    command = [sys.executable, BENCHMARKS / "molecules.py", tmp_path, "--molecules", "ALA", "LYS"]
+    command = [sys.executable, BENCHMARKS / "molecules.py", tmp_path, "--report"]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    assert lines[2] == "| ALA | 20 | 4 | 50 | 400 | 1.00e+05 | 4.0 | 50.0 | 60.0 | 500 | 2.0 | 0 | 2.00 |"
+    drawn = "50.0 | 40.0 to 55.0 | 60.0 | 0.2"
+    assert (
+        lines[2] == f"| ALA | 20 | 4 | 50 | 400 | 9 | 1.00e+05 | 4.0 | {drawn} | 30.0 | 8.2 | failed | 2.00 |"
+    )
+    assert lines[3] == f"| LYS | 40 | 4 | 50 | 1,600 | 9 | 1.00e+05 | 4.0 | {drawn} |  |  | not run | 4.00 |"
     assert lines[-4].endswith("| chi1 | g+ 50 (40 .. 60), t < 0.3 |")
     assert lines[-2:] == [
-        "median efficiency 50.0 %, of 2 molecules",
+        "2 capped amino acids: median efficiency 50.0 %, least 50.0 %",
         "n_parameters grows with atoms to the power 2.00, seconds_per_10000 grows with atoms to the power "
         "1.00",
     ]
