@@ -7,8 +7,9 @@ What a script needs is here, loaded when it is first used::
 The functions are named after the commands of the command line.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from boltzgen.lazy import lazy_names
 
 if TYPE_CHECKING:
     from boltzgen.analysis.plots import plot_ramachandran
@@ -86,15 +87,4 @@ __all__ = [
     "train",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """A public name, imported from its module at its first use (PEP 562)."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -8,10 +8,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import boltzgen
+import boltzgen.energy
 
 ROOT = Path(boltzgen.__file__).parent
 HEAVY = ("torch", "openmm", "mdtraj", "matplotlib", "numba", "numpy", "scipy", "h5py", "pydantic")
@@ -49,13 +51,15 @@ def test_unknown_names_are_refused() -> None:
         exec("from boltzgen import Sytem")
 
 
-def test_type_checkers_see_the_same_names() -> None:
+@pytest.mark.parametrize(("package", "others"), [(boltzgen, {"__version__"}), (boltzgen.energy, set())])
+def test_type_checkers_see_the_same_names(package: ModuleType, others: set[str]) -> None:
     """The imports that only type checkers read are the lazy ones, name by name and module by module."""
-    tree = ast.parse((ROOT / "__init__.py").read_text())
+    tree = ast.parse(Path(str(package.__file__)).read_text())
     (block,) = (node for node in tree.body if isinstance(node, ast.If))
     seen = {alias.name: node.module for node in block.body for alias in node.names}  # type: ignore[attr-defined]
-    assert seen == boltzgen._HOMES
-    assert {*seen, "__version__"} == set(boltzgen.__all__)
+    assert seen == package._HOMES
+    assert {*seen} | others == set(package.__all__)
+    assert all(getattr(package, name).__name__ == name for name in seen)
 
 
 def test_importing_the_package_is_light() -> None:

@@ -13,7 +13,7 @@ ROOT = Path(boltzgen.__file__).parent
 #: Modules and packages by floor, the ground first. One may import those of lower floors, and modules of its
 #: own package.
 FLOORS = [
-    ["units", "geometry", "weights", "storage", "hdf5", "seeding", "cards"],
+    ["units", "geometry", "weights", "storage", "hdf5", "seeding", "cards", "lazy"],
     ["kernels", "molecule", "locks", "figures", "document"],
     ["flow", "free_energy"],
     ["energy", "coordinates", "samples"],

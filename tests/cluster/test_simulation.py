@@ -5,6 +5,7 @@ import math
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,15 @@ PLAN = Plan(n_walkers=5, interval=2, n_steps=5, checkpoint_frames=3, burn_in=1, 
 @pytest.fixture(autouse=True)
 def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(groups, "WALKERS", 2)
+
+
+@pytest.fixture
+def short_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Simulations have moves of two time steps, and a burn-in of one checkpoint."""
+    plan = Plan.for_method
+    monkeypatch.setattr(
+        Plan, "for_method", lambda *args, **changes: replace(plan(*args, **changes), n_steps=2, burn_in=1)
+    )
 
 
 def here(work: Callable[[Any], Any], arguments: Sequence[Any]) -> list[Any]:
@@ -122,6 +132,7 @@ def test_a_worker_that_is_killed_changes_nothing(client: Any, tmp_path: Path) ->
     assert torch.equal(found.x, advanced(PLAN, here)[1].x)
 
 
+@pytest.mark.usefixtures("short_moves")
 def test_a_simulation_goes_on_with_workers_or_without(tmp_path: Path) -> None:
     plan = {"walkers": 3, "interval": 1}
     simulate(NAME, tmp_path / "a", frames=10, share=here, **plan)
@@ -136,6 +147,7 @@ def test_a_simulation_goes_on_with_workers_or_without(tmp_path: Path) -> None:
         simulate(system, tmp_path / "c", frames=1, share=here)
 
 
+@pytest.mark.usefixtures("short_moves")
 def test_the_command_shares_walkers(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     options = ["--walkers", "3", "--interval", "1", "-n", "10", "--seed", "3", "--json"]
     code, out, _ = call(capfd, "simulate", NAME, "-o", tmp_path / "s", *options, "--workers", 2)

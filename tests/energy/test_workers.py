@@ -79,6 +79,14 @@ def test_work_is_split_and_temperatures_share_the_workers(
     assert all(after > earlier for after, earlier in zip(seconds(), before, strict=True))
 
 
+def test_workers_do_without_pytorch(pool: OpenMMEnergy, alanine: System) -> None:
+    """Which would take seconds to start, and hundreds of megabytes."""
+    pool(alanine.positions)
+    for process in pool.engine.processes:
+        loaded = Path(f"/proc/{process.pid}/maps").read_text()
+        assert "libOpenMM" in loaded and "libtorch" not in loaded
+
+
 def test_a_bad_configuration_stays_in_its_row(pool: OpenMMEnergy, alanine: System) -> None:
     x = alanine.positions.repeat(5, 1, 1)
     x[1, 0, 0], x[3, 4, 2] = float("nan"), float("inf")

@@ -41,7 +41,7 @@ def test_sampler_of_a_discrete_proposal(truncation: int, block: int) -> None:
     go on from one to the next.
     """
     generator = torch.Generator().manual_seed(3)
-    n = 4000 if block == 1 else 60_000
+    n = {1: 4000, 7: 12_000}.get(block, 60_000)
     z, log_a, used = accept_reject(
         lambda m: torch.multinomial(WEIGHT, m, replacement=True, generator=generator).double(),
         lambda z: CHANCE[z.long()].log(),

@@ -264,7 +264,8 @@ def test_draws_and_frames_have_one_log_z(
 
     monkeypatch.setattr("boltzgen.training.energy_objective.log_variance_loss", log_variance)
     monkeypatch.setattr("boltzgen.training.energy_objective.importance_kl", kl)
-    train(system, tmp_path / "mixed", seed=5, settings=TINY, data=frames, mixed=True)
+    with pytest.raises(KeyboardInterrupt):  # in the last step, before the summary
+        train(system, tmp_path / "mixed", seed=5, settings=TINY, data=frames, mixed=True, progress=StopAt(15))
     assert [n for n, _ in estimates] == [32] * 6
     assert [float(-log_z) for _, log_z in estimates] == [float(c) for c in centres if c is not None]
 
