@@ -33,6 +33,7 @@ from boltzgen.molecule.system import System
 from boltzgen.training import energy_objective, optimizer
 from boltzgen.training.checkpoint import STATE
 from boltzgen.training.losses import log_variance_loss
+from boltzgen.training.ranks import Ranks
 from boltzgen.training.run import train
 from boltzgen.training.settings import Settings
 
@@ -52,9 +53,9 @@ def adam_alone(parameters: list[nn.Parameter], **options: Any) -> Adam:
     return Adam(parameters, lr=options["lr"])
 
 
-def log_variance(log_q: Tensor, u: Tensor, log_z: Tensor) -> Tensor:
+def log_variance(log_q: Tensor, u: Tensor, log_z: Tensor, *, ranks: Ranks) -> Tensor:
     """In `importance_kl`'s place, of the same draws."""
-    return log_variance_loss(log_q, u, -log_z)
+    return log_variance_loss(log_q, u, -log_z, ranks=ranks)
 
 
 @dataclass(frozen=True)
