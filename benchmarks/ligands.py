@@ -3,6 +3,7 @@ the minimum. With `--minutes`, what a short training gives.
 
     python benchmarks/ligands.py FOLDER [--molecules NAME ...] [--frames 20] [--seed 0] [--minutes 10]
         [-n 40960]
+    python benchmarks/ligands.py FOLDER --report [--json FILE]
 
 Needs the extra `ligands`. For each molecule of `ligand_molecules.py`, in FOLDER/NAME: `prepare` with OpenFF
 2.3.0, NAGL's charges and OBC2; FRAMES of OpenMM's Langevin dynamics at 600 K, one each 0.5 ps (steps of 0.5
@@ -15,7 +16,9 @@ With `--minutes M` each molecule is then trained for M minutes, sampled (n draws
 seeds), analyzed, and compared with replica exchange; each of RDKit's conformers, minimised by the force
 field, is looked for among the draws of the first seed, within 40 degrees in every torsion. A row for each is
 kept in FOLDER/NAME/result.json, so that several processes can share the work by `--molecules`; a molecule
-that fails is named with its message and the others go on. `--report` prints the table of what is there.
+that fails is named with its message and the others go on. `--report` prints the table of what is there;
+with `--json` it puts that into FILE, in place of what FILE has of the same molecules, and prints all of FILE,
+so that the work can be divided among machines.
 """
 
 import argparse
@@ -168,13 +171,21 @@ def train(place: Path, name: str, options: argparse.Namespace) -> dict[str, Any]
     system = System.load(place / "system")
     generator = BoltzmannGenerator.load(place / "run", system)
     n = -(-options.n // BLOCK) * BLOCK
+    checked = json.loads((place / "check.json").read_text())
+    forward = summary.get("forward", {})
     result = {
         "molecule": name,
+        "atoms": checked["atoms"],
+        "rings": checked["rings"],
+        "rounds": summary["settings"]["rounds"],
         "energies": summary["n_energy_evaluations"],
         "minutes": summary["seconds"] / 60,
         "draws": pooled(generator, energy_for(system), n, _SEEDS, show=False),
-        "evaluation": judged,
+        "forward": {key: forward.get(key) for key in ("forward_ess", "largest_log_w", "verdict")},
+        "missing_modes": judged["missing_modes"],
         **conformer_shares(system, name, samples),
+        "seed": options.seed,
+        "versions": summary["versions"],
         "threads": torch.get_num_threads(),
     }
     file.write_text(json.dumps(result))
@@ -228,30 +239,38 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def trained_table(folder: Path, names: list[str]) -> str:
-    """A row for each molecule whose result is there, with the medians below."""
-    heads = ["molecule", "atoms", "rotatable", "rings", "efficiency, %", "of single seeds", "clipped, %"]
-    heads += [
-        "energies",
-        "minutes",
-        "modes missed: replica exchange",
-        "ETKDG",
-        "of the low ones",
-        "elsewhere, %",
-    ]
-    lines = ["| " + " | ".join(heads) + " |", "|" + len(heads) * "---|"]
-    efficiencies = []
-    without = [name for name in names if not (folder / name / "result.json").exists()]
+def results(folder: Path, names: list[str], kept: Path | None) -> dict[str, dict[str, Any]]:
+    """What the folder has of each molecule, and a file besides, which then has all of it."""
+    found = {} if kept is None or not kept.exists() else json.loads(kept.read_text())
     for name in names:
-        if name in without:
-            continue
-        r, c = (json.loads((folder / name / file).read_text()) for file in ("result.json", "check.json"))
+        file = folder / name / "result.json"
+        if file.exists():
+            found[name] = json.loads(file.read_text())
+    if kept is not None:
+        kept.write_text(json.dumps(found, indent=1))
+    return {name: found[name] for name in names if name in found}
+
+
+def trained_table(rows: dict[str, dict[str, Any]], names: list[str]) -> str:
+    """A row for each molecule that has a result, with the medians below."""
+    heads = ["molecule", "atoms", "rotatable", "rings", "rounds", "energies", "minutes", "efficiency, %"]
+    heads += ["of single seeds", "clipped, %", "forward ESS, %", "largest log w", "forward test"]
+    heads += ["modes missed: replica exchange", "ETKDG", "of the low ones", "elsewhere, %"]
+    lines = ["| " + " | ".join(heads) + " |", "|" + len(heads) * "---|"]
+    efficiencies = [100 * r["draws"]["efficiency"] for r in rows.values()]
+    for name, r in rows.items():
         single = [100 * seed["efficiency"] for seed in r["draws"]["seeds"]]
         low = [conformer for conformer in r["conformers"] if conformer["energy"] < _LOW]
-        efficiencies.append(100 * r["draws"]["efficiency"])
-        cells = [name, c["atoms"], r["rotatable"], c["rings"], f"{efficiencies[-1]:.1f}"]
+        forward = r["forward"]
+        cells = [name, r["atoms"], r["rotatable"], r["rings"], r["rounds"], f"{r['energies']:.1e}"]
+        cells += [f"{r['minutes']:.1f}", f"{100 * r['draws']['efficiency']:.1f}"]
         cells += [f"{min(single):.1f} to {max(single):.1f}", f"{100 * r['draws']['clipped']:.1f}"]
-        cells += [f"{r['energies']:.1e}", f"{r['minutes']:.1f}", len(r["evaluation"]["missing_modes"])]
+        if forward["verdict"] is None:
+            cells += ["", "", "not run"]
+        else:
+            cells += [f"{100 * forward['forward_ess']:.1f}", f"{forward['largest_log_w']:.1f}"]
+            cells += [forward["verdict"]]
+        cells += [len(r["missing_modes"])]
         cells += [f"{_unseen(group)} of {len(group)}" for group in (r["conformers"], low)]
         cells += [f"{100 * r['elsewhere']:.1f}"]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
@@ -261,6 +280,7 @@ def trained_table(folder: Path, names: list[str]) -> str:
             "",
             f"Efficiency of {len(efficiencies)} molecules: median {median:.1f} %, least {least:.1f} %.",
         ]
+    without = [name for name in names if name not in rows]
     if without:
         lines += ["", f"Without a result, and not in the median: {', '.join(without)}."]
     return "\n".join(lines)
@@ -282,9 +302,11 @@ def main() -> None:
     parser.add_argument("--simulated", type=int, default=400, help="frames of each walker of the simulation")
     parser.add_argument("-n", type=int, default=40_960, help="draws for each of the five sampling seeds")
     parser.add_argument("--report", action="store_true", help="print the table of what is there, and no more")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="with --report: results are kept here")
     options = parser.parse_args()
     if options.report:
-        print(trained_table(options.folder, options.molecules))
+        found = results(options.folder, options.molecules, options.json)
+        print(trained_table(found, options.molecules))
         return
     rows = []
     for name in options.molecules:
@@ -302,7 +324,8 @@ def main() -> None:
         except (RuntimeError, ValueError) as error:
             print(f"{name} failed: {error}", flush=True)
     if options.minutes:
-        print("", trained_table(options.folder, options.molecules), sep="\n")
+        found = results(options.folder, options.molecules, None)
+        print("", trained_table(found, options.molecules), sep="\n")
 
 
 if __name__ == "__main__":

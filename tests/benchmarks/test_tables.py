@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from boltzgen.preparation.ligands import extra
+
 pytestmark = pytest.mark.slow
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -141,3 +143,26 @@ def test_molecules_benchmark(tmp_path: Path) -> None:
         "n_parameters grows with atoms to the power 2.00, seconds_per_10000 grows with atoms to the power "
         "1.00",
     ]
+
+
+@pytest.mark.skipif(bool(extra.missing()), reason="the extra [ligands] is not installed")
+def test_ligands_benchmark(tmp_path: Path) -> None:
+    """Results of two folders come together in one file, and the later one of a molecule counts."""
+    kept, folder = tmp_path / "kept.json", tmp_path / "folder"
+    draws = {"efficiency": 0.5, "clipped": 0.6, "seeds": [{"efficiency": e} for e in (0.4, 0.55)]}
+    conformers = [{"energy": e, "share": 0.1 * n, "draws": n} for e, n in ((0.0, 5), (2.0, 0), (9.0, 0))]
+    result = {"atoms": 20, "rings": 1, "rotatable": 2, "rounds": 9, "energies": 1e5, "minutes": 10.0}
+    result |= {"draws": draws, "missing_modes": ["one"], "conformers": conformers, "elsewhere": 0.125}
+    forward = {"forward_ess": 0.3, "largest_log_w": 8.25, "verdict": "failed"}
+    kept.write_text(json.dumps({"aspirin": result | {"forward": dict.fromkeys(forward)}, "ibuprofen": {}}))
+    (folder / "ibuprofen").mkdir(parents=True)
+    (folder / "ibuprofen" / "result.json").write_text(json.dumps(result | {"forward": forward}))
+    command = [sys.executable, BENCHMARKS / "ligands.py", folder, "--report", "--json", kept]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    shared = "20 | 2 | 1 | 9 | 1.0e+05 | 10.0 | 50.0 | 40.0 to 55.0 | 60.0"
+    missed = "1 | 2 of 3 | 1 of 2 | 12.5 |"
+    assert lines[2] == f"| ibuprofen | {shared} | 30.0 | 8.2 | failed | {missed}"
+    assert lines[3] == f"| aspirin | {shared} |  |  | not run | {missed}"
+    assert lines[5] == "Efficiency of 2 molecules: median 50.0 %, least 50.0 %."
+    assert lines[7].startswith("Without a result, and not in the median: melatonin, lidocaine")
+    assert json.loads(kept.read_text())["ibuprofen"]["forward"] == forward
