@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from boltzgen.preparation.ligands import extra
+from boltzgen.preparation.ligands.extra import missing
 
 pytestmark = pytest.mark.slow
 
@@ -145,7 +145,7 @@ def test_molecules_benchmark(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.skipif(bool(extra.missing()), reason="the extra [ligands] is not installed")
+@pytest.mark.skipif(bool(missing()), reason="the extra [ligands] is not installed")
 def test_ligands_benchmark(tmp_path: Path) -> None:
     """Results of two folders come together in one file, and the later one of a molecule counts."""
     kept, folder = tmp_path / "kept.json", tmp_path / "folder"
