@@ -33,28 +33,26 @@ class Measured:
 
 
 _FOUR_MINUTES = {
-    "ALA": (48, 1.03e6, 98.8),
-    "ARG": (82, 6.23e5, 7.7),
-    "ASN": (59, 8.28e5, 86.1),
-    "ASP": (55, 9.3e5, 93.5),
-    "CYS": (51, 8.79e5, 95.5),
-    "GLN": (66, 5.72e5, 53.8),
-    "GLU": (62, 7.25e5, 71.5),
-    "GLY": (41, 1.03e6, 99.3),
-    "HIS": (67, 7.25e5, 67.9),
-    "ILE": (69, 7.25e5, 82.7),
-    "LEU": (69, 7.25e5, 83.0),
-    "LYS": (76, 6.23e5, 67.4),
-    "MET": (65, 7.76e5, 79.7),
-    "PHE": (74, 7.76e5, 84.8),
-    "PRO": (58, 6.74e5, 85.6),
-    "SER": (51, 9.3e5, 91.8),
-    "THR": (58, 8.28e5, 51.3),
-    "TRP": (85, 6.74e5, 40.5),
-    "TYR": (77, 7.25e5, 80.2),
-    "VAL": (62, 8.79e5, 88.8),
-    "hexapeptide": (148, 3.16e5, 0.1),
-    "mixed hexapeptide": (200, 2.13e5, 0.0),
+    "ALA": (48, 1.73e6, 99.1),
+    "ARG": (82, 8.07e5, 8.0),
+    "ASN": (59, 1.05e6, 85.1),
+    "ASP": (55, 1.01e6, 87.9),
+    "CYS": (51, 1.26e6, 94.8),
+    "GLN": (66, 8.29e5, 73.3),
+    "GLU": (62, 8.94e5, 78.9),
+    "GLY": (41, 1.93e6, 99.5),
+    "HIS": (67, 1.12e6, 83.6),
+    "ILE": (69, 8.99e5, 77.9),
+    "LEU": (69, 9.35e5, 83.8),
+    "LYS": (76, 9.34e5, 69.5),
+    "MET": (65, 1.27e6, 83.4),
+    "PHE": (74, 1.07e6, 82.6),
+    "PRO": (58, 1.42e6, 72.5),
+    "SER": (51, 1.36e6, 95.1),
+    "THR": (58, 1.08e6, 90.8),
+    "TRP": (85, 1.06e6, 2.1),
+    "TYR": (77, 1.12e6, 80.7),
+    "VAL": (62, 1.09e6, 92.6),
 }
 MEASURED = (
     *(Measured(name, n, 4, e, efficiency, MOLECULES) for name, (n, e, efficiency) in _FOUR_MINUTES.items()),
@@ -85,7 +83,7 @@ def expectation(coordinates: int) -> str:
         sizes = _span([m.coordinates for m in same])
         parts.append(f"{share} after {after} million energies ({whose} of {sizes} coordinates, {page})")
     return (
-        f"{'; '.join(parts)}: other trainings, most by earlier versions, of molecules alike in their number "
+        f"{'; '.join(parts)}: other trainings, some by earlier versions, of molecules alike in their number "
         "of coordinates alone; no promise"
     )
 
