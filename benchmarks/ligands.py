@@ -33,7 +33,7 @@ import openmm
 import torch
 from ligand_molecules import MOLECULES
 from openmm import unit
-from pooled import pooled
+from pooled import draws_cells, forward_cells, forward_of, pooled
 
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.energy.choose import energy_for
@@ -47,6 +47,7 @@ from boltzgen.preparation.relax import minimise
 from boltzgen.preparation.run import prepare
 from boltzgen.samples.file import read_samples
 from boltzgen.samples.shards import BLOCK
+from boltzgen.storage import write_atomically
 
 FORCEFIELD, SOLVENT = "openff-2.3.0", "OBC2"
 HOT = 600.0
@@ -172,7 +173,6 @@ def train(place: Path, name: str, options: argparse.Namespace) -> dict[str, Any]
     generator = BoltzmannGenerator.load(place / "run", system)
     n = -(-options.n // BLOCK) * BLOCK
     checked = json.loads((place / "check.json").read_text())
-    forward = summary.get("forward", {})
     result = {
         "molecule": name,
         "atoms": checked["atoms"],
@@ -181,7 +181,7 @@ def train(place: Path, name: str, options: argparse.Namespace) -> dict[str, Any]
         "energies": summary["n_energy_evaluations"],
         "minutes": summary["seconds"] / 60,
         "draws": pooled(generator, energy_for(system), n, _SEEDS, show=False),
-        "forward": {key: forward.get(key) for key in ("forward_ess", "largest_log_w", "verdict")},
+        "forward": forward_of(summary),
         "missing_modes": judged["missing_modes"],
         **conformer_shares(system, name, samples),
         "seed": options.seed,
@@ -247,7 +247,7 @@ def results(folder: Path, names: list[str], kept: Path | None) -> dict[str, dict
         if file.exists():
             found[name] = json.loads(file.read_text())
     if kept is not None:
-        kept.write_text(json.dumps(found, indent=1))
+        write_atomically(kept, json.dumps(found, indent=1).encode())
     return {name: found[name] for name in names if name in found}
 
 
@@ -259,17 +259,9 @@ def trained_table(rows: dict[str, dict[str, Any]], names: list[str]) -> str:
     lines = ["| " + " | ".join(heads) + " |", "|" + len(heads) * "---|"]
     efficiencies = [100 * r["draws"]["efficiency"] for r in rows.values()]
     for name, r in rows.items():
-        single = [100 * seed["efficiency"] for seed in r["draws"]["seeds"]]
         low = [conformer for conformer in r["conformers"] if conformer["energy"] < _LOW]
-        forward = r["forward"]
         cells = [name, r["atoms"], r["rotatable"], r["rings"], r["rounds"], f"{r['energies']:.1e}"]
-        cells += [f"{r['minutes']:.1f}", f"{100 * r['draws']['efficiency']:.1f}"]
-        cells += [f"{min(single):.1f} to {max(single):.1f}", f"{100 * r['draws']['clipped']:.1f}"]
-        if forward["verdict"] is None:
-            cells += ["", "", "not run"]
-        else:
-            cells += [f"{100 * forward['forward_ess']:.1f}", f"{forward['largest_log_w']:.1f}"]
-            cells += [forward["verdict"]]
+        cells += [f"{r['minutes']:.1f}", *draws_cells(r["draws"]), *forward_cells(r["forward"])]
         cells += [len(r["missing_modes"])]
         cells += [f"{_unseen(group)} of {len(group)}" for group in (r["conformers"], low)]
         cells += [f"{100 * r['elsewhere']:.1f}"]

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from pooled import pooled
+from pooled import draws_cells, forward_cells, forward_of, pooled
 
 from boltzgen.energy.base import CountedEnergy
 from boltzgen.energy.choose import energy_for
@@ -48,8 +48,6 @@ SEQUENCES = {name: f"ACE {name} NME" for name in AMINO_ACIDS} | {
     "hexapeptide": "ACE ALA ALA ALA ALA ALA NME",
     "mixed hexapeptide": "ACE GLY SER LEU ASP LYS NME",
 }
-#: What is kept of the run's forward test.
-FORWARD = ("forward_ess", "largest_log_w", "verdict")
 #: Quantities whose growth with the number of atoms is fitted.
 GROWING = ("n_parameters", "seconds_per_10000")
 
@@ -108,7 +106,7 @@ def run(folder: Path, name: str, options: argparse.Namespace) -> None:
         "minutes": summary["seconds"] / 60,
         "draws": draws,
         "untrained": untrained(system, options.n),
-        "forward": {k: summary["forward"][k] for k in FORWARD} if "forward" in summary else None,
+        "forward": forward_of(summary),
         "seconds_per_10000": 1e4 * draws["seconds"] / draws["n"],
         "rotamers": {k: v for k, v in report["rotamers"].items() if k.startswith("chi")},
         "threads": torch.get_num_threads(),
@@ -122,18 +120,10 @@ def table(results: list[dict[str, Any]]) -> str:
     heads += ["forward ESS, %", "largest log w", "forward test", "s for 10,000"]
     lines = ["| " + " | ".join(heads) + " |", "|" + len(heads) * "---|"]
     for r in results:
-        single = [100 * seed["efficiency"] for seed in r["draws"]["seeds"]]
-        forward = r["forward"]
         cells = [r["molecule"], r["atoms"], r["periodic"], r["stiff"], f"{r['n_parameters']:,}"]
         cells += [r["rounds"], f"{r['energies']:.2e}", f"{r['minutes']:.1f}"]
-        cells += [f"{100 * r['draws']['efficiency']:.1f}", f"{min(single):.1f} to {max(single):.1f}"]
-        cells += [f"{100 * r['draws']['clipped']:.1f}", f"{100 * r['untrained']:.2g}"]
-        if forward is None:
-            cells += ["", "", "not run"]
-        else:
-            cells += [f"{100 * forward['forward_ess']:.1f}", f"{forward['largest_log_w']:.1f}"]
-            cells += [forward["verdict"]]
-        cells += [f"{r['seconds_per_10000']:.2f}"]
+        cells += [*draws_cells(r["draws"]), f"{100 * r['untrained']:.2g}"]
+        cells += [*forward_cells(r["forward"]), f"{r['seconds_per_10000']:.2f}"]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)
 

@@ -70,6 +70,26 @@ def pooled(
     }
 
 
+def forward_of(summary: dict[str, Any]) -> dict[str, Any]:
+    """What tables show of the forward test in a run's summary; empty where it was not run."""
+    keys = ("forward_ess", "largest_log_w", "verdict")
+    return {key: summary["forward"][key] for key in keys} if "forward" in summary else {}
+
+
+def draws_cells(found: dict[str, Any]) -> list[str]:
+    """Efficiency of all draws, the range of single seeds, and clipped, in percent, for a table."""
+    single = [100 * seed["efficiency"] for seed in found["seeds"]]
+    efficiency, clipped = (f"{100 * found[key]:.1f}" for key in ("efficiency", "clipped"))
+    return [efficiency, f"{min(single):.1f} to {max(single):.1f}", clipped]
+
+
+def forward_cells(forward: dict[str, Any]) -> list[str]:
+    """Forward ESS in percent, largest log w and verdict, for a table."""
+    if not forward:
+        return ["", "", "not run"]
+    return [f"{100 * forward['forward_ess']:.1f}", f"{forward['largest_log_w']:.1f}", forward["verdict"]]
+
+
 def line(name: str, n: int, found: dict[str, float]) -> str:
     return (
         f"{name:8s} n = {n:8d}  efficiency {100 * found['efficiency']:6.2f} %  clipped "

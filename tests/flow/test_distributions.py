@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from functools import partial
 from unittest.mock import patch
 
 import pytest
@@ -24,18 +24,9 @@ from boltzgen.flow.resampled import Resampled
 from boltzgen.flow.resampling import update_rates
 from boltzgen.flow.transform import Chain
 from boltzgen.flow.triangular import TriangularAffine
+from tests.helpers.disturbed import disturbed
 
-Module = TypeVar("Module", bound=nn.Module)
-
-
-def sharp(distribution: Module, size: float = 1.0) -> Module:
-    """In float64 with parameters far from their start."""
-    generator = torch.Generator().manual_seed(4)
-    distribution = distribution.double()
-    with torch.no_grad():
-        for p in distribution.parameters():
-            p += size * torch.randn(p.shape, generator=generator, dtype=p.dtype) / math.sqrt(p.shape[-1])
-    return distribution
+sharp = partial(disturbed, seed=4)
 
 
 class Narrow(nn.Module):
