@@ -45,7 +45,7 @@ class Speed:
         """Rounds in all, counted anew after some: a machine may be busier, or less, than when it was timed.
 
         The pace is that of all rounds so far: what disturbs one of them does not end the run early. The plan
-        stays where more than half of it is done, and where it is right to a tenth.
+        stays where three quarters of it are done, and where it is right to a tenth.
 
         Args:
             done: rounds so far.
@@ -54,7 +54,7 @@ class Speed:
             left: seconds, for the other rounds and a summary.
             most_draws: of the summary.
         """
-        if 2 * (done - 1) >= planned:
+        if done > 1 and 4 * done >= 3 * planned:
             return planned
         slower = took / self.seconds(done, 0)
         now = Speed(0.0, slower * self.round, slower * self.draw)

@@ -116,8 +116,11 @@ def test_samples_are_those_of_one_process(
     assert read_header(tmp_path / "s.h5").n_energy_evaluations == 3 * BLOCK
 
 
-def test_refined_draws_are_those_of_one_process(recipe: Recipe, generator: BoltzmannGenerator) -> None:
+def test_refined_draws_are_those_of_one_process(
+    recipe: Recipe, generator: BoltzmannGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As a worker makes them, to a temperature at which the moves matter."""
+    monkeypatch.setattr("boltzgen.generator.annealed_importance._PILOT_MOVES", 3)
     refined = replace(recipe, n=100, temperature=400.0, refine=1)
     x, u, log_q, spent = refined.draws((0, 100))
     expected = generator.sample(100, energy_for(generator.system, 400.0), seed=7, refine=1)

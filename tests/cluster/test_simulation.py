@@ -148,9 +148,10 @@ def test_a_simulation_goes_on_with_workers_or_without(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("short_moves")
-def test_the_command_shares_walkers(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_command_shares_walkers(client: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     options = ["--walkers", "3", "--interval", "1", "-n", "10", "--seed", "3", "--json"]
-    code, out, _ = call(capfd, "simulate", NAME, "-o", tmp_path / "s", *options, "--workers", 2)
+    address = client.scheduler.address
+    code, out, _ = call(capfd, "simulate", NAME, "-o", tmp_path / "s", *options, "--scheduler", address)
     assert code == 0
     summary = json.loads(out)
     assert summary["n_walkers"] == 3 and math.isfinite(summary["n_energy_evaluations"])

@@ -43,7 +43,8 @@ def test_a_run_with_its_summary_is_within_its_time(speed: Speed) -> None:
         (2, 20, 140.0, 600.0, 2 + int((0.95 * 600 - 90) / 40)),
         (4, 20, 170.0, 400.0, 4 + int((0.95 * 400 - 60) / (20 * 170 / 110))),  # one round of four disturbed
         (1, 20, 50.0, 470.0, 20),  # right to a tenth
-        (3, 4, 20.0, 6000.0, 4),  # more than half of it is done
+        (2, 3, 70.0, 600.0, 2 + int((0.95 * 600 - 90) / 20)),  # two thirds are done
+        (3, 4, 20.0, 6000.0, 4),  # three quarters of it are done
         (2, 9, 200.0, 30.0, 2),  # time is out
     ],
 )
