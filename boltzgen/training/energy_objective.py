@@ -2,11 +2,15 @@
 
 import math
 from collections import deque
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from boltzgen.flow.distribution import Distribution
 from boltzgen.flow.mixture import DefensiveMixture
+from boltzgen.flow.resampling import rates_once
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.generator.target import PullbackEnergy
 from boltzgen.geometry import dihedrals
@@ -30,6 +34,20 @@ from boltzgen.training.walkers import Walkers
 #: In metrics, what `positive_phi` gives; and the last steps of a round whose draws it is of.
 POSITIVE_PHI = "positive_phi"
 _LAST_STEPS = 8
+#: Steps whose torsions are replayed: more of them have been drawn by a flow that is no more.
+_REPLAYED_STEPS = 8
+
+
+class _Torsions(NamedTuple):
+    """Torsions (n, n_leading), and for each log q(r | t) + u + log Z of a draw of the rest, (n,)."""
+
+    t: Tensor
+    rest: Tensor
+
+    def some(self, n: int, generator: torch.Generator) -> "_Torsions":
+        """n of them at random."""
+        rows = torch.randint(len(self.t), (n,), generator=generator, device=self.t.device)
+        return _Torsions(self.t[rows], self.rest[rows])
 
 
 class EnergyObjective(AnnealedObjective):
@@ -50,11 +68,15 @@ class EnergyObjective(AnnealedObjective):
         self._started = task.data is not None
         self._batches: Batches | None = None
         self._last: deque[tuple[Tensor, Tensor]] = deque(maxlen=_LAST_STEPS)
+        #: Of the flow's own draws, and of walkers.
+        self._replayed = tuple(deque[_Torsions](maxlen=_REPLAYED_STEPS) for _ in range(2))
 
     def start_round(self, stream: torch.Generator, shared: torch.Generator | None = None) -> None:
         """Shuffle the data, and make the walkers of a run's first round."""
         super().start_round(stream, shared)
         self._last.clear()
+        for kept in self._replayed:
+            kept.clear()
         task, s, ranks = self.task, self.task.settings, self.task.ranks
         if task.data is not None and self.n_data:
             part = ranks.part(self.n_data)
@@ -92,6 +114,8 @@ class EnergyObjective(AnnealedObjective):
         log_w = -(log_q.detach() + rest)
         self._last.append((y[:n_own], log_w[:n_own]))
         of_torsions, log_z = torsion_loss(log_q, rest, n_own, ranks=ranks)
+        for kept, rows in zip(self._replayed, (slice(n_own), slice(n_own, None)), strict=True):
+            kept.append(_Torsions(torsions[rows], rest[rows] + log_z))
         if self.walkers is not None:
             t, r = visited[:, : flow.n_leading], visited[:, flow.n_leading :]
             # log q(r | t) - log p(r | t) where walkers are, by that of one draw for the same t.
@@ -112,6 +136,27 @@ class EnergyObjective(AnnealedObjective):
             loss = loss + self._of_broad(y[:, : flow.n_leading])
             of_torsions = of_torsions + self.n_data * log_variance_loss(log_q, u, -log_z, ranks=ranks)
         return loss + of_torsions / s.batch, ranks.gather(log_w[:n_own])
+
+    def replays(self) -> Iterator[Tensor]:
+        """The loss of the torsions, on some of the last steps' at random, as often as the settings say.
+
+        What a step has found of p(t), by one draw of the rest for each t, stays right while the flow changes:
+        the loss of the torsions is at its minimum at q = p whatever the t come from. Only q(t) is computed
+        again. Each step's log Z is its own, as the temperature falls. Broad components are left as they are.
+        """
+        s, flow = self.task.settings, self.task.generator.flow
+        sources = [each for each in self._replayed if each and len(each[-1].t)]
+        if not sources or not any(True for _ in flow.leading.parameters()):
+            return
+        kept = [_Torsions(*map(torch.cat, zip(*each, strict=True))) for each in sources]
+        n = [len(each[-1].t) for each in sources]
+        for _ in range(s.replays):
+            some = [each.some(k, self.stream) for each, k in zip(kept, n, strict=True)]
+            t, rest = map(torch.cat, zip(*some, strict=True))
+            with rates_once(flow):
+                log_q = _by_main(flow.leading, t)
+                loss, _ = torsion_loss(log_q, rest, n[0], ranks=self.task.ranks)
+            yield loss / s.batch
 
     def _of_broad(self, torsions: Tensor) -> Tensor:
         """Minus the mean log-density of the torsions' broad component, zero where there is none."""
@@ -151,6 +196,11 @@ class EnergyObjective(AnnealedObjective):
             part = task.ranks.part(len(walkers["x"]))
             walkers = {k: v if v.dim() == 0 else v[part] for k, v in walkers.items()}
             self.walkers = Walkers(task.energy, task.generator.system, task.generator.coordinates, **walkers)
+
+
+def _by_main(leading: Distribution, t: Tensor) -> Tensor:
+    """log q(t), whose gradient is in no parameter of a broad component."""
+    return leading.log_prob_by_main(t) if isinstance(leading, DefensiveMixture) else leading.log_prob(t)
 
 
 def positive_phi(

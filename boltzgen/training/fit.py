@@ -42,7 +42,8 @@ class AdaptiveClipping:
     gradient a thousand times as long as all others, which momentum would follow for many steps.
 
     Args:
-        parts: modules whose gradients are clipped apart from each other, by name.
+        parts: modules whose gradients are clipped apart from each other, by name; one without gradients is
+            left as it is.
         factor: at least so many times the average is left alone.
 
     Attributes:
@@ -55,10 +56,13 @@ class AdaptiveClipping:
 
     def __call__(self) -> bool:
         """Clip in place; False, and nothing remembered, where a gradient is not finite."""
-        norms = {}
+        norms = dict(self.norms)
         for name, part in self.parts.items():
+            parameters = [p for p in part.parameters() if p.grad is not None]
+            if not parameters:
+                continue
             most = self.factor * self.norms.get(name, 0.0) or math.inf
-            found = float(nn.utils.clip_grad_norm_(list(part.parameters()), most))
+            found = float(nn.utils.clip_grad_norm_(parameters, most))
             norms[name] = _NORM_DECAY * self.norms.get(name, found) + (1 - _NORM_DECAY) * min(found, most)
         if not all(map(math.isfinite, norms.values())):
             return False
@@ -117,7 +121,7 @@ def fit(
     """Minimise an objective.
 
     Args:
-        objective: makes the losses; see `Objective`.
+        objective: makes the losses, and those of its replays; see `Objective`.
         optimizer: of the parameters to be trained.
         schedule: factor of the optimizer's learning rates in each step, as in `torch`'s `LambdaLR`.
         steps: numbers of the steps to take, for the schedule; `range(n)` from the beginning.
@@ -130,21 +134,41 @@ def fit(
         `loss`, the mean over the steps, and `skipped_steps`, those whose gradient was not finite.
     """
     losses, skipped = [], 0
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for step in steps:
         for group in optimizer.param_groups:
             group["lr"] = group.setdefault("initial_lr", group["lr"]) * schedule(step)
         loss, metrics = objective.step()
-        optimizer.zero_grad()
-        loss.backward()
-        ranks.sum_gradients(p for group in optimizer.param_groups for p in group["params"])
-        if clipping is None or clipping():
-            optimizer.step()
-        else:
+        if not _updated(loss, optimizer, parameters, clipping, ranks):
             skipped += 1
             logger.warning("step %d was left out because its gradient is not finite", step)
+        for again in objective.replays():
+            _updated(again, optimizer, parameters, clipping, ranks, some=True)
         if average is not None:
             average.update()
         losses.append(float(loss.detach()))
         if on_step is not None:
             on_step(step, losses[-1], metrics)
     return {"loss": sum(losses) / max(len(losses), 1), "skipped_steps": skipped}
+
+
+def _updated(
+    loss: Tensor,
+    optimizer: Optimizer,
+    parameters: list[nn.Parameter],
+    clipping: Callable[[], bool] | None,
+    ranks: Ranks,
+    *,
+    some: bool = False,
+) -> bool:
+    """Move the parameters by a loss's gradient; False, and nothing moved, where that is not finite.
+
+    `some`: the loss is of some parameters, the same on all ranks, and the others have no part.
+    """
+    optimizer.zero_grad()
+    loss.backward()
+    ranks.sum_gradients([p for p in parameters if p.grad is not None] if some else parameters)
+    if clipping is None or clipping():
+        optimizer.step()
+        return True
+    return False

@@ -1,7 +1,7 @@
 """What a flow is trained by."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from torch import Tensor
 
@@ -17,6 +17,13 @@ class Objective(ABC):
 
         Where several ranks train together, the value is that of all and the gradient this rank's part.
         """
+
+    def replays(self) -> Iterator[Tensor]:
+        """Losses of what the last steps have computed, each for an update of its own after the step's.
+
+        None by default. Of several ranks, all have losses of the same parameters.
+        """
+        return iter(())
 
     def state_dict(self) -> dict[str, Tensor]:
         """Tensors that `load_state_dict` needs to go on from here."""

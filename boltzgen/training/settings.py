@@ -32,6 +32,8 @@ class Settings:
             target.
         walkers, walker_share: how many `Walkers` there are, and the share of the draws whose torsions come
             from them: so many move in each step.
+        replays: updates of the torsions' flow after each step, each with `batch` torsions of the last steps:
+            they need no energy and no draw of the rest.
         rounds, steps, batch: steps in each round, draws in each step, each with one energy and gradient.
         learning_rate: after `warmup` steps in which it rises it is constant for the share `hold` of all
             steps, then falls by a cosine to zero. None: by the molecule's size, see `learning_rate_for`.
@@ -58,6 +60,7 @@ class Settings:
     annealing: float = 0.5
     walkers: int = 1024
     walker_share: float = 0.125
+    replays: int = 2
     rounds: int = 140
     steps: int = 50
     batch: int = 1024

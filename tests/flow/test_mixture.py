@@ -5,10 +5,12 @@ import math
 import pytest
 import torch
 
+from boltzgen.flow.acceptance import Acceptance
 from boltzgen.flow.distribution import Distribution
 from boltzgen.flow.elementary import StandardNormal, UniformTorus
 from boltzgen.flow.flow import Flow
 from boltzgen.flow.mixture import DefensiveMixture
+from boltzgen.flow.resampled import Resampled
 from boltzgen.flow.triangular import TriangularAffine
 
 
@@ -52,6 +54,21 @@ def test_the_density_of_a_draw_is_that_of_its_place() -> None:
     assert not torch.allclose(log_prob, shuffled, atol=1e-2)  # it is that of the draw's own context
     assert (mixture.log_prob(z, context) >= math.log(0.3) + StandardNormal(3).log_prob(z) - 1e-6).all()
     assert torch.allclose(mixture.frozen().log_prob(z, context), log_prob, atol=1e-5)
+
+
+def test_a_density_can_be_learned_by_the_main_component_alone() -> None:
+    """The gradient in it is that of the density; the other has none."""
+    proposal = UniformTorus(2)
+    parts = [Resampled(proposal, Acceptance(2, periodic=range(2))) for _ in range(2)]
+    mixture = DefensiveMixture(*parts, 0.2)
+    z = proposal.sample((30,))
+    own, all_of_it = mixture.log_prob_by_main(z), mixture.log_prob(z)
+    assert torch.allclose(own, all_of_it, atol=1e-6)
+    main = list(mixture.main.parameters())
+    for a, b in zip(*(torch.autograd.grad(v.square().sum(), main) for v in (own, all_of_it)), strict=True):
+        assert torch.allclose(a, b, atol=1e-6)
+    mixture.log_prob_by_main(z).sum().backward()
+    assert all(p.grad is None for p in mixture.broad.parameters())
 
 
 def test_pathwise_gradients_are_those_of_the_expectation() -> None:

@@ -1,6 +1,7 @@
 """The training loop: on a quadratic whose minimum is known, with torch's optimizers and ours."""
 
 import math
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -61,6 +62,35 @@ def test_a_step_without_a_number_is_left_out_and_seen() -> None:
     assert [step for step, _, _ in seen] == [0, 1, 2]
     # After the steps x is 2, 2 and 1: the average begins as a copy.
     assert average.state["x"].tolist() == pytest.approx([1.5, -3.5])
+
+
+class Replayed(FunctionObjective):
+    """Moves both layers in a step, and then twice the first one alone."""
+
+    def __init__(self, first: nn.Module, second: nn.Module) -> None:
+        super().__init__(lambda _: self.of(first) + self.of(second))
+        self.first = first
+
+    @staticmethod
+    def of(layer: nn.Module) -> Tensor:
+        return sum((p.sum() for p in layer.parameters()), torch.zeros(()))
+
+    def replays(self) -> Iterator[Tensor]:
+        for _ in range(2):
+            yield self.of(self.first)
+
+
+def test_replays_are_updates_of_their_own() -> None:
+    """What they do not concern stays, and so does the running norm of its gradients."""
+    first, second = nn.Linear(2, 1, bias=False), nn.Linear(2, 1, bias=False)
+    before = first.weight.detach().clone(), second.weight.detach().clone()
+    parts = {"first": first, "second": second}
+    clipping = AdaptiveClipping(parts, 2.0)
+    optimizer = SGD([*first.parameters(), *second.parameters()], lr=1.0)
+    found = fit(Replayed(first, second), optimizer, lambda _: 1.0, range(2), clipping=clipping)
+    assert torch.allclose(first.weight, before[0] - 2 * 3) and torch.allclose(second.weight, before[1] - 2)
+    assert clipping.norms == pytest.approx({"first": 2**0.5, "second": 2**0.5})
+    assert found["skipped_steps"] == 0
 
 
 def test_a_steep_gradient_is_scaled_down_in_its_part_alone() -> None:
