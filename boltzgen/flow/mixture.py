@@ -57,10 +57,8 @@ class DefensiveMixture(Distribution):
         of_main, of_broad = (c.log_prob(z, **context_for(c, context)) for c in (self.main, self.broad))
         return self._mixed(of_main, of_broad)
 
-    def log_prob_by_main(self, z: Tensor) -> Tensor:
-        """`log_prob` of z, without a context, whose gradient is in the parameters of `main` alone."""
-        with torch.no_grad():
-            of_broad = self.broad.log_prob(z)
+    def log_prob_by_main(self, z: Tensor, of_broad: Tensor) -> Tensor:
+        """`log_prob` of z, without a context, given log b(z)."""
         return self._mixed(self.main.log_prob(z), of_broad)
 
     @override

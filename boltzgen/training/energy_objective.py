@@ -34,20 +34,27 @@ from boltzgen.training.walkers import Walkers
 #: In metrics, what `positive_phi` gives; and the last steps of a round whose draws it is of.
 POSITIVE_PHI = "positive_phi"
 _LAST_STEPS = 8
-#: Steps whose torsions are replayed: more of them have been drawn by a flow that is no more.
-_REPLAYED_STEPS = 8
+#: Steps whose torsions are replayed, and the share of a step's that are in each replay.
+_REPLAYED_STEPS, _REPLAYED_SHARE = 8, 0.5
 
 
 class _Torsions(NamedTuple):
-    """Torsions (n, n_leading), and for each log q(r | t) + u + log Z of a draw of the rest, (n,)."""
+    """Torsions, for replays.
+
+    Attributes:
+        t: (n, n_leading).
+        rest: log q(r | t) + u + log Z of a draw of the rest for each, (n,).
+        of_broad: their log-densities under the broad component, (n,); zeros where there is none.
+    """
 
     t: Tensor
     rest: Tensor
+    of_broad: Tensor
 
     def some(self, n: int, generator: torch.Generator) -> "_Torsions":
         """n of them at random."""
         rows = torch.randint(len(self.t), (n,), generator=generator, device=self.t.device)
-        return _Torsions(self.t[rows], self.rest[rows])
+        return _Torsions(*(column[rows] for column in self))
 
 
 class EnergyObjective(AnnealedObjective):
@@ -114,8 +121,7 @@ class EnergyObjective(AnnealedObjective):
         log_w = -(log_q.detach() + rest)
         self._last.append((y[:n_own], log_w[:n_own]))
         of_torsions, log_z = torsion_loss(log_q, rest, n_own, ranks=ranks)
-        for kept, rows in zip(self._replayed, (slice(n_own), slice(n_own, None)), strict=True):
-            kept.append(_Torsions(torsions[rows], rest[rows] + log_z))
+        self._keep(_Torsions(torsions, rest + log_z, _of_broad(flow.leading, torsions)), n_own)
         if self.walkers is not None:
             t, r = visited[:, : flow.n_leading], visited[:, flow.n_leading :]
             # log q(r | t) - log p(r | t) where walkers are, by that of one draw for the same t.
@@ -142,21 +148,26 @@ class EnergyObjective(AnnealedObjective):
 
         What a step has found of p(t), by one draw of the rest for each t, stays right while the flow changes:
         the loss of the torsions is at its minimum at q = p whatever the t come from. Only q(t) is computed
-        again. Each step's log Z is its own, as the temperature falls. Broad components are left as they are.
+        again, and of it not the broad component. Each step's log Z is its own, as the temperature falls.
         """
         s, flow = self.task.settings, self.task.generator.flow
         sources = [each for each in self._replayed if each and len(each[-1].t)]
         if not sources or not any(True for _ in flow.leading.parameters()):
             return
         kept = [_Torsions(*map(torch.cat, zip(*each, strict=True))) for each in sources]
-        n = [len(each[-1].t) for each in sources]
+        n = [math.ceil(_REPLAYED_SHARE * len(each[-1].t)) for each in sources]
         for _ in range(s.replays):
             some = [each.some(k, self.stream) for each, k in zip(kept, n, strict=True)]
-            t, rest = map(torch.cat, zip(*some, strict=True))
+            t, rest, of_broad = map(torch.cat, zip(*some, strict=True))
             with rates_once(flow):
-                log_q = _by_main(flow.leading, t)
+                log_q = _log_q(flow.leading, t, of_broad)
                 loss, _ = torsion_loss(log_q, rest, n[0], ranks=self.task.ranks)
-            yield loss / s.batch
+            yield loss / (_REPLAYED_SHARE * s.batch)
+
+    def _keep(self, torsions: _Torsions, n_own: int) -> None:
+        """Of a step, for replays."""
+        for kept, rows in zip(self._replayed, (slice(n_own), slice(n_own, None)), strict=True):
+            kept.append(_Torsions(*(column[rows] for column in torsions)))
 
     def _of_broad(self, torsions: Tensor) -> Tensor:
         """Minus the mean log-density of the torsions' broad component, zero where there is none."""
@@ -198,9 +209,17 @@ class EnergyObjective(AnnealedObjective):
             self.walkers = Walkers(task.energy, task.generator.system, task.generator.coordinates, **walkers)
 
 
-def _by_main(leading: Distribution, t: Tensor) -> Tensor:
-    """log q(t), whose gradient is in no parameter of a broad component."""
-    return leading.log_prob_by_main(t) if isinstance(leading, DefensiveMixture) else leading.log_prob(t)
+def _log_q(leading: Distribution, t: Tensor, of_broad: Tensor) -> Tensor:
+    """log q(t), where there is a broad component given its part."""
+    if isinstance(leading, DefensiveMixture):
+        return leading.log_prob_by_main(t, of_broad)
+    return leading.log_prob(t)
+
+
+@torch.no_grad()
+def _of_broad(leading: Distribution, t: Tensor) -> Tensor:
+    """Log-densities (n,) of torsions under the broad component; zeros where there is none."""
+    return leading.broad.log_prob(t) if isinstance(leading, DefensiveMixture) else t.new_zeros(len(t))
 
 
 def positive_phi(

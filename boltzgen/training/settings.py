@@ -32,8 +32,8 @@ class Settings:
             target.
         walkers, walker_share: how many `Walkers` there are, and the share of the draws whose torsions come
             from them: so many move in each step.
-        replays: updates of the torsions' flow after each step, each with `batch` torsions of the last steps:
-            they need no energy and no draw of the rest.
+        replays: updates of the torsions' flow after each step, each with torsions of the last steps, half as
+            many as in a step: they need no energy and no draw of the rest.
         rounds, steps, batch: steps in each round, draws in each step, each with one energy and gradient.
         learning_rate: after `warmup` steps in which it rises it is constant for the share `hold` of all
             steps, then falls by a cosine to zero. None: by the molecule's size, see `learning_rate_for`.

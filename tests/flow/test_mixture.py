@@ -57,17 +57,18 @@ def test_the_density_of_a_draw_is_that_of_its_place() -> None:
 
 
 def test_a_density_can_be_learned_by_the_main_component_alone() -> None:
-    """The gradient in it is that of the density; the other has none."""
+    """Given what the other has; the gradient in it is that of the density, and the other has none."""
     proposal = UniformTorus(2)
     parts = [Resampled(proposal, Acceptance(2, periodic=range(2))) for _ in range(2)]
     mixture = DefensiveMixture(*parts, 0.2)
     z = proposal.sample((30,))
-    own, all_of_it = mixture.log_prob_by_main(z), mixture.log_prob(z)
+    of_broad = mixture.broad.log_prob(z).detach()
+    own, all_of_it = mixture.log_prob_by_main(z, of_broad), mixture.log_prob(z)
     assert torch.allclose(own, all_of_it, atol=1e-6)
     main = list(mixture.main.parameters())
     for a, b in zip(*(torch.autograd.grad(v.square().sum(), main) for v in (own, all_of_it)), strict=True):
         assert torch.allclose(a, b, atol=1e-6)
-    mixture.log_prob_by_main(z).sum().backward()
+    mixture.log_prob_by_main(z, of_broad).sum().backward()
     assert all(p.grad is None for p in mixture.broad.parameters())
 
 
