@@ -144,3 +144,14 @@ def test_scores_benchmark() -> None:
     assert back[1] == "back" and drawn[1:4] == ["with", "the", "draw"]
     expected = float(back[-2]) / float(drawn[-2])
     assert float(ratio[1]) == pytest.approx(expected, abs=0.02 * expected)
+
+
+@pytest.mark.slow
+def test_replays_benchmark() -> None:
+    """A line for each number of replays, the first of which is the measure."""
+    command = [sys.executable, BENCHMARKS / "replays.py", "alanine_dipeptide", "--repeats", "1"]
+    done = subprocess.run([*command, "--replays", "0", "3"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    assert " 0 replays" in first and first.endswith("1.00")
+    assert " 3 replays" in second
