@@ -107,9 +107,8 @@ class EnergyObjective(AnnealedObjective):
         """The loss of the rest and of the torsions, and the log-weights of the flow's own draws."""
         s, generator, ranks = self.task.settings, self.task.generator, self.task.ranks
         flow = generator.flow
-        n = s.batch - self.n_data
-        n_visited = 0 if self.walkers is None else int(s.walker_share * n)
-        n_own = ranks.share(n - n_visited)
+        all_own, n_visited = self._sizes()
+        n_own = ranks.share(all_own)
         with torch.no_grad():
             torsions = flow.leading.sample((n_own,), generator=self.stream)
         if self.walkers is not None:
@@ -150,19 +149,26 @@ class EnergyObjective(AnnealedObjective):
         the loss of the torsions is at its minimum at q = p whatever the t come from. Only q(t) is computed
         again, and of it not the broad component. Each step's log Z is its own, as the temperature falls.
         """
-        s, flow = self.task.settings, self.task.generator.flow
+        s, flow, ranks = self.task.settings, self.task.generator.flow, self.task.ranks
         sources = [each for each in self._replayed if each and len(each[-1].t)]
         if not sources or not any(True for _ in flow.leading.parameters()):
             return
         kept = [_Torsions(*map(torch.cat, zip(*each, strict=True))) for each in sources]
-        n = [math.ceil(_REPLAYED_SHARE * len(each[-1].t)) for each in sources]
+        n = [ranks.share(math.ceil(_REPLAYED_SHARE * k)) for k in self._sizes() if k]
         for _ in range(s.replays):
             some = [each.some(k, self.stream) for each, k in zip(kept, n, strict=True)]
             t, rest, of_broad = map(torch.cat, zip(*some, strict=True))
             with rates_once(flow):
                 log_q = _log_q(flow.leading, t, of_broad)
-                loss, _ = torsion_loss(log_q, rest, n[0], ranks=self.task.ranks)
+                loss, _ = torsion_loss(log_q, rest, n[0], ranks=ranks)
             yield loss / (_REPLAYED_SHARE * s.batch)
+
+    def _sizes(self) -> tuple[int, int]:
+        """Draws of a step, of all ranks, whose torsions are the flow's own, and that come from walkers."""
+        s = self.task.settings
+        n = s.batch - self.n_data
+        n_visited = 0 if self.walkers is None else int(s.walker_share * n)
+        return n - n_visited, n_visited
 
     def _keep(self, torsions: _Torsions, n_own: int) -> None:
         """Of a step, for replays."""

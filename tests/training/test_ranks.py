@@ -16,6 +16,7 @@ from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.generator.target import PullbackEnergy
 from boltzgen.molecule.system import System
 from boltzgen.seeding import random_stream
+from boltzgen.training import energy_objective
 from boltzgen.training.energy_objective import EnergyObjective, torsion_loss
 from boltzgen.training.losses import (
     forward_kl,
@@ -111,15 +112,19 @@ def test_gradients_of_ranks_are_those_of_one(
 
 def objective_of(system: System, ranks: Ranks) -> EnergyObjective:
     generator = BoltzmannGenerator.load(system.folder, system)
-    settings = Settings(batch=50, walkers=13, walker_share=0.25, annealing=0.0, start_temperature=300.0)
+    settings = Settings(
+        batch=50, walkers=13, walker_share=0.25, annealing=0.0, start_temperature=300.0, replays=1
+    )
     energy = CountedEnergy(energy_for(system))
     return EnergyObjective(Task(generator, energy, system.temperature, settings, seed=1, ranks=ranks))
 
 
-def test_a_step_of_ranks_is_that_of_one(system: System) -> None:
-    """A molecule's objective in float32, walkers' torsions among the draws: gradients, weights and
-    priorities.
+def test_a_step_of_ranks_is_that_of_one(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A molecule's objective in float32, walkers' torsions among the draws: gradients, weights, priorities,
+    and the gradients of a replay, here of everything.
     """
+    monkeypatch.setattr(energy_objective, "_REPLAYED_SHARE", 1.0)
+    monkeypatch.setattr(energy_objective._Torsions, "some", lambda torsions, n, generator: torsions)
     first = objective_of(system, ALONE)
     first.start_round(random_stream("cpu", 1, 0))
     state = first.state_dict()
@@ -134,7 +139,7 @@ def test_a_step_of_ranks_is_that_of_one(system: System) -> None:
     which = torch.arange(n_visited)
     noise = torch.randn(50, flow.event_shape[0] - flow.n_leading, generator=random_stream("cpu", 4))
 
-    def step(ranks: Ranks) -> tuple[Tensor, Tensor, Tensor]:
+    def step(ranks: Ranks) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         objective = objective_of(system, ranks)
         objective.load_state_dict(state)
         objective.start_round(random_stream("cpu", 5))
@@ -152,16 +157,24 @@ def test_a_step_of_ranks_is_that_of_one(system: System) -> None:
         loss, log_w = objective.loss(target)
         loss.backward()
         ranks.sum_gradients(flow.parameters())
+        of_step = flat_gradients(flow)
+        flow.zero_grad()
+        (loss,) = objective.replays()
+        loss.backward()
+        ranks.sum_gradients([p for p in flow.parameters() if p.grad is not None])
         # In order: with thirteen walkers a draw may belong to another one than in one rank.
-        return flat_gradients(flow), log_w, objective.state_dict()["walkers.priority"].sort().values
+        priority = objective.state_dict()["walkers.priority"].sort().values
+        return of_step, log_w, priority, flat_gradients(flow.leading)
 
-    gradient, log_w, priority = step(ALONE)
+    gradient, log_w, priority, replayed = step(ALONE)
     assert gradient.isfinite().all() and gradient.abs().max() > 0
+    assert replayed.isfinite().all() and replayed.abs().max() > 0
     for size in SIZES:
         for found in on_ranks(size, step):
             assert (found[0] - gradient).norm() < 1e-4 * gradient.norm()
             assert torch.allclose(found[1], log_w, atol=1e-3)
             assert torch.allclose(found[2], priority, rtol=1e-2)
+            assert (found[3] - replayed).norm() < 1e-4 * replayed.norm()
 
 
 @pytest.mark.parametrize("size", [1, *SIZES, 7])
