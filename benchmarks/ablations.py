@@ -94,7 +94,7 @@ VARIANTS: dict[str, Variant] = {
     "reverse KL, path gradient": Variant({"objective": "reverse_kl_path"}),
     "no walkers": Variant({"walker_share": 0.0}),
     "no replays": Variant({"replays": 0}),
-    "four replays": Variant({"replays": 4}),
+    "two replays": Variant({"replays": 2}),
     "own draws, too, by log-variance": Variant(replaced=((energy_objective, "importance_kl", log_variance),)),
     "two harmonics, no pairs": Variant(
         replaced=((_features, "HARMONICS", 2), (_features, "PAIR_HARMONICS", 0))

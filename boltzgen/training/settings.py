@@ -60,7 +60,7 @@ class Settings:
     annealing: float = 0.5
     walkers: int = 1024
     walker_share: float = 0.125
-    replays: int = 2
+    replays: int = 1
     rounds: int = 140
     steps: int = 50
     batch: int = 1024
