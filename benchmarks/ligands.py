@@ -217,6 +217,8 @@ def conformer_shares(system: System, name: str, samples: Path) -> dict[str, Any]
             inside.append(placed(system, coordinates, connections, relaxed, "a conformer"))
         except ValueError:
             continue
+    if not inside:
+        raise ValueError(f"none of {_CONFORMERS} conformers is in the domain")
     x = torch.stack(inside)
     torsions = coordinates.inverse(x)[0][:, : coordinates.n_full]
     potential = energy.potential(x)

@@ -120,7 +120,7 @@ class EnergyObjective(AnnealedObjective):
         log_w = -(log_q.detach() + rest)
         self._last.append((y[:n_own], log_w[:n_own]))
         of_torsions, log_z = torsion_loss(log_q, rest, n_own, ranks=ranks)
-        self._keep(_Torsions(torsions, rest + log_z, _of_broad(flow.leading, torsions)), n_own)
+        self._keep(_Torsions(torsions, rest + log_z, _broad_log_prob(flow.leading, torsions)), n_own)
         if self.walkers is not None:
             t, r = visited[:, : flow.n_leading], visited[:, flow.n_leading :]
             # log q(r | t) - log p(r | t) where walkers are, by that of one draw for the same t.
@@ -223,7 +223,7 @@ def _log_q(leading: Distribution, t: Tensor, of_broad: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _of_broad(leading: Distribution, t: Tensor) -> Tensor:
+def _broad_log_prob(leading: Distribution, t: Tensor) -> Tensor:
     """Log-densities (n,) of torsions under the broad component; zeros where there is none."""
     return leading.broad.log_prob(t) if isinstance(leading, DefensiveMixture) else t.new_zeros(len(t))
 
