@@ -5,6 +5,7 @@ import math
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -148,10 +149,22 @@ def test_a_simulation_goes_on_with_workers_or_without(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("short_moves")
-def test_the_command_shares_walkers(client: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_command_shares_walkers(
+    client: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    @contextmanager
+    def ours(**options: Any) -> Iterator[Any]:
+        """The workers that run already."""
+        asked.append(options)
+        yield client
+
     options = ["--walkers", "3", "--interval", "1", "-n", "10", "--seed", "3", "--json"]
-    address = client.scheduler.address
-    code, out, _ = call(capfd, "simulate", NAME, "-o", tmp_path / "s", *options, "--scheduler", address)
+    with monkeypatch.context() as patched:
+        patched.setattr("boltzgen.cluster.connect.connected", ours)
+        code, out, _ = call(capfd, "simulate", NAME, "-o", tmp_path / "s", *options, "--workers", 2)
+    assert asked == [{"workers": 2, "scheduler": None}]
     assert code == 0
     summary = json.loads(out)
     assert summary["n_walkers"] == 3 and math.isfinite(summary["n_energy_evaluations"])
