@@ -1,4 +1,4 @@
-"""A simulation's folder with made-up frames of alanine dipeptide, phi positive where it is told to be."""
+"""Short simulations, and a folder with made-up frames of alanine dipeptide, phi positive where told to be."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +15,8 @@ from boltzgen.simulation.sampler import Frames, State
 from tests.helpers.posing import pose
 
 FRAMES = 10
+#: A short replica exchange of checkpoints of three frames.
+SMALL = Plan(n_walkers=8, interval=2, n_steps=5, checkpoint_frames=3, burn_in=1, seed=5)
 PREPARATION = {"seconds": 3.0, "n_energy_evaluations": 500}
 
 

@@ -18,31 +18,18 @@ import torch
 from openmm import app
 
 from boltzgen import units
-from boltzgen.cli import main
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.energy.forcefield import ForceFieldEnergy
 from boltzgen.locks import locked
 from boltzgen.molecule.system import System
-from boltzgen.simulation.checkpoint import Checkpoint, checkpoint_files
+from boltzgen.simulation.checkpoint import checkpoint_files
 from boltzgen.simulation.ensemble import Ensemble
 from boltzgen.simulation.estimates import correlation_time
 from boltzgen.simulation.integrator import integrator_for
 from boltzgen.simulation.plan import Plan
-from boltzgen.simulation.replica_exchange import FIRST_STEP
 from boltzgen.simulation.run import Progress, record, simulate
 from boltzgen.simulation.start import inside_domain, random_starts
-from boltzgen.simulation.trajectory import check_trajectory
-from boltzgen.storage import read_tensors, write_tensors
-
-SMALL = Plan(n_walkers=8, interval=2, n_steps=5, checkpoint_frames=3, burn_in=1, seed=5)
-
-
-@pytest.fixture(scope="module")
-def small(alanine: System, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished replica exchange of three checkpoints."""
-    folder = tmp_path_factory.mktemp("simulation") / "run"
-    record(alanine, folder, 6, plan=SMALL)
-    return folder
+from tests.helpers.simulations import SMALL
 
 
 def test_frames_and_energies_belong_together(alanine: System, small: Path) -> None:
@@ -158,63 +145,6 @@ def test_two_do_not_write_into_one_folder(alanine: System, small: Path) -> None:
         with locked(small), pytest.raises(BlockingIOError, match=f"written by process {os.getpid()}; wait"):
             call()
     assert {p.name for p in small.iterdir()} == before
-
-
-def damaged(folder: Path, index: int, change: Callable[[dict[str, Any], dict[str, Any]], object]) -> None:
-    """Change metadata and tensors of a checkpoint, and write it with the checksum that belongs to them."""
-    path = checkpoint_files(folder)[index]
-    metadata, tensors = read_tensors(path)
-    change(metadata, tensors)
-    write_tensors(path, metadata, tensors)
-
-
-@pytest.mark.parametrize(
-    ("index", "change", "message"),
-    [
-        (-1, lambda m, t: m.pop("statistics"), "not a checkpoint of a simulation"),
-        (-1, lambda m, t: m.update(plan=[1]), "a plan and statistics by name"),
-        (-1, lambda m, t: t.pop("state.end"), "not a checkpoint of a simulation"),
-        (-1, lambda m, t: t.update({"state.other": t["state.end"]}), "not a checkpoint of a simulation"),
-        (-1, lambda m, t: t.update({"state.x": t["state.x"][:3]}), "of shape"),
-        (-1, lambda m, t: t.update({"state.x": t["state.x"][0]}), "not a checkpoint of a simulation"),
-        (-1, lambda m, t: t.update({"state.step": t["state.step"][:-1]}), "expected state.step of shape"),
-        (-1, lambda m, t: t.update({"frames.replica": t["frames.replica"][1:]}), "expected frames.replica"),
-        (-1, lambda m, t: t["state.x"].fill_(math.nan), "state.x holds NaN"),
-        (0, lambda m, t: m["plan"].update(n_walkers="many"), "`walkers` to be at least 1, got many"),
-        (0, lambda m, t: m["plan"].update(n_walkers=9), "expected positions"),
-        (0, lambda m, t: m["plan"].update(method="magic"), "`method` to be remd or md"),
-        (0, lambda m, t: m["plan"].update(highest=math.inf), "positive number of kelvin"),
-        (0, lambda m, t: m["plan"].update(checkpoint_frames=0), "`checkpoint_frames` to be at least 1"),
-    ],
-)
-def test_damaged_checkpoints_are_refused(
-    alanine: System,
-    small: Path,
-    tmp_path: Path,
-    index: int,
-    change: Callable[[dict[str, Any], dict[str, Any]], object],
-    message: str,
-) -> None:
-    folder = shutil.copytree(small, tmp_path / "run")
-    damaged(folder, index, change)
-    with pytest.raises(ValueError, match=message):
-        record(alanine, folder, 9, resume=True)
-    assert len(checkpoint_files(folder)) == len(checkpoint_files(small))
-
-
-def test_checkpoints_that_do_not_belong_together_make_no_ensemble(
-    alanine: System, small: Path, tmp_path: Path
-) -> None:
-    folder = shutil.copytree(small, tmp_path / "run")
-    damaged(folder, 0, lambda m, t: m["plan"].pop("starts"))
-    with pytest.raises(ValueError, match="do not belong together, or are damaged"):
-        Ensemble.load(folder, alanine)
-
-
-def test_time_steps_are_tuned_in_the_burn_in_alone(alanine: System, small: Path) -> None:
-    steps = [Checkpoint.load(path).frames.statistics["time_step_ps"] for path in checkpoint_files(small)]
-    assert steps[0] != [FIRST_STEP] * len(steps[0])
-    assert steps[1:] == [steps[0]] * (len(steps) - 1)
 
 
 def test_a_turned_methyl_is_inside_and_a_cis_peptide_bond_is_not(alanine: System) -> None:
@@ -358,96 +288,6 @@ def test_wrong_settings(settings: dict[str, Any], message: str, tmp_path: Path) 
     with pytest.raises(ValueError, match=message):
         simulate("alanine_dipeptide", tmp_path / "run", **settings)
     assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize("suffix", [".h5", ".xtc", ".dcd"])
-def test_command_line(
-    alanine: System, small: Path, tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shutil.copytree(small, tmp_path / "run")
-    out = tmp_path / f"frames{suffix}"
-    assert (
-        main(
-            [
-                "simulate",
-                "alanine_dipeptide",
-                "-o",
-                str(tmp_path / "run"),
-                "-n",
-                "6",
-                "--resume",
-                "-t",
-                str(out),
-            ]
-        )
-        == 0
-    )
-    text = capsys.readouterr().out
-    assert "C7eq" in text and "reference" in text
-    topology = mdtraj.Topology.from_openmm(alanine.topology)
-    trajectory = mdtraj.load(out) if suffix == ".h5" else mdtraj.load(out, top=topology)
-    assert trajectory.xyz.shape == (48, 22, 3)
-    coordinates = MolecularCoordinates(alanine)
-    assert (
-        coordinates.in_domain(coordinates.inverse(torch.from_numpy(trajectory.xyz).double())[0])
-        .double()
-        .mean()
-        > 0.95
-    )
-    assert (tmp_path / "run" / "reference.h5").is_file()
-    assert (tmp_path / "run" / "simulation.json").is_file()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["simulate", "no_such_system"], "no system called"),
-        (["simulate", "alanine_dipeptide", "--method", "magic"], "'magic' is not one of"),
-        (["simulate", "alanine_dipeptide", "--resume"], "start it without --resume"),
-        (["simulate", "alanine_dipeptide", "--resume", "--highest", "400"], "leave out --highest"),
-        (["simulate", "alanine_dipeptide", "--highest", "200"], "lowest <= highest"),
-        (["simulate", "alanine_dipeptide", "-t", "frames.xyz"], "ends in"),
-    ],
-)
-def test_wrong_command_lines(
-    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main([*arguments, "-o", str(tmp_path / "run")]) == 2
-    error = capsys.readouterr().err
-    assert message in error and error.count("\n") == 1
-    assert not (tmp_path / "run").exists()
-
-
-def test_ctrl_c_says_how_to_go_on_only_where_there_is_something_to_go_on_with(
-    tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def interrupted(*arguments: object, **keywords: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("boltzgen.simulation.run.simulate", interrupted)
-    assert main(["simulate", "alanine_dipeptide", "-o", str(small), "-n", "6", "--resume"]) == 130
-    again = f"boltzgen simulate alanine_dipeptide --method remd -o {small} -n 6 --resume"
-    assert f"what was recorded is kept; go on with: {again}\n" in capsys.readouterr().err
-    assert main(["simulate", "alanine_dipeptide", "-o", str(small), "-n", "6", "--force"]) == 130
-    assert f"the simulation that {small} held is as it was" in capsys.readouterr().err
-    assert main(["simulate", "alanine_dipeptide", "-o", str(tmp_path / "new")]) == 130
-    assert "nothing was recorded yet, so there is nothing to resume" in capsys.readouterr().err
-
-
-def test_a_trajectory_is_not_replaced_unasked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "a.h5").touch()
-    arguments = ["simulate", "alanine_dipeptide", "-o", str(tmp_path / "run"), "-t", str(tmp_path / "a.h5")]
-    assert main(arguments) == 2
-    assert "a.h5 exists already; add --force" in capsys.readouterr().err
-    # With --resume it is that of the simulation that goes on; here there is none.
-    assert main([*arguments, "--resume"]) == 2
-    assert "nothing to resume" in capsys.readouterr().err
-
-
-def test_trajectory_may_lie_in_the_folder_that_the_simulation_makes(tmp_path: Path) -> None:
-    check_trajectory(tmp_path / "new" / "frames.h5", tmp_path / "new")
-    with pytest.raises(FileNotFoundError, match="does not exist"):
-        check_trajectory(tmp_path / "other" / "frames.h5", tmp_path / "new")
 
 
 def test_replica_exchange_keeps_constraints(alanine: System, tmp_path: Path) -> None:
