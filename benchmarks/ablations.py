@@ -24,6 +24,7 @@ from unittest.mock import patch
 from torch import Tensor, nn
 from torch.optim import Adam
 
+from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.flow.coupling import SplineCoupling
 from boltzgen.flow.triangular import TriangularAffine
 from boltzgen.generator import architecture as molecular
@@ -35,7 +36,7 @@ from boltzgen.training.checkpoint import STATE
 from boltzgen.training.losses import log_variance_loss
 from boltzgen.training.ranks import Ranks
 from boltzgen.training.run import train
-from boltzgen.training.settings import Settings
+from boltzgen.training.settings import Settings, learning_rate_for
 
 
 class ConstantAffine(TriangularAffine):
@@ -60,11 +61,23 @@ def log_variance(log_q: Tensor, u: Tensor, log_z: Tensor, *, ranks: Ranks) -> Te
 
 @dataclass(frozen=True)
 class Variant:
-    """What is changed: settings, options of the flow, and names replaced for as long as the run lasts."""
+    """What is changed: settings, options of the flow, and names replaced for as long as the run lasts. `rate`
+    is a factor of the learning rate that molecules of this size have.
+    """
 
     settings: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
     replaced: tuple[tuple[Any, str, Any], ...] = ()
+    rate: float = 1.0
+
+    def of(self, settings: Settings, system: System) -> Settings:
+        """The settings of a run."""
+        changed = dataclasses.replace(settings, **self.settings)
+        if self.rate == 1:
+            return changed
+        coordinates = MolecularCoordinates(system)
+        usual = learning_rate_for(coordinates.n_periodic + coordinates.n_stiff)
+        return dataclasses.replace(changed, learning_rate=self.rate * usual)
 
     @contextmanager
     def active(self) -> Iterator[None]:
@@ -88,8 +101,12 @@ VARIANTS: dict[str, Variant] = {
     "uniform base": Variant(options={"resampled": False}),
     "Adam, learning rate 1e-3": Variant({"learning_rate": 1e-3}, replaced=_ADAM),
     "Adam, learning rate 3e-3": Variant({"learning_rate": 3e-3}, replaced=_ADAM),
-    "Muon, half the learning rate": Variant({"learning_rate": 4e-3}),
+    "half the learning rate": Variant(rate=0.5),
+    "twice the learning rate": Variant(rate=2.0),
     "no annealing": Variant({"annealing": 0.0}),
+    "annealing over a quarter": Variant({"annealing": 0.25}),
+    "from 600 K": Variant({"start_temperature": 600.0}),
+    "learning rate falls at once": Variant({"hold": 0.0}),
     "reverse KL": Variant({"objective": "reverse_kl"}),
     "reverse KL, path gradient": Variant({"objective": "reverse_kl_path"}),
     "no walkers": Variant({"walker_share": 0.0}),
@@ -122,7 +139,7 @@ def run(folder: Path, name: str, seed: int, settings: Settings, system: System) 
                 system,
                 place,
                 seed=seed,
-                settings=dataclasses.replace(settings, **variant.settings),
+                settings=variant.of(settings, system),
                 **variant.options,
             )
         n_parameters = sum(p.numel() for p in BoltzmannGenerator.load(place, system).flow.parameters())

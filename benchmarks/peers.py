@@ -59,6 +59,7 @@ from boltzgen.generator.target import PullbackEnergy
 from boltzgen.geometry import dihedrals
 from boltzgen.interop.bgflow import energy_from_bgflow, energy_to_bgflow, generator_from_bgflow
 from boltzgen.interop.bgflow_package import COMMIT, bgflow
+from boltzgen.storage import write_atomically
 from boltzgen.weights import clip_log_weights, log_z, sampling_efficiency
 
 HERE = Path(__file__).parent
@@ -336,7 +337,7 @@ def main() -> None:
         print(text(peer, found), flush=True)
         if options.json is not None:  # other peers' rows in the file stay
             rows = json.loads(options.json.read_text()) if options.json.exists() else {}
-            options.json.write_text(json.dumps(rows | {peer: found}, indent=1))
+            write_atomically(options.json, json.dumps(rows | {peer: found}, indent=1).encode())
 
 
 if __name__ == "__main__":
