@@ -3,13 +3,15 @@
 from typing import Any
 
 from torch import Tensor, nn
-from torch.optim import Adam, Muon, Optimizer
+from torch.optim import Adam, Optimizer
+
+from boltzgen.training.muon import Muon
 
 
 class MatrixOptimizer:
-    """Muon on networks' weight matrices, Adam on everything else, with one learning rate.
+    """`Muon` on networks' weight matrices, Adam on everything else, with one learning rate.
 
-    Muon (Jordan et al. 2024; `torch.optim.Muon`) moves every matrix by its momentum with all singular values
+    Muon moves every matrix by its momentum with all singular values
     set to about one: directions of small gradient, in which a flow that is already close to its target still
     has to move, advance as fast as the others. Its step is scaled to have the root mean square of Adam's (Liu
     et al. 2025, arXiv:2502.16982), so that one learning rate serves both. Adam: Kingma and Ba 2014,
@@ -30,9 +32,7 @@ class MatrixOptimizer:
                 (matrices if name.endswith("weight") and parameter.dim() == 2 else others).append(parameter)
         self._parts: dict[str, Optimizer] = {}
         if matrices:
-            self._parts["muon"] = Muon(
-                matrices, lr=learning_rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
-            )
+            self._parts["muon"] = Muon(matrices, lr=learning_rate, weight_decay=weight_decay)
         if others:
             self._parts["adam"] = Adam(others, lr=learning_rate)
 
