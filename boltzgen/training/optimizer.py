@@ -34,7 +34,7 @@ class MatrixOptimizer:
         if matrices:
             self._parts["muon"] = Muon(matrices, lr=learning_rate, weight_decay=weight_decay)
         if others:
-            self._parts["adam"] = Adam(others, lr=learning_rate)
+            self._parts["adam"] = Adam(others, lr=learning_rate, fused=True)
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
