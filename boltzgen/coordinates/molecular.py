@@ -56,6 +56,7 @@ class MolecularCoordinates(Transform):
     scale: Tensor
     _place: Tensor
     _stiff: Tensor
+    _turned: Tensor
     _twists: Tensor
 
     def __init__(self, system: System, reference: Tensor | None = None, scale: Tensor | None = None) -> None:
@@ -89,7 +90,7 @@ class MolecularCoordinates(Transform):
         full: list[int] = []
         own = self.internal.inverse(system.positions)[0]
         self._kept: list[tuple[int, float]] = []  # and the sign of cos(r) in the reference
-        in_rotors = {k for r in rotors.values() for k in r.offsets}
+        in_threefold = {k for r in rotors.values() if r.fold == 3 for k in r.offsets}
         inverting = set(system.domain.inverting)
         self._omegas: list[int] = []
         self._cis_signs: list[float] = []  # of cos(r) where the bond is cis
@@ -105,7 +106,7 @@ class MolecularCoordinates(Transform):
                     self._kept.append((k, 1.0 if torch.cos(own[k]) > 0 else -1.0))
                 else:
                     full.append(k)
-            elif row.kind is TorsionKind.OFFSET and row.bonded in inverting and k not in in_rotors:
+            elif row.kind is TorsionKind.OFFSET and row.bonded in inverting and k not in in_threefold:
                 full.append(k)  # either side of the nitrogen
         # Where an angle is cut: pi away from this. Two equivalent ends have offsets in (0, 2 pi), other
         # stiff torsions lie about the reference.
@@ -126,6 +127,9 @@ class MolecularCoordinates(Transform):
         self.stiff_index = stiff = [
             k for k in range(3 * n - 6) if k not in set(periodic) and k not in lengths
         ]
+        # Offsets of two equivalent ends are in (0, 2 pi), wherever a circle is cut.
+        twofold = {k for r in rotors.values() if r.fold == 2 for k in r.offsets}
+        self._hold("_turned", [i for i, k in enumerate(full) if k in twofold])
         self.n_full, self.n_rotors = len(full), len(rotors)
         self.n_periodic, self.n_stiff = len(periodic), len(stiff)
         self._full = full
@@ -182,11 +186,16 @@ class MolecularCoordinates(Transform):
         """Internal coordinates r (..., 3n - 6), in radians and nm, of flow coordinates y."""
         reference, scale = self.reference.to(y.dtype), self.scale.to(y.dtype)
         stiff = reference[self._stiff] + scale[self._stiff] * y[..., self.n_periodic :]
-        place, columns = self._place_of_stiff, [y[..., : self.n_full]]
+        full = y[..., : self.n_full]
+        if len(self._turned):
+            full = full.index_copy(-1, self._turned, torch.remainder(full[..., self._turned], 2 * math.pi))
+        place, columns = self._place_of_stiff, [full]
         for m, rotor in enumerate(self.rotors):
             mean = rotor.mean(reference) + y[..., self.n_full + m] / rotor.fold
-            leader = mean - sum(stiff[..., place[k]] for k in rotor.offsets) / rotor.fold
-            columns.append(leader.unsqueeze(-1))
+            offsets = (
+                stiff[..., place[k]] if k in place else full[..., self._full.index(k)] for k in rotor.offsets
+            )
+            columns.append((mean - sum(offsets) / rotor.fold).unsqueeze(-1))
         fixed = reference[self.fixed].expand(*y.shape[:-1], len(self.fixed))
         return torch.cat((*columns, stiff, fixed), dim=-1).index_select(-1, self._place)
 

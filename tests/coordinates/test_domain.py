@@ -47,6 +47,21 @@ METHYLHYDROXYLAMINE = bare(
         (2.051, 0.332, -0.655),
     ],
 )
+AMINOMETHANEDIOL = bare(
+    "O C N O H H H H H",
+    [(0, 1), (1, 2), (1, 3), (0, 4), (1, 5), (2, 6), (2, 7), (3, 8)],
+    [
+        (-0.816, -1.094, -0.532),
+        (-0.122, -0.123, 0.187),
+        (0.98, 0.313, -0.598),
+        (-0.958, 0.972, 0.357),
+        (-1.6, -1.267, 0.013),
+        (0.189, -0.528, 1.155),
+        (1.649, 0.769, 0.016),
+        (1.433, -0.527, -0.951),
+        (-0.754, 1.485, -0.444),
+    ],
+)
 SULFINYL = bare(
     "C S O Cl H H H",
     [(0, 1), (1, 2), (1, 3), (0, 4), (0, 5), (0, 6)],
@@ -75,6 +90,7 @@ AZIDE = bare(
 )
 E_BUTENE = Domain(double_bonds=[[1, 2]])
 INVERTING = Domain(inverting=[1])
+INVERTING_AMINE = Domain(inverting=[2])
 KEPT = Domain(pyramids=[1])
 
 
@@ -90,7 +106,13 @@ def broken(system: System, x: Tensor) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("system", "domain"), [(BUTENE, E_BUTENE), (METHYLHYDROXYLAMINE, INVERTING), (SULFINYL, KEPT)]
+    ("system", "domain"),
+    [
+        (BUTENE, E_BUTENE),
+        (METHYLHYDROXYLAMINE, INVERTING),
+        (AMINOMETHANEDIOL, INVERTING_AMINE),
+        (SULFINYL, KEPT),
+    ],
 )
 def test_there_and_back_and_the_jacobian(system: System, domain: Domain) -> None:
     coordinates, n = MolecularCoordinates(within(system, domain)), 3 * system.n_atoms
@@ -138,6 +160,26 @@ def test_both_sides_of_a_nitrogen_are_in_the_domain_and_reached() -> None:
     side = (u * torch.linalg.cross(v, w)).sum(-1) > 0
     # Uniform offsets: each side has half of the draws, to three standard errors.
     assert abs(float(side.double().mean()) - 0.5) < 3 * 0.5 / math.sqrt(400)
+
+
+def test_a_nitrogen_with_two_equivalent_branches_inverts_on_a_circle() -> None:
+    """Its two hydrogens keep one labelling; the other one of the same conformation is mapped to it."""
+    system = within(AMINOMETHANEDIOL, INVERTING_AMINE)
+    coordinates, rigid = MolecularCoordinates(system), MolecularCoordinates(AMINOMETHANEDIOL)
+    assert (coordinates.n_full, coordinates.n_stiff) == (rigid.n_full + 1, rigid.n_stiff - 1)
+    assert coordinates.n_rotors == rigid.n_rotors == 1
+    assert "inversion of N2" in free_torsions(system, coordinates)
+    y = random_y(coordinates, 400)
+    x, _ = coordinates(y)
+    u, v, w = (x[:, k] - x[:, 2] for k in (1, 6, 7))
+    side = (u * torch.linalg.cross(v, w)).sum(-1) > 0
+    assert abs(float(side.double().mean()) - 0.5) < 3 * 0.5 / math.sqrt(400)
+    exchanged = x[:, [0, 1, 2, 3, 4, 5, 7, 6, 8]]
+    assert not coordinates.in_domain(coordinates.inverse(exchanged)[0]).any()
+    torch.testing.assert_close(coordinates.canonical(exchanged), x)
+    there, _, inside = coordinates.inverse_in_domain(x)
+    assert inside.all()
+    torch.testing.assert_close(there, y, atol=1e-6, rtol=0)
 
 
 def test_a_pyramid_keeps_its_side() -> None:
