@@ -111,7 +111,9 @@ VARIANTS: dict[str, Variant] = {
     "reverse KL, path gradient": Variant({"objective": "reverse_kl_path"}),
     "no walkers": Variant({"walker_share": 0.0}),
     "no replays": Variant({"replays": 0}),
-    "two replays": Variant({"replays": 2}),
+    "one replay": Variant({"replays": 1}),
+    "four replays": Variant({"replays": 4}),
+    "replays of the last eight steps": Variant(replaced=((energy_objective, "_REPLAYED_STEPS", 8),)),
     "own draws, too, by log-variance": Variant(replaced=((energy_objective, "importance_kl", log_variance),)),
     "two harmonics, no pairs": Variant(
         replaced=((_features, "HARMONICS", 2), (_features, "PAIR_HARMONICS", 0))

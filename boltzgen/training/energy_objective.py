@@ -34,8 +34,11 @@ from boltzgen.training.walkers import Walkers
 #: In metrics, what `positive_phi` gives; and the last steps of a round whose draws it is of.
 POSITIVE_PHI = "positive_phi"
 _LAST_STEPS = 8
-#: Steps whose torsions are replayed, and the share of a step's that are in each replay.
-_REPLAYED_STEPS, _REPLAYED_SHARE = 8, 0.5
+#: Steps of a round whose torsions are replayed, the last of them; and, for each full torsion, the share of a
+#: step's draws that a replay has.
+_REPLAYED_STEPS, _REPLAYED_SHARE = 50, 0.25
+#: Full torsions up to which one replay is enough.
+_FEW_TORSIONS = 4
 
 
 class _Torsions(NamedTuple):
@@ -154,14 +157,17 @@ class EnergyObjective(AnnealedObjective):
         if not sources or not any(True for _ in flow.leading.parameters()):
             return
         kept = [_Torsions(*map(torch.cat, zip(*each, strict=True))) for each in sources]
-        n = [ranks.share(math.ceil(_REPLAYED_SHARE * k)) for k in self._sizes() if k]
-        for _ in range(s.replays):
+        n_full = self.task.generator.coordinates.n_full
+        share = _REPLAYED_SHARE * max(n_full, 1)
+        n = [ranks.share(math.ceil(share * k)) for k in self._sizes() if k]
+        usual = 1 if n_full <= _FEW_TORSIONS else 2
+        for _ in range(usual if s.replays is None else s.replays):
             some = [each.some(k, self.stream) for each, k in zip(kept, n, strict=True)]
             t, rest, of_broad = map(torch.cat, zip(*some, strict=True))
             with rates_once(flow):
                 log_q = _log_q(flow.leading, t, of_broad)
                 loss, _ = torsion_loss(log_q, rest, n[0], ranks=ranks)
-            yield loss / (_REPLAYED_SHARE * s.batch)
+            yield loss / (share * s.batch)
 
     def _sizes(self) -> tuple[int, int]:
         """Draws of a step, of all ranks, whose torsions are the flow's own, and that come from walkers."""

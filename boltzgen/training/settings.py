@@ -32,8 +32,9 @@ class Settings:
             target.
         walkers, walker_share: how many `Walkers` there are, and the share of the draws whose torsions come
             from them: so many move in each step.
-        replays: updates of the torsions' flow after each step, each with torsions of the last steps, half as
-            many as in a step: they need no energy and no draw of the rest.
+        replays: updates of the torsions' flow after each step, each with torsions of the round's last steps,
+            for each full torsion a quarter of a step's: they need no energy and no draw of the rest. None:
+            one for up to four full torsions, two for more.
         rounds, steps, batch: steps in each round, draws in each step, each with one energy and gradient.
         learning_rate: after `warmup` steps in which it rises it is constant for the share `hold` of all
             steps, then falls by a cosine to zero. None: by the molecule's size, see `learning_rate_for`.
@@ -60,7 +61,7 @@ class Settings:
     annealing: float = 0.5
     walkers: int = 1024
     walker_share: float = 0.125
-    replays: int = 1
+    replays: int | None = None
     rounds: int = 140
     steps: int = 50
     batch: int = 1024
@@ -81,9 +82,9 @@ class Settings:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name == "objective" or (field.name == "learning_rate" and value is None):
+            if field.name == "objective" or (field.name in ("learning_rate", "replays") and value is None):
                 continue
-            whole = field.type is int
+            whole = field.type is int or field.name == "replays"
             right = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
             if not (right and 0 <= value < math.inf):
                 kind = "a whole number" if whole else "a number"

@@ -190,7 +190,7 @@ def test_torsions_of_the_last_steps_are_replayed(
         assert all(p.grad is None for p in flow.conditional.parameters())
     assert run.energy.n_evaluations == spent
     n_own = 64 - int(share * 64)
-    assert [n for _, n in learned] == [n_own] * 2 + [n_own // 2] * 3
+    assert [n for _, n in learned] == [n_own] * 2 + [n_own // 2] * 3  # two full torsions
     found = torch.stack([log_w for log_w, _ in learned[:2]])
     for log_w, _ in learned[2:]:
         assert len(log_w) == 32
@@ -203,6 +203,17 @@ def test_torsions_of_the_last_steps_are_replayed(
     assert not torch.equal(learned[2][0], learned[3][0])
     objective.start_round(random_stream("cpu", 2))
     assert list(objective.replays()) == []
+
+
+def test_many_torsions_are_replayed_twice(
+    shipped: BoltzmannGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = started(shipped, Settings(**STILL, steps=1, walkers=0))
+    run.objective.start_round(random_stream("cpu", 1))
+    run.objective.step()
+    assert len(list(run.objective.replays())) == 1
+    monkeypatch.setattr("boltzgen.training.energy_objective._FEW_TORSIONS", 1)
+    assert len(list(run.objective.replays())) == 2
 
 
 def test_walkers_go_on_from_a_state_without_an_energy(shipped: BoltzmannGenerator) -> None:

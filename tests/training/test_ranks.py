@@ -123,7 +123,7 @@ def test_a_step_of_ranks_is_that_of_one(system: System, monkeypatch: pytest.Monk
     """A molecule's objective in float32, walkers' torsions among the draws: gradients, weights, priorities,
     and the gradients of a replay, here of everything.
     """
-    monkeypatch.setattr(energy_objective, "_REPLAYED_SHARE", 1.0)
+    monkeypatch.setattr(energy_objective, "_REPLAYED_SHARE", 0.5)  # of two full torsions
     monkeypatch.setattr(energy_objective._Torsions, "some", lambda torsions, n, generator: torsions)
     first = objective_of(system, ALONE)
     first.start_round(random_stream("cpu", 1, 0))
