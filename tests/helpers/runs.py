@@ -4,12 +4,23 @@ import json
 from pathlib import Path
 from typing import Any
 
+from boltzgen.energy.base import CountedEnergy
+from boltzgen.energy.choose import energy_for
+from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.training.checkpoint import METRICS
 from boltzgen.training.progress import Progress
 from boltzgen.training.settings import Settings
+from boltzgen.training.training_run import TrainingRun
 
 #: Six short rounds, the last three at the target, with sixteen walkers.
 TINY = Settings(rounds=6, steps=3, batch=64, walkers=16)
+#: At the target from the first step on, without moving a parameter.
+STILL = {"rounds": 1, "batch": 64, "learning_rate": 0.0, "annealing": 0.0}
+
+
+def started(generator: BoltzmannGenerator, settings: Settings) -> TrainingRun:
+    system = generator.system
+    return TrainingRun(generator, CountedEnergy(energy_for(system)), system.temperature, settings, seed=1)
 
 
 def timeless(folder: Path) -> list[dict[str, Any]]:
