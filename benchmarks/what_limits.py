@@ -1,7 +1,7 @@
 """What limits a generator's efficiency: its torsions, or the rest given them; in which states, by which
 coordinates.
 
-    python benchmarks/what_limits.py SYSTEM RUN [--torsions 1000] [--rest 32] [--seed 0] [--top 12]
+    python benchmarks/what_limits.py SYSTEM [RUN] [--torsions 1000] [--rest 32] [--seed 0] [--top 12]
 
 So many torsions t are drawn, and so many draws of the rest r for each. 1/efficiency is the mean of w^2, w =
 p(t, r)/q(t, r) in units of its mean. It is the mean of (p(t)/q(t))^2, the inverse of the efficiency that
@@ -32,6 +32,13 @@ _DRAWS = 4096
 _BOOTSTRAP = 200
 
 
+def moments(w: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of weights w (n, m), m for each of n torsions: mean squares, mean products of two draws, means (n,)."""
+    m = w.shape[1]
+    squares = (w**2).mean(1)
+    return squares, (w.sum(1) ** 2 - m * squares) / (m * (m - 1)), w.mean(1)
+
+
 def efficiencies(squares: np.ndarray, products: np.ndarray, mean: np.ndarray) -> np.ndarray:
     """Of all, of the torsions alone and of the rest: (..., 3), from sums over torsions on the last axis."""
     of_all, of_torsions = mean.mean(-1) ** 2 / squares.mean(-1), mean.mean(-1) ** 2 / products.mean(-1)
@@ -43,7 +50,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("system")
-    parser.add_argument("run")
+    parser.add_argument("run", nargs="?")
     parser.add_argument("--torsions", type=int, default=1000)
     parser.add_argument("--rest", type=int, default=32)
     parser.add_argument("--seed", type=int, default=0)
@@ -53,7 +60,7 @@ def main() -> None:
     if n < 2 or m < 2:
         parser.error(f"expected at least two torsions and two draws of the rest, got {n} and {m}")
     system = System.load(options.system)
-    generator = BoltzmannGenerator.load(options.run, system)
+    generator = BoltzmannGenerator.load(options.run or system.folder, system)
     flow, coordinates = generator.flow, generator.coordinates
     target = PullbackEnergy(energy_for(system), coordinates)
     stream = random_stream("cpu", options.seed)
@@ -72,8 +79,7 @@ def main() -> None:
     every = torch.cat(log_w)
     w = torch.exp(every - torch.logsumexp(every, 0) + np.log(n * m)).nan_to_num().view(n, m).numpy()
 
-    squares, mean = (w**2).mean(1), w.mean(1)
-    products = (w.sum(1) ** 2 - (w**2).sum(1)) / (m * (m - 1))
+    squares, products, mean = moments(w)
     found = efficiencies(squares, products, mean)
     again = np.random.default_rng(options.seed).integers(n, size=(_BOOTSTRAP, n))
     errors = efficiencies(squares[again], products[again], mean[again]).std(0, ddof=1)

@@ -147,6 +147,19 @@ def test_scores_benchmark() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("more", [[], ["--avx2"]])
+def test_muon_benchmark(more: list[str]) -> None:
+    """A line for torch's, which is the measure, and one for ours; on a processor like a laptop's, too."""
+    command = [sys.executable, BENCHMARKS / "muon.py", "alanine_dipeptide", "--repeats", "1", *more]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    processor, theirs, ours = done.stdout.splitlines()
+    assert not more or processor.endswith("AVX2")
+    assert " torch's " in theirs and theirs.endswith("1.00")
+    assert " ours " in ours
+
+
+@pytest.mark.slow
 def test_replays_benchmark() -> None:
     """A line for each number of replays, the first of which is the measure."""
     command = [sys.executable, BENCHMARKS / "replays.py", "alanine_dipeptide", "--repeats", "1"]
