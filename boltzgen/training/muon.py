@@ -100,7 +100,7 @@ def orthogonalized(matrices: Tensor) -> Tensor:
 def _fast_dtype(device: torch.device) -> torch.dtype:
     """bfloat16 on GPUs and on processors with AVX-512.
 
-    On others, those of most laptops, its matrix products take some twenty times as long as float32's.
+    On others, those of most laptops, its matrix products take far longer than float32's.
     """
     if device.type == "cuda" or torch.backends.cpu.get_cpu_capability() == "AVX512":
         return torch.bfloat16

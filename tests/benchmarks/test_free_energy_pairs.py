@@ -1,7 +1,5 @@
 """A small version of the coverage of differences between two samplers."""
 
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -9,21 +7,14 @@ import numpy as np
 import pytest
 
 from boltzgen.free_energy.hamiltonians import independent
+from tests.helpers.scripts import loaded
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture(scope="module")
 def pairs() -> ModuleType:
-    sys.path.insert(0, str(FOLDER))  # as for a script: it imports its neighbour
-    try:
-        spec = importlib.util.spec_from_file_location("pairs_of_samplers", FOLDER / "free_energy_pairs.py")
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(FOLDER))
-    return module
+    return loaded(FOLDER / "free_energy_pairs.py")
 
 
 def repeated(pairs: ModuleType, name: str, n: int, repetitions: int) -> tuple[int, int]:

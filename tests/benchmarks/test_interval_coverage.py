@@ -1,8 +1,6 @@
 """The laws behind the coverage table are what they are said to be, and its cells count what they should."""
 
-import importlib.util
 import math
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -10,18 +8,14 @@ import numpy as np
 import pytest
 
 from boltzgen.free_energy.intervals import Interval
+from tests.helpers.scripts import loaded
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "interval_coverage.py"
 
 
 @pytest.fixture(scope="module")
 def coverage() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("coverage_benchmark", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return loaded(SCRIPT)
 
 
 def test_the_means_of_the_laws(coverage: ModuleType) -> None:

@@ -1,6 +1,5 @@
 """What limits a generator: the two factors of 1/efficiency on numbers that are known, and the script."""
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -9,16 +8,14 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from tests.helpers.scripts import loaded
+
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "what_limits.py"
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("what_limits", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded(SCRIPT)
 
 
 def test_torsions_and_rest_apart(script: ModuleType) -> None:
