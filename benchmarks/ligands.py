@@ -5,7 +5,8 @@ the minimum. With `--minutes`, what a short training gives.
         [-n 40960]
     python benchmarks/ligands.py FOLDER --report [--json FILE]
 
-Needs the extra `ligands`. For each molecule of `ligand_molecules.py`, in FOLDER/NAME: `prepare` with OpenFF
+Needs the extra `ligands`. For each molecule of `ligand_molecules.py` (the twenty-five drugs, or those that
+are named), in FOLDER/NAME: `prepare` with OpenFF
 2.3.0, NAGL's charges and OBC2; FRAMES of OpenMM's Langevin dynamics at 600 K, one each 0.5 ps (steps of 0.5
 fs); on them the batched energy against OpenMM's Reference platform, the way through the coordinates and back,
 the share of frames inside the domain and what others break; at the first and last of them log|det| against
@@ -31,7 +32,7 @@ from typing import Any
 import numpy as np
 import openmm
 import torch
-from ligand_molecules import MOLECULES
+from ligand_molecules import CHAIRS, MOLECULES
 from openmm import unit
 from pooled import draws_cells, forward_cells, forward_of, pooled
 
@@ -51,6 +52,7 @@ from boltzgen.samples.sdf import Connections
 from boltzgen.samples.shards import BLOCK
 from boltzgen.storage import write_atomically
 
+KNOWN = MOLECULES | CHAIRS
 FORCEFIELD, SOLVENT = "openff-2.3.0", "OBC2"
 HOT = 600.0
 #: Degrees within which every full torsion of a draw must be for it to be in a conformer's basin.
@@ -100,7 +102,7 @@ def check(place: Path, name: str, options: argparse.Namespace) -> dict[str, Any]
     file = place / "check.json"
     if file.exists():
         return json.loads(file.read_text())
-    molecule = MOLECULES[name]
+    molecule = KNOWN[name]
     made = prepare(
         None, place / "system", smiles=molecule.smiles, forcefield=FORCEFIELD, solvent=SOLVENT, force=True
     )
@@ -207,7 +209,7 @@ def conformer_shares(system: System, name: str, samples: Path) -> dict[str, Any]
 
     from boltzgen.preparation.ligands.conformers import conformers
 
-    mol = Chem.AddHs(Chem.MolFromSmiles(MOLECULES[name].smiles))
+    mol = Chem.AddHs(Chem.MolFromSmiles(KNOWN[name].smiles))
     connections = Connections.parse(Chem.MolToMolBlock(mol))
     coordinates, energy = MolecularCoordinates(system), OpenMMEnergy(system)
     inside = []
@@ -305,7 +307,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--molecules", nargs="+", choices=MOLECULES, default=list(MOLECULES), metavar="NAME")
+    parser.add_argument("--molecules", nargs="+", choices=KNOWN, default=list(MOLECULES), metavar="NAME")
     parser.add_argument("--frames", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, help="train each for so long, too")

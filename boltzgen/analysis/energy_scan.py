@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from boltzgen.coordinates.molecular import MolecularCoordinates
+from boltzgen.coordinates.zmatrix import TorsionKind
 from boltzgen.energy.base import Energy
 from boltzgen.energy.choose import energy_for
 from boltzgen.generator.relax import relaxed
@@ -110,7 +111,7 @@ def _place(system: System, coordinates: MolecularCoordinates, torsion: str) -> t
     first = 2 * coordinates.n_atoms - 3
     for place, k in enumerate(coordinates.order[: coordinates.n_full]):
         row = coordinates.zmatrix.torsion_rows[k - first]
-        if {row.bonded, row.second} == set(atoms[1:3]):
+        if row.kind is TorsionKind.PROPER and {row.bonded, row.second} == set(atoms[1:3]):
             return atoms, place
     raise ValueError(f"{torsion} does not turn freely in this molecule's coordinates; scan another torsion")
 

@@ -12,6 +12,7 @@ from boltzgen.coordinates.zmatrix import TorsionKind, ZMatrix
 from boltzgen.flow.transform import Transform
 from boltzgen.geometry import wrap
 from boltzgen.molecule.labels import atom_names
+from boltzgen.molecule.puckers import puckers
 from boltzgen.molecule.system import System
 
 #: Scales used before a Hessian is known: bonds [nm], angles and stiff torsions [radians].
@@ -26,12 +27,12 @@ class MolecularCoordinates(Transform):
     There are 3n - 6 of them, less one for each constrained bond, whose length is that of the constraint. y
     holds first the periodic torsions, in [-pi, pi), then the stiff coordinates, of order one:
 
-    * full torsions (phi, psi, chi, ...), as they are, modulo 2 pi; and the offsets at nitrogens that invert
-      (`Domain.inverting`);
+    * full torsions (phi, psi, chi, ...), as they are, modulo 2 pi; the offsets at nitrogens that invert
+      (`Domain.inverting`); and torsions of rings that change their shape, times `Pucker.fold`;
     * symmetric rotors (CH3, NH3+, COO-, phenyl): fold (tau - tau_ref) with tau the mean torsion of the 2 or 3
       equivalent ends, restricted to 1/fold of the circle: one labelling of the equivalent atoms, see
       `RotorTorsions`;
-    * bonds, angles, improper offsets, torsions of small rings, peptide omegas, torsions of double bonds
+    * bonds, angles, improper offsets, torsions of rigid rings, peptide omegas, torsions of double bonds
       (`Domain.double_bonds`) and the bends of straight groups: (r - reference) / scale.
 
     `forward` never wraps or clamps: `in_domain(y)` says where y lies in the domain of `System.domain`;
@@ -58,6 +59,7 @@ class MolecularCoordinates(Transform):
     _stiff: Tensor
     _turned: Tensor
     _twists: Tensor
+    _fold: Tensor
 
     def __init__(self, system: System, reference: Tensor | None = None, scale: Tensor | None = None) -> None:
         super().__init__()
@@ -95,6 +97,8 @@ class MolecularCoordinates(Transform):
         self._omegas: list[int] = []
         self._cis_signs: list[float] = []  # of cos(r) where the bond is cis
         peptide = {frozenset(b): b for b in graph.peptide_bonds()}
+        rings = puckers(graph)
+        folds: dict[int, int] = {}
         for row in rows:
             k = position[row.atom]
             if row.kind is TorsionKind.PROPER and k not in rotors:
@@ -108,6 +112,11 @@ class MolecularCoordinates(Transform):
                     full.append(k)
             elif row.kind is TorsionKind.OFFSET and row.bonded in inverting and k not in in_threefold:
                 full.append(k)  # either side of the nitrogen
+            elif row.kind is TorsionKind.RING:
+                for ring in rings.get(frozenset((row.bonded, row.second)), ()):
+                    if ring.ends(row.bonded) == (row.atom, row.third) and k not in folds:
+                        full.append(k)
+                        folds[k] = ring.fold
         # Where an angle is cut: pi away from this. Two equivalent ends have offsets in (0, 2 pi), other
         # stiff torsions lie about the reference.
         centre = {
@@ -133,6 +142,9 @@ class MolecularCoordinates(Transform):
         self.n_full, self.n_rotors = len(full), len(rotors)
         self.n_periodic, self.n_stiff = len(periodic), len(stiff)
         self._full = full
+        fold = torch.tensor([folds.get(k, 1) for k in full], dtype=torch.float64)
+        self.register_buffer("_fold", fold, persistent=False)
+        self._folded = [i for i, k in enumerate(full) if folds.get(k, 1) > 1]
         self.order = periodic + stiff
         place = {k: i for i, k in enumerate([*self.order, *self.fixed])}
         # Tensors, as indexing with lists takes several times as long.
@@ -186,7 +198,7 @@ class MolecularCoordinates(Transform):
         """Internal coordinates r (..., 3n - 6), in radians and nm, of flow coordinates y."""
         reference, scale = self.reference.to(y.dtype), self.scale.to(y.dtype)
         stiff = reference[self._stiff] + scale[self._stiff] * y[..., self.n_periodic :]
-        full = y[..., : self.n_full]
+        full = self.full_torsions(y)
         if len(self._turned):
             full = full.index_copy(-1, self._turned, torch.remainder(full[..., self._turned], 2 * math.pi))
         place, columns = self._place_of_stiff, [full]
@@ -198,6 +210,10 @@ class MolecularCoordinates(Transform):
             columns.append((mean - sum(offsets) / rotor.fold).unsqueeze(-1))
         fixed = reference[self.fixed].expand(*y.shape[:-1], len(self.fixed))
         return torch.cat((*columns, stiff, fixed), dim=-1).index_select(-1, self._place)
+
+    def full_torsions(self, y: Tensor) -> Tensor:
+        """The full torsions themselves, (..., n_full) in radians, of flow coordinates y."""
+        return y[..., : self.n_full] / self._fold.to(y.dtype)
 
     def from_internal(self, r: Tensor) -> Tensor:
         """Flow coordinates y of internal coordinates r, stiff torsions taken within pi of their centre."""
@@ -217,7 +233,8 @@ class MolecularCoordinates(Transform):
             rotor.fold * wrap(rotor.mean(r) - rotor.mean(reference)).unsqueeze(-1) for rotor in self.rotors
         ]
         stiff = (r - reference)[..., self._stiff] / scale[self._stiff]
-        return torch.cat((wrap(r[..., self._full]), *rotors, stiff), dim=-1)
+        full = self._fold.to(r.dtype) * wrap(r[..., self._full])
+        return torch.cat((full, *rotors, stiff), dim=-1)
 
     def in_domain(self, y: Tensor) -> Tensor:
         """Whether flow coordinates y lie in the domain, bool (...). NaN is outside."""
@@ -254,10 +271,14 @@ class MolecularCoordinates(Transform):
             name = "other enantiomer" if stereocentre else "exchanged hydrogens"
             conditions[name] = conditions[name] & (sign * torch.sin(r[..., k]) > 0)
         # float32's nearest value to pi lies just above it.
-        labelled = (y[..., self.n_full : self.n_periodic].abs() <= math.pi + 1e-6).all(-1)
+        within = y[..., : self.n_periodic].abs() <= math.pi + 1e-6
+        labelled = within[..., self.n_full :].all(-1)
         for rotor in self.rotors:
             labelled = labelled & rotor.spread(r)
-        return conditions | {"equivalent atoms": labelled}
+        conditions["equivalent atoms"] = labelled
+        if self._folded:
+            conditions["turned ring"] = within[..., self._folded].all(-1)
+        return conditions
 
     def on_constraints(self, x: Tensor, tolerance: float = CONSTRAINT_TOLERANCE) -> Tensor:
         """Whether every constrained bond of x (..., n, 3) has its length to `tolerance` nm, bool (...)."""
@@ -284,7 +305,7 @@ class MolecularCoordinates(Transform):
 
     def _log_scale(self, like: Tensor) -> Tensor:
         folds = sum(math.log(rotor.fold) for rotor in self.rotors)
-        return (self.scale[self._stiff].log().sum() - folds).to(like.dtype)
+        return (self.scale[self._stiff].log().sum() - self._fold.log().sum() - folds).to(like.dtype)
 
     @override
     def forward(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:

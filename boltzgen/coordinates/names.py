@@ -60,6 +60,7 @@ def coordinate_values(coordinates: MolecularCoordinates, x: Tensor) -> tuple[np.
     inside = coordinates.in_domain(y)
     stiff = coordinates.stiff_index
     values = y.clone()
+    values[:, : coordinates.n_full] = coordinates.full_torsions(y)
     values[:, coordinates.n_periodic :] = (
         coordinates.reference[stiff] + coordinates.scale[stiff] * y[:, coordinates.n_periodic :]
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from boltzgen.molecule.graph import MolecularGraph
+from boltzgen.molecule.puckers import puckers
 
 
 class TorsionKind(Enum):
@@ -53,7 +54,9 @@ class ZMatrix:
         Each bond that rotates gets one proper torsion, along the backbone and then the longest branch on both
         sides, so that backbone and side-chain torsions (phi, psi, omega, chi) are coordinates themselves;
         every other atom on that bond gets an improper offset from the first. Each ring is open at the bond
-        that is farthest from where it was entered.
+        that is farthest from where it was entered; what the atoms of that bond carry has an improper offset
+        from the bond, as it follows the ring's shape. Torsions of rings that change their shape are those of
+        ring atoms.
 
         Raises:
             ValueError: fewer than four atoms, a star around one atom, or a molecule that is straight.
@@ -80,10 +83,16 @@ class ZMatrix:
             )
         second = children[first][0]
         rows = [Row(root), Row(first, root), Row(second, first, root)]
-        small_rings = graph.ring_bonds()
+        small_rings, turning = graph.ring_bonds(), puckers(graph)
+        placed, waited = {root, first, second}, set[int]()
         queue = deque([first, root, second])
         while queue:
             j = queue.popleft()
+            closing = [i for i in graph.neighbours[j] if parent.get(i) != j and parent.get(j) != i]
+            if closing and not placed.intersection(closing) and j not in waited:
+                waited.add(j)
+                queue.append(j)
+                continue
             # The bond (j, k) about which j's children turn, and the atom l beyond k, off the bond's line,
             # that defines torsion zero.
             k = first if j == root else parent[j]
@@ -92,7 +101,13 @@ class ZMatrix:
                 at = parent[at]
             beyond = second if j == root else (first if at == root else parent[at])
             todo = [c for c in children[j] if c not in (first, second)] if j in (root, first) else children[j]
-            leader = second if j == first else None
+            leader = second if j == first else next((i for i in closing if i in placed), None)
+            for ring in turning.get(frozenset((j, k)), ()) if j != first else ():
+                here, there = ring.ends(j)
+                if there in placed and here in todo:
+                    todo = [here, *(c for c in todo if c != here)]
+                    leader, beyond = None, there
+                    break
             for c in todo:
                 if graph.is_linear(j):
                     rows.append(Row(c, j, k, beyond, TorsionKind.LINEAR))
@@ -109,6 +124,7 @@ class ZMatrix:
                     leader = c
                 else:
                     rows.append(Row(c, j, k, leader, TorsionKind.OFFSET))
+                placed.add(c)
                 if children[c]:
                     queue.append(c)
         assert sorted(r.atom for r in rows) == list(range(n_atoms))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from boltzgen.molecule.graph import MolecularGraph
+from boltzgen.molecule.puckers import may_invert
 from boltzgen.molecule.system_file import Domain
 
 
@@ -12,7 +13,7 @@ def domain_graph(graph: MolecularGraph, domain: Domain, names: Sequence[str]) ->
 
     Raises:
         ValueError: the domain names an atom that is not there, two that are not bonded, or a centre without
-            three neighbours; for `inverting`, one that is no nitrogen, or in a ring.
+            three neighbours; for `inverting`, one that is no nitrogen, or that a ring holds on one side.
     """
     n, near = len(graph.elements), graph.neighbours
     for k in [i for bond in domain.double_bonds for i in bond] + domain.pyramids + domain.inverting:
@@ -24,16 +25,16 @@ def domain_graph(graph: MolecularGraph, domain: Domain, names: Sequence[str]) ->
                 f"`domain.double_bonds` has {names[i]} and {names[j]}, which are not bonded; check "
                 "`system.toml`"
             )
-    ring = {i for bond in graph.ring_bonds(n) for i in bond}
     for k in domain.pyramids + domain.inverting:
         if len(near[k]) != 3:
             raise ValueError(
                 f"the domain's {names[k]} has {len(near[k])} neighbours, expected three; check `system.toml`"
             )
     for k in domain.inverting:
-        if graph.elements[k] != "N" or k in ring:
+        if graph.elements[k] != "N" or not may_invert(graph, k):
             raise ValueError(
-                f"`domain.inverting` has {names[k]}, expected a nitrogen outside rings; check `system.toml`"
+                f"`domain.inverting` has {names[k]}, expected a nitrogen outside rings, or in one of five to "
+                "seven atoms alone; check `system.toml`"
             )
     return replace(
         graph,

@@ -30,7 +30,8 @@ class Domain(Strict):
             Z), within 90 degrees of its plane. Bonds have no orders here, so that they are to be named.
         pyramids: atoms with three neighbours, outside their plane, that keep their side: sulfoxides,
             phosphines.
-        inverting: nitrogens with three neighbours that take both sides, outside rings.
+        inverting: nitrogens with three neighbours that take both sides, outside rings or in one of five to
+            seven atoms.
     """
 
     enantiomer: Literal["input"] = "input"

@@ -19,10 +19,10 @@ def test_formulas_and_configurations(monkeypatch: pytest.MonkeyPatch) -> None:
     from boltzgen.preparation.ligands.stereo import undefined
 
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    from ligand_molecules import MOLECULES
+    from ligand_molecules import CHAIRS, MOLECULES
 
     assert len(MOLECULES) == 25
-    for name, molecule in MOLECULES.items():
+    for name, molecule in (MOLECULES | CHAIRS).items():
         mol = Chem.MolFromSmiles(molecule.smiles)
         check(mol)
         assert CalcMolFormula(mol) == molecule.formula, name

@@ -6,15 +6,18 @@ Without the extra `ligands` all but the first few are skipped.
 import json
 from pathlib import Path
 
+import numpy as np
 import openmm
 import pytest
 import torch
 from openmm import unit
 
 from boltzgen.coordinates.molecular import MolecularCoordinates
+from boltzgen.molecule.graph import MolecularGraph
 from boltzgen.molecule.system import System
 from boltzgen.preparation.ligands import extra
 from boltzgen.preparation.ligands.options import ligand_of
+from boltzgen.preparation.ligands.rings import stiff_rings
 from boltzgen.preparation.run import prepare
 from tests.helpers.command_line import call, refused
 
@@ -84,14 +87,35 @@ def test_what_cannot_be_treated_is_refused_by_name(
 
 
 @needs_extra
-@pytest.mark.parametrize(
-    ("smiles", "message"),
-    [("C1CCCCC1", "saturated ring of six or seven atoms"), ("C1CCCCCCC1", "in a ring of more than 7 atoms")],
-)
-def test_rings_that_turn_are_refused(smiles: str, message: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=message):
-        prepare(None, tmp_path / "a", smiles=smiles, forcefield="openff-2.3.0")
+def test_large_rings_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="in a ring of more than 7 atoms"):
+        prepare(None, tmp_path / "a", smiles="C1CCCCCCC1", forcefield="openff-2.3.0")
     assert list(tmp_path.iterdir()) == []
+
+
+@needs_extra
+def test_a_ring_and_its_nitrogen_have_circles(tmp_path: Path) -> None:
+    made = prepare(None, tmp_path / "a", smiles="CN1CCCCC1", forcefield="openff-2.3.0")
+    torsions = made["free_torsions"]
+    assert sum(name.startswith("ring torsion") for name in torsions) == 3
+    assert "inversion of N1" in torsions
+    assert not any("shapes" in note for note in made["notes"])
+
+
+@needs_extra
+def test_shapes_without_coordinates_are_found() -> None:
+    """Six atoms up and down, and down and up: a ring of CH as if it were bent, not one of CH2."""
+    from rdkit import Chem
+
+    for smiles, expected in (("c1ccccc1", {(0, 1, 2, 3, 4, 5): 2}), ("C1CCCCC1", {})):
+        mol = Chem.AddHs(Chem.MolFromSmiles(smiles))
+        bonds = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in mol.GetBonds()]
+        graph = MolecularGraph.from_bonds([atom.GetSymbol() for atom in mol.GetAtoms()], bonds)
+        angle = np.arange(mol.GetNumAtoms()) * np.pi / 3
+        flat = 0.15 * np.stack((np.cos(angle), np.sin(angle), 0 * angle), -1)
+        up = np.zeros_like(flat)
+        up[:6, 2] = 0.02 * (-1) ** np.arange(6)
+        assert stiff_rings(mol, graph, np.stack((flat + up, flat - up, flat + up))) == expected
 
 
 @needs_extra

@@ -4,6 +4,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from boltzgen.molecule.graph import MolecularGraph
+from boltzgen.molecule.puckers import may_invert
 from boltzgen.molecule.system_file import Domain
 
 #: |u . (v x w)| of the unit vectors to three neighbours, from which a centre counts as a pyramid: 0 in a
@@ -15,14 +17,17 @@ FLAT_CONJUGATED = 0.5
 _STABLE = frozenset({"S", "P"})
 
 
-def domain_of(mol: Any, positions: np.ndarray, amides: Literal["either", "trans"]) -> Domain:
+def domain_of(
+    mol: Any, graph: MolecularGraph, positions: np.ndarray, amides: Literal["either", "trans"]
+) -> Domain:
     """What keeps its side, and what takes both.
 
     Double bonds outside rings of up to seven atoms keep E or Z; three-coordinate sulfur and phosphorus keep
-    their handedness; amines outside rings invert.
+    their handedness; amines invert, but in rings that hold them on one side.
 
     Args:
         mol: RDKit's molecule with all hydrogens, its double bonds localised or aromatic.
+        graph: its elements and bonds.
         positions: (n_atoms, 3) in nm, at a minimum of the energy.
         amides: "either", or "trans" where secondary amides are to stay so.
     """
@@ -46,7 +51,7 @@ def domain_of(mol: Any, positions: np.ndarray, amides: Literal["either", "trans"
             pyramids.append(atom.GetIdx())
         elif (
             atom.GetSymbol() == "N"
-            and not atom.IsInRing()
+            and may_invert(graph, atom.GetIdx())
             and flatness(positions, atom) > (FLAT_CONJUGATED if conjugated else FLAT)
         ):
             inverting.append(atom.GetIdx())

@@ -1,4 +1,4 @@
-"""Rings of a small molecule that have several shapes, by RDKit's conformers."""
+"""Rings of a small molecule that have several shapes, by RDKit's conformers, but no coordinates for them."""
 
 from typing import Any
 
@@ -6,24 +6,28 @@ import numpy as np
 import torch
 
 from boltzgen.geometry import dihedrals
+from boltzgen.molecule.graph import MolecularGraph
+from boltzgen.molecule.puckers import puckers
 
 #: Degrees. Two shapes of a ring differ by more than this in one of its torsions.
 _DIFFERENT = 30.0
 
 
-def ring_shapes(mol: Any, conformers: np.ndarray) -> dict[tuple[int, ...], int]:
-    """How many shapes each ring of five to seven atoms takes that is not aromatic, where it is more than one.
+def stiff_rings(mol: Any, graph: MolecularGraph, conformers: np.ndarray) -> dict[tuple[int, ...], int]:
+    """How many shapes each ring of five to seven atoms without `puckers` takes, where it is more than one.
 
     Args:
         mol: RDKit's molecule with all hydrogens.
+        graph: its elements and bonds.
         conformers: (m, n_atoms, 3) in nm, each at a minimum of some energy.
 
     Returns:
         Atoms of the ring, in order: number of shapes among the conformers.
     """
-    found = {}
+    found, turning = {}, puckers(graph)
     for ring in mol.GetRingInfo().AtomRings():
-        if not 5 <= len(ring) <= 7 or all(mol.GetAtomWithIdx(i).GetIsAromatic() for i in ring):
+        bonds = {frozenset((ring[k - 1], ring[k])) for k in range(len(ring))}
+        if not 5 <= len(ring) <= 7 or bonds.intersection(turning):
             continue
         quadruples = [tuple(np.roll(ring, -k)[:4].tolist()) for k in range(len(ring))]
         x = torch.from_numpy(np.ascontiguousarray(conformers))

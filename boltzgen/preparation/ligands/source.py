@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from boltzgen.molecule.graph import MolecularGraph
 from boltzgen.preparation.ligands.extra import check_installed
 from boltzgen.preparation.relax import minimise
 from boltzgen.preparation.sources import Source
@@ -79,7 +80,7 @@ def _source(given: Any, mol: Any, ligand: Ligand, notes: tuple[str, ...], *, iso
     from boltzgen.preparation.ligands.conformers import conformers, hydrogens_placed
     from boltzgen.preparation.ligands.domain import domain_of
     from boltzgen.preparation.ligands.extra import silence
-    from boltzgen.preparation.ligands.rings import ring_shapes
+    from boltzgen.preparation.ligands.rings import stiff_rings
     from boltzgen.preparation.ligands.solvent import add_solvent
 
     own_charges = parameters.has_nagl_charges(ligand.forcefield)  # and that there is such a force field
@@ -102,7 +103,11 @@ def _source(given: Any, mol: Any, ligand: Ligand, notes: tuple[str, ...], *, iso
     positions = minimise(system, start)
     _check_stereo(whole, positions)
     names = [atom.name for atom in topology.atoms()]
-    domain = domain_of(whole, positions, ligand.amides)
+    graph = MolecularGraph.from_bonds(
+        [atom.GetSymbol() for atom in whole.GetAtoms()],
+        [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in whole.GetBonds()],
+    )
+    domain = domain_of(whole, graph, positions, ligand.amides)
     smiles = Chem.MolToSmiles(Chem.RemoveHs(whole))
     more = [*given.notes, *notes, PROTONATION]
     if whole.GetNumAtoms() > mol.GetNumAtoms() and ligand.kind != "smiles":
@@ -117,7 +122,7 @@ def _source(given: Any, mol: Any, ligand: Ligand, notes: tuple[str, ...], *, iso
     more += [
         f"the ring {'-'.join(names[i] for i in ring)} has {n} shapes among RDKit's conformers; its torsions "
         "are narrow coordinates about the one of the structure: compare with `boltzgen simulate`"
-        for ring, n in ring_shapes(whole, shapes).items()
+        for ring, n in stiff_rings(whole, graph, shapes).items()
     ]
     origin = f"{smiles}, {ligand.forcefield}, NAGL charges, solvent {ligand.solvent}"
     sdf = Chem.MolToMolBlock(hydrogens_placed(whole, positions)[0])
