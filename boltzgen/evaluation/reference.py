@@ -170,9 +170,9 @@ class Reference:
     def load(cls, path: str | os.PathLike[str], system: System | None = None) -> Self:
         """Read a reference file, and check that it belongs to `system` if one is given.
 
-        With a system, everything has the system's names. Basins and states that the file does not hold as the
-        system has them (they were changed since, or the file is of an earlier version) are counted in the
-        configurations that it holds, which are fewer than the frames.
+        With a system, everything has the system's names. Basins, states and coordinates that the file does
+        not hold as the system has them (they were changed since, or the file is of an earlier version) are
+        counted in the configurations that it holds, which are fewer than the frames.
 
         Raises:
             FileNotFoundError: no such file.
@@ -191,8 +191,6 @@ class Reference:
         """The same reference with a system's names, and its states counted where they are not held."""
         own = {atoms: name for name, atoms in system.torsions.items()}
         names = {old: own.get(atoms, old) for old, atoms in self.torsions.items()}
-        coordinates = coordinate_names(MolecularCoordinates(system), system)
-        axes = zip(coordinates, self.marginals.values(), strict=True)
         held = {names.get(name, name): states for name, states in self.states.items()}
         kept = {
             name: held[name]
@@ -212,13 +210,29 @@ class Reference:
             regions=system.regions,
             torsions=dict(system.torsions),
             populations=populations,
-            marginals={name: (replace(axis, name=name), shares) for name, (axis, shares) in axes},
+            marginals=self._marginals_of(system),
             surfaces=tuple(
                 replace(surface, pair=(names[surface.pair[0]], names[surface.pair[1]]))
                 for surface in self.surfaces
             ),
             states={name: kept[name] for name in system.states if name != BASINS},
         )
+
+    def _marginals_of(self, system: System) -> dict[str, tuple[Axis, Histogram]]:
+        """Those of the system's coordinates.
+
+        Earlier versions had others for rings and for nitrogens that invert. Elsewhere only names have
+        changed.
+        """
+        coordinates = coordinate_names(MolecularCoordinates(system), system)
+        if list(self.marginals) != coordinates and (system.graph.ring_bonds() or system.domain.inverting):
+            tally = Tally(system, self.x, self.u, np.full(len(self), 1 / len(self)))
+            sums = tally.add(self.x, self.u, walker_groups(self.walker.numpy()))
+            return {axis.name: (axis, Histogram.normalised(sums[axis.name])) for axis in tally.axes}
+        return {
+            name: (replace(axis, name=name), shares)
+            for name, (axis, shares) in zip(coordinates, self.marginals.values(), strict=True)
+        }
 
     @property
     def doubt(self) -> str:

@@ -11,7 +11,7 @@ import torch
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.evaluation.reference import Reference, reference_path
 from boltzgen.molecule.system import System
-from tests.helpers.molecules import random_labels, random_y
+from tests.helpers.molecules import peptide, random_labels, random_y
 from tests.helpers.references import ALPHA_R, N_WALKERS, frames
 
 
@@ -152,3 +152,21 @@ def test_where_a_systems_reference_lies(system: System, tmp_path: Path) -> None:
         reference_path(alone)
     (tmp_path / "reference.h5").touch()
     assert reference_path(alone) == tmp_path / "reference.h5"
+
+
+def test_a_ring_had_other_coordinates_in_earlier_versions(tmp_path: Path) -> None:
+    """Their tables are counted again from the configurations, and not those of others under new names."""
+    system = peptide("ace_pro_nme")
+    coordinates = MolecularCoordinates(system)
+    x = coordinates(random_y(coordinates, 400))[0].float()
+    now = Reference.from_frames(
+        system, x, torch.zeros(400), torch.zeros(400), torch.arange(400) // 100, n_configurations=400
+    )
+    earlier = {f"earlier {name}": now.marginals[name] for name in reversed(now.marginals)}
+    replace(now, marginals=earlier).save(tmp_path / "reference.h5")
+    found = Reference.load(tmp_path / "reference.h5", system).marginals
+    assert list(found) == list(now.marginals)
+    for name, (axis, shares) in found.items():
+        assert axis.name == name
+        expected = now.marginals[name][1].groups.sum(0)
+        np.testing.assert_allclose(shares.groups.sum(0), expected, atol=0.02)
