@@ -1,10 +1,11 @@
 """Rings of five to seven atoms that change their shape, by elements and bonds alone."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import networkx
 
-from boltzgen.molecule.graph import LARGEST_RIGID_RING, MolecularGraph, Quadruple
+from boltzgen.molecule.graph import MolecularGraph, Quadruple
 
 #: Smaller rings are flat, or nearly so.
 _SMALLEST = 5
@@ -46,24 +47,49 @@ def puckers(graph: MolecularGraph) -> dict[frozenset[int], list[Pucker]]:
     with two); of seven atoms if one is. Bonds of it between two other atoms (double, aromatic, amide) keep
     their torsion. A bond that several rings share has one for each, that of the smallest first.
     """
-    bonds = networkx.Graph((i, j) for i, near in enumerate(graph.neighbours) for j in near if i < j)
-    tetrahedral = {
-        i
-        for i, near in enumerate(graph.neighbours)
-        if len(near) == 4 or (len(near) == 2 and graph.elements[i] in ("O", "S"))
-    }
     found: dict[frozenset[int], list[Pucker]] = {}
-    for ring in sorted(_rings(bonds), key=lambda ring: (len(ring), ring)):
-        n = len(ring)
-        inside = [i in tetrahedral for i in ring]
-        flexible = any(inside[k - 1] and inside[k] for k in range(n)) or (n >= _BOAT and any(inside))
-        if not _SMALLEST <= n or not flexible:
-            continue
-        for k in range(n):
-            a, b, c, d = (ring[(k + m) % n] for m in range(4))
-            if b in tetrahedral or c in tetrahedral:
-                found.setdefault(frozenset((b, c)), []).append(Pucker((a, b, c, d), n))
+    for ring in _flexible(graph):
+        for torsion in _turning(graph, ring):
+            found.setdefault(frozenset(torsion[1:3]), []).append(Pucker(torsion, len(ring)))
     return found
+
+
+def shape_torsions(graph: MolecularGraph) -> list[list[Quadruple]]:
+    """Of each ring that changes its shape, as many torsions as tell its shape: three less than its atoms.
+
+    Those about bonds of two tetrahedral atoms come first.
+    """
+    found = []
+    for ring in _flexible(graph):
+        turning = _turning(graph, ring)
+        turning.sort(key=lambda torsion: not all(_is_tetrahedral(graph, i) for i in torsion[1:3]))
+        found.append(turning[: len(ring) - 3])
+    return found
+
+
+@cache
+def _flexible(graph: MolecularGraph) -> list[tuple[int, ...]]:
+    """Rings that change their shape, the smallest first."""
+    found = []
+    for ring in sorted(_rings(graph), key=lambda ring: (len(ring), ring)):
+        inside = [_is_tetrahedral(graph, i) for i in ring]
+        neighbours = any(inside[k - 1] and inside[k] for k in range(len(ring)))
+        if len(ring) >= _SMALLEST and (neighbours or (len(ring) >= _BOAT and any(inside))):
+            found.append(ring)
+    return found
+
+
+def _turning(graph: MolecularGraph, ring: tuple[int, ...]) -> list[Quadruple]:
+    """Its torsions, one for each bond with a tetrahedral atom."""
+    n = len(ring)
+    around = [(ring[k], ring[(k + 1) % n], ring[(k + 2) % n], ring[(k + 3) % n]) for k in range(n)]
+    return [(a, b, c, d) for a, b, c, d in around if _is_tetrahedral(graph, b) or _is_tetrahedral(graph, c)]
+
+
+def _is_tetrahedral(graph: MolecularGraph, i: int) -> bool:
+    return len(graph.neighbours[i]) == 4 or (
+        len(graph.neighbours[i]) == 2 and graph.elements[i] in ("O", "S")
+    )
 
 
 def may_invert(graph: MolecularGraph, i: int) -> bool:
@@ -75,17 +101,12 @@ def may_invert(graph: MolecularGraph, i: int) -> bool:
     return held == 0 or (held == 2 and sum(i in bond for bond in puckers(graph)) == 2)
 
 
-def _rings(bonds: networkx.Graph) -> set[tuple[int, ...]]:
+def _rings(graph: MolecularGraph) -> set[tuple[int, ...]]:
     """The smallest ring through each bond, of up to seven atoms, from its lowest atom in either direction."""
-    found = set()
-    for i, j in bonds.edges:
-        others = networkx.restricted_view(bonds, [], [(i, j)])
-        try:
-            ring = networkx.shortest_path(others, i, j)
-        except networkx.NetworkXNoPath:
-            continue
-        if len(ring) <= LARGEST_RIGID_RING:
-            at = ring.index(min(ring))
-            ring = [*ring[at:], *ring[:at]]
-            found.add(min(tuple(ring), (ring[0], *ring[:0:-1])))
+    found, bonds = set(), networkx.Graph(map(tuple, graph.ring_bonds()))
+    for bond in bonds.edges:
+        ring = networkx.shortest_path(networkx.restricted_view(bonds, [], [bond]), *bond)
+        at = ring.index(min(ring))
+        ring = [*ring[at:], *ring[:at]]
+        found.add(min(tuple(ring), (ring[0], *ring[:0:-1])))
     return found

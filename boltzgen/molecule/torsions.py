@@ -1,13 +1,15 @@
 """Named torsions of a molecule.
 
 A peptide's are phi, psi, omega and chi, found by the names of atoms as MDTraj knows them, and what else turns
-freely; any other molecule's are its free torsions.
+freely; any other molecule's are its free torsions. Rings that change their shape have some as well, proline's
+among its chi.
 
 * `phi`, `psi`, `omega`, `chi1` ... `chi5` where there is one amino acid; `phi3`, `psi3`, `omega3`, `chi1_3`
   of residue 3 of several. Residues have the numbers of their file, see `names.residue_numbers`.
 * omega belongs to the residue before its bond, C_i-N_i+1 (IUPAC-IUB 1970), be it an acetyl cap; with one
   amino acid alone that of the cap is `omega0`. A carbon of the cap takes the place of its missing CA.
-* Others are named by their atoms: ``"torsion C5-C6-O2-H7"``, see `names.AtomLabels`.
+* Others are named by their atoms: ``"torsion C5-C6-O2-H7"``, of a ring ``"ring C2-C3-C4-C5"``, see
+  `labels.AtomLabels`.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,6 +21,7 @@ from openmm import app
 
 from boltzgen.molecule.graph import MolecularGraph, Quadruple
 from boltzgen.molecule.labels import AtomLabels, residue_numbers
+from boltzgen.molecule.puckers import shape_torsions
 
 _BACKBONE = {"phi": geometry.indices_phi, "psi": geometry.indices_psi}
 _SIDE_CHAIN = {
@@ -31,7 +34,7 @@ _SIDE_CHAIN = {
 
 
 def named_torsions(topology: app.Topology, graph: MolecularGraph) -> dict[str, Quadruple]:
-    """Atoms of each named torsion: every phi, then psi, omega, chi1 and so on by residue, then the others.
+    """Atoms of each named torsion: every phi, then psi, omega, chi1 and so on by residue, the others, rings.
 
     Of a peptide those of groups of equivalent single atoms (NH2, COO-) are left out, unless they are a chi.
     """
@@ -55,7 +58,12 @@ def named_torsions(topology: app.Topology, graph: MolecularGraph) -> dict[str, Q
         }
         turned |= {frozenset(atoms[1:3]) for atoms in found.values()}
         free = {bond: atoms for bond, atoms in free.items() if bond not in turned}
-    return found | {f"torsion {label(*atoms)}": atoms for atoms in free.values()}
+    found |= {f"torsion {label(*atoms)}": atoms for atoms in free.values()}
+    named = {frozenset(atoms[1:3]) for atoms in found.values()}
+    for ring in shape_torsions(graph):
+        if not named.intersection(frozenset(atoms[1:3]) for atoms in ring):
+            found |= {f"ring {label(*atoms)}": atoms for atoms in ring}
+    return found
 
 
 def alpha_carbons(topology: mdtraj.Topology) -> dict[int, int]:

@@ -216,7 +216,7 @@ def free_torsions(system: System, coordinates: MolecularCoordinates) -> list[str
     return [
         f"inversion of {system.labels(row.bonded)}"
         if row.kind is TorsionKind.OFFSET
-        else f"ring torsion {system.labels(row.atom, row.bonded, row.second, row.third)}"
+        else f"ring {system.labels(row.atom, row.bonded, row.second, row.third)}"
         if row.kind is TorsionKind.RING
         else known.get(
             frozenset((row.bonded, row.second)),

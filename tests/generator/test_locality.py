@@ -90,12 +90,12 @@ def test_neighbouring_torsions_of_a_peptide() -> None:
 
 
 def test_growth_is_about_linear() -> None:
-    """Parameters of a spline coupling, from 22 to 138 atoms, grow with an exponent near one.
+    """Parameters of a spline coupling, from 22 to 142 atoms of alanine, grow with an exponent near one.
 
-    With wide networks: in narrow ones the inputs, which molecules of other residues have more of, count more.
+    With wide networks: in narrow ones the inputs count more, of which the smallest molecule has fewer.
     """
     sizes = {}
-    for name in ("ace_ala_nme", "ace_ala5_nme", "chignolin"):
+    for name in ("ace_ala_nme", "ace_ala5_nme", "capped_ala13"):
         coordinates = coordinates_of(name)
         layers = molecular_flow(coordinates, stiff_width=256).conditional.modules()
         couplings = [layer for layer in layers if isinstance(layer, SplineCoupling)]

@@ -8,9 +8,9 @@ import torch
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.coordinates.zmatrix import TorsionKind, ZMatrix
 from boltzgen.molecule.graph import MolecularGraph
-from boltzgen.molecule.puckers import may_invert, puckers
+from boltzgen.molecule.puckers import may_invert, puckers, shape_torsions
 from boltzgen.molecule.system import System
-from tests.helpers.molecules import bare
+from tests.helpers.molecules import bare, peptide
 
 
 def ring(*hydrogens: int, extra: tuple[tuple[int, int], ...] = ()) -> MolecularGraph:
@@ -152,3 +152,15 @@ def test_nitrogens_that_rings_hold_do_not_invert() -> None:
     assert [may_invert(amine(n), 0) for n in (3, 4, 5, 6, 7)] == [False, False, True, True, True]
     assert not may_invert(amine(8, ((0, 4),)), 0)
     assert not may_invert(amine(9), 0)
+
+
+def test_rings_of_small_molecules_have_named_torsions() -> None:
+    """As many as tell the shape; proline's are among its chi."""
+    assert [len(torsions) for torsions in shape_torsions(ring(2, 2, 2, 2, 2, 2))] == [3]
+    assert shape_torsions(ring(1, 1, 1, 1, 1, 1)) == []
+    # Cyclohexene's double bond, and those on it, tell less.
+    (found,) = shape_torsions(ring(1, 1, 2, 2, 2, 2))
+    assert [set(torsion[1:3]) for torsion in found] == [{2, 3}, {3, 4}, {4, 5}]
+    assert list(chair(1.0).torsions) == ["ring S0-S1-S2-S3", "ring S1-S2-S3-S4", "ring S2-S3-S4-S5"]
+    assert chair(1.0).rotamers["ring S1-S2-S3-S4"].division == "ring"
+    assert not any(name.startswith("ring") for name in peptide("ace_pro_nme").torsions)

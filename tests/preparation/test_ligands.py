@@ -97,7 +97,7 @@ def test_large_rings_are_refused(tmp_path: Path) -> None:
 def test_a_ring_and_its_nitrogen_have_circles(tmp_path: Path) -> None:
     made = prepare(None, tmp_path / "a", smiles="CN1CCCCC1", forcefield="openff-2.3.0")
     torsions = made["free_torsions"]
-    assert sum(name.startswith("ring torsion") for name in torsions) == 3
+    assert sum(name.startswith("ring C") for name in torsions) == 3
     assert "inversion of N1" in torsions
     assert not any("shapes" in note for note in made["notes"])
 
