@@ -103,6 +103,16 @@ def test_a_ring_and_its_nitrogen_have_circles(tmp_path: Path) -> None:
 
 
 @needs_extra
+@pytest.mark.parametrize(
+    ("smiles", "inverting"), [("Nc1ccccc1", [0]), ("CC(=O)NC", []), ("C1CN1C", []), ("NC(=[NH2+])NCC", [])]
+)
+def test_nitrogens_that_take_both_sides(smiles: str, inverting: list[int], tmp_path: Path) -> None:
+    """Aniline's does; an amide's and a guanidinium's are too flat, and aziridine's is held by the ring."""
+    prepare(None, tmp_path / "a", smiles=smiles, forcefield="openff-2.3.0")
+    assert System.load(tmp_path / "a").domain.inverting == inverting
+
+
+@needs_extra
 def test_shapes_without_coordinates_are_found() -> None:
     """Six atoms up and down, and down and up: a ring of CH as if it were bent, not one of CH2."""
     from rdkit import Chem

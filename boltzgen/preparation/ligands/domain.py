@@ -10,9 +10,9 @@ from boltzgen.molecule.system_file import Domain
 
 #: |u . (v x w)| of the unit vectors to three neighbours, from which a centre counts as a pyramid: 0 in a
 #: plane, 0.77 of a tetrahedron. A flatter nitrogen has both sides in one narrow coordinate.
-FLAT = 0.25
-#: The same of a nitrogen beside a trigonal carbon (amides, anilines), which passes its plane easily.
-FLAT_CONJUGATED = 0.5
+FLAT = 0.15
+#: The same of the nitrogens of amides and amidinium, which pass their plane more easily.
+FLAT_AMIDE = 0.5
 #: Elements that keep their side: they invert over some 100 kJ/mol.
 _STABLE = frozenset({"S", "P"})
 
@@ -42,17 +42,17 @@ def domain_of(
         straight = any(atom.GetHybridization() == Chem.HybridizationType.SP for atom in ends)
         if not straight and all(2 <= a.GetDegree() <= 3 and a.GetSymbol() in ("C", "N") for a in ends):
             double.append(sorted(atom.GetIdx() for atom in ends))
+    of_amides = {i for i, *_ in mol.GetSubstructMatches(Chem.MolFromSmarts("[#7X3][#6X3]=[#8,#16,#7+]"))}
     pyramids, inverting = [], []
     for atom in mol.GetAtoms():
         if atom.GetDegree() != 3:
             continue
-        conjugated = any(n.GetSymbol() == "C" and n.GetDegree() == 3 for n in atom.GetNeighbors())
         if atom.GetSymbol() in _STABLE:
             pyramids.append(atom.GetIdx())
         elif (
-            atom.GetSymbol() == "N"
+            (atom.GetSymbol(), atom.GetFormalCharge()) == ("N", 0)
             and may_invert(graph, atom.GetIdx())
-            and flatness(positions, atom) > (FLAT_CONJUGATED if conjugated else FLAT)
+            and flatness(positions, atom) > (FLAT_AMIDE if atom.GetIdx() in of_amides else FLAT)
         ):
             inverting.append(atom.GetIdx())
     # A double bond that resonance shares with its neighbours turns: amidinium, guanidinium.
