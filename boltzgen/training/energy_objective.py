@@ -132,8 +132,10 @@ class EnergyObjective(AnnealedObjective):
             of_torsions = of_torsions + n_visited * shortfall_loss(ratio[ratio.isfinite()], ranks=ranks)
             of_torsions = of_torsions + n_visited * self._of_broad(t)
             at_walkers = log_q.detach()[n_own:]
-            rarity = (log_w - log_z)[n_own:] + at_walkers - ranks.gather(log_q[:n_own]).min()
-            self.walkers.update_priorities(chosen, -(at_walkers + there.detach()) - log_z, rarity)
+            there = there.detach()
+            of_t = _potential_of_torsions(rest[n_own:], there)
+            rarity = -of_t - log_z - ranks.gather(log_q[:n_own]).min()
+            self.walkers.update_priorities(chosen, -(at_walkers + there) - log_z, rarity)
             too_large = log_w[:n_own] - log_z > math.log(MAX_WEIGHT)
             if too_large.any():
                 self.walkers.replace(generator.coordinates(y[:n_own][too_large])[0])
@@ -219,6 +221,16 @@ class EnergyObjective(AnnealedObjective):
             part = task.ranks.part(len(walkers["x"]))
             walkers = {k: v if v.dim() == 0 else v[part] for k, v in walkers.items()}
             self.walkers = Walkers(task.energy, task.generator.system, task.generator.coordinates, **walkers)
+
+
+def _potential_of_torsions(drawn: Tensor, own: Tensor) -> Tensor:
+    """-log of the density of torsions t, without the constant, by log q(r | t) + u_y(t, r) at two rests (n,).
+
+    For a draw r of the flow's, its mean is above that by KL(q(r | t) || p(r | t)); for a walker's own r, from
+    p(r | t), below by KL(p || q). This is the middle. By the draw alone a basin looks rare as long as the
+    flow's rest is bad there, and would be left at that. A draw that is not finite tells nothing.
+    """
+    return (torch.where(drawn.isfinite(), drawn, own) + own) / 2
 
 
 def _log_q(leading: Distribution, t: Tensor, of_broad: Tensor) -> Tensor:

@@ -20,7 +20,12 @@ from boltzgen.molecule.system import System
 from boltzgen.samples.shards import BLOCK
 from boltzgen.seeding import random_stream
 from boltzgen.training import timing
-from boltzgen.training.energy_objective import EnergyObjective, positive_phi, torsion_loss
+from boltzgen.training.energy_objective import (
+    EnergyObjective,
+    _potential_of_torsions,
+    positive_phi,
+    torsion_loss,
+)
 from boltzgen.training.losses import hierarchical_kl, shortfall_loss
 from boltzgen.training.objectives import OBJECTIVES, objective_named
 from boltzgen.training.ranks import Ranks
@@ -215,6 +220,21 @@ def test_the_rest_learns_where_walkers_show_that_it_is_thin(
     (ratio,) = seen
     assert ratio.shape == (8,)
     assert all(g.isfinite().all() for g in gradients) and any(g.abs().max() > 0 for g in gradients)
+
+
+def test_a_basin_where_the_rest_is_bad_does_not_pass_for_a_rare_one() -> None:
+    """Of p(r | t) = N(0, 1) and q(r | t) = N(4, 1) draws tell 8 too little of log p(t), walkers 8 too much."""
+    walkers, drawn = torch.randn(2, 20_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    drawn = drawn + 4
+
+    def of(r: Tensor) -> Tensor:
+        return 3.0 + r.square() / 2 - (r - 4).square() / 2  # p(t) = exp(-3), the two constants are one
+
+    assert of(drawn).mean() == pytest.approx(11.0, abs=0.2)
+    assert of(walkers).mean() == pytest.approx(-5.0, abs=0.2)
+    assert _potential_of_torsions(of(drawn), of(walkers)).mean() == pytest.approx(3.0, abs=0.2)
+    clashed = torch.full_like(drawn, math.inf)
+    assert torch.equal(_potential_of_torsions(clashed, of(walkers)), of(walkers))
 
 
 @pytest.mark.slow
