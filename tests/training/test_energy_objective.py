@@ -223,7 +223,7 @@ def test_the_rest_learns_where_walkers_show_that_it_is_thin(
 
 
 def test_a_basin_where_the_rest_is_bad_does_not_pass_for_a_rare_one() -> None:
-    """Of p(r | t) = N(0, 1) and q(r | t) = N(4, 1) draws tell 8 too little of log p(t), walkers 8 too much."""
+    """Of p(r | t) = N(0, 1), q(r | t) = N(4, 1) draws tell 8 too little of log p(t), walkers 8 too much."""
     walkers, drawn = torch.randn(2, 20_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     drawn = drawn + 4
 
