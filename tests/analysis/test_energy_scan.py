@@ -18,6 +18,7 @@ from boltzgen.molecule.system import System
 from boltzgen.samples.measured_file import MeasuredFile
 from boltzgen.samples.writer import SamplesWriter
 from tests.helpers.command_line import call, refused
+from tests.helpers.molecules import peptide
 
 NAME = "alanine_dipeptide"
 KT = 8.31446261815324e-3 * 300
@@ -67,6 +68,15 @@ def test_a_scan(file: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pyte
     assert code == 0
     assert json.loads(out)["scan"]["angle"] == pytest.approx(scan.angle.tolist())
     assert "highest at" in scan.in_words("kT")
+
+
+def test_a_ring_torsion_is_not_scanned() -> None:
+    """Proline's phi is about a bond of its ring, which has a circle of its own but does not turn."""
+    proline = peptide("ace_pro_nme")
+    coordinates = MolecularCoordinates(proline)
+    assert module._place(proline, coordinates, "psi")[0] == proline.torsions["psi"]
+    with pytest.raises(ValueError, match="phi does not turn freely"):
+        module._place(proline, coordinates, "phi")
 
 
 def test_what_is_refused(file: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -9,8 +9,9 @@ import torch
 
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.coordinates.names import coordinate_names, coordinate_units, coordinate_values
+from boltzgen.geometry import dihedrals
 from boltzgen.molecule.system import System
-from tests.helpers.molecules import BUTYNOL, random_labels, random_y
+from tests.helpers.molecules import BUTYNOL, peptide, random_labels, random_y
 
 
 def test_values_are_what_their_names_say(system: System, coordinates: MolecularCoordinates) -> None:
@@ -94,3 +95,19 @@ def test_values_do_not_depend_on_the_labelling(coordinates: MolecularCoordinates
     np.testing.assert_array_equal(values, expected)
     assert np.abs(values[:, 2:5]).max() <= math.pi
     assert not coordinate_values(coordinates, x * torch.tensor([1.0, 1.0, -1.0]))[1].any()
+
+
+def test_torsions_of_rings_have_the_values_that_a_reader_expects() -> None:
+    """In the flow's coordinates they are twice as large."""
+    system = peptide("ace_pro_nme")
+    coordinates = MolecularCoordinates(system)
+    x = coordinates(random_y(coordinates, 20))[0]
+    values, _ = coordinate_values(coordinates, x)
+    names = coordinate_names(coordinates, system)
+    place = names.index("torsion PRO2:CB-CA-N-CD")
+    assert place < coordinates.n_full
+    atoms = {atom.name: atom.index for atom in system.topology.atoms() if atom.residue.name == "PRO"}
+    cb, ca, n, cd = (atoms[name] for name in ("CB", "CA", "N", "CD"))
+    torsion = dihedrals(x, (cb, ca, n, cd)).numpy()
+    np.testing.assert_allclose(values[:, place], torsion, atol=1e-9)
+    assert np.abs(torsion).max() > 0.1

@@ -136,7 +136,7 @@ def test_all_torsions_of_a_ring_are_of_ring_atoms(hydrogens: tuple[int, ...], ex
 
 
 def test_nitrogens_that_rings_hold_do_not_invert() -> None:
-    """Pyrrolidine and piperidine invert; aziridine and a bridgehead do not."""
+    """Pyrrolidine and piperidine invert; aziridine and bridgeheads do not."""
 
     def amine(n: int, extra: tuple[tuple[int, int], ...] = ()) -> MolecularGraph:
         graph = ring(*(2 - sum(k in bond for bond in extra) for k in range(n)), extra=extra)
@@ -151,6 +151,7 @@ def test_nitrogens_that_rings_hold_do_not_invert() -> None:
 
     assert [may_invert(amine(n), 0) for n in (3, 4, 5, 6, 7)] == [False, False, True, True, True]
     assert not may_invert(amine(8, ((0, 4),)), 0)
+    assert not may_invert(amine(7, ((0, 3),)), 0)  # of a ring of five and one of four
     assert not may_invert(amine(9), 0)
 
 

@@ -16,6 +16,8 @@ from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.molecule.graph import MolecularGraph
 from boltzgen.molecule.system import System
 from boltzgen.preparation.ligands import extra
+from boltzgen.preparation.ligands.conformers import conformers
+from boltzgen.preparation.ligands.domain import domain_of
 from boltzgen.preparation.ligands.options import ligand_of
 from boltzgen.preparation.ligands.rings import stiff_rings
 from boltzgen.preparation.run import prepare
@@ -110,6 +112,22 @@ def test_nitrogens_that_take_both_sides(smiles: str, inverting: list[int], tmp_p
     """Aniline's does; an amide's and a guanidinium's are too flat, and aziridine's is held by the ring."""
     prepare(None, tmp_path / "a", smiles=smiles, forcefield="openff-2.3.0")
     assert System.load(tmp_path / "a").domain.inverting == inverting
+
+
+@needs_extra
+def test_a_nitro_group_has_no_other_side() -> None:
+    """However bent the structure has it."""
+    from rdkit import Chem
+
+    for smiles, expected in (("C[N+](=O)[O-]", []), ("CN(C)C", [1])):
+        mol = Chem.AddHs(Chem.MolFromSmiles(smiles))
+        bonds = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in mol.GetBonds()]
+        graph = MolecularGraph.from_bonds([atom.GetSymbol() for atom in mol.GetAtoms()], bonds)
+        (placed,) = conformers(mol, 1)
+        near = [atom.GetIdx() for atom in mol.GetAtomWithIdx(1).GetNeighbors()]
+        u, v = placed[near[1]] - placed[near[0]], placed[near[2]] - placed[near[0]]
+        placed[1] = placed[near].mean(0) + 0.05 * np.cross(u, v) / np.linalg.norm(np.cross(u, v))
+        assert domain_of(mol, graph, placed, "either").inverting == expected
 
 
 @needs_extra
