@@ -222,11 +222,11 @@ def conformer_shares(system: System, name: str, samples: Path) -> dict[str, Any]
     if not inside:
         raise ValueError(f"none of {_CONFORMERS} conformers is in the domain")
     x = torch.stack(inside)
-    torsions = coordinates.inverse(x)[0][:, : coordinates.n_full]
+    torsions = coordinates.full_torsions(coordinates.inverse(x)[0])
     potential = energy.potential(x)
     drawn = read_samples(samples)
     weight = torch.softmax(drawn.log_w, 0)
-    own = coordinates.inverse(coordinates.canonical(drawn.x.double()))[0][:, : coordinates.n_full]
+    own = coordinates.full_torsions(coordinates.inverse(coordinates.canonical(drawn.x.double()))[0])
     found: list[dict[str, float]] = []
     kept: list[torch.Tensor] = []
     elsewhere = torch.ones(len(own), dtype=torch.bool)
