@@ -223,19 +223,19 @@ def conformer_shares(system: System, name: str, samples: Path) -> dict[str, Any]
         raise ValueError(f"none of {_CONFORMERS} conformers is in the domain")
     x = torch.stack(inside)
     torsions = coordinates.full_torsions(coordinates.inverse(x)[0])
-    potential = energy.potential(x)
+    u = energy(x)
     drawn = read_samples(samples)
     weight = torch.softmax(drawn.log_w, 0)
     own = coordinates.full_torsions(coordinates.inverse(coordinates.canonical(drawn.x.double()))[0])
     found: list[dict[str, float]] = []
     kept: list[torch.Tensor] = []
     elsewhere = torch.ones(len(own), dtype=torch.bool)
-    for k in potential.argsort().tolist():
+    for k in u.argsort().tolist():
         if any(bool((wrap(torsions[k] - other).rad2deg().abs() < _NEAR).all()) for other in kept):
             continue
         kept.append(torsions[k])
         near = (wrap(own - torsions[k]).rad2deg().abs() < _NEAR).all(-1)
-        above = float(potential[k] - potential.min())
+        above = float(u[k] - u.min())
         found.append({"energy": above, "share": float(weight[near].sum()), "draws": int(near.sum())})
         elsewhere &= ~near
     return {
