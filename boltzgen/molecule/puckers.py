@@ -20,19 +20,14 @@ class Pucker:
     Attributes:
         torsion: a-b-c-d along the ring; the bond is b-c.
         size: atoms of the ring, 5 to 7.
+        fold: the torsion keeps to 1/fold of the circle about zero. In rings of five and six atoms it is at
+            most some 50 and 75 degrees at minima of the energy, in those of seven 90, but about bonds of
+            trigonal atoms less.
     """
 
     torsion: Quadruple
     size: int
-
-    @property
-    def fold(self) -> int:
-        """The torsion keeps to 1/fold of the circle about zero.
-
-        In rings of five and six atoms it is at most some 50 and 75 degrees at minima of the energy, in those
-        of seven 90.
-        """
-        return 2 if self.size < _BOAT else 1
+    fold: int
 
     def ends(self, j: int) -> tuple[int, int]:
         """The ring's atoms beyond the bond: that on atom j of it, and that on the other."""
@@ -45,24 +40,31 @@ def puckers(graph: MolecularGraph) -> dict[frozenset[int], list[Pucker]]:
 
     A ring changes its shape if two neighbours in it are tetrahedral (four neighbours, or oxygen and sulfur
     with two); of seven atoms if one is. Bonds of it between two other atoms (double, aromatic, amide) keep
-    their torsion. A bond that several rings share has one for each, that of the smallest first.
+    their torsion, but in a ring of seven: the boats of diazepam differ in those as well. A bond that several
+    rings share has one for each, that of the smallest first.
     """
     found: dict[frozenset[int], list[Pucker]] = {}
     for ring in _flexible(graph):
         for torsion in _turning(graph, ring):
-            found.setdefault(frozenset(torsion[1:3]), []).append(Pucker(torsion, len(ring)))
+            turns = any(_is_tetrahedral(graph, i) for i in torsion[1:3])
+            fold = 1 if len(ring) >= _BOAT and turns else 2
+            found.setdefault(frozenset(torsion[1:3]), []).append(Pucker(torsion, len(ring), fold))
     return found
 
 
 def shape_torsions(graph: MolecularGraph) -> list[list[Quadruple]]:
     """Of each ring that changes its shape, as many torsions as tell its shape: three less than its atoms.
 
-    Those about bonds of two tetrahedral atoms come first.
+    Those about bonds of two tetrahedral atoms come first, those about bonds of none are left out.
     """
+
+    def tetrahedral(torsion: Quadruple) -> int:
+        return sum(_is_tetrahedral(graph, i) for i in torsion[1:3])
+
     found = []
     for ring in _flexible(graph):
-        turning = _turning(graph, ring)
-        turning.sort(key=lambda torsion: not all(_is_tetrahedral(graph, i) for i in torsion[1:3]))
+        turning = [torsion for torsion in _turning(graph, ring) if tetrahedral(torsion)]
+        turning.sort(key=tetrahedral, reverse=True)
         found.append(turning[: len(ring) - 3])
     return found
 
@@ -80,10 +82,14 @@ def _flexible(graph: MolecularGraph) -> list[tuple[int, ...]]:
 
 
 def _turning(graph: MolecularGraph, ring: tuple[int, ...]) -> list[Quadruple]:
-    """Its torsions, one for each bond with a tetrahedral atom."""
+    """Its torsions, one for each bond with a tetrahedral atom; of seven atoms one for each bond."""
     n = len(ring)
     around = [(ring[k], ring[(k + 1) % n], ring[(k + 2) % n], ring[(k + 3) % n]) for k in range(n)]
-    return [(a, b, c, d) for a, b, c, d in around if _is_tetrahedral(graph, b) or _is_tetrahedral(graph, c)]
+    return [
+        (a, b, c, d)
+        for a, b, c, d in around
+        if n >= _BOAT or _is_tetrahedral(graph, b) or _is_tetrahedral(graph, c)
+    ]
 
 
 def _is_tetrahedral(graph: MolecularGraph, i: int) -> bool:

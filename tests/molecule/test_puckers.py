@@ -32,7 +32,7 @@ def ring(*hydrogens: int, extra: tuple[tuple[int, int], ...] = ()) -> MolecularG
         pytest.param(ring(1, 1, 1, 1, 1, 1), 0, 2, id="benzene"),
         pytest.param(ring(2, 2, 2, 2, 2, 2), 6, 2, id="cyclohexane"),
         pytest.param(ring(1, 1, 2, 1, 1, 2), 0, 2, id="1,4-cyclohexadiene"),
-        pytest.param(ring(2, 1, 1, 1, 1, 1, 1), 2, 1, id="cycloheptatriene"),
+        pytest.param(ring(2, 1, 1, 1, 1, 1, 1), 7, 1, id="cycloheptatriene"),
         pytest.param(ring(2, 2, 2, 2, 2, 2, 2, 2), 0, 2, id="cyclooctane, too large"),
         pytest.param(ring(1, 2, 2, 1, 2, 2, extra=((0, 3),)), 0, 2, id="bicyclo[2.2.0]hexane"),
     ],
@@ -44,7 +44,8 @@ def test_rings_that_change_their_shape(graph: MolecularGraph, expected: int, fol
         a, b, c, d = one.torsion
         assert bond == {b, c}
         assert all(j in graph.neighbours[i] for i, j in ((a, b), (b, c), (c, d)))
-        assert one.fold == fold
+        trigonal = all(len(graph.neighbours[i]) == 3 for i in (b, c))
+        assert one.fold == (2 if trigonal else fold)
 
 
 def test_a_bond_that_rings_share_turns_with_both() -> None:
