@@ -19,14 +19,12 @@ class Pucker:
 
     Attributes:
         torsion: a-b-c-d along the ring; the bond is b-c.
-        size: atoms of the ring, 5 to 7.
         fold: the torsion keeps to 1/fold of the circle about zero. In rings of five and six atoms it is at
             most some 50 and 75 degrees at minima of the energy, in those of seven 90, but about bonds of
             trigonal atoms less.
     """
 
     torsion: Quadruple
-    size: int
     fold: int
 
     def ends(self, j: int) -> tuple[int, int]:
@@ -48,7 +46,7 @@ def puckers(graph: MolecularGraph) -> dict[frozenset[int], list[Pucker]]:
         for torsion in _turning(graph, ring):
             turns = any(_is_tetrahedral(graph, i) for i in torsion[1:3])
             fold = 1 if len(ring) >= _BOAT and turns else 2
-            found.setdefault(frozenset(torsion[1:3]), []).append(Pucker(torsion, len(ring), fold))
+            found.setdefault(frozenset(torsion[1:3]), []).append(Pucker(torsion, fold))
     return found
 
 
