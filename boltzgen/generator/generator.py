@@ -169,7 +169,8 @@ class BoltzmannGenerator(FlowSampler):
             raise ValueError(
                 f"{file} was trained for another system than {system.name!r} (it says "
                 f"{metadata['system']!r}); force field, domain or z-matrix differ: give the system that it "
-                "was trained for"
+                "was trained for, or train again if an earlier version made it, of a molecule with rings or "
+                "amines: their coordinates have changed"
             )
         with reading(f"{file} is not a checkpoint of {system.name!r}", "copy or train it again"):
             coordinates = MolecularCoordinates(
