@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 _MOVES = 60
 #: States of the forward test that are listed.
 _MOST_STATES = 8
+#: Basins that are listed.
+_MOST_BASINS = 8
 #: What helps a generator that was not trained here.
 _ANEW = "train one of your own, and compare its populations with those of `boltzgen simulate`"
 
@@ -70,8 +72,8 @@ def evaluate(
         bool,
         typer.Option(
             "--forward",
-            help="Also simulate from weighted draws, and look for places where draws are too rare. It needs "
-            "no reference, and where there is none it is done alone.",
+            help="Also simulate from weighted draws, and look for places and basins where draws are too "
+            "rare. It needs no reference, and where there is none it is done alone.",
         ),
     ] = False,
     measure: MeasureName = "flexible-limit",
@@ -183,7 +185,7 @@ def _forward(generator: "BoltzmannGenerator", seed: int, folders: list[Path], ru
     from boltzgen.storage import finite_or_none, write_atomically
 
     energy = energy_for(generator.system).to(generator.device)
-    with progress("forward test: drawing conformations", _MOVES) as move:
+    with progress("forward test: drawing conformations, looking for basins", _MOVES) as move:
         test = forward_test(
             generator,
             energy,
@@ -220,6 +222,7 @@ def forward_tables(found: dict[str, Any]) -> "list[TextTable]":
             [f"of the target, drawn {times} times too rarely or more", f"{100 * found[key]:.2g} %"]
             for times, key in ((7, "share_above_e2"), (55, "share_above_e4"), (1100, "share_above_e7"))
         ),
+        ["in basins that draws hardly reach", f"{100 * found['unseen']:.2g} %"],
     ]
     held = [
         [
@@ -244,8 +247,23 @@ def forward_tables(found: dict[str, Any]) -> "list[TextTable]":
             held,
         )
     ]
+    missed = found["basins"][:_MOST_BASINS]
+    basins = [
+        (
+            "basins that draws hardly reach: % of the target, log w and torsions in degrees at the minimum",
+            ["", *(f"{100 * basin['share']:.2g}" for basin in missed)],
+            [
+                ["log w", *(f"{basin['log_w']:.1f}" for basin in missed)],
+                *(
+                    [name, *(f"{basin['torsions'][name]:.0f}" for basin in missed)]
+                    for name in (missed[0]["torsions"] if missed else ())
+                ),
+            ],
+        )
+    ]
     return [
         (f"forward test: {n}", ["quantity", "value"], rows),
         *states * bool(held),
+        *basins * bool(missed),
         ("where log w is largest, torsions in degrees", ["log w", *at], worst),
     ]

@@ -1,5 +1,6 @@
-"""The forward test: where short simulations at the target arrive, and what weight a draw would have there."""
+"""The forward test: where short simulations and a search for basins arrive, and log p/q there."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from boltzgen.molecule.states import States
 from boltzgen.molecule.system import System
 from boltzgen.molecule.torsional import counted_states
 from boltzgen.seeding import random_stream
+from boltzgen.simulation.basins import Basin, unseen_basins
 from boltzgen.simulation.hmc import Configurations, HamiltonianMonteCarlo
 from boltzgen.simulation.integrator import integrator_for
 from boltzgen.simulation.replica_exchange import ACCEPTANCE, FIRST_STEP
@@ -29,7 +31,7 @@ THIN, HOLE = 6.0, 8.0
 #: more, and counts as what may be missing from draws.
 THRESHOLDS = (2.0, 4.0, 7.0)
 AT_STAKE = 4.0
-#: Share of the target at stake from which thin places fail the test.
+#: Share of the target at stake from which thin places fail the test, and in basins that draws hardly reach.
 MOST_AT_STAKE = 1e-3
 _DRAWS_PER_WALKER = 16
 _N_WORST = 8
@@ -43,7 +45,8 @@ class ForwardTest:
 
     A simulation follows p. It walks into ordinary conformations that q hardly ever draws, whose weight no
     sample of q shows, so that neither the efficiency of the draws nor the Pareto shape of their weights tells
-    of them. It needs no reference, and does not see a mode that neither draws nor short simulations reach.
+    of them. Basins that lie too far away for that are looked for from torsions drawn anew, see
+    `unseen_basins`. The test needs no reference, and does not see what neither of them reaches.
 
     Attributes:
         log_w: log p/q, float64 (n_snapshots, n_walkers); inf where q is zero.
@@ -54,6 +57,7 @@ class ForwardTest:
         acceptance: mean acceptance rate of the moves.
         n_energy_evaluations: of draws and moves.
         system: the molecule.
+        basins: places around minima that draws hardly reach, the largest share of the target first.
     """
 
     log_w: Tensor
@@ -63,6 +67,7 @@ class ForwardTest:
     acceptance: float
     n_energy_evaluations: int
     system: System
+    basins: Sequence[Basin] = ()
 
     @property
     def largest(self) -> float:
@@ -94,19 +99,43 @@ class ForwardTest:
         return float(shares.std(correction=0)) / math.sqrt(len(shares))
 
     @property
+    def unseen(self) -> float:
+        """Share of the target in basins that draws hardly reach."""
+        return sum(basin.share for basin in self.basins)
+
+    @property
+    def unseen_error(self) -> float:
+        """Its standard error."""
+        return math.hypot(*(basin.error for basin in self.basins))
+
+    @property
     def verdict(self) -> Literal["passed", "thin places", "failed"]:
         """What the test says of the generator.
 
         Thin places, where a log p/q above `THIN` was met, fail it where one is above `HOLE`, or where the
-        share of the target at stake, two standard errors added, is above `MOST_AT_STAKE`.
+        share of the target at stake, two standard errors added, is above `MOST_AT_STAKE`; so does a larger
+        share in basins that draws hardly reach.
         """
-        if self.largest <= THIN:
-            return "passed"
-        return "failed" if self.reason else "thin places"
+        if self.reason:
+            return "failed"
+        return "passed" if self.largest <= THIN else "thin places"
 
     @property
     def reason(self) -> str:
         """Why the generator has failed, in words; empty where it has not."""
+        return "; ".join(filter(None, (self._lacks, self._holes)))
+
+    @property
+    def _lacks(self) -> str:
+        """Of basins."""
+        if self.unseen <= MOST_AT_STAKE:
+            return ""
+        share = f"{100 * self.unseen:.2g} ± {100 * self.unseen_error:.1g} % of the target"
+        return f"basins that draws hardly reach hold {share}"
+
+    @property
+    def _holes(self) -> str:
+        """Of what simulations met."""
         if self.largest > HOLE:
             return f"a log w above {HOLE:g}"
         upper = self.at_stake + 2 * self.at_stake_error
@@ -125,10 +154,16 @@ class ForwardTest:
     @property
     def sentence(self) -> str:
         """What the test has found, in a sentence."""
+        if not self._lacks:
+            return self._met
+        return f"{self._lacks}; {self._met}" if self._holes else self._lacks
+
+    @property
+    def _met(self) -> str:
         often, least = _times(self.largest), _times(AT_STAKE)
         share = f"{100 * self.at_stake:.2g} ± {100 * self.at_stake_error:.1g} % of the target"
         met = f"simulations from weighted draws met conformations that are drawn {often} times too rarely"
-        if self.flagged:
+        if self._holes:
             return (
                 f"{met} (log w {self.largest:.1f}), and {share} more than {least} times too rarely: neither "
                 "the efficiency nor the intervals of draws show it, and states that hold such conformations "
@@ -161,6 +196,9 @@ class ForwardTest:
             "at_stake": self.at_stake,
             "at_stake_error": self.at_stake_error,
             "flagged": self.flagged,
+            "unseen": self.unseen,
+            "unseen_error": self.unseen_error,
+            "basins": [dataclasses.asdict(basin) for basin in self.basins],
             "states": self._states(),
             "worst": [
                 {
@@ -195,6 +233,7 @@ def forward_test(
     energy: Energy,
     *,
     n_walkers: int = 2048,
+    n_starts: int = 1024,
     n_moves: int = 60,
     n_steps: int = 10,
     interval: int = 5,
@@ -204,12 +243,14 @@ def forward_test(
     """Simulate from weighted draws at the target, and evaluate log p/q where the simulations arrive.
 
     Sixteen draws a walker are made; walkers begin at draws chosen by their weights and move by Hamiltonian
-    Monte Carlo, which leaves the target invariant, so that all snapshots are of the target.
+    Monte Carlo, which leaves the target invariant, so that all snapshots are of the target. Before that,
+    basins are looked for that neither draws nor simulations reach.
 
     Args:
         generator: q.
         energy: of its system at the target's temperature, on the generator's device.
         n_walkers: simulations.
+        n_starts: minima that are looked for, from torsions drawn anew.
         n_moves: of each simulation.
         n_steps: steps of each move, of one to two femtoseconds.
         interval: moves between two snapshots.
@@ -224,6 +265,9 @@ def forward_test(
     counted = CountedEnergy(energy)
     samples = generator.sample(_DRAWS_PER_WALKER * n_walkers, counted, seed=seed)
     log_z = samples.log_z.value
+    basins = unseen_basins(
+        generator, counted, integrator, samples, n_starts=n_starts, threshold=AT_STAKE, seed=seed
+    )
     sampler = HamiltonianMonteCarlo(
         counted, integrator, inside=lambda x: inside_domain(coordinates, x), n_steps=n_steps
     )
@@ -262,6 +306,7 @@ def forward_test(
         acceptance,
         counted.n_evaluations,
         system,
+        basins,
     )
 
 

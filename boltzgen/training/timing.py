@@ -25,8 +25,9 @@ from boltzgen.training.walkers import N_ANNEALING, N_DESCENT, N_STEPS
 _STEPS = 3
 #: Seconds: what took as long the first time, with what is compiled then, is not timed again.
 _LONG = 10.0
-#: Forces of the forward test, and draws for its starts, for each draw of the summary.
-_FORCES, _STARTS = 1.0, 0.08
+#: Forces of the forward test and its search for basins, and draws for its starts, for each draw of the
+#: summary.
+_FORCES, _STARTS = 1.75, 0.08
 
 
 def measured_speed(

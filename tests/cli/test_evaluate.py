@@ -99,7 +99,7 @@ def test_the_forward_test_needs_no_reference(
     source = shipped_systems()["alanine_dipeptide"]
     for file in ("topology.pdb", "checkpoint.safetensors", "system.toml"):
         (tmp_path / file).write_bytes((source / file).read_bytes())
-    small = partial(forward.forward_test, n_walkers=16, n_steps=2, interval=30)
+    small = partial(forward.forward_test, n_walkers=16, n_starts=8, n_steps=2, interval=30)
     monkeypatch.setattr("boltzgen.simulation.forward.forward_test", small)
     code, out, err = call(capfd, "evaluate", tmp_path, "--forward", "--json", "-o", tmp_path / "out")
     assert (code, out.count("\n"), "warning" in err) == (0, 1, False)
@@ -129,15 +129,22 @@ def test_the_forward_tests_verdict_and_states_are_in_its_tables() -> None:
         "verdict": "failed",
         "reason": "a log w above 8",
         "states": [],
+        "unseen": 0.0123,
+        "basins": [],
     }
     worst = [{"log_w": 6.5, "torsions": {"phi": 60.0}}]
     more = shares | {"worst": worst, "n_walkers": 1, "n_snapshots": 1}
     (_, _, rows), _ = forward_tables(found | more)
     assert ["verdict", "failed: a log w above 8"] in rows and ["largest log w", "6.50"] in rows
     assert ["of the target, drawn 55 times too rarely or more", "0.016 %"] in rows
+    assert ["in basins that draws hardly reach", "1.2 %"] in rows
     state = {"of": "ALA 2", "state": "alphaL", "n_snapshots": 1200, "n_at_stake": 30}
     _, (_, _, held), _ = forward_tables(found | more | {"states": [state]})
     assert held == [["ALA 2", "alphaL", "1,200", "30", "2.5"]]
+    basin = {"share": 0.0123, "error": 0.001, "log_w": 12.34, "torsions": {"phi": 55.4, "psi": -40.0}}
+    _, (_, head, missed), _ = forward_tables(found | more | {"basins": [basin]})
+    assert head == ["", "1.2"]
+    assert missed == [["log w", "12.3"], ["phi", "55"], ["psi", "-40"]]
 
 
 def test_a_run_keeps_what_the_forward_test_found_of_its_generator(tmp_path: Path) -> None:
@@ -157,7 +164,7 @@ def run_of_the_dipeptide(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = shipped_systems()["alanine_dipeptide"]
     (folder / "checkpoint.safetensors").write_bytes((source / "checkpoint.safetensors").read_bytes())
     (folder / "summary.json").write_text(json.dumps({"system": "alanine_dipeptide"}))
-    small = partial(forward.forward_test, n_walkers=16, n_steps=2, interval=30)
+    small = partial(forward.forward_test, n_walkers=16, n_starts=8, n_steps=2, interval=30)
     monkeypatch.setattr("boltzgen.simulation.forward.forward_test", small)
 
 

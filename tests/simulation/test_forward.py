@@ -58,7 +58,7 @@ def test_a_crack_is_flagged_and_k_hat_does_not_see_it(good: BoltzmannGenerator) 
     samples = generator.sample(40_000, energy, seed=1)
     assert psis_k_hat(samples.log_w.numpy()) < 0.5
     assert samples.sampling_efficiency > 0.99
-    test = forward_test(generator, energy, n_walkers=256, n_moves=20, seed=1)
+    test = forward_test(generator, energy, n_walkers=256, n_starts=0, n_moves=20, seed=1)
     assert test.flagged and test.largest == pytest.approx(DEPTH, abs=1.0)
     assert test.forward_ess < 0.1
     assert 0 < test.share_above(7.0) < 0.1
@@ -102,7 +102,9 @@ def test_few_thin_places_are_no_failure_and_many_or_deep_ones_are() -> None:
 @pytest.mark.slow
 def test_a_good_one_is_not_flagged_over_20_seeds(good: BoltzmannGenerator) -> None:
     energy = energy_for(good.system)
-    found = [forward_test(good, energy, n_walkers=64, n_moves=10, seed=seed) for seed in range(20)]
+    found = [
+        forward_test(good, energy, n_walkers=64, n_starts=0, n_moves=10, seed=seed) for seed in range(20)
+    ]
     assert not any(test.flagged for test in found)
     assert max(test.largest for test in found) < THIN
     pooled = torch.cat([test.log_w.flatten() for test in found])
@@ -115,7 +117,15 @@ def test_what_it_returns(system: System, good: BoltzmannGenerator) -> None:
     moves: list[int] = []
     energy = energy_for(system)
     test = forward_test(
-        good, energy, n_walkers=32, n_moves=6, n_steps=3, interval=2, seed=3, progress=moves.append
+        good,
+        energy,
+        n_walkers=32,
+        n_starts=0,
+        n_moves=6,
+        n_steps=3,
+        interval=2,
+        seed=3,
+        progress=moves.append,
     )
     assert moves == [1] * 6
     assert test.log_w.shape == (3, 32) and test.log_w.dtype == torch.float64
@@ -130,7 +140,7 @@ def test_what_it_returns(system: System, good: BoltzmannGenerator) -> None:
     assert [row["torsions"]["phi"] for row in summary["worst"]] == pytest.approx(phi.tolist(), abs=0.06)
     assert 0.3 < summary["acceptance"] <= 1
     assert summary["forward_efficiency"] == pytest.approx(1 / float(test.log_w.exp().mean()))
-    same = forward_test(good, energy, n_walkers=32, n_moves=6, n_steps=3, interval=2, seed=3)
-    other = forward_test(good, energy, n_walkers=32, n_moves=6, n_steps=3, interval=2, seed=4)
+    same = forward_test(good, energy, n_walkers=32, n_starts=0, n_moves=6, n_steps=3, interval=2, seed=3)
+    other = forward_test(good, energy, n_walkers=32, n_starts=0, n_moves=6, n_steps=3, interval=2, seed=4)
     assert torch.equal(same.log_w, test.log_w)
     assert not torch.equal(other.log_w, test.log_w)

@@ -64,5 +64,5 @@ def test_an_estimate_counts_the_making_of_a_generator(
     monkeypatch.setattr("boltzgen.training.timing._now", lambda _: float(next(seconds)))
     found = training_speed(alanine, Settings(rounds=10, steps=7, batch=64, walkers=128))
     # A round is looked at after each of its three steps, and at its end. It begins hot: walkers only descend.
-    assert (found.round, found.draw) == (4.0 + (7 - 3), pytest.approx(1.08 / BLOCK + 2 / BLOCK))
+    assert (found.round, found.draw) == (4.0 + (7 - 3), pytest.approx(1.08 / BLOCK + 1.75 * 2 / BLOCK))
     assert found.start == 1.0 + 128 * 2 / BLOCK * 100
