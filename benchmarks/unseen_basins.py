@@ -5,7 +5,7 @@
 GENERATOR is the name of a shipped system or the folder of a run. Of each generator, with every sampling seed:
 
 - as it is: what the search finds, in per cent of the target, its energies and seconds;
-- blind to one state after another, of a torsion or of (phi, psi), whose share of the target is between 0.2 and
+- blind to one state after another, of a torsion or of (phi, psi), whose share of the target is from 0.2 to
   50 per cent (at most STATES of them, evenly spread from the rarest to the commonest): draws in the state are
   left out, and log q there is lowered by 14. The share that is then missing, by the weights of the draws, and
   the share that the search finds, with its standard error, over the seeds.
@@ -107,9 +107,7 @@ def main() -> None:
             print("| " + " | ".join(cells) + " |", flush=True)
     if ratios:
         low, middle, high = np.quantile(ratios, (0, 0.5, 1))
-        print(
-            f"\nfound over missing: median {middle:.2f}, least {low:.2g}, most {high:.2g} ({len(ratios)} times)"
-        )
+        print(f"\nfound over missing, {len(ratios)} times: median {middle:.2f}, {low:.2g} to {high:.2g}")
 
 
 if __name__ == "__main__":

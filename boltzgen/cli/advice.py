@@ -81,8 +81,9 @@ def forward_doubt(folder: Path, generator: str) -> str:
                 continue  # of an earlier training in the same folder
             forward = found["forward"] if name == SUMMARY else found
             if forward["flagged"]:
-                ess = percent(forward["forward_ess"])
-                failed.append(f"forward ESS {ess}, largest log w {forward['largest_log_w']:.1f}")
+                ess = f"forward ESS {percent(forward['forward_ess'])}"
+                largest = f"largest log w {forward['largest_log_w']:.1f}"
+                failed.append("; ".join(filter(None, (forward.get("reason"), f"{ess}, {largest}"))))
         except (OSError, ValueError, KeyError, TypeError):
             continue
     if not failed:

@@ -260,6 +260,8 @@ def _forward_fields(summary: dict[str, Any]) -> dict[str, str]:
     found, ess = summary["forward"], percent(summary["forward_ess"])
     # What it finds is there; what it does not find the longer one may.
     said = "found nothing" if found["verdict"] == "passed" else found["verdict"]
+    if found["reason"]:
+        said += f" ({found['reason']})"
     text = f"{said}: largest log w {summary['largest_log_w']:.1f}; forward ESS {ess}"
     return {"short forward test": text}
 

@@ -153,6 +153,8 @@ def test_a_run_keeps_what_the_forward_test_found_of_its_generator(tmp_path: Path
     (tmp_path / "forward.json").write_text(json.dumps(found))
     (tmp_path / "summary.json").write_text(json.dumps({"forward": found | {"largest_log_w": 6.2}}))
     assert "(forward ESS 10 %, largest log w 9.6)" in forward_doubt(tmp_path, "a")
+    (tmp_path / "forward.json").write_text(json.dumps(found | {"reason": "basins"}))
+    assert "(basins; forward ESS 10 %, largest log w 9.6)" in forward_doubt(tmp_path, "a")
     assert "(forward ESS 10 %, largest log w 6.2)" in forward_doubt(tmp_path, "b")  # trained anew meanwhile
     (tmp_path / "summary.json").write_text(json.dumps({"forward": found | {"flagged": False}}))
     assert "largest log w 9.6" in forward_doubt(tmp_path, "a")

@@ -37,7 +37,7 @@ SUMMARY = {
     "log_z_error": 0.01,
     "fraction_outside_domain": 0.0,
     "settings": {"rounds": 140},
-    "forward": {"flagged": False, "verdict": "passed"},
+    "forward": {"flagged": False, "verdict": "passed", "reason": ""},
     "forward_ess": 0.85,
     "largest_log_w": 1.5,
 }
@@ -133,7 +133,7 @@ def test_train_warns_of_weights_that_say_little_and_of_the_forward_test(
     poor: dict[str, Any] = {
         "sampling_efficiency": 0.013,
         "psis_k_hat": 0.93,
-        "forward": {"flagged": True, "verdict": "failed"},
+        "forward": {"flagged": True, "verdict": "failed", "reason": "holes"},
     }
 
     def train(*arguments: object, **options: object) -> dict[str, Any]:
@@ -147,7 +147,7 @@ def test_train_warns_of_weights_that_say_little_and_of_the_forward_test(
     assert forward == "warning: simulations came to conformations"
     assert low.startswith("warning: sampling efficiency is 1.3 %")
     assert tail.startswith("warning: PSIS k-hat is 0.93 > 0.7, bad")
-    assert "failed: largest log w" in " ".join(out.split())
+    assert "failed (holes): largest log w" in " ".join(out.split())
     longer = f"boltzgen train alanine_dipeptide -o {tmp_path}_longer"
     assert f"train anew, for longer: {longer} --minutes 5" in low  # twice the time that it took
     draw = " ".join(out.split()).partition("not good enough to rely on yet; ")[2]
@@ -165,7 +165,7 @@ def test_train_warns_of_weights_that_say_little_and_of_the_forward_test(
     monkeypatch.setitem(poor, "psis_k_hat", 0.1)
     out = call(capfd, "train", "alanine_dipeptide", "-o", tmp_path)[1]
     assert "not good enough to rely on yet; train anew, for longer:" in out  # by the forward test alone
-    monkeypatch.setitem(poor, "forward", {"flagged": False, "verdict": "passed"})
+    monkeypatch.setitem(poor, "forward", {"flagged": False, "verdict": "passed", "reason": ""})
     monkeypatch.setitem(poor, "sampling_efficiency_blocks_low", 0.23)
     assert "warning" not in call(capfd, "train", "alanine_dipeptide", "-o", tmp_path)[2].partition("\n")[2]
     monkeypatch.setitem(poor, "sampling_efficiency_blocks_low", 0.12)
@@ -174,7 +174,7 @@ def test_train_warns_of_weights_that_say_little_and_of_the_forward_test(
     assert "not good enough" in out
     monkeypatch.setitem(poor, "sampling_efficiency_blocks_low", 0.9)
     monkeypatch.setitem(poor, "forward_ess", 7.24e-9)
-    monkeypatch.setitem(poor, "forward", {"flagged": False, "verdict": "passed"})
+    monkeypatch.setitem(poor, "forward", {"flagged": False, "verdict": "passed", "reason": ""})
     out = call(capfd, "train", "alanine_dipeptide", "-o", tmp_path)[1]
     assert "forward ESS < 0.001 %" in " ".join(out.split()) and "not good enough" not in out
 
