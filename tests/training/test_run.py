@@ -58,10 +58,12 @@ def test_a_run_leaves_its_files_and_counts_everything(
     for record in rounds:
         assert 1 / (3 * 64) <= record["sampling_efficiency"] * (1 + 1e-9) <= 1 + 1e-9
         assert {"loss", "log_z", "log_z_error", "skipped_steps", "fraction_outside_domain"} <= record.keys()
-    assert (
-        summary["n_energy_evaluations"]
-        == rounds[-1]["n_energy_evaluations"] + 4096 + 2048 + 15 + 15 * 20 * 10
-    )  # two whole blocks of validation draws; one, 15 walkers and their moves in the forward test
+    forward = summary["forward"]
+    # Two whole blocks of validation draws; one, 15 walkers, their moves and 7 descents in the forward test.
+    of_test = forward["n_energy_evaluations"]
+    assert summary["n_energy_evaluations"] == rounds[-1]["n_energy_evaluations"] + 4096 + of_test
+    assert of_test >= 2048 + 15 + 15 * 20 * 10 + 7 * 301
+    assert forward["unseen"] == sum(basin["share"] for basin in forward["basins"])
     for key in ("seconds", "sampling_efficiency", "log_z", "seed", "versions", "hardware"):
         assert key in summary
     assert BoltzmannGenerator.load(folder, system).temperature == system.temperature
