@@ -94,21 +94,23 @@ class Box:
 
 
 class Reduced(PullbackEnergy):
-    """Of a standard normal distribution where the second coordinate is below 1."""
+    """Of a standard normal distribution where the second coordinate is below 1, or of one on a circle."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, free: bool) -> None:
         torch.nn.Module.__init__(self)
+        self.free = free
 
     def forward(self, y: Tensor) -> Tensor:
-        u = 0.5 * y.square().sum(-1) + 1.5 * math.log(2 * math.pi)
+        u = 0.5 * y[:, 1:].square().sum(-1) + 1.5 * math.log(2 * math.pi)
+        u = u + (0.5 * math.log(2 * math.pi) if self.free else 0.5 * y[:, 0].square())
         return torch.where(y[:, 1] < 1, u, math.inf)
 
 
 class Normal(_Target):
     """The same; q lacks what is at z > 0."""
 
-    def __init__(self) -> None:
-        self.log_z, self.coordinates, self.reduced = 0.0, Box(), Reduced()  # type: ignore[assignment]
+    def __init__(self, *, free: bool = False) -> None:
+        self.log_z, self.coordinates, self.reduced = 0.0, Box(), Reduced(free=free)  # type: ignore[assignment]
 
     def log_w(self, y: Tensor) -> Tensor:
         return torch.where(y[:, 2] > 0, 9.0, 0.0).to(y)
@@ -127,6 +129,17 @@ def test_shares_are_those_of_a_normal_distribution_and_are_not_counted_twice() -
     missing = 0.5 * 0.841345
     assert float(share.sum()) == pytest.approx(missing / (1 + missing), abs=4 * float(error.norm()))
     assert float(error.norm()) < 0.02
+
+
+def test_a_torsion_that_turns_freely_is_counted_once() -> None:
+    """A normal distribution that is wider than the circle would meet itself."""
+    target = Normal(free=True)
+    centres = torch.tensor([[2.5, 0.0, 0.0]], dtype=torch.float64)
+    shares = [_shares(target, centres, 4.0, torch.Generator().manual_seed(seed)) for seed in range(20)]
+    share, error = torch.cat([s for s, _ in shares]).mean(), torch.cat([e for _, e in shares]).norm() / 20
+    missing = 0.5 * 0.841345
+    assert float(share) == pytest.approx(missing / (1 + missing), abs=4 * float(error))
+    assert float(error) < 0.01
 
 
 def test_basins_that_draws_hardly_reach_fail_the_forward_test() -> None:
