@@ -113,8 +113,8 @@ class ForwardTest:
         """What the test says of the generator.
 
         Thin places, where a log p/q above `THIN` was met, fail it where one is above `HOLE`, or where the
-        share of the target at stake, two standard errors added, is above `MOST_AT_STAKE`; so does a larger
-        share in basins that draws hardly reach.
+        share of the target at stake, two standard errors added, is above `MOST_AT_STAKE`. So does a larger
+        share, one standard error taken off, in basins that draws hardly reach.
         """
         if self.reason:
             return "failed"
@@ -128,7 +128,7 @@ class ForwardTest:
     @property
     def _lacks(self) -> str:
         """Of basins."""
-        if self.unseen <= MOST_AT_STAKE:
+        if self.unseen - self.unseen_error <= MOST_AT_STAKE:
             return ""
         share = f"{100 * self.unseen:.2g} ± {100 * self.unseen_error:.1g} % of the target"
         return f"basins that draws hardly reach hold {share}"

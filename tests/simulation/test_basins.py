@@ -11,9 +11,9 @@ from boltzgen.energy.base import CountedEnergy
 from boltzgen.energy.choose import energy_for
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.generator.target import PullbackEnergy
-from boltzgen.geometry import dihedrals
+from boltzgen.geometry import dihedrals, wrap
 from boltzgen.molecule.system import System
-from boltzgen.simulation.basins import _FLATTEST, Basin, _shares, _Target, _turned, unseen_basins
+from boltzgen.simulation.basins import _FLATTEST, Basin, _apart, _shares, _Target, _turned, unseen_basins
 from boltzgen.simulation.forward import AT_STAKE, ForwardTest, forward_test
 from boltzgen.simulation.integrator import integrator_for
 
@@ -38,7 +38,9 @@ def is_helical(x: Tensor, system: System) -> Tensor:
     return (psi > -120) & (psi < 15)
 
 
-def test_a_basin_without_draws_is_found_with_its_share(good: BoltzmannGenerator) -> None:
+def test_a_basin_without_draws_is_found_with_its_share(
+    good: BoltzmannGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     energy, integrator = CountedEnergy(energy_for(good.system)), integrator_for(good.system, "cpu")
     samples = good.sample(8192, energy, seed=1)
     weight = torch.softmax(samples.log_w, 0)
@@ -64,6 +66,9 @@ def test_a_basin_without_draws_is_found_with_its_share(good: BoltzmannGenerator)
     assert error < 0.2 * share
     assert found(blind) == basins and found(blind, seed=1) != basins
     assert sum(basin.share for basin in found(good)) < 1e-5
+    # Newton's method makes up for a short descent.
+    monkeypatch.setattr("boltzgen.simulation.basins._DESCENT", 5)
+    assert sum(basin.share for basin in found(blind)) > 0.6 * missing
     test = forward_test(blind, energy, n_walkers=32, n_starts=64, n_moves=5)
     assert test.unseen > 0.01 and test.verdict == "failed"
     assert test.summary()["basins"][0]["share"] == test.basins[0].share
@@ -96,21 +101,22 @@ class Box:
 class Reduced(PullbackEnergy):
     """Of a standard normal distribution where the second coordinate is below 1, or of one on a circle."""
 
-    def __init__(self, *, free: bool) -> None:
+    def __init__(self, *, free: bool, centre: float) -> None:
         torch.nn.Module.__init__(self)
-        self.free = free
+        self.free, self.centre = free, centre
 
     def forward(self, y: Tensor) -> Tensor:
         u = 0.5 * y[:, 1:].square().sum(-1) + 1.5 * math.log(2 * math.pi)
-        u = u + (0.5 * math.log(2 * math.pi) if self.free else 0.5 * y[:, 0].square())
+        u = u + (0.5 * math.log(2 * math.pi) if self.free else 0.5 * wrap(y[:, 0] - self.centre).square())
         return torch.where(y[:, 1] < 1, u, math.inf)
 
 
 class Normal(_Target):
     """The same; q lacks what is at z > 0."""
 
-    def __init__(self, *, free: bool = False) -> None:
-        self.log_z, self.coordinates, self.reduced = 0.0, Box(), Reduced(free=free)  # type: ignore[assignment]
+    def __init__(self, *, free: bool = False, centre: float = 0.0) -> None:
+        self.log_z, self.coordinates = 0.0, Box()  # type: ignore[assignment]
+        self.reduced = Reduced(free=free, centre=centre)
 
     def log_w(self, y: Tensor) -> Tensor:
         return torch.where(y[:, 2] > 0, 9.0, 0.0).to(y)
@@ -142,15 +148,29 @@ def test_a_torsion_that_turns_freely_is_counted_once() -> None:
     assert float(error) < 0.01
 
 
+def test_climbing_goes_around_the_circle() -> None:
+    start = torch.tensor([[3.0, -1.0, 2.0]], dtype=torch.float64)
+    climbed = Normal(centre=-3.0).climb(start)
+    assert torch.allclose(climbed, torch.tensor([[-3.0, 0.0, 0.0]], dtype=torch.float64), atol=1e-6)
+
+
+def test_of_near_minima_that_of_the_highest_density_is_kept() -> None:
+    y = torch.tensor(
+        [[0.3, 0.0, 0.0], [0.1, 0.0, 0.0], [2.0, 0.0, 0.0], [0.0, 0.9, 0.0]], dtype=torch.float64
+    )
+    assert _apart(Normal(), y)[:, 0].tolist() == [0.1, 2.0]
+
+
 def test_basins_that_draws_hardly_reach_fail_the_forward_test() -> None:
-    def test_of(*shares: float, log_w: float = 0.0) -> ForwardTest:
-        basins = [Basin(share, 0.1 * share, 9.0, {"phi": 60.0}) for share in shares]
+    def test_of(*shares: float, log_w: float = 0.0, relative: float = 0.1) -> ForwardTest:
+        basins = [Basin(share, relative * share, 9.0, {"phi": 60.0}) for share in shares]
         met = torch.zeros(12, 64, dtype=torch.float64)
         met[0, 0] = log_w
         none = torch.zeros(0)
         return ForwardTest(met, none, none, none, 0.8, 1, None, basins)  # type: ignore[arg-type]
 
     assert test_of(5e-4, 4e-4).verdict == "passed"
+    assert test_of(0.3, relative=0.999).verdict == "passed"  # one draw of large weight is no evidence
     failed = test_of(8e-4, 6e-4)
     assert failed.verdict == "failed" and failed.flagged
     assert (failed.unseen, failed.unseen_error) == (pytest.approx(1.4e-3), pytest.approx(1e-4))
