@@ -1,6 +1,7 @@
 """Basins that draws hardly reach: minima near new torsions, and what the generator's density is there."""
 
 import math
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -111,6 +112,25 @@ def unseen_basins(
         for k, log_w in enumerate(target.log_w(y))
     ]
     return sorted(found, key=lambda basin: -basin.share)
+
+
+def as_rows(basins: Sequence[Basin], names: Collection[str]) -> Tensor:
+    """Basins as numbers, float64 (n, 3 + len(names)), which processes can exchange."""
+    rows = [[basin.share, basin.error, basin.log_w, *basin.torsions.values()] for basin in basins]
+    return torch.tensor(rows, dtype=torch.float64).view(-1, 3 + len(names))
+
+
+def from_rows(rows: Tensor, names: Collection[str]) -> list[Basin]:
+    """The basins of `as_rows`, the largest first; of several with the same torsions that one alone."""
+    found: list[Basin] = []
+    kept: list[Tensor] = []
+    for row in rows[rows[:, 0].argsort(descending=True)]:
+        angles = torch.deg2rad(row[3:])
+        if all(bool((wrap(angles - other).abs() > _SAME).any()) for other in kept):
+            kept.append(angles)
+            share, error, log_w, *torsions = row.tolist()
+            found.append(Basin(share, error, log_w, dict(zip(names, torsions, strict=True))))
+    return found
 
 
 def _turned(coordinates: MolecularCoordinates, y: Tensor, stream: torch.Generator) -> Tensor:

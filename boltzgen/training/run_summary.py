@@ -1,6 +1,5 @@
 """The summary of a finished run: fresh draws, the forward test, and where it was made."""
 
-import dataclasses
 import itertools
 import json
 import logging
@@ -19,7 +18,7 @@ from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.generator.locate import SUMMARY
 from boltzgen.molecule.system import System
 from boltzgen.samples.shards import BLOCK
-from boltzgen.simulation.basins import Basin
+from boltzgen.simulation.basins import as_rows, from_rows
 from boltzgen.simulation.forward import ForwardTest, forward_test
 from boltzgen.storage import write_atomically
 from boltzgen.training.budget import draws_in
@@ -104,7 +103,7 @@ def _forward(generator: BoltzmannGenerator, run: TrainingRun, n_walkers: int) ->
             generator,
             run.energy,
             n_walkers=max(1, ranks.share(n_walkers)),
-            n_starts=n_walkers // 2 if ranks.is_writer else 0,
+            n_starts=ranks.share(n_walkers // 2),
             n_moves=_MOVES,
             seed=_VALIDATION_SEED + ranks.rank,
             progress=lambda done: run.tell("forward test", validated=0.5 + 0.5 * next(moves) / _MOVES),
@@ -124,6 +123,7 @@ def _of_all(own: ForwardTest, ranks: Ranks) -> ForwardTest:
     """The simulations of all ranks as one test."""
     worst = ranks.gather(own.log_w_worst)
     order = worst.argsort(descending=True, stable=True)[: len(own.log_w_worst)]
+    names = own.system.torsions
     counts = ranks.total(torch.tensor([own.acceptance / ranks.size, own.n_energy_evaluations]).double())
     return ForwardTest(
         ranks.gather(own.log_w.T).T,
@@ -133,7 +133,7 @@ def _of_all(own: ForwardTest, ranks: Ranks) -> ForwardTest:
         float(counts[0]),
         int(counts[1]),
         own.system,
-        [Basin(**basin) for basin in ranks.told([dataclasses.asdict(basin) for basin in own.basins])],
+        from_rows(ranks.gather(as_rows(own.basins, names)), names),
     )
 
 

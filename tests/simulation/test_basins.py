@@ -13,7 +13,17 @@ from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.generator.target import PullbackEnergy
 from boltzgen.geometry import dihedrals, wrap
 from boltzgen.molecule.system import System
-from boltzgen.simulation.basins import _FLATTEST, Basin, _apart, _shares, _Target, _turned, unseen_basins
+from boltzgen.simulation.basins import (
+    _FLATTEST,
+    Basin,
+    _apart,
+    _shares,
+    _Target,
+    _turned,
+    as_rows,
+    from_rows,
+    unseen_basins,
+)
 from boltzgen.simulation.forward import AT_STAKE, ForwardTest, forward_test
 from boltzgen.simulation.integrator import integrator_for
 
@@ -146,6 +156,19 @@ def test_a_torsion_that_turns_freely_is_counted_once() -> None:
     missing = 0.5 * 0.841345
     assert float(share) == pytest.approx(missing / (1 + missing), abs=4 * float(error))
     assert float(error) < 0.01
+
+
+def test_what_processes_find_is_put_together() -> None:
+    names = ("phi", "psi")
+
+    def basin(share: float, *angles: float) -> Basin:
+        return Basin(share, 0.1 * share, 5.0, dict(zip(names, angles, strict=True)))
+
+    one = [basin(0.2, 179.0, 60.0), basin(0.01, -60.0, -40.0)]
+    other = [basin(0.3, -175.0, 70.0), basin(0.02, -175.0, 120.0)]
+    rows = torch.cat([as_rows(one, names), as_rows([], names), as_rows(other, names)])
+    assert from_rows(rows, names) == [other[0], other[1], one[1]]
+    assert from_rows(as_rows([], names), names) == []
 
 
 def test_climbing_goes_around_the_circle() -> None:
