@@ -101,7 +101,7 @@ class ForwardTest:
     @property
     def unseen(self) -> float:
         """Share of the target in basins that draws hardly reach."""
-        return sum(basin.share for basin in self.basins)
+        return min(1.0, sum(basin.share for basin in self.basins))
 
     @property
     def unseen_error(self) -> float:
@@ -130,7 +130,7 @@ class ForwardTest:
         """Of basins."""
         if self.unseen - self.unseen_error <= MOST_AT_STAKE:
             return ""
-        share = f"{100 * self.unseen:.2g} ± {100 * self.unseen_error:.1g} % of the target"
+        share = f"{_short(100 * self.unseen)} ± {_short(100 * self.unseen_error, 1)} % of the target"
         return f"basins that draws hardly reach hold {share}"
 
     @property
@@ -161,7 +161,7 @@ class ForwardTest:
     @property
     def _met(self) -> str:
         often, least = _times(self.largest), _times(AT_STAKE)
-        share = f"{100 * self.at_stake:.2g} ± {100 * self.at_stake_error:.1g} % of the target"
+        share = f"{_short(100 * self.at_stake)} ± {_short(100 * self.at_stake_error, 1)} % of the target"
         met = f"simulations from weighted draws met conformations that are drawn {often} times too rarely"
         if self._holes:
             return (
@@ -218,6 +218,10 @@ class ForwardTest:
             if k
         ]
         return sorted(rows, key=lambda row: -row["n_at_stake"] / row["n_snapshots"])
+
+
+def _short(value: float, digits: int = 2) -> str:
+    return f"{float(f'{value:.{digits}g}'):g}"
 
 
 def _times(log_w: float) -> str:

@@ -202,5 +202,6 @@ def test_basins_that_draws_hardly_reach_fail_the_forward_test() -> None:
     both = test_of(0.02, log_w=9.0)
     assert both.reason == "basins that draws hardly reach hold 2 ± 0.2 % of the target; a log w above 8"
     assert both.sentence.startswith("basins that draws") and "(log w 9.0)" in both.sentence
+    assert "hold 100 ± 10 % of" in test_of(0.6, 0.9, relative=0.09).reason  # of two processes
     assert test_of(log_w=6.5).verdict == "failed"  # as many as one of 768 snapshots
     assert test_of(log_w=5.5).verdict == "passed"
