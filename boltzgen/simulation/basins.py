@@ -232,7 +232,10 @@ def _shares(
         log_g = torch.logaddexp(log_g, normal)
     log_p = target.log_p(y)
     counts = is_near & (target.log_w(y) > threshold)
-    parts = torch.where(counts, (log_p - log_g).exp(), 0.0).view(n, _DRAWS)
+    log_parts = torch.where(counts, log_p - log_g, -math.inf).view(n, _DRAWS)
+    # In units of the largest: a generator that is not trained misses more than numbers can hold.
+    unit = log_parts.max().clamp_min(0.0)
+    parts = (log_parts - unit).exp()
     # The partition function is that of the draws, which lacks what is found here.
-    whole = 1 + parts.mean(-1).sum()
+    whole = (-unit).exp() + parts.mean(-1).sum()
     return parts.mean(-1) / whole, parts.std(-1) / math.sqrt(_DRAWS) / whole

@@ -171,6 +171,14 @@ def test_what_processes_find_is_put_together() -> None:
     assert from_rows(as_rows([], names), names) == []
 
 
+def test_what_numbers_cannot_hold_is_all_of_the_target() -> None:
+    target = Normal()
+    target.log_z = -2000.0  # of draws that are 2000 kT too high
+    centre = torch.zeros(1, 3, dtype=torch.float64)
+    share, error = _shares(target, centre, 4.0, torch.Generator().manual_seed(0))
+    assert float(share) == pytest.approx(1.0) and 0 < float(error) < 0.1
+
+
 def test_climbing_goes_around_the_circle() -> None:
     start = torch.tensor([[3.0, -1.0, 2.0]], dtype=torch.float64)
     climbed = Normal(centre=-3.0).climb(start)
