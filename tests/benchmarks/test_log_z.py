@@ -66,6 +66,6 @@ def test_the_integral_over_a_basin_and_its_share_make_log_z(log_z: Any) -> None:
     spread = math.hypot(found.path_error, found.normal_error, error / share)
     assert spread < 0.06
     assert found.log - math.log(share) == pytest.approx(exact, abs=3.5 * spread)
-    assert all(0.4 < taken < 0.98 for taken in found.acceptance)
+    assert all(taken > 0.4 for taken in found.acceptance)
     assert all(overlap > 0.1 for overlap in found.overlap)
     assert found.halves == pytest.approx((found.log, found.log), abs=6 * spread)
