@@ -27,6 +27,7 @@ from torch import Tensor
 
 from boltzgen.energy.base import CountedEnergy
 from boltzgen.energy.choose import energy_for
+from boltzgen.evaluation.metrics import grouped_mean
 from boltzgen.evaluation.reference import Reference, reference_path
 from boltzgen.generator.annealed_importance import Target
 from boltzgen.generator.harmonic import harmonic_reference
@@ -95,16 +96,6 @@ def unwrapped(y: Tensor, centre: Tensor) -> Tensor:
     """y (n, d) with full torsions within pi of the centre (n_full,)."""
     n = len(centre)
     return torch.cat((centre + wrap(y[:, :n] - centre), y[:, n:]), dim=-1)
-
-
-def share_of(here: Tensor, walker: Tensor) -> tuple[float, float]:
-    """Share of frames and its jackknife error over walkers."""
-    groups = walker.unique()
-    left_out = torch.stack([here[walker != g].double().mean() for g in groups])
-    n = len(groups)
-    return float(here.double().mean()), float(
-        ((n - 1) / n * (left_out - left_out.mean()).square().sum()).sqrt()
-    )
 
 
 def window_of(y: Tensor, n_full: int, n_rotors: int, width: float) -> tuple[Window, Tensor]:
@@ -258,7 +249,7 @@ def main() -> None:
     first = walker % 2 == 0
     width = math.radians(options.width)
     window, inside = window_of(y[first], coordinates.n_full, coordinates.n_rotors, width)
-    share, error = share_of(near(y[~first], window.centre, width), walker[~first])
+    share, error = grouped_mean(near(y[~first], window.centre, width).numpy(), walker[~first].numpy())
     print(
         f"W: {100 * share:.2f} +- {100 * error:.2f} % of {int((~first).sum())} frames of "
         f"{len(walker[~first].unique())} walkers; {coordinates.n_full} full torsions, {y.shape[1]} flow "
