@@ -1,17 +1,19 @@
 """Draws of alanine dipeptide by the workers of a Dask cluster on one machine: rates, and killed workers.
 
-    python benchmarks/cluster_sampling.py --draws 400000 --workers 1 2 3 --killed 30 --during 10000000
+    python benchmarks/cluster_sampling.py --draws 1000000 --workers 1 2 3 --killed 30 --during 10000000
     python benchmarks/cluster_sampling.py --quick
 
-The rate of each number of workers, of one thread each, stands beside that of one process of one thread, in
-the same run; the workers' start and their first task, which loads the generator, are left out. Then workers
-are killed at random moments while statistics are drawn, which are compared with those that nothing disturbed.
+One process of one thread and each number of workers, of one thread each, take turns; their start and their
+first task, which loads the generator, are left out. Printed are draws per second, and how many times those
+of the one process in the same repeat they are. Then workers are killed at random moments while statistics are
+drawn, which are compared with those that nothing disturbed.
 """
 
 import argparse
 import os
 import random
 import signal
+import statistics
 import tempfile
 import threading
 import time
@@ -94,7 +96,8 @@ def same(first: Path, second: Path) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--draws", type=int, default=400_000, help="of each rate")
+    parser.add_argument("--draws", type=int, default=1_000_000, help="of each rate")
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--killed", type=int, default=30)
     parser.add_argument("--during", type=int, default=10_000_000, help="draws meanwhile")
@@ -104,18 +107,30 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a few draws, to see that it works")
     arguments = parser.parse_args()
     if arguments.quick:
-        arguments.draws, arguments.workers, arguments.every = 65_536, [2], 3.0
+        arguments.draws, arguments.workers, arguments.every, arguments.repeats = 65_536, [2], 3.0, 1
         arguments.killed, arguments.during = 2, 65_536
     torch.set_num_threads(1)
     generator = BoltzmannGenerator.load("alanine_dipeptide")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        rate = alone(folder / "alone.h5", generator, arguments.draws)
-        print(f"one process, one thread: {rate:,.0f} draws / s over {arguments.draws:,} draws, seed 0")
-        for workers in arguments.workers:
-            found = by_workers(folder / "workers.h5", generator, arguments.draws, workers)
-            equal = same(folder / "alone.h5", folder / "workers.h5")
-            print(f"{workers} workers: {found:,.0f} draws / s, {found / rate:.2f} times; identical: {equal}")
+        rates: dict[int, list[float]] = {n: [] for n in (0, *arguments.workers)}
+        for _ in range(arguments.repeats):
+            rates[0].append(alone(folder / "alone.h5", generator, arguments.draws))
+            for workers in arguments.workers:
+                found = by_workers(folder / "workers.h5", generator, arguments.draws, workers)
+                rates[workers].append(found)
+                if not same(folder / "alone.h5", folder / "workers.h5"):
+                    raise SystemExit(f"the draws of {workers} workers are not those of one process")
+        print(f"{arguments.draws:,} draws, seed 0, {arguments.repeats} repeats; all draws are the same")
+        for workers, found in rates.items():
+            ratios = [a / b for a, b in zip(found, rates[0], strict=True)]
+            print(
+                f"{f'{workers} workers' if workers else 'one process':>12}  "
+                f"{statistics.median(found):,.0f} draws / s, "
+                f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) times one"
+            )
+        if not arguments.killed:
+            return
         killed, seconds = with_kills(
             folder / "killed.h5", generator, arguments.during, arguments.killed, arguments.every
         )

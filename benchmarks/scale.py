@@ -91,7 +91,7 @@ def scale(system: System, options: argparse.Namespace) -> None:
     print("draws of a step   ms   draws / s")
     for batch, seconds in found.items():
         print(f"{batch:15d} {1e3 * seconds:6.1f} {batch / seconds:9.0f}")
-    told = json.loads(launched("2x1", [str(Path(__file__).resolve()), "--messages", str(n)]))
+    told = json.loads(launched(2, [str(Path(__file__).resolve()), "--messages", str(n)]))
     size = 4.0 * n
     print(
         f"adding up {n:,} numbers of two processes here: median {1e3 * told['median']:.1f} ms, "
