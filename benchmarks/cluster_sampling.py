@@ -107,7 +107,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a few draws, to see that it works")
     arguments = parser.parse_args()
     if arguments.quick:
-        arguments.draws, arguments.workers, arguments.every, arguments.repeats = 65_536, [2], 3.0, 1
+        arguments.draws, arguments.workers, arguments.every, arguments.repeats = 65_536, [2], 0.5, 1
         arguments.killed, arguments.during = 2, 65_536
     torch.set_num_threads(1)
     generator = BoltzmannGenerator.load("alanine_dipeptide")

@@ -23,8 +23,9 @@ from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.generator.target import PullbackEnergy
 from boltzgen.molecule.system import System
 from boltzgen.seeding import random_stream
-from boltzgen.training.fit import AdaptiveClipping, ParameterAverage
+from boltzgen.training.fit import AdaptiveClipping, ParameterAverage, fit
 from boltzgen.training.losses import hierarchical_kl
+from boltzgen.training.objective import FunctionObjective
 from boltzgen.training.optimizer import MatrixOptimizer
 from boltzgen.training.schedule import warmup_hold_cosine
 from boltzgen.training.settings import Settings
@@ -51,21 +52,16 @@ def chosen(flow: HierarchicalFlow, target: PullbackEnergy, n: int, seed: int) ->
 
 def trained(flow: HierarchicalFlow, target: PullbackEnergy, t: Tensor, options: argparse.Namespace) -> None:
     """Train the rest at one torsion (n_leading,)."""
-    conditional, stream = flow.conditional, random_stream("cpu", options.seed + 2)
-    optimizer = MatrixOptimizer(conditional, learning_rate=options.learning_rate)
-    clipping = AdaptiveClipping({"rest": conditional}, Settings().max_norm)
     average = ParameterAverage(flow, Settings().average_decay)
-    schedule = warmup_hold_cosine(options.steps, Settings().warmup, 0.0)
-    many = t.expand(options.batch, -1)
-    for step in range(options.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = options.learning_rate * schedule(step)
-        loss = hierarchical_kl(flow, target, many, generator=stream)[0]
-        optimizer.zero_grad()
-        loss.backward()
-        if clipping():
-            optimizer.step()
-        average.update()
+    many, stream = t.expand(options.batch, -1), random_stream("cpu", options.seed + 2)
+    fit(
+        FunctionObjective(lambda _: hierarchical_kl(flow, target, many, generator=stream)[0]),
+        MatrixOptimizer(flow.conditional, learning_rate=options.learning_rate),
+        warmup_hold_cosine(options.steps, Settings().warmup, 0.0),
+        range(options.steps),
+        clipping=AdaptiveClipping({"rest": flow.conditional}, Settings().max_norm),
+        average=average,
+    )
     flow.load_state_dict(average.state)
 
 
