@@ -123,6 +123,7 @@ VARIANTS: dict[str, Variant] = {
     "8 bins": Variant(replaced=couplings(bins=8)),
     "8 spline layers": Variant(options={"stiff_layers": 8}),
     "3 torsion layers": Variant(options={"torsion_layers": 3}),
+    "whole covariance": Variant(options={"covariance": "whole"}),
     "constant triangular layer": Variant(replaced=((molecular, "TriangularAffine", ConstantAffine),)),
 }
 

@@ -1,10 +1,11 @@
 """How long a training step takes with networks of several widths for the stiff coordinates.
 
     OMP_NUM_THREADS=1 python benchmarks/widths.py SYSTEM ... [--widths 256 128 64] [--repeats 5]
+                                                             [--covariance near whole]
 
-All widths take turns in one process, three steps of 1,024 draws a turn, at the beginning of a training.
-Printed are seconds a step, of the median turn, and how many steps each makes while the first makes one, by
-medians and by the fastest turns.
+All widths, with each kind of covariance (see `molecular_flow`), take turns in one process, three steps of
+1,024 draws a turn, at the beginning of a training. Printed are seconds a step, of the median turn, and how
+many steps each makes while the first makes one, by medians and by the fastest turns.
 """
 
 import argparse
@@ -52,19 +53,25 @@ def main() -> None:
     )
     parser.add_argument("systems", nargs="+", metavar="SYSTEM")
     parser.add_argument("--widths", nargs="+", type=int, default=[256, 128, 64])
+    parser.add_argument("--covariance", nargs="+", choices=["near", "whole"], default=["near"])
     parser.add_argument("--repeats", type=int, default=5)
     args = parser.parse_args()
     # Rounds of three steps are too short to tell a divergence.
     logging.disable(logging.WARNING)
     for name in args.systems:
         system = System.load(name)
-        runs = {width: training_run(system, args.repeats, stiff_width=width) for width in args.widths}
+        runs = {
+            (width, covariance): training_run(system, args.repeats, stiff_width=width, covariance=covariance)
+            for width in args.widths
+            for covariance in args.covariance
+        }
         found = seconds_a_step(runs, args.repeats)
-        for width, seconds in found.items():
-            median, least = (f(found[args.widths[0]]) / f(seconds) for f in (statistics.median, min))
+        first = next(iter(found.values()))
+        for (width, covariance), seconds in found.items():
+            median, least = (f(first) / f(seconds) for f in (statistics.median, min))
             print(
-                f"{name:24} width {width:4}  {statistics.median(seconds):.3f} s  {median:.2f} times, "
-                f"by the fastest turns {least:.2f}",
+                f"{name:24} width {width:4}  {covariance:5}  {statistics.median(seconds):.3f} s  "
+                f"{median:.2f} times, by the fastest turns {least:.2f}",
                 flush=True,
             )
 

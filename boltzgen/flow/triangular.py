@@ -1,9 +1,9 @@
-"""Affine layers with a triangular matrix."""
+"""Linear and affine layers with a triangular matrix."""
 
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from typing_extensions import override
 
 from boltzgen.flow.networks import LocalMLP, Part
@@ -146,3 +146,59 @@ class TriangularAffine(Transform):
         # The log-determinant is the same everywhere.
         (pushed,) = torch.autograd.grad(back, leaf, score)
         return x, log_det, pushed
+
+
+class ConstantTriangular(Transform):
+    """x = C z with C lower triangular and its diagonal positive: one covariance, C C^T, whatever the context.
+
+    Its entries are parameters of their own, without a network. It starts as the identity.
+    """
+
+    rows: Tensor
+    columns: Tensor
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.n = n
+        rows, columns = torch.tril_indices(n, n, -1)
+        self.register_buffer("rows", rows, persistent=False)
+        self.register_buffer("columns", columns, persistent=False)
+        #: Of C divided by its diagonal, column by column.
+        self.lower = nn.Parameter(torch.zeros(len(rows)))
+        self.log_diagonal = nn.Parameter(torch.zeros(n))
+
+    def initialize(self, precision: Tensor) -> None:
+        """Start from the precision matrix (n, n) of x."""
+        factor = torch.linalg.cholesky(torch.linalg.inv(precision.double()))
+        diagonal = factor.diagonal()
+        with torch.no_grad():
+            self.log_diagonal.copy_(diagonal.log())
+            self.lower.copy_((factor / diagonal)[self.rows, self.columns])
+
+    @property
+    def matrix(self) -> Tensor:
+        """C, (n, n)."""
+        unit = torch.eye(self.n, dtype=self.lower.dtype, device=self.lower.device)
+        return unit.index_put((self.rows, self.columns), self.lower) * self.log_diagonal.exp()
+
+    def _log_det(self, like: Tensor) -> Tensor:
+        return self.log_diagonal.sum().to(like).expand(like.shape[:-1])
+
+    @override
+    def forward(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return z @ self.matrix.T, self._log_det(z)
+
+    @override
+    def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        rows = x.reshape(-1, self.n)
+        z = torch.linalg.solve_triangular(self.matrix.T, rows, upper=True, left=False)
+        return z.reshape(x.shape), -self._log_det(x)
+
+    @override
+    def push_score(
+        self, z: Tensor, score: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        x, log_det = self(z)
+        rows = score.reshape(-1, self.n)
+        pushed = torch.linalg.solve_triangular(self.matrix.detach(), rows, upper=False, left=False)
+        return x, log_det, pushed.reshape(score.shape)

@@ -17,7 +17,7 @@ from boltzgen.flow.mixture import DefensiveMixture
 from boltzgen.flow.networks import periodic_features
 from boltzgen.flow.resampled import Resampled
 from boltzgen.flow.transform import Chain, Transform
-from boltzgen.flow.triangular import TriangularAffine
+from boltzgen.flow.triangular import ConstantTriangular, TriangularAffine
 from boltzgen.generator.locality import Locality
 
 #: Couplings of torsions, or of stiff coordinates: 9 separate the coordinates of hundreds of atoms, and the
@@ -97,6 +97,7 @@ def molecular_flow(
     stiff_layers: int = 6,
     stiff_width: int = 128,
     masks: Literal["separating", "three bits"] = "separating",
+    covariance: Literal["near", "whole"] = "near",
     broad_torsions: float | None = None,
     broad_stiff: float | None = None,
 ) -> HierarchicalFlow:
@@ -104,14 +105,14 @@ def molecular_flow(
 
     Periodic torsions have a resampled base, two full torsions by two (a uniform one on rotors), then periodic
     couplings, of wider networks for more than eight torsions. Stiff coordinates are a standard normal moved
-    by spline couplings and a triangular affine layer, all conditional on the torsions. They are local, see
-    `Locality`: a network for each piece of the molecule of about the size of alanine dipeptide, which sees
-    the torsions nearby.
+    by spline couplings and a triangular affine layer, all conditional on the torsions, then by a triangular
+    matrix that is not. They are local, see `Locality`: a network for each piece of the molecule of about the
+    size of alanine dipeptide, which sees the torsions nearby.
 
     Args:
         coordinates: the molecule's coordinates.
         precision: (n_stiff, n_stiff) precision of the stiff coordinates at the reference (its Hessian in
-            kT), where the triangular layer starts.
+            kT), where the triangular layers start.
         resampled: whether the base of the full torsions (of a single rotor, where nothing else turns) has
             learned acceptances, one for each two, so that each Z is a quadrature.
         torsion_layers: number of periodic couplings, or more where that many cannot separate every pair of
@@ -120,11 +121,14 @@ def molecular_flow(
         stiff_width: units in each of the two hidden layers of their networks.
         masks: which coordinates the couplings move: "separating" for `coupling_masks`, "three bits" for the
             rule of checkpoints of format 3.
+        covariance: what the torsions say of the stiff coordinates' covariance: "near" for correlations
+            between near ones alone, after a matrix of all that is the same for all torsions; "whole" for all
+            of them, as checkpoints up to format 6 have it.
         broad_torsions: share of the torsions' density that is a product of densities of two full torsions
             and of single rotors, see `DefensiveMixture`; 0 for none, by default 1 % for each full torsion,
             at most 5 %.
         broad_stiff: share of the stiff coordinates' density that is a Gaussian given the torsions, that of
-            the triangular layer without couplings; 0 for none, by default 2 %. With up to two full torsions
+            the triangular layers without couplings; 0 for none, by default 2 %. With up to two full torsions
             neither is there by default: draws are everywhere in the plane of two torsions, and leave nothing
             thin.
 
@@ -156,9 +160,13 @@ def molecular_flow(
         n_full, [rotor.fold for rotor in coordinates.rotors], torsion_pairs(coordinates)
     )
     locality = Locality.of(coordinates)
-    affine = TriangularAffine(n_stiff, features.n_out, parts=locality.parts(features.owners))
+    columns = locality.columns() if covariance == "near" else None
+    parts = locality.parts(features.owners)
+    affine = TriangularAffine(n_stiff, features.n_out, columns=columns, parts=parts)
+    constant = ConstantTriangular(n_stiff)
     if precision is not None:
-        affine.initialize(precision)
+        (affine if columns is None else constant).initialize(precision)
+    outer: Transform = affine if columns is None else Chain([affine, constant])
     stiff: list[Transform] = []
     for active in moved_in(n_stiff, stiff_layers):
         near = locality.neighbourhoods(active, features.owners)
@@ -173,9 +181,9 @@ def molecular_flow(
     normal = StandardNormal(n_stiff)
     if broad_stiff:
         narrow = Flow(normal, Chain(stiff))
-        conditional = Flow(DefensiveMixture(narrow, StandardNormal(n_stiff), broad_stiff), affine)
+        conditional = Flow(DefensiveMixture(narrow, StandardNormal(n_stiff), broad_stiff), outer)
     else:
-        conditional = Flow(normal, Chain([*stiff, affine]))
+        conditional = Flow(normal, Chain([*stiff, outer]))
     return HierarchicalFlow(leading, conditional, features)
 
 

@@ -12,13 +12,12 @@ from boltzgen.storage import read_tensors
 
 #: Name of the checkpoint in the folder of a run or a system.
 CHECKPOINT = "checkpoint.safetensors"
-FORMAT = 6
+FORMAT = 7
 #: Options of `molecular_flow` of checkpoints of earlier formats.
-_EARLIER = {
-    3: {"masks": "three bits", "broad_torsions": 0.0, "broad_stiff": 0.0, "stiff_width": 256},
-    4: {"broad_torsions": 0.0, "broad_stiff": 0.0, "stiff_width": 256},
-    5: {"stiff_width": 256},
-}
+_6: dict[str, Any] = {"covariance": "whole"}
+_5 = _6 | {"stiff_width": 256}
+_4 = _5 | {"broad_torsions": 0.0, "broad_stiff": 0.0}
+_EARLIER = {3: _4 | {"masks": "three bits"}, 4: _4, 5: _5, 6: _6}
 
 _Layers = Annotated[int, Field(ge=0)]
 _Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
@@ -34,6 +33,7 @@ class _Options(BaseModel):
     stiff_layers: _Layers = 0
     stiff_width: _Layers = 128
     masks: Literal["separating", "three bits"] = "separating"
+    covariance: Literal["near", "whole"] = "near"
     broad_torsions: _Share | None = None
     broad_stiff: _Share = 0.0
 

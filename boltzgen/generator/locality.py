@@ -19,6 +19,8 @@ PIECE = 64
 COUPLING_CUTOFF = 3
 #: Bonds from a piece's centres to the axes of the periodic torsions that its networks see.
 RECEPTIVE_FIELD = 4
+#: Bonds between centres of stiff coordinates whose correlation the torsions may change.
+COVARIANCE_CUTOFF = 1
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,13 @@ class Locality:
         return [
             Part(_seen(owners, torsions), piece)
             for piece, torsions in zip(self.pieces, self.torsions, strict=True)
+        ]
+
+    def columns(self) -> list[list[int]]:
+        """For each stiff coordinate those before it within `COVARIANCE_CUTOFF`."""
+        return [
+            [j for j in range(i) if int(self.distance[i, j]) <= COVARIANCE_CUTOFF]
+            for i in range(len(self.distance))
         ]
 
     def neighbourhoods(self, active: list[int], owners: list[tuple[int, ...]]) -> list[Neighbourhood]:

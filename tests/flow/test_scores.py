@@ -13,7 +13,7 @@ from boltzgen.flow.flow import Flow
 from boltzgen.flow.mixture import DefensiveMixture
 from boltzgen.flow.networks import MLP
 from boltzgen.flow.transform import Chain
-from boltzgen.flow.triangular import TriangularAffine
+from boltzgen.flow.triangular import ConstantTriangular, TriangularAffine
 from boltzgen.generator.architecture import molecular_flow
 from boltzgen.molecule.system import System
 from tests.helpers.disturbed import disturbed
@@ -25,7 +25,7 @@ CONTEXT = 3
 def stiff() -> Flow:
     layers = [SplineCoupling(5, [k, k + 1], CONTEXT, hidden=(8,)) for k in range(3)]
     mixed = DefensiveMixture(Flow(StandardNormal(5), Chain(layers)), StandardNormal(5), 0.3)
-    flow = Flow(mixed, TriangularAffine(5, CONTEXT, hidden=(8,)))
+    flow = Flow(mixed, Chain([TriangularAffine(5, CONTEXT, hidden=(8,)), ConstantTriangular(5)]))
     disturbed(flow.transform, 0.1)
     for layer in layers:
         disturbed(layer, 0.5)

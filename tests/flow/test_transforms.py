@@ -12,7 +12,7 @@ from torch import Tensor
 from boltzgen.flow.coupling import AffineCoupling, Neighbourhood, PeriodicCoupling, SplineCoupling, real_nvp
 from boltzgen.flow.networks import Part
 from boltzgen.flow.transform import Chain, Transform
-from boltzgen.flow.triangular import TriangularAffine
+from boltzgen.flow.triangular import ConstantTriangular, TriangularAffine
 from tests.helpers.disturbed import disturbed
 
 CONTEXT = 3
@@ -60,6 +60,7 @@ TRANSFORMS: dict[str, tuple[Callable[[], Transform], bool]] = {
         ),
         False,
     ),
+    "constant triangular, no context": (lambda: disturbed(ConstantTriangular(5), 0.3), False),
     "chain": (
         lambda: disturbed(
             Chain(
@@ -145,6 +146,7 @@ FRESH: dict[str, Callable[[], Transform]] = {
     "triangular affine": lambda: TriangularAffine(5, CONTEXT),
     "local spline coupling": lambda: SplineCoupling(5, [1, 2, 4], CONTEXT, neighbourhoods=NEAR),
     "sparse triangular affine": lambda: TriangularAffine(5, CONTEXT, columns=COLUMNS, parts=PARTS),
+    "constant triangular, no context": lambda: ConstantTriangular(5),
     "chain": lambda: Chain([SplineCoupling(5, [1, 3], CONTEXT), TriangularAffine(5, CONTEXT)]),
 }
 
@@ -160,20 +162,24 @@ def test_starts_near_the_identity_or_its_default(name: str) -> None:
     assert kinds(fresh) == kinds(TRANSFORMS[name][0]())
     z, context = draw("periodic" in name, 50)
     x, log_det = fresh(z.float(), None if context_for(name, context) is None else context.float())
-    assert 0 < apart(x.double(), z, "periodic" in name) < 0.1
+    moved = apart(x.double(), z, "periodic" in name)
+    assert moved < 0.1
+    assert (moved < 1e-6) == ("constant" in name)
     assert log_det.abs().max() < 0.1
 
 
-def test_triangular_affine_starts_from_a_precision() -> None:
+@pytest.mark.parametrize("constant", [False, True])
+def test_triangular_layers_start_from_a_precision(constant: bool) -> None:
     generator = torch.Generator().manual_seed(3)
     a = torch.randn(5, 5, generator=generator, dtype=torch.float64)
     precision = a @ a.T + torch.eye(5, dtype=torch.float64)
-    affine = TriangularAffine(5, CONTEXT).double()
-    affine.initialize(precision)
-    with torch.no_grad():
-        affine.net.nets[0].last.weight.zero_()
+    layer = (ConstantTriangular(5) if constant else TriangularAffine(5, CONTEXT)).double()
+    layer.initialize(precision)
+    if isinstance(layer, TriangularAffine):
+        with torch.no_grad():
+            layer.net.nets[0].last.weight.zero_()
     z, context = draw(False, 50)
-    x, log_det = affine(z, context)
+    x, log_det = layer(z, context)
     torch.testing.assert_close(
         torch.einsum("bi,ij,bj->b", x, precision, x), z.square().sum(-1), atol=1e-9, rtol=1e-9
     )

@@ -136,11 +136,17 @@ def test_a_generator_of_format_3(tmp_path: Path) -> None:
     assert system.folder is not None
     assert read_tensors(system.folder / CHECKPOINT)[0]["format"] == 3
     old = BoltzmannGenerator.load("alanine_dipeptide")
-    options = {"masks": "three bits", "broad_torsions": 0.0, "broad_stiff": 0.0, "stiff_width": 256}
+    options = {
+        "masks": "three bits",
+        "covariance": "whole",
+        "broad_torsions": 0.0,
+        "broad_stiff": 0.0,
+        "stiff_width": 256,
+    }
     assert old.options == options
     old.save(tmp_path / CHECKPOINT)
     metadata, _ = read_tensors(tmp_path / CHECKPOINT)
-    assert metadata["format"] == 6
+    assert metadata["format"] == 7
     assert metadata["options"] == options
     new = BoltzmannGenerator.load(tmp_path, system)
     found, expected = new.sample(100), old.sample(100)
@@ -154,13 +160,20 @@ def test_a_generator_of_format_3(tmp_path: Path) -> None:
         BoltzmannGenerator.load(tmp_path, system)
 
 
-@pytest.mark.parametrize(("version", "broad"), [(4, {"broad_torsions": 0.0, "broad_stiff": 0.0}), (5, {})])
-def test_a_generator_of_formats_4_and_5(
-    version: int, broad: dict[str, float], system: System, tmp_path: Path
+@pytest.mark.parametrize(
+    ("version", "options"),
+    [
+        (4, {"stiff_width": 256, "broad_torsions": 0.0, "broad_stiff": 0.0}),
+        (5, {"stiff_width": 256}),
+        (6, {}),
+    ],
+)
+def test_a_generator_of_formats_4_to_6(
+    version: int, options: dict[str, Any], system: System, tmp_path: Path
 ) -> None:
-    """The first had no broad components; both had wider networks."""
+    """The first had no broad components; two had wider networks; all had other triangular layers."""
     energy = ForceFieldEnergy(system)
-    old = BoltzmannGenerator.for_system(system, energy, stiff_width=256, **broad)
+    old = BoltzmannGenerator.for_system(system, energy, covariance="whole", **options)
     old.save(tmp_path / CHECKPOINT)
     metadata, _ = read_tensors(tmp_path / CHECKPOINT)
     metadata |= {"format": version, "options": {}}

@@ -9,8 +9,9 @@ from torch import nn
 from boltzgen.coordinates.molecular import MolecularCoordinates
 from boltzgen.flow.coupling import SplineCoupling
 from boltzgen.flow.masks import coupling_layers
+from boltzgen.flow.triangular import ConstantTriangular, TriangularAffine
 from boltzgen.generator.architecture import TorsionFeatures, molecular_flow, torsion_pairs
-from boltzgen.generator.locality import COUPLING_CUTOFF, PIECE, Locality
+from boltzgen.generator.locality import COUPLING_CUTOFF, COVARIANCE_CUTOFF, PIECE, Locality
 from boltzgen.molecule.system import System
 
 FOLDER = Path(__file__).parents[1] / "data" / "peptides"
@@ -67,6 +68,26 @@ def test_networks_see_what_is_near(pentapeptide: MolecularCoordinates) -> None:
             if min(int(locality.distance[j, i]) for i in piece) <= COUPLING_CUTOFF
         }
         assert set(part.passive) == near - set(active)
+
+
+def test_torsions_change_near_correlations_only(pentapeptide: MolecularCoordinates) -> None:
+    """Those of coordinates within a bond; at the start all have the given precision, at any torsions."""
+    n, distance = pentapeptide.n_stiff, Locality.of(pentapeptide).distance
+    whole = torch.randn(n, n, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    precision = whole @ whole.T / n + torch.eye(n, dtype=torch.float64)
+    flow = molecular_flow(pentapeptide, precision=precision, broad_stiff=0.0).double()
+    (affine,) = (m for m in flow.conditional.modules() if isinstance(m, TriangularAffine))
+    (constant,) = (m for m in flow.conditional.modules() if isinstance(m, ConstantTriangular))
+    for row, (start, stop) in enumerate(zip(affine.starts, affine.stops, strict=True)):
+        near = {j for j in range(row) if int(distance[row, j]) <= COVARIANCE_CUTOFF}
+        assert set(affine.columns[start:stop].tolist()) == near
+    torch.testing.assert_close(constant.matrix @ constant.matrix.T, torch.linalg.inv(precision))
+    with torch.no_grad():
+        for net in affine.net.nets:
+            net.last.weight.zero_()
+        z = torch.randn(4, n, dtype=torch.float64)
+        x, _ = affine(z, torch.rand(4, flow.features.n_out, dtype=torch.float64))
+    torch.testing.assert_close(x, z)
 
 
 def test_owners_are_the_torsions_that_a_feature_depends_on(pentapeptide: MolecularCoordinates) -> None:
