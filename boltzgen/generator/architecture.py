@@ -134,13 +134,15 @@ def molecular_flow(
 
     Raises:
         ValueError: more than `MOST_LAYERS` couplings, or a negative number of them; no unit in a hidden
-            layer, or more than `MOST_UNITS`.
+            layer, or more than `MOST_UNITS`; another `covariance`.
     """
     for name, layers in (("torsion_layers", torsion_layers), ("stiff_layers", stiff_layers)):
         if not 0 <= layers <= MOST_LAYERS:
             raise ValueError(f"expected 0 to {MOST_LAYERS} layers as `{name}`, got {layers}")
     if not 0 < stiff_width <= MOST_UNITS:
         raise ValueError(f"expected 1 to {MOST_UNITS} units as `stiff_width`, got {stiff_width}")
+    if covariance not in ("near", "whole"):
+        raise ValueError(f"expected 'near' or 'whole' as `covariance`, got {covariance!r}")
     n_periodic, n_stiff, n_full = coordinates.n_periodic, coordinates.n_stiff, coordinates.n_full
     # A single torsion has no other to be coupled to: its base learns its density, also where it is a rotor.
     n_learned = 0 if not resampled else 1 if n_periodic == 1 else n_full

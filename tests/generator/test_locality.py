@@ -90,6 +90,11 @@ def test_torsions_change_near_correlations_only(pentapeptide: MolecularCoordinat
     torch.testing.assert_close(x, z)
 
 
+def test_a_covariance_that_there_is_not(pentapeptide: MolecularCoordinates) -> None:
+    with pytest.raises(ValueError, match="expected 'near' or 'whole' as `covariance`, got 'far'"):
+        molecular_flow(pentapeptide, covariance="far")
+
+
 def test_owners_are_the_torsions_that_a_feature_depends_on(pentapeptide: MolecularCoordinates) -> None:
     features = TorsionFeatures(
         pentapeptide.n_full, [rotor.fold for rotor in pentapeptide.rotors], torsion_pairs(pentapeptide)
