@@ -243,7 +243,10 @@ def main() -> None:
         options.walkers, options.frames = 4, 5
     system = System.load(options.system)
     energy = CountedEnergy(energy_for(system))
-    reference = Reference.load(options.reference or reference_path(system), system)
+    try:
+        reference = Reference.load(options.reference or reference_path(system), system)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
     coordinates = harmonic_reference(system, energy).coordinates.float()
     y, walker = coordinates.inverse(reference.x)[0], reference.walker
     first = walker % 2 == 0
