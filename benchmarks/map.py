@@ -1,20 +1,24 @@
 """Where generators win: effective samples a second of a generator, of replica exchange and of dynamics.
 
-    python benchmarks/map.py FOLDER [--molecules ALA2 ...] [--minutes 30] [-n 100000] [--seed 0] [--quick]
+    python benchmarks/map.py FOLDER [--molecules ALA2 ...] [--minutes 6] [-n 100000] [--seed 0]
+                                    [--json FILE] [--report] [--quick]
 
 Molecules are ACE-(ALA)n-NME for n = 1 to 9 ("ALA2" to "ALA10", as residues with one cap count) and mixed
 peptides, in AMBER ff99SB-ILDN with OBC2, bonds to hydrogen constrained, 300 K. Each, in FOLDER/NAME, gets the
 same minutes of each way, one after the other:
 
     generator   `boltzgen train --minutes M`, then `boltzgen sample -n N`
-    remd        `boltzgen simulate`, frames for M minutes
-    md          `boltzgen simulate --method md`, 8 walkers one after the other, frames for M minutes
+    remd        `boltzgen simulate --walkers 16 --interval 10`, frames for M minutes
+    md          `boltzgen simulate --method md --walkers 8 --interval 100`, frames for M minutes, the walkers
+                one after the other
 
-Effective samples of a way are the median, over the residues' regions with a share of 2 to 98 % in the replica
-exchange, of p (1 - p) / error^2, with the error that the way's own walkers or draws have; for the dynamics
-also with the distance from the replica exchange, where that is larger. They are given per second of all that
-the way took, and for the generator also without training. Then the shares of all regions by the generator and
-by replica exchange, with z. Finished parts are not repeated.
+A simulation takes longer where its starts, the tuning of its steps and its first frames do. Effective samples
+of a way are the median, over the residues' regions with a share of 2 to 98 % in the replica exchange, of
+p (1 - p) / error^2, with the error that the way's own walkers or draws have; for the dynamics also with the
+distance from the replica exchange, where that is larger. They are given per second of all that the way took,
+and for the generator also without training. Then the shares of all regions by the generator and by replica
+exchange, with z. Finished parts are not repeated, nor molecules whose results the JSON file has; `--report`
+prints what is there, and no more.
 """
 
 import argparse
@@ -26,6 +30,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from boltzgen.molecule.system import System
+from boltzgen.storage import write_atomically
 
 FORCEFIELD = [
     "--forcefield",
@@ -46,8 +53,11 @@ SEQUENCES |= {
 }
 #: Regions that count: neither next to nothing nor all of the ensemble.
 _LEAST = 0.02
-#: Frames by which the pace of a simulation is found.
-_FIRST = 4
+#: How the simulations are set up: few walkers, and short ways between frames, for short times.
+WAYS: dict[str, list[object]] = {
+    "remd": ["--walkers", 16, "--interval", 10],
+    "md": ["--method", "md", "--walkers", 8, "--interval", 100],
+}
 
 
 def boltzgen(*arguments: object) -> dict[str, Any]:
@@ -61,18 +71,20 @@ def boltzgen(*arguments: object) -> dict[str, Any]:
 
 
 def simulated(folder: Path, system: Path, minutes: float, *options: object) -> dict[str, Any]:
-    """A simulation of so many minutes: a few frames, then as many as there is time for."""
-    summary = folder / "simulation.json"
+    """A simulation of so many minutes: a checkpoint, then as many frames as there is time for."""
+    file = folder / "simulation.json"
     if not (folder / "done").exists():
-        if not summary.exists():
-            boltzgen("simulate", system, "-o", folder, "-n", _FIRST, *options)
-        costs = json.loads(summary.read_text())["costs"]
-        pace = costs["frames"]["seconds"] / _FIRST
+        if not file.exists():
+            boltzgen("simulate", system, "-o", folder, "-n", 1, *options)
+        summary = json.loads(file.read_text())
+        # Frames come in whole checkpoints.
+        first, costs = summary["plan"]["checkpoint_frames"], summary["costs"]
         before = sum((costs[part] or {"seconds": 0.0})["seconds"] for part in ("starts", "tuning"))
-        frames = max(_FIRST, int((60 * minutes - before) / pace))
-        boltzgen("simulate", system, "-o", folder, "-n", frames, "--resume")
+        frames = int(first * (60 * minutes - before) / costs["frames"]["seconds"])
+        if frames > first:
+            boltzgen("simulate", system, "-o", folder, "-n", frames, "--resume")
         (folder / "done").touch()
-    found: dict[str, Any] = json.loads(summary.read_text())
+    found: dict[str, Any] = json.loads(file.read_text())
     return found
 
 
@@ -92,14 +104,15 @@ def run(place: Path, name: str, options: argparse.Namespace) -> dict[str, Any]:
         how = ["--resume"] if resume else ["--seed", options.seed, *length]
         boltzgen("train", system, "-o", trained, *how)
     drawn = boltzgen("sample", trained, "-n", options.n, "-o", place / "samples.h5", "--force")
-    remd = simulated(place / "remd", system, options.minutes)
-    md = simulated(place / "md", system, options.minutes, "--method", "md", "--walkers", 8)
+    remd, md = (simulated(place / way, system, options.minutes, *how) for way, how in WAYS.items())
     judged = boltzgen(
         "evaluate", trained, "-n", options.n, "--reference", place / "remd" / "reference.h5", "--force"
     )
     summary = json.loads((trained / "summary.json").read_text())
     result = {
         "molecule": name,
+        "atoms": System.load(system).n_atoms,
+        "minutes": options.minutes,
         "training_seconds": summary["seconds"],
         "energies": summary["n_energy_evaluations"],
         "drawing_seconds": drawn["seconds"],
@@ -150,8 +163,9 @@ def rows(result: dict[str, Any]) -> str:
     worst = max(result["regions"], key=lambda row: abs(row["z"]), default=None)
     z = "" if worst is None else f"{worst['z']:+.1f} ({worst['residue']} {worst['name']})"
     return (
-        f"| {result['molecule']} | {100 * result['efficiency']:.1f} | {100 * result['clipped']:.1f} | "
-        f"{training / 60:.0f} | {n / drawing:.3g} | {n / (training + drawing):.3g} | {ways['remd']:.3g} | "
+        f"| {result['molecule']} | {result['atoms']} | {100 * result['efficiency']:.1f} | "
+        f"{100 * result['clipped']:.1f} | {training / 60:.0f} | {n / drawing:.3g} | "
+        f"{n / (training + drawing):.3g} | {ways['remd']:.3g} | "
         f"{ways['md']:.3g} | {z} | {'yes' if result['remd']['stationary'] else 'no'} | "
         f"{len(result['missing'])} |"
     )
@@ -169,30 +183,44 @@ def populations(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def results(folder: Path, kept: Path | None) -> dict[str, dict[str, Any]]:
+    """What a file has of each molecule, and the folder besides; the file then has all of it."""
+    known = {} if kept is None or not kept.exists() else json.loads(kept.read_text())
+    for name in SEQUENCES:
+        file = folder / name / "result.json"
+        if file.exists():
+            known[name] = json.loads(file.read_text())
+    if kept is not None:
+        write_atomically(kept, json.dumps(known, indent=1).encode())
+    return {name: known[name] for name in SEQUENCES if name in known}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--molecules", nargs="+", choices=SEQUENCES, default=list(SEQUENCES), metavar="NAME")
-    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--minutes", type=float, default=6.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-n", type=int, default=100_000)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="results are kept here")
+    parser.add_argument("--report", action="store_true", help="print what is there, and no more")
     parser.add_argument("--quick", action="store_true", help="a single round of training: does it run?")
     options = parser.parse_args()
-    for name in options.molecules:
-        run(options.folder / name, name, options)
-    results = [
-        json.loads(file.read_text())
-        for name in SEQUENCES
-        if (file := options.folder / name / "result.json").exists()
-    ]
+    known = results(options.folder, options.json)
+    for name in [] if options.report else options.molecules:
+        if name not in known:
+            run(options.folder / name, name, options)
+    found = list(results(options.folder, options.json).values())
     print(
-        "| molecule | efficiency, % | clipped, % | training, min | effective / s, drawing | with training | "
-        "replica exchange | dynamics | largest z | stationary | missing |\n" + "|---" * 11 + "|"
+        "| molecule | atoms | efficiency, % | clipped, % | training, min | effective / s, drawing | "
+        "with training | replica exchange | dynamics | largest z | stationary | missing |\n"
+        + "|---" * 12
+        + "|"
     )
-    print("\n".join(map(rows, results)), end="\n\n")
-    print("\n\n".join(map(populations, results)))
+    print("\n".join(map(rows, found)), end="\n\n")
+    print("\n\n".join(map(populations, found)))
 
 
 if __name__ == "__main__":
