@@ -32,6 +32,7 @@ from typing import Any
 import numpy as np
 import openmm
 import torch
+from kept import results
 from ligand_molecules import CHAIRS, MOLECULES
 from openmm import unit
 from pooled import draws_cells, forward_cells, forward_of, pooled
@@ -50,7 +51,6 @@ from boltzgen.preparation.run import prepare
 from boltzgen.samples.file import read_samples
 from boltzgen.samples.sdf import Connections
 from boltzgen.samples.shards import BLOCK
-from boltzgen.storage import write_atomically
 
 KNOWN = MOLECULES | CHAIRS
 FORCEFIELD, SOLVENT = "openff-2.3.0", "OBC2"
@@ -256,18 +256,6 @@ def table(rows: list[dict[str, Any]]) -> str:
         cells += [f"{100 * r['inside']:.0f}", ", ".join(r["broken"]) or "-", "; ".join(r["flags"]) or "-"]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)
-
-
-def results(folder: Path, names: list[str], kept: Path | None) -> dict[str, dict[str, Any]]:
-    """What the folder has of each molecule, and a file besides, which then has all of it."""
-    found = {} if kept is None or not kept.exists() else json.loads(kept.read_text())
-    for name in names:
-        file = folder / name / "result.json"
-        if file.exists():
-            found[name] = json.loads(file.read_text())
-    if kept is not None:
-        write_atomically(kept, json.dumps(found, indent=1).encode())
-    return {name: found[name] for name in names if name in found}
 
 
 def trained_table(rows: dict[str, dict[str, Any]], names: list[str]) -> str:

@@ -30,9 +30,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from kept import results
 
 from boltzgen.molecule.system import System
-from boltzgen.storage import write_atomically
 
 FORCEFIELD = [
     "--forcefield",
@@ -183,18 +183,6 @@ def populations(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def results(folder: Path, kept: Path | None) -> dict[str, dict[str, Any]]:
-    """What a file has of each molecule, and the folder besides; the file then has all of it."""
-    known = {} if kept is None or not kept.exists() else json.loads(kept.read_text())
-    for name in SEQUENCES:
-        file = folder / name / "result.json"
-        if file.exists():
-            known[name] = json.loads(file.read_text())
-    if kept is not None:
-        write_atomically(kept, json.dumps(known, indent=1).encode())
-    return {name: known[name] for name in SEQUENCES if name in known}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -208,11 +196,11 @@ def main() -> None:
     parser.add_argument("--report", action="store_true", help="print what is there, and no more")
     parser.add_argument("--quick", action="store_true", help="a single round of training: does it run?")
     options = parser.parse_args()
-    known = results(options.folder, options.json)
+    known = results(options.folder, SEQUENCES, options.json)
     for name in [] if options.report else options.molecules:
         if name not in known:
             run(options.folder / name, name, options)
-    found = list(results(options.folder, options.json).values())
+    found = list(results(options.folder, SEQUENCES, options.json).values())
     print(
         "| molecule | atoms | efficiency, % | clipped, % | training, min | effective / s, drawing | "
         "with training | replica exchange | dynamics | largest z | stationary | missing |\n"
