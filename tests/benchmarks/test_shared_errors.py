@@ -37,6 +37,12 @@ def test_a_quadratic_error_is_explained_by_products_alone(shared_errors: ModuleT
     assert found[-1] == pytest.approx(1.0, abs=0.01)
 
 
+def test_what_is_explained_is_of_draws_that_took_no_part(shared_errors: ModuleType) -> None:
+    stream = torch.Generator().manual_seed(0)
+    r, error = (torch.randn(n, dtype=torch.float64, generator=stream) for n in ((200, 100), (200,)))
+    assert shared_errors.explained(r, error)[0] < 0
+
+
 @torch.no_grad()
 def test_a_run_has_its_errors_in_common_with_itself(
     shared_errors: ModuleType, capsys: pytest.CaptureFixture[str]
