@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from boltzgen.coordinates.names import coordinate_names
-from boltzgen.coordinates.zmatrix import TorsionKind, ZMatrix
+from boltzgen.coordinates.zmatrix import TorsionKind
 from boltzgen.energy.choose import energy_for
 from boltzgen.flow.flow import HierarchicalFlow
 from boltzgen.generator.generator import BoltzmannGenerator
@@ -44,7 +44,7 @@ _TOP = 8
 def chain_coordinates(generator: BoltzmannGenerator) -> list[int]:
     """The stiff coordinates that change the shape of the chain, by their place among them."""
     coordinates, graph = generator.coordinates, generator.system.graph
-    zmatrix: ZMatrix = coordinates.zmatrix
+    zmatrix = coordinates.zmatrix
     n = coordinates.n_atoms
     below = {row.atom: {row.atom} for row in zmatrix.rows}
     for row in reversed(zmatrix.rows[1:]):
@@ -54,8 +54,7 @@ def chain_coordinates(generator: BoltzmannGenerator) -> list[int]:
     for place, k in enumerate(coordinates.order[coordinates.n_periodic :]):
         if k < n - 1:
             continue
-        is_angle = k < 2 * n - 3
-        row = zmatrix.rows[k - (n - 1) + 2 if is_angle else k - (2 * n - 3) + 3]
+        is_angle, row = k < 2 * n - 3, zmatrix.row_of(k)
         if not is_angle and row.kind is not TorsionKind.PROPER:
             continue
         moved = heavy & (below[row.atom] if is_angle else below[row.bonded] - {row.bonded})

@@ -135,6 +135,11 @@ class ZMatrix:
         """The rows that have a torsion: all but the first three."""
         return self.rows[3:]
 
+    def row_of(self, k: int) -> Row:
+        """The row of internal coordinate k: bonds come first, then angles, then torsions."""
+        n = len(self.rows)
+        return self.rows[k + 1 if k < n - 1 else k - n + 3 if k < 2 * n - 3 else k - 2 * n + 6]
+
     def along_branches(self, *, main_chain_first: bool = False) -> list[int]:
         """Atoms in the order of a walk that follows each branch to its end.
 

@@ -43,14 +43,8 @@ class Locality:
     @classmethod
     def of(cls, coordinates: MolecularCoordinates) -> "Locality":
         """The neighbourhoods of a molecule's stiff coordinates."""
-        n, rows = coordinates.n_atoms, coordinates.zmatrix.rows
         bonds = _bond_distances(coordinates.graph.neighbours)
-
-        def row(k: int) -> int:
-            """Row of internal coordinate k: bonds, then angles, then torsions."""
-            return k + 1 if k < n - 1 else (k - (n - 1) + 2 if k < 2 * n - 3 else k - (2 * n - 3) + 3)
-
-        placed = [rows[row(k)] for k in coordinates.order]
+        placed = [coordinates.zmatrix.row_of(k) for k in coordinates.order]
         periodic, stiff = placed[: coordinates.n_periodic], placed[coordinates.n_periodic :]
         centres = torch.tensor([r.bonded for r in stiff])
         place = {atom: k for k, atom in enumerate(coordinates.zmatrix.along_branches())}
