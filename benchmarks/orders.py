@@ -1,6 +1,6 @@
 """What the rest given the torsions lacks: its mean, its covariance, or what no Gaussian map can give.
 
-    python benchmarks/orders.py SYSTEM [RUN] [--torsions 40] [--rest 2048] [--seed 3] [--temperature K]
+    python benchmarks/orders.py SYSTEM [RUN] [--torsions 40] [--rest 2048] [--seed 3]
 
 So many torsions t are chosen from draws by their weight. At each, draws of the rest are r = g(z; t), z
 standard normals, g the flow without its broad component, and f(z) = log p(t, r) - log q(r | t) is the error.
@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from fixed_torsions import chosen
 from torch import Tensor
 
 from boltzgen.coordinates.names import coordinate_names
@@ -30,9 +31,8 @@ from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.generator.target import PullbackEnergy
 from boltzgen.molecule.system import System
 from boltzgen.seeding import random_stream
-from boltzgen.weights import clip_log_weights, sampling_efficiency
+from boltzgen.weights import sampling_efficiency
 
-_BATCH = 4096
 #: Draws so far below the median error are clashes.
 _CLASH = 8.0
 #: Largest eigenvalue of the second order that is corrected: that of a variance five times as large.
@@ -73,12 +73,6 @@ def orders(f: Tensor, gradient: Tensor, z: Tensor) -> Orders:
     return Orders(float(f.var()), float(b @ c), 0.5 * float((h * k).sum()), shift, curvature)
 
 
-def shifted(error: Error, z: Tensor, shift: Tensor) -> Tensor:
-    """Log-weights (n,) of z + shift, up to a constant."""
-    moved = z + shift
-    return error(moved) - 0.5 * moved.square().sum(-1) + 0.5 * z.square().sum(-1)
-
-
 def corrected(error: Error, z: Tensor, found: Orders) -> Tensor:
     """Log-weights (n,) of draws z moved by the Gaussian that the first two orders say, up to a constant."""
     values, vectors = torch.linalg.eigh(found.curvature)
@@ -86,15 +80,6 @@ def corrected(error: Error, z: Tensor, found: Orders) -> Tensor:
     root = vectors * variances.sqrt() @ vectors.T
     moved = z @ root + root @ root @ found.shift
     return error(moved) - 0.5 * moved.square().sum(-1) + 0.5 * z.square().sum(-1)
-
-
-def chosen_torsions(generator: BoltzmannGenerator, target: PullbackEnergy, n: int, seed: int) -> Tensor:
-    """Torsions (n, n_leading) of draws chosen by their weight."""
-    stream, flow = random_stream("cpu", seed), generator.flow
-    with torch.no_grad():
-        y, log_q, _ = flow.draw((_BATCH,), generator=stream)
-        log_w = clip_log_weights(-(log_q + target(y)).double(), 0.01)
-    return y[torch.multinomial(torch.softmax(log_w, 0), n, generator=stream), : flow.n_leading]
 
 
 def error_at(generator: BoltzmannGenerator, target: PullbackEnergy, t: Tensor) -> Error:
@@ -136,22 +121,19 @@ def main() -> None:
     parser.add_argument("--torsions", type=int, default=40)
     parser.add_argument("--rest", type=int, default=2048)
     parser.add_argument("--seed", type=int, default=3)
-    parser.add_argument("--temperature", type=float)
     options = parser.parse_args()
     system = System.load(options.system)
     generator = BoltzmannGenerator.load(options.run or system.folder, system)
-    energy = energy_for(system)
-    if options.temperature is not None:
-        energy = energy.at(options.temperature)
-    target = PullbackEnergy(energy, generator.coordinates)
+    target = PullbackEnergy(energy_for(system), generator.coordinates)
     n_stiff, stream = generator.coordinates.n_stiff, random_stream("cpu", options.seed, 1)
     rows, shifts, curvatures = [], torch.zeros(n_stiff).double(), torch.zeros(n_stiff, n_stiff).double()
-    for t in chosen_torsions(generator, target, options.torsions, options.seed):
+    for t in chosen(generator.flow, target, options.torsions, options.seed):
         error = error_at(generator, target, t)
         fitted, other = torch.randn(2, options.rest, n_stiff, generator=stream, dtype=torch.float64)
         found = orders(*with_gradient(error, fitted))
         with torch.no_grad():
-            log_w = error(other), shifted(error, other, found.shift), corrected(error, other, found)
+            by_mean = found._replace(curvature=torch.zeros_like(found.curvature))
+            log_w = error(other), corrected(error, other, by_mean), corrected(error, other, found)
         left = [100 * sampling_efficiency(each) for each in log_w]
         rows.append([found.variance, found.first, found.second, *left])
         shifts += found.shift.square()

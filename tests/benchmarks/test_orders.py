@@ -50,8 +50,9 @@ def test_a_quadratic_error_is_corrected_whole_and_a_linear_one_by_the_shift(scri
     z = torch.randn(1000, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     exact = script.Orders(0.0, 0.0, 0.0, SHIFT, CURVATURE)
     assert float(script.corrected(quadratic, z, exact).std()) < 1e-9
-    assert float(script.shifted(lambda at: at @ SHIFT, z, SHIFT).std()) < 1e-9
-    assert float(script.shifted(quadratic, z, SHIFT).std()) > 0.1
+    mean_alone = exact._replace(curvature=torch.zeros_like(CURVATURE))
+    assert float(script.corrected(lambda at: at @ SHIFT, z, mean_alone).std()) < 1e-9
+    assert float(script.corrected(quadratic, z, mean_alone).std()) > 0.1
 
 
 def test_the_error_is_that_of_the_flow(script: ModuleType) -> None:
@@ -59,7 +60,7 @@ def test_the_error_is_that_of_the_flow(script: ModuleType) -> None:
     generator = BoltzmannGenerator.load("alanine_dipeptide")
     target = PullbackEnergy(energy_for(generator.system), generator.coordinates)
     flow = generator.flow
-    t = script.chosen_torsions(generator, target, 1, 0)
+    t = script.chosen(flow, target, 1, 0)
     z = torch.randn(64, generator.coordinates.n_stiff, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
         context = flow.features(t.expand(64, -1))

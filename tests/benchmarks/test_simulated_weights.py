@@ -13,9 +13,8 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.mark.parametrize("missing", [0.0, 0.3], ids=["all is drawn", "a mode is missing"])
-def test_log_z_by_draws_and_frames(missing: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_log_z_by_draws_and_frames(missing: float) -> None:
     """p = 2 N(0, 1) and, where a mode is missing, as much more elsewhere that q = N(0.5, 1) never draws."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
     script = loaded(BENCHMARKS / "simulated_weights.py")
     stream = np.random.default_rng(0)
     draws, frames = stream.normal(0.5, 1, 20_000), stream.normal(0, 1, 20_000)
