@@ -22,7 +22,7 @@ class Muon(Optimizer):
     (`benchmarks/muon.py`).
 
     Args:
-        parameters: matrices.
+        parameters: matrices, or groups of them.
         lr: learning rate.
         momentum: decay of the momentum, per step.
         weight_decay: decoupled (Loshchilov and Hutter 2019, arXiv:1711.05101).
@@ -33,7 +33,7 @@ class Muon(Optimizer):
 
     def __init__(
         self,
-        parameters: Iterable[nn.Parameter],
+        parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]],
         lr: float = 1e-3,
         *,
         momentum: float = 0.95,

@@ -21,17 +21,19 @@ class MatrixOptimizer:
         *modules: whose parameters are trained.
         learning_rate: of both.
         weight_decay: decoupled, of the weight matrices alone (Loshchilov and Hutter 2019, arXiv:1711.05101):
-            biases hold the harmonic approximation.
+            biases hold the harmonic approximation. `restart` can give each module another one.
     """
 
     def __init__(self, *modules: nn.Module, learning_rate: float, weight_decay: float = 0.0) -> None:
-        matrices: list[nn.Parameter] = []
+        matrices: list[dict[str, Any]] = []
         others: list[nn.Parameter] = []
         for module in modules:
+            group: list[nn.Parameter] = []
             for name, parameter in module.named_parameters():
-                (matrices if name.endswith("weight") and parameter.dim() == 2 else others).append(parameter)
+                (group if name.endswith("weight") and parameter.dim() == 2 else others).append(parameter)
+            matrices.append({"params": group})
         self._parts: dict[str, Optimizer] = {}
-        if matrices:
+        if any(group["params"] for group in matrices):
             self._parts["muon"] = Muon(matrices, lr=learning_rate, weight_decay=weight_decay)
         if others:
             self._parts["adam"] = Adam(others, lr=learning_rate, fused=True)
@@ -41,13 +43,13 @@ class MatrixOptimizer:
         """Groups of both optimizers, with their learning rates `lr`."""
         return [group for part in self._parts.values() for group in part.param_groups]
 
-    def restart(self, learning_rate: float, weight_decay: float) -> None:
-        """Other rates from here on; momenta are kept."""
+    def restart(self, learning_rate: float, *weight_decay: float) -> None:
+        """Other rates from here on, and a weight decay for each module; momenta are kept."""
         for group in self.param_groups:
             group["lr"] = group["initial_lr"] = learning_rate
         if "muon" in self._parts:
-            for group in self._parts["muon"].param_groups:
-                group["weight_decay"] = weight_decay
+            for group, decay in zip(self._parts["muon"].param_groups, weight_decay, strict=True):
+                group["weight_decay"] = decay
 
     def forget(self) -> None:
         """Begin with no momenta."""

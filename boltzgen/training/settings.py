@@ -38,6 +38,8 @@ class Settings:
         rounds, steps, batch: steps in each round, draws in each step, each with one energy and gradient.
         learning_rate: after `warmup` steps in which it rises it is constant for the share `hold` of all
             steps, then falls by a cosine to zero. None: by the molecule's size, see `learning_rate_for`.
+        torsion_weight_decay: decoupled weight decay of the torsions' weight matrices, in training on
+            energies: without it their couplings and base can come to undo each other.
         average_decay: decay of the exponential average of the parameters, per step.
         max_norm: the gradients of the torsions' flow and of the rest's are each scaled down to so many times
             the running average of their norm.
@@ -68,6 +70,7 @@ class Settings:
     learning_rate: float | None = None
     warmup: int = 20
     hold: float = 0.3
+    torsion_weight_decay: float = 0.1
     average_decay: float = 0.95
     max_norm: float = 2.0
     data_rounds: int = 8

@@ -39,7 +39,8 @@ class Stage:
         objective: made from the run's task.
         rounds, steps: rounds at most, and steps in each.
         schedule: factor of the learning rate in each step.
-        learning_rate, weight_decay: of the `MatrixOptimizer`.
+        learning_rate: of the `MatrixOptimizer`.
+        weight_decay: of the torsions' flow and of the rest's.
     """
 
     objective: type[RunObjective]
@@ -47,7 +48,7 @@ class Stage:
     steps: int
     schedule: Callable[[int], float]
     learning_rate: float
-    weight_decay: float = 0.0
+    weight_decay: tuple[float, float]
 
 
 def stages(settings: Settings, data: Data | None) -> list[Stage]:
@@ -56,11 +57,12 @@ def stages(settings: Settings, data: Data | None) -> list[Stage]:
     mixed = data is not None and data.potential is not None
     if data is not None:
         schedule = cosine(s.data_rounds * s.data_steps)
-        decay = 0.0 if mixed else s.data_weight_decay
+        decay = (0.0 if mixed else s.data_weight_decay,) * 2
         found.append(Stage(DataObjective, s.data_rounds, s.data_steps, schedule, s.data_learning_rate, decay))
     if data is None or mixed:
         schedule = warmup_hold_cosine(s.rounds * s.steps, s.warmup, s.hold)
-        found.append(Stage(objective_named(s.objective), s.rounds, s.steps, schedule, s.rate))
+        objective, decay = objective_named(s.objective), (s.torsion_weight_decay, 0.0)
+        found.append(Stage(objective, s.rounds, s.steps, schedule, s.rate, decay))
     return found
 
 
@@ -117,7 +119,11 @@ class TrainingRun:
         self.data = data
         self.progress = progress
         self.stages = stages(settings, data)
-        self.optimizer = MatrixOptimizer(generator.flow, learning_rate=self.stages[0].learning_rate)
+        self.optimizer = MatrixOptimizer(
+            generator.flow.leading,
+            generator.flow.conditional,
+            learning_rate=self.stages[0].learning_rate,
+        )
         self.stage, self.stage_round, self.round_index = 0, 0, 0
         self.seconds, self.validation = 0.0, 0.0
         self.metrics: list[dict[str, Any]] = []
@@ -129,7 +135,7 @@ class TrainingRun:
         """Make the objective of the present stage, and forget what the last one left."""
         flow, stage = self.generator.flow, self.stages[self.stage]
         self.objective = stage.objective(self.task)
-        self.optimizer.restart(stage.learning_rate, stage.weight_decay)
+        self.optimizer.restart(stage.learning_rate, *stage.weight_decay)
         parts: dict[str, Module] = {"leading": flow.leading, "conditional": flow.conditional}
         if isinstance(flow.leading, DefensiveMixture):
             # The broad component learns by likelihood, whose gradients do not vanish.

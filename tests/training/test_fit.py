@@ -148,6 +148,19 @@ def test_a_restart_has_other_rates() -> None:
     assert torch.allclose(layer.weight, 0.8**2 * before)
 
 
+def test_a_weight_decay_for_each_module() -> None:
+    layers = [nn.Linear(3, 2) for _ in range(2)]
+    before = [layer.weight.detach().clone() for layer in layers]
+    optimizer = MatrixOptimizer(*layers, learning_rate=1.0)
+    optimizer.restart(0.1, 2.0, 0.0)
+    loss = FunctionObjective(lambda _: sum(0.0 * layer(torch.ones(3)).sum() for layer in layers))
+    fit(loss, optimizer, lambda _: 1.0, range(2))
+    assert torch.allclose(layers[0].weight, 0.8**2 * before[0])
+    assert torch.equal(layers[1].weight, before[1])
+    with pytest.raises(ValueError, match="shorter"):
+        optimizer.restart(0.1, 2.0)
+
+
 def test_momenta_go_along() -> None:
     """An optimizer that takes over another's state makes the same next step."""
     layers = [nn.Linear(3, 2) for _ in range(2)]

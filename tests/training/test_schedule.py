@@ -7,6 +7,7 @@ import pytest
 
 from boltzgen.training.schedule import annealed_temperature, cosine, warmup_hold_cosine
 from boltzgen.training.settings import Settings
+from boltzgen.training.training_run import stages
 
 
 def test_the_temperature_falls_by_one_factor_in_each_step_then_stays() -> None:
@@ -37,3 +38,9 @@ def test_half_a_cosine() -> None:
     assert [cosine(4)(step) for step in range(5)] == pytest.approx(
         [1, 0.5 + 0.125**0.5, 0.5, 0.5 - 0.125**0.5, 0]
     )
+
+
+def test_energies_decay_the_torsions_matrices_alone() -> None:
+    """Those of the rest stay: a decay slows them down."""
+    (stage,) = stages(Settings(learning_rate=1e-3, torsion_weight_decay=0.2), None)
+    assert stage.weight_decay == (0.2, 0.0)
