@@ -2,9 +2,12 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
+import torch
 
+from boltzgen.training.data import Data
 from boltzgen.training.schedule import annealed_temperature, cosine, warmup_hold_cosine
 from boltzgen.training.settings import Settings
 from boltzgen.training.training_run import stages
@@ -40,7 +43,12 @@ def test_half_a_cosine() -> None:
     )
 
 
-def test_energies_decay_the_torsions_matrices_alone() -> None:
-    """Those of the rest stay: a decay slows them down."""
-    (stage,) = stages(Settings(learning_rate=1e-3, torsion_weight_decay=0.2), None)
-    assert stage.weight_decay == (0.2, 0.0)
+def test_which_matrices_have_a_weight_decay() -> None:
+    """Of energies the torsions' alone, as a decay slows the rest down; of data alone both."""
+    settings = Settings(learning_rate=1e-3, torsion_weight_decay=0.2, data_weight_decay=3.0)
+    frame = torch.zeros(1)
+    data = Data(frame[:, None], frame, frame + 1)
+    assert [stage.weight_decay for stage in stages(settings, None)] == [(0.2, 0.0)]
+    assert [stage.weight_decay for stage in stages(settings, data)] == [(3.0, 3.0)]
+    mixed = stages(settings, replace(data, potential=frame))
+    assert [stage.weight_decay for stage in mixed] == [(0.0, 0.0), (0.2, 0.0)]
