@@ -75,7 +75,8 @@ def simulated(folder: Path, system: Path, minutes: float, *options: object) -> d
     file = folder / "simulation.json"
     if not (folder / "done").exists():
         if not file.exists():
-            boltzgen("simulate", system, "-o", folder, "-n", 1, *options)
+            # One that was stopped before its first frames begins anew.
+            boltzgen("simulate", system, "-o", folder, "-n", 1, *options, "--force")
         summary = json.loads(file.read_text())
         # Frames come in whole checkpoints.
         first, costs = summary["plan"]["checkpoint_frames"], summary["costs"]
