@@ -32,6 +32,7 @@ class Resampling(nn.Module):
         self.rate = rate
         #: log Z with its graph, or nothing yet, within `rates_once`; else None.
         self._once: list[Tensor] | None = None
+        self._stream: torch.Generator | None = None
 
     def log_acceptance_rate(self) -> Tensor:
         """log Z with gradients: the log of the mean acceptance probability over the proposal."""
@@ -39,7 +40,12 @@ class Resampling(nn.Module):
             return self.rate(self.proposal, self.acceptance)  # type: ignore[no-any-return]
         if not self._once:
             with torch.enable_grad():
-                self._once.append(self.rate(self.proposal, self.acceptance))
+                found = (
+                    self.rate(self.proposal, self.acceptance)
+                    if self._stream is None
+                    else self.rate.estimate(self.proposal, self.acceptance, self._stream)
+                )
+                self._once.append(found)
         return self._once[0] if torch.is_grad_enabled() else self._once[0].detach()
 
     def acceptance_rate_error(self) -> Tensor:
@@ -83,19 +89,21 @@ def update_rates(model: nn.Module, n: int | None = None, *, generator: torch.Gen
 
 
 @contextmanager
-def rates_once(model: nn.Module) -> Iterator[None]:
+def rates_once(model: nn.Module, *, estimated: torch.Generator | None = None) -> Iterator[None]:
     """Compute every acceptance rate in a model once, in a block that does not change its parameters.
 
-    For a loss of several parts that draws and evaluates densities with the same parameters.
+    For a loss of several parts that draws and evaluates densities with the same parameters. A training step
+    needs no more than estimates: with `estimated`, a source of random numbers, the rates are those of
+    `AcceptanceRate.estimate`.
     """
     parts = list(_parts(model))
     try:
         for part in parts:
-            part._once = []
+            part._once, part._stream = [], estimated
         yield
     finally:
         for part in parts:
-            part._once = None
+            part._once = part._stream = None
 
 
 def log_unforced_draws(model: nn.Module) -> Tensor:

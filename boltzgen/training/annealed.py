@@ -56,7 +56,7 @@ class AnnealedObjective(RunObjective):
             self._log_w.clear()
         self.temperature = temperature
         generator = self.task.generator
-        with rates_once(generator.flow):
+        with rates_once(generator.flow, estimated=self.stream):
             loss, log_w = self.loss(PullbackEnergy(self.task.energy.at(temperature), generator.coordinates))
         self._log_w.append(log_w)
         self._spreads.append(spread(log_w))

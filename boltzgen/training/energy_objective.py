@@ -166,7 +166,7 @@ class EnergyObjective(AnnealedObjective):
         for _ in range(usual if s.replays is None else s.replays):
             some = [each.some(k, self.stream) for each, k in zip(kept, n, strict=True)]
             t, rest, of_broad = map(torch.cat, zip(*some, strict=True))
-            with rates_once(flow):
+            with rates_once(flow, estimated=self.stream):
                 log_q = _log_q(flow.leading, t, of_broad)
                 loss, _ = torsion_loss(log_q, rest, n[0], ranks=ranks)
             yield loss / (share * s.batch)

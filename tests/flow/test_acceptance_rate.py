@@ -193,3 +193,33 @@ def test_rates_once_changes_nothing_but_the_cost() -> None:
         base.log_acceptance_rate()
         raise KeyError
     assert base._once is None
+
+
+def test_an_estimate_has_fewer_points_at_a_random_place_and_no_bias() -> None:
+    """On average over places Z is right also where so few points are too few for the acceptance."""
+    sizes: list[int] = []
+    acceptance = Peaks(k=10.0)
+    acceptance.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    rate, torus, generator = Quadrature(8), UniformTorus(2).double(), torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        exact = Quadrature(64)(torus, acceptance)
+        found = torch.stack([rate.estimate(torus, acceptance, generator) for _ in range(4000)])
+    assert sizes[0] == 64**2 and set(sizes[1:]) == {4**2}
+    ratio = (found - exact).exp()
+    assert float(ratio.std()) > 0.5
+    assert float(ratio.mean()) == pytest.approx(1, abs=5 * float(ratio.std()) / 4000**0.5)
+
+
+def test_rates_once_can_be_estimates() -> None:
+    """One in a block, with its gradient, another in the next; after it they are exact again."""
+    rate, generator = Quadrature(8), torch.Generator().manual_seed(0)
+    base = Resampled(UniformTorus(2), Peaks(k=10.0), rate=rate).double()
+    exact = base.log_acceptance_rate().detach()
+    estimates = []
+    for _ in range(2):
+        with rates_once(base, estimated=generator):
+            once = base.log_acceptance_rate()
+            assert base.log_acceptance_rate() is once and once.requires_grad
+        estimates.append(once.detach())
+    assert len({float(z) for z in (exact, *estimates)}) == 3
+    assert torch.equal(base.log_acceptance_rate(), exact)

@@ -79,7 +79,7 @@ def test_every_objective_leaves_the_optimum_alone(shipped: BoltzmannGenerator, n
 def test_a_step_computes_each_acceptance_rate_once(
     shipped: BoltzmannGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many parts of its loss need it."""
+    """By an estimate, however many parts of its loss need it."""
     calls: Counter[int] = Counter()
     rates = {type(part.rate) for part in shipped.flow.modules() if isinstance(part, Resampling)}
 
@@ -93,7 +93,7 @@ def test_a_step_computes_each_acceptance_rate_once(
     run = started(shipped, Settings(**STILL, steps=1, walkers=8))
     run.objective.start_round(random_stream("cpu", 1))
     for rate in rates:
-        monkeypatch.setattr(rate, "forward", counted(rate.forward))
+        monkeypatch.setattr(rate, "estimate", counted(rate.estimate))
     run.objective.step()
     assert calls and set(calls.values()) == {1}
 
