@@ -56,7 +56,7 @@ def test_the_command_prints_notes_and_what_to_expect(
     # Eight of 140 rounds, with 15 % for the summary and 5 % to spare. No draws, no share.
     assert summary["shortest_training_minutes"] == 2
     assert summary["coordinates"] == 60
-    assert summary["efficiency_of_like_molecules"].startswith("64.4 to 95.5 % (median ")
+    assert summary["efficiency_of_like_molecules"].startswith("83.4 to 97.4 % (median ")
     code, out, err = call(capfd, "prepare", PEPTIDES / "ace_gly_nme.pdb", *FIELD, "-o", tmp_path / "b")
     assert (code, err) == (0, "")
     assert re.search(r"^training +about 28 min on this machine", out, re.MULTILINE)

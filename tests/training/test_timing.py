@@ -36,10 +36,10 @@ def test_measured_values_are_those_of_the_results() -> None:
 @pytest.mark.parametrize(
     ("coordinates", "text"),
     [
-        (60, "64.4 to 95.5 % (median 88.8 %) after 0.96 to 1.4 million energies (13 peptides of 51 to 69 "),
+        (60, "83.4 to 97.4 % (median 91.7 %) after 1.2 to 2 million energies (13 peptides of 51 to 69 "),
         (
             100,
-            "79.1 % after 1.2 million energies (TRP of 85 coordinates, docs/results/molecules.md); 84 % "
+            "41.4 % after 1.5 million energies (TRP of 85 coordinates, docs/results/molecules.md); 84 % "
             "after 9.6 million energies (alanine tetrapeptide of 98 coordinates, ",
         ),
         (150, "7.4 % after 8.1 million energies (hexapeptide of 148 coordinates"),
