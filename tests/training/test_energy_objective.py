@@ -98,6 +98,15 @@ def test_a_step_computes_each_acceptance_rate_once(
     assert calls and set(calls.values()) == {1}
 
 
+def test_a_run_decays_the_torsions_matrices(shipped: BoltzmannGenerator) -> None:
+    run = started(shipped, Settings(**STILL, steps=1, torsion_weight_decay=0.2))
+    torsions, rest = run.optimizer.param_groups[:2]
+    assert (torsions["weight_decay"], rest["weight_decay"]) == (0.2, 0.0)
+    of_torsions = {id(p) for p in shipped.flow.leading.parameters()}
+    assert torsions["params"] and {id(p) for p in torsions["params"]} <= of_torsions
+    assert rest["params"] and not {id(p) for p in rest["params"]} & of_torsions
+
+
 def test_an_objective_that_is_none() -> None:
     with pytest.raises(ValueError, match="no `objective` called 'adversarial'; there are: hierarchical_kl"):
         objective_named("adversarial")
