@@ -11,11 +11,10 @@ the fastest turns.
 
 import argparse
 import logging
-import statistics
 from functools import partial
 
 from torch import Tensor, nn
-from widths import seconds_a_step, training_run
+from widths import print_ratio, seconds_a_step, training_run
 
 from boltzgen.flow.acceptance_rate import AcceptanceRate
 from boltzgen.flow.distribution import Distribution
@@ -45,11 +44,7 @@ def main() -> None:
         for part in runs[ALL].generator.flow.modules():
             if isinstance(part, AcceptanceRate):
                 part.estimate = partial(exact, part)  # type: ignore[method-assign]
-        found = seconds_a_step(runs, args.repeats)
-        for way, seconds in found.items():
-            print(f"{name:24} {way:4} {statistics.median(seconds):.3f} s")
-        median, least = (f(found[ALL]) / f(found[FEW]) for f in (statistics.median, min))
-        print(f"{name:24} {median:.2f} times as fast, by the fastest turns {least:.2f}", flush=True)
+        print_ratio(name, seconds_a_step(runs, args.repeats))
 
 
 if __name__ == "__main__":

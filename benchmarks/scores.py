@@ -10,10 +10,9 @@ many steps "with the draw" makes while "back" makes one, by medians and by the f
 
 import argparse
 import logging
-import statistics
 from functools import partial
 
-from widths import seconds_a_step, training_run
+from widths import print_ratio, seconds_a_step, training_run
 
 from boltzgen.flow.distribution import Distribution
 from boltzgen.molecule.system import System
@@ -35,11 +34,7 @@ def main() -> None:
         runs = {way: training_run(system, args.repeats) for way in (BACK, DRAW)}
         rest = runs[BACK].generator.flow.conditional
         rest.draw_with_score = partial(Distribution.draw_with_score, rest)  # type: ignore[method-assign]
-        found = seconds_a_step(runs, args.repeats)
-        for way, seconds in found.items():
-            print(f"{name:24} {way:14} {statistics.median(seconds):.3f} s")
-        median, least = (f(found[BACK]) / f(found[DRAW]) for f in (statistics.median, min))
-        print(f"{name:24} {median:.2f} times as fast, by the fastest turns {least:.2f}", flush=True)
+        print_ratio(name, seconds_a_step(runs, args.repeats))
 
 
 if __name__ == "__main__":

@@ -47,6 +47,15 @@ def seconds_a_step(runs: dict[Key, TrainingRun], repeats: int) -> dict[Key, list
     return {key: found[1:] for key, found in taken.items()}
 
 
+def print_ratio(name: str, found: dict[str, list[float]]) -> None:
+    """Seconds a step of two ways, and how many times as fast the second is."""
+    for way, seconds in found.items():
+        print(f"{name:24} {way:14} {statistics.median(seconds):.3f} s")
+    before, now = found.values()
+    median, least = (f(before) / f(now) for f in (statistics.median, min))
+    print(f"{name:24} {median:.2f} times as fast, by the fastest turns {least:.2f}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
