@@ -91,7 +91,7 @@ class Quadrature(AcceptanceRate):
 
     @override
     def estimate(self, proposal: Distribution, acceptance: nn.Module, generator: torch.Generator) -> Tensor:
-        """By half as many points to each axis, on a lattice at a random place: Z has no bias."""
+        """By half as many points to an axis, at a random place: on periodic axes Z has no bias."""
         return self._with(max(self.points // 2, 2), _anywhere(proposal, generator), proposal, acceptance)
 
     def update(
