@@ -1,6 +1,6 @@
 """Where generators win: effective samples a second of a generator, of replica exchange and of dynamics.
 
-    python benchmarks/map.py FOLDER [--molecules ALA2 ...] [--minutes 6] [-n 100000] [--seed 0]
+    python benchmarks/map.py FOLDER [--molecules ALA2 ...] [--minutes 4] [-n 100000] [--seed 0]
                                     [--json FILE] [--report] [--quick]
 
 Molecules are ACE-(ALA)n-NME for n = 1 to 9 ("ALA2" to "ALA10", as residues with one cap count) and mixed
@@ -14,11 +14,13 @@ same minutes of each way, one after the other:
 
 A simulation takes longer where its starts, the tuning of its steps and its first frames do. Effective samples
 of a way are the median, over the residues' regions with a share of 2 to 98 % in the replica exchange, of
-p (1 - p) / error^2, with the error that the way's own walkers or draws have; for the dynamics also with the
-distance from the replica exchange, where that is larger. They are given per second of all that the way took,
-and for the generator also without training. Then the shares of all regions by the generator and by replica
-exchange, with z. Finished parts are not repeated, nor molecules whose results the JSON file has; `--report`
-prints what is there, and no more.
+p (1 - p) / error^2, with the error that the way's own walkers or draws have, or with the distance from the
+replica exchange where that is more than two standard errors. They are given per second of all that the way
+took, for the generator also without training; training pays after as many minutes as it takes the generator
+to have more of them than replica exchange in the same time. *Off* are the regions of those that are so far
+away, and largest z is of all regions. Then the shares of these by the generator and by replica exchange.
+Finished parts are not repeated, nor molecules whose results the JSON file has; `--report` prints what is
+there, and no more.
 """
 
 import argparse
@@ -53,6 +55,8 @@ SEQUENCES |= {
 }
 #: Regions that count: neither next to nothing nor all of the ensemble.
 _LEAST = 0.02
+#: Standard errors in a 95 % interval.
+_INTERVAL = 2 * 1.96
 #: How the simulations are set up: few walkers, and short ways between frames, for short times.
 WAYS: dict[str, list[object]] = {
     "remd": ["--walkers", 16, "--interval", 10],
@@ -130,46 +134,61 @@ def run(place: Path, name: str, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _part(summary: dict[str, Any]) -> dict[str, Any]:
-    shares = {
-        (residue, row["name"]): (row["population"], row["error"])
-        for residue, rows in summary["regions"].items()
-        for row in rows
-    }
     return {
         "seconds": summary["seconds"],
         "energies": summary["n_energy_evaluations"],
         "stationary": summary["stationarity"]["stationary"],
-        "shares": [[*name, *values] for name, values in shares.items()],
+        "shares": [
+            [residue, row["name"], row["population"], row["error"]]
+            for residue, rows in summary["regions"].items()
+            for row in rows
+        ],
     }
 
 
-def effective(result: dict[str, Any], way: str) -> float:
-    """Effective samples of a simulation: the median over regions."""
-    truth = {(r, n): p for r, n, p, _ in result["remd"]["shares"]}
-    found = []
-    for residue, name, p, error in result[way]["shares"]:
-        known = truth.get((residue, name), 0.0)
+def shares(result: dict[str, Any], way: str) -> dict[tuple[str, str], tuple[float, float]]:
+    """Share and its error of each residue's region, by one way."""
+    if way == "generator":
+        rows = result["regions"]
+        return {
+            (r["residue"], r["name"]): (r["population"], (r["high"] - r["low"]) / _INTERVAL) for r in rows
+        }
+    return {(residue, name): (p, error) for residue, name, p, error in result[way]["shares"]}
+
+
+def effective(result: dict[str, Any], way: str) -> tuple[float, int, int]:
+    """Effective samples of a way, the median over regions; how many of these are off; how many they are."""
+    truth, found, off = shares(result, "remd"), [], 0
+    for region, (p, error) in shares(result, way).items():
+        known, known_error = truth.get(region, (0.0, 0.0))
         if not _LEAST < known < 1 - _LEAST:
             continue
-        away = abs(p - known) if way == "md" else 0.0
-        spread = max(error, away)
-        found.append(known * (1 - known) / spread**2 if spread > 0 else 0.0)
-    return float(np.median(found)) if found else math.nan
+        away = abs(p - known)
+        if away > 2 * math.hypot(error, known_error):
+            off, error = off + 1, max(away, error)
+        found.append(known * (1 - known) / error**2 if error > 0 else 0.0)
+    return float(np.median(found)) if found else math.nan, off, len(found)
+
+
+def pays_after(training: float, drawing: float, other: float) -> float:
+    """Seconds after which so many effective samples a second, training before them, are more than others."""
+    return training * drawing / (drawing - other) if drawing > other else math.inf
 
 
 def rows(result: dict[str, Any]) -> str:
     training, drawing = result["training_seconds"], result["drawing_seconds"]
-    n = result["effective"]
-    ways = {way: effective(result, way) / result[way]["seconds"] for way in ("remd", "md")}
+    found = {way: effective(result, way) for way in ("generator", "remd", "md")}
+    n, off, regions = found["generator"]
+    remd, md = (found[way][0] / result[way]["seconds"] for way in ("remd", "md"))
+    pays = pays_after(training, n / drawing, remd) / 60
     worst = max(result["regions"], key=lambda row: abs(row["z"]), default=None)
     z = "" if worst is None else f"{worst['z']:+.1f} ({worst['residue']} {worst['name']})"
-    return (
-        f"| {result['molecule']} | {result['atoms']} | {100 * result['efficiency']:.1f} | "
-        f"{100 * result['clipped']:.1f} | {training / 60:.0f} | {n / drawing:.3g} | "
-        f"{n / (training + drawing):.3g} | {ways['remd']:.3g} | "
-        f"{ways['md']:.3g} | {z} | {'yes' if result['remd']['stationary'] else 'no'} | "
-        f"{len(result['missing'])} |"
-    )
+    cells = [result["molecule"], result["atoms"], f"{result['energies']:.2e}"]
+    cells += [f"{100 * result['efficiency']:.1f}", f"{100 * result['clipped']:.1f}"]
+    cells += [f"{n / drawing:.3g}", f"{n / (training + drawing):.3g}", f"{remd:.3g}", f"{md:.3g}"]
+    cells += [f"{pays:.1f}" if math.isfinite(pays) else "never", f"{off} of {regions}", z]
+    cells += [f"{found['md'][1]} of {found['md'][2]}", "yes" if result["remd"]["stationary"] else "no"]
+    return "| " + " | ".join(map(str, cells)) + " |"
 
 
 def populations(result: dict[str, Any]) -> str:
@@ -190,7 +209,7 @@ def main() -> None:
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--molecules", nargs="+", choices=SEQUENCES, default=list(SEQUENCES), metavar="NAME")
-    parser.add_argument("--minutes", type=float, default=6.0)
+    parser.add_argument("--minutes", type=float, default=4.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-n", type=int, default=100_000)
     parser.add_argument("--json", type=Path, metavar="FILE", help="results are kept here")
@@ -203,10 +222,9 @@ def main() -> None:
             run(options.folder / name, name, options)
     found = list(results(options.folder, SEQUENCES, options.json).values())
     print(
-        "| molecule | atoms | efficiency, % | clipped, % | training, min | effective / s, drawing | "
-        "with training | replica exchange | dynamics | largest z | stationary | missing |\n"
-        + "|---" * 12
-        + "|"
+        "| molecule | atoms | energies | efficiency, % | clipped, % | effective / s, drawing | "
+        "with training | replica exchange | dynamics | training pays after, min | off | largest z | "
+        "dynamics off | replica exchange stationary |\n" + "|---" * 14 + "|"
     )
     print("\n".join(map(rows, found)), end="\n\n")
     print("\n\n".join(map(populations, found)))
