@@ -17,7 +17,7 @@ from boltzgen.locks import working_folder
 from boltzgen.molecule.system import System
 from boltzgen.samples.trajectory import iter_frames
 from boltzgen.training import run_summary
-from boltzgen.training.budget import LEAST_ROUNDS, draws_in, shortfall
+from boltzgen.training.budget import LEAST_ROUNDS, Speed, draws_in, shortfall
 from boltzgen.training.checkpoint import check_resumable, load_run, save_run, was_restarted
 from boltzgen.training.data import read_data
 from boltzgen.training.folder import begin_folder, check_free, reference_to
@@ -27,7 +27,7 @@ from boltzgen.training.process_group import TIMEOUT, joined
 from boltzgen.training.progress import Progress
 from boltzgen.training.ranks import OtherRankError, Ranks
 from boltzgen.training.run_summary import VALIDATION_WORK, summarize
-from boltzgen.training.settings import Settings
+from boltzgen.training.settings import Settings, stiff_width_for
 from boltzgen.training.timing import measured_speed
 from boltzgen.training.training_run import TrainingRun, check_shares
 
@@ -225,16 +225,19 @@ def _begun(
 ) -> TrainingRun:
     """A new run at its beginning; `trained` is the generator that it begins with, if any."""
     tell = progress or (lambda stage: None)
+    hot = settings.start(system.temperature) if data is None else system.temperature
+    # Data alone has few rounds of its own; how many the minutes have room for is not known yet.
+    annealed = trained is None and (data is None or mixed)
+    given = settings.rounds if annealed and minutes is None else 0
+
+    def untrained(rounds: int) -> BoltzmannGenerator:
+        flow = {"stiff_width": stiff_width_for(rounds), **options}
+        return BoltzmannGenerator.for_system(system, energy, seed=seed, temperature=hot, **flow)
+
     with ranks.together():
         tell(Progress("finding the energy minimum and its Hessian"))
         # The reference minimum and its Hessian are found on the CPU, in float64, whatever the device.
-        generator = trained or BoltzmannGenerator.for_system(
-            system,
-            energy,
-            seed=seed,
-            temperature=settings.start(system.temperature) if data is None else system.temperature,
-            **options,
-        )
+        generator = trained or untrained(given)
         generator.seed = seed
         settings = settings.for_size(generator.flow.event_shape[0])
         if not keep_rate and trained is not None and trained.temperature <= system.temperature:
@@ -251,9 +254,19 @@ def _begun(
     if minutes is not None:
         ends = began + 60 * minutes
         tell(Progress("measuring how fast this machine is"))
-        speed = measured_speed(generator, energy, settings, data=frames is not None, ranks=ranks)
-        spent = ranks.told(time.perf_counter() - began)
-        rounds = speed.rounds_in(60 * minutes - spent, most_draws=run_summary.MOST_DRAWS)
+
+        def timed() -> tuple[Speed, float, int]:
+            speed = measured_speed(generator, energy, settings, data=frames is not None, ranks=ranks)
+            spent = ranks.told(time.perf_counter() - began)
+            return speed, spent, speed.rounds_in(60 * minutes - spent, most_draws=run_summary.MOST_DRAWS)
+
+        speed, spent, rounds = timed()
+        if annealed and "stiff_width" not in options and stiff_width_for(rounds) != stiff_width_for(given):
+            with ranks.together():
+                energy.to("cpu")
+                generator = untrained(rounds)
+                generator.to(device)
+            speed, spent, rounds = timed()
         if few := shortfall(minutes, rounds, speed, spent=spent, most_draws=run_summary.MOST_DRAWS):
             logger.warning("%s", few)
         settings = dataclasses.replace(settings, rounds=rounds)

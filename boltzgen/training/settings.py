@@ -7,6 +7,8 @@ from typing import Any, Self
 
 #: Learning rate of flows of up to `_SMALL` coordinates.
 _RATE, _SMALL = 8e-3, 60
+#: Units of narrow and of wide networks, and the rounds from which on a training is long.
+_NARROW, _WIDE, _LONG = 128, 256, 100
 
 
 def learning_rate_for(n_dims: int) -> float:
@@ -16,6 +18,15 @@ def learning_rate_for(n_dims: int) -> float:
     trainings that this rests on are in docs/results/training.md.
     """
     return _RATE * min(1.0, _SMALL / max(n_dims, 1))
+
+
+def stiff_width_for(rounds: int) -> int:
+    """Units in the hidden layers of the stiff coordinates' networks: 128, or 256 for 100 rounds or more.
+
+    Narrow ones are faster, and short trainings need the rounds; long ones end better with wide ones. The
+    trainings that this rests on are in docs/results/training.md#wide-networks-in-long-trainings.
+    """
+    return _WIDE if rounds >= _LONG else _NARROW
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from boltzgen.simulation.hmc import Configurations
 from boltzgen.training.budget import Speed
 from boltzgen.training.progress import Progress
 from boltzgen.training.ranks import ALONE, Ranks
-from boltzgen.training.settings import Settings
+from boltzgen.training.settings import Settings, stiff_width_for
 from boltzgen.training.training_run import TrainingRun
 from boltzgen.training.walkers import N_ANNEALING, N_DESCENT, N_STEPS
 
@@ -81,11 +81,15 @@ def training_speed(system: System, settings: Settings | None = None) -> Speed:
     """
     began = _now(torch.device("cpu"))
     energy = CountedEnergy(energy_for(system))
+    settings = settings or Settings()
     generator = BoltzmannGenerator.for_system(
-        system, energy, temperature=(settings or Settings()).start(system.temperature)
+        system,
+        energy,
+        temperature=settings.start(system.temperature),
+        stiff_width=stiff_width_for(settings.rounds),
     )
     before = _now(torch.device("cpu")) - began
-    settings = (settings or Settings()).for_size(generator.flow.event_shape[0])
+    settings = settings.for_size(generator.flow.event_shape[0])
     speed = measured_speed(generator, energy, settings, data=False)
     return dataclasses.replace(speed, start=before + speed.start)
 
