@@ -12,15 +12,16 @@ same minutes of each way, one after the other:
     md          `boltzgen simulate --method md --walkers 8 --interval 100`, frames for M minutes, the walkers
                 one after the other
 
-A simulation takes longer where its starts, the tuning of its steps and its first frames do. Effective samples
-of a way are the median, over the residues' regions with a share of 2 to 98 % in the replica exchange, of
-p (1 - p) / error^2, with the error that the way's own walkers or draws have, or with the distance from the
-replica exchange where that is more than two standard errors. They are given per second of all that the way
-took, for the generator also without training; training pays after as many minutes as it takes the generator
-to have more of them than replica exchange in the same time. *Off* are the regions of those that are so far
-away, and largest z is of all regions. Then the shares of these by the generator and by replica exchange.
-Finished parts are not repeated, nor molecules whose results the JSON file has; `--report` prints what is
-there, and no more.
+A simulation takes longer where its starts, the tuning of its steps and its first frames do. Effective
+samples of a way are the median, over the residues' regions with a share of 2 to 98 % in the replica
+exchange, of p (1 - p) / error^2, with the error that the way's own walkers or draws have (of draws that are
+too few for an error, that of as many independent ones), or with the distance from the replica exchange
+where that is more than two standard errors. They are given per second of all that the way took, for the
+generator also without training. *Off* are the regions of those that are so far away. Training pays after as
+many minutes as it takes the generator to have more of them than replica exchange in the same time, unless
+more than a tenth of the regions are off. Largest z is of all regions, whose shares by the generator and by
+replica exchange follow. Finished parts are not repeated, nor molecules whose results the JSON file has;
+`--report` prints what is there, and no more.
 """
 
 import argparse
@@ -55,6 +56,8 @@ SEQUENCES |= {
 }
 #: Regions that count: neither next to nothing nor all of the ensemble.
 _LEAST = 0.02
+#: The share of regions that may be off by chance; of more, draws without end would not bring them back.
+_MOST_OFF = 0.1
 #: Standard errors in a 95 % interval.
 _INTERVAL = 2 * 1.96
 #: How the simulations are set up: few walkers, and short ways between frames, for short times.
@@ -149,11 +152,16 @@ def _part(summary: dict[str, Any]) -> dict[str, Any]:
 def shares(result: dict[str, Any], way: str) -> dict[tuple[str, str], tuple[float, float]]:
     """Share and its error of each residue's region, by one way."""
     if way == "generator":
-        rows = result["regions"]
-        return {
-            (r["residue"], r["name"]): (r["population"], (r["high"] - r["low"]) / _INTERVAL) for r in rows
-        }
+        return {(row["residue"], row["name"]): _share(row, result["effective"]) for row in result["regions"]}
     return {(residue, name): (p, error) for residue, name, p, error in result[way]["shares"]}
+
+
+def _share(row: dict[str, Any], effective: float) -> tuple[float, float]:
+    """A generator's share, and its error: where that is not estimated, that of so many effective draws."""
+    p = row["population"]
+    if row["low"] is None:
+        return p, math.sqrt(p * (1 - p) / effective)
+    return p, (row["high"] - row["low"]) / _INTERVAL
 
 
 def effective(result: dict[str, Any], way: str) -> tuple[float, int, int]:
@@ -180,13 +188,13 @@ def rows(result: dict[str, Any]) -> str:
     found = {way: effective(result, way) for way in ("generator", "remd", "md")}
     n, off, regions = found["generator"]
     remd, md = (found[way][0] / result[way]["seconds"] for way in ("remd", "md"))
-    pays = pays_after(training, n / drawing, remd) / 60
+    pays = math.inf if off > _MOST_OFF * regions else pays_after(training, n / drawing, remd) / 60
     worst = max(result["regions"], key=lambda row: abs(row["z"]), default=None)
     z = "" if worst is None else f"{worst['z']:+.1f} ({worst['residue']} {worst['name']})"
     cells = [result["molecule"], result["atoms"], f"{result['energies']:.2e}"]
     cells += [f"{100 * result['efficiency']:.1f}", f"{100 * result['clipped']:.1f}"]
     cells += [f"{n / drawing:.3g}", f"{n / (training + drawing):.3g}", f"{remd:.3g}", f"{md:.3g}"]
-    cells += [f"{pays:.1f}" if math.isfinite(pays) else "never", f"{off} of {regions}", z]
+    cells += [f"{pays:.1f}" if math.isfinite(pays) else "no", f"{off} of {regions}", z]
     cells += [f"{found['md'][1]} of {found['md'][2]}", "yes" if result["remd"]["stationary"] else "no"]
     return "| " + " | ".join(map(str, cells)) + " |"
 

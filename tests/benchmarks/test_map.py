@@ -23,6 +23,7 @@ def result(**generator: float) -> dict[str, Any]:
     ]
     by_draws = {"alphaR": 0.62, "beta": 0.37, "C7ax": 0.01} | generator
     return {
+        "effective": 1e4,
         "regions": [
             {
                 "residue": "ALA 2",
@@ -51,6 +52,14 @@ def test_a_wrong_share_counts_as_far_as_it_is_away() -> None:
     n, off, regions = script.effective(result(alphaR=0.44, beta=0.55), "generator")
     assert (off, regions) == (2, 2)
     assert n == pytest.approx(0.64 * 0.36 / 0.2**2, rel=0.01)
+
+
+def test_draws_that_are_too_few_for_an_error() -> None:
+    """As many as Kish's number, unless they are wrong."""
+    script = loaded(BENCHMARKS / "map.py")
+    few = result() | {"effective": 40.0}
+    few["regions"] = [row | {"low": None, "high": None} for row in few["regions"]]
+    assert script.effective(few, "generator") == (pytest.approx(40, rel=0.03), 0, 2)
 
 
 def test_when_training_pays() -> None:

@@ -100,10 +100,10 @@ def test_the_generator_agrees_with_the_shipped_reference(capsys: pytest.CaptureF
 def test_tetrapeptide(capsys: pytest.CaptureFixture[str]) -> None:
     """What docs/results/alanine_tetrapeptide.md says of it."""
     folder = shipped_systems()["alanine_tetrapeptide"]
-    assert (folder / CHECKPOINT).stat().st_size <= 12_000_000
+    assert (folder / CHECKPOINT).stat().st_size <= 10_000_000
     run = printed(capsys, "sample", "alanine_tetrapeptide", "-n", str(N), "--seed", "11", "--json")
-    assert run["sampling_efficiency"] >= 0.8
-    assert run["sampling_efficiency_clipped"] >= 0.85
+    assert run["sampling_efficiency"] >= 0.82
+    assert run["sampling_efficiency_clipped"] >= 0.87
     assert run["log_z"] == pytest.approx(-343.3627, abs=4 * run["log_z_error"])
 
 
