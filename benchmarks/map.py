@@ -34,6 +34,7 @@ from typing import Any
 
 import numpy as np
 from kept import results
+from pooled import forward_cells, forward_of
 
 from boltzgen.molecule.system import System
 
@@ -127,6 +128,7 @@ def run(place: Path, name: str, options: argparse.Namespace) -> dict[str, Any]:
         "efficiency": drawn["sampling_efficiency"],
         "clipped": drawn["sampling_efficiency_clipped"],
         "effective": drawn["effective_sample_size"],
+        "forward": forward_of(summary),
         "remd": _part(remd),
         "md": _part(md),
         "regions": judged["regions"],
@@ -193,6 +195,7 @@ def rows(result: dict[str, Any]) -> str:
     z = "" if worst is None else f"{worst['z']:+.1f} ({worst['residue']} {worst['name']})"
     cells = [result["molecule"], result["atoms"], f"{result['energies']:.2e}"]
     cells += [f"{100 * result['efficiency']:.1f}", f"{100 * result['clipped']:.1f}"]
+    cells += forward_cells(result["forward"])
     cells += [f"{n / drawing:.3g}", f"{n / (training + drawing):.3g}", f"{remd:.3g}", f"{md:.3g}"]
     cells += [f"{pays:.1f}" if math.isfinite(pays) else "no", f"{off} of {regions}", z]
     cells += [f"{found['md'][1]} of {found['md'][2]}", "yes" if result["remd"]["stationary"] else "no"]
@@ -230,9 +233,10 @@ def main() -> None:
             run(options.folder / name, name, options)
     found = list(results(options.folder, SEQUENCES, options.json).values())
     print(
-        "| molecule | atoms | energies | efficiency, % | clipped, % | effective / s, drawing | "
+        "| molecule | atoms | energies | efficiency, % | clipped, % | forward ESS, % | largest log w | "
+        "forward test | effective / s, drawing | "
         "with training | replica exchange | dynamics | training pays after, min | off | largest z | "
-        "dynamics off | replica exchange stationary |\n" + "|---" * 14 + "|"
+        "dynamics off | replica exchange stationary |\n" + "|---" * 17 + "|"
     )
     print("\n".join(map(rows, found)), end="\n\n")
     print("\n\n".join(map(populations, found)))
