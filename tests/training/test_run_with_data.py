@@ -329,3 +329,20 @@ def test_a_run_without_data_may_replace_one_with(
     with pytest.raises(KeyboardInterrupt):
         train(system, tmp_path, settings=settings, force=True, progress=StopAt(2))
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted((CHECKPOINT, METRICS, PICTURE, RUN, STATE))
+
+
+@pytest.mark.parametrize(("mixed", "width"), [(False, 128), (True, 256)], ids=["data", "mixed"])
+def test_wide_networks_are_for_long_trainings_on_energies(
+    system: System, frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mixed: bool, width: int
+) -> None:
+    """Data alone has few rounds, whatever the settings say of those on energies."""
+    seen = []
+
+    def begun(generator: BoltzmannGenerator, *_: Any, **__: Any) -> None:
+        seen.append(generator.options["stiff_width"])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("boltzgen.training.run.TrainingRun", begun)
+    with pytest.raises(KeyboardInterrupt):
+        train(system, tmp_path, data=frames, mixed=mixed)
+    assert seen == [width]
