@@ -19,9 +19,9 @@ too few for an error, that of as many independent ones), or with the distance fr
 where that is more than two standard errors. They are given per second of all that the way took, for the
 generator also without training. *Off* are the regions of those that are so far away. Training pays after as
 many minutes as it takes the generator to have more of them than replica exchange in the same time, unless
-more than a tenth of the regions are off. Largest z is of all regions, whose shares by the generator and by
-replica exchange follow. Finished parts are not repeated, nor molecules whose results the JSON file has;
-`--report` prints what is there, and no more.
+more than one and more than a tenth of the regions are off. Largest z is of all regions, whose shares by the
+generator and by replica exchange follow. Finished parts are not repeated, nor molecules whose results the
+JSON file has; `--report` prints what is there, and no more.
 """
 
 import argparse
@@ -57,7 +57,7 @@ SEQUENCES |= {
 }
 #: Regions that count: neither next to nothing nor all of the ensemble.
 _LEAST = 0.02
-#: The share of regions that may be off by chance; of more, draws without end would not bring them back.
+#: The share of regions, or a single one, that may be off by chance.
 _MOST_OFF = 0.1
 #: Standard errors in a 95 % interval.
 _INTERVAL = 2 * 1.96
@@ -190,7 +190,7 @@ def rows(result: dict[str, Any]) -> str:
     found = {way: effective(result, way) for way in ("generator", "remd", "md")}
     n, off, regions = found["generator"]
     remd, md = (found[way][0] / result[way]["seconds"] for way in ("remd", "md"))
-    pays = math.inf if off > _MOST_OFF * regions else pays_after(training, n / drawing, remd) / 60
+    pays = math.inf if off > max(1, _MOST_OFF * regions) else pays_after(training, n / drawing, remd) / 60
     worst = max(result["regions"], key=lambda row: abs(row["z"]), default=None)
     z = "" if worst is None else f"{worst['z']:+.1f} ({worst['residue']} {worst['name']})"
     cells = [result["molecule"], result["atoms"], f"{result['energies']:.2e}"]
