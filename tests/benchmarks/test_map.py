@@ -69,6 +69,19 @@ def test_when_training_pays() -> None:
     assert script.pays_after(240.0, 5.0, 10.0) == math.inf
 
 
+@pytest.mark.parametrize(
+    ("shares", "pays"),
+    [({}, "4.0"), ({"alphaR": 0.44}, "4.0"), ({"alphaR": 0.44, "beta": 0.55}, "no")],
+    ids=["all agree", "one is off", "both are off"],
+)
+def test_training_does_not_pay_where_shares_are_off(shares: dict[str, float], pays: str) -> None:
+    script = loaded(BENCHMARKS / "map.py")
+    summary = {"molecule": "ALA2", "atoms": 22, "energies": 1, "efficiency": 0.9, "clipped": 0.9}
+    times = {"training_seconds": 240.0, "drawing_seconds": 0.1, "forward": {}}
+    row = script.rows(result(**shares) | summary | times)
+    assert row.split(" | ")[12] == pays
+
+
 @pytest.mark.slow
 def test_map_benchmark(tmp_path: Path) -> None:
     """A single round of the dipeptide beside simulations of seconds; a second run has it already."""

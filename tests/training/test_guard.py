@@ -16,7 +16,7 @@ from boltzgen.molecule.system import System
 from boltzgen.training import guard
 from boltzgen.training.energy_objective import EnergyObjective
 from boltzgen.training.guard import SPREAD, WENT_BACK, diverged, spread
-from boltzgen.training.settings import Settings, learning_rate_for, stiff_width_for
+from boltzgen.training.settings import Settings, learning_rate_for
 from boltzgen.training.training_run import TrainingRun
 
 
@@ -56,10 +56,6 @@ def test_spread_is_the_deviation_of_most_draws() -> None:
 def test_the_learning_rate_falls_with_size() -> None:
     assert learning_rate_for(9) == learning_rate_for(60) == 8e-3
     assert learning_rate_for(148) == pytest.approx(8e-3 * 60 / 148)
-
-
-def test_wide_networks_are_for_long_trainings() -> None:
-    assert [stiff_width_for(rounds) for rounds in (0, 99, 100, 140)] == [128, 128, 256, 256]
     assert Settings().for_size(120).rate == 4e-3
     assert Settings(learning_rate=0.5).for_size(120).rate == 0.5
     with pytest.raises(ValueError, match="for_size"):

@@ -291,45 +291,6 @@ def test_minutes_become_rounds_of_the_run(
     assert summary["n_validation"] == 3000
 
 
-@pytest.mark.parametrize(
-    ("options", "widths"),
-    [
-        ({"rounds": 2}, [128]),
-        ({"rounds": 3}, [256]),
-        ({"rounds": 3, "stiff_width": 8}, [8]),
-        ({"minutes": 6}, [128, 128]),  # two rounds fit
-        ({"minutes": 10}, [128, 256, 256]),  # three do, and it is timed again
-        ({"minutes": 10, "stiff_width": 8}, [8, 8]),
-    ],
-    ids=str,
-)
-def test_long_trainings_have_wide_networks(
-    system: System,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    options: dict[str, Any],
-    widths: list[int],
-) -> None:
-    """Units of the stiff coordinates' networks where it is timed, and of what is trained."""
-    seen = []
-
-    def timed(generator: BoltzmannGenerator, *_: Any, **__: Any) -> Speed:
-        seen.append(generator.options["stiff_width"])
-        return Speed(start=0.0, round=150.0, draw=1e-5)
-
-    def begun(generator: BoltzmannGenerator, *_: Any, **__: Any) -> None:
-        assert generator.seed == 5 and generator.temperature == TINY.start_temperature
-        seen.append(generator.options["stiff_width"])
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("boltzgen.training.settings._LONG", 3)
-    monkeypatch.setattr("boltzgen.training.run.measured_speed", timed)
-    monkeypatch.setattr("boltzgen.training.run.TrainingRun", begun)
-    with pytest.raises(KeyboardInterrupt):
-        train(system, tmp_path, settings=TINY, seed=5, **options)
-    assert seen == widths
-
-
 @pytest.mark.parametrize(("draw", "draws"), [(1e9, 1000), (1e-9, 3000), (0.02, 2000)])
 def test_the_summary_fits_into_the_minutes_that_are_left(
     system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, draw: float, draws: int

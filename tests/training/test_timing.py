@@ -2,14 +2,11 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.molecule.system import System
 from boltzgen.samples.shards import BLOCK
-from boltzgen.training.budget import Speed
 from boltzgen.training.measured import MEASURED, MOLECULES, expectation, like
 from boltzgen.training.settings import Settings
 from boltzgen.training.timing import training_speed
@@ -57,21 +54,6 @@ def test_what_is_expected_is_what_was_measured(coordinates: int, text: str) -> N
     assert "minutes" not in said
     assert not like(coordinates) or said.endswith("alike in their number of coordinates alone; no promise")
     assert all(0.8 < m.coordinates / coordinates < 1.25 for m in like(coordinates))
-
-
-@pytest.mark.parametrize(("rounds", "width"), [(99, 128), (100, 256)])
-def test_an_estimate_is_of_the_networks_that_so_many_rounds_have(
-    alanine: System, monkeypatch: pytest.MonkeyPatch, rounds: int, width: int
-) -> None:
-    seen = []
-
-    def timed(generator: BoltzmannGenerator, *_: Any, **__: Any) -> Speed:
-        seen.append(generator.options["stiff_width"])
-        return Speed(0.0, 1.0, 1.0)
-
-    monkeypatch.setattr("boltzgen.training.timing.measured_speed", timed)
-    training_speed(alanine, Settings(rounds=rounds))
-    assert seen == [width]
 
 
 def test_an_estimate_counts_the_making_of_a_generator(
