@@ -4,11 +4,12 @@
 
 log p(t) of a draw's torsions t is estimated from 2000 draws of the rest given t. Printed for each of the
 largest weights: its size in units of the mean weight, log p(t)/q(t) and log p(r|t)/q(r|t), both up to a
-constant of which the median draw has about zero in their sum, and its named torsions in degrees. Before that,
-the efficiency with and without these draws, how many of them have a phi > 0, and for each set of residues at
-phi > 0 its share of the draws, of the weight, and of the mean squared weight, whose inverse is the
-efficiency. A folder of `boltzgen simulate` adds the share of the second half of its frames, by MBAR, with its
-error by a bootstrap over walkers.
+constant of which the median draw has about zero in their sum, the efficiency of the rest given its t, which
+parts of q(t) and of q(r|t) their broad components are (nan where there are none), and its named torsions in
+degrees. Before that, the efficiency with and without these draws, how many of them have a phi > 0, and for
+each set of residues at phi > 0 its share of the draws, of the weight, and of the mean squared weight, whose
+inverse is the efficiency. A folder of `boltzgen simulate` adds the share of the second half of its frames, by
+MBAR, with its error by a bootstrap over walkers.
 """
 
 import argparse
@@ -18,6 +19,9 @@ from pathlib import Path
 import torch
 
 from boltzgen.energy.choose import energy_for
+from boltzgen.flow.distribution import Distribution
+from boltzgen.flow.flow import Flow, HierarchicalFlow
+from boltzgen.flow.mixture import DefensiveMixture
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.generator.target import PullbackEnergy
 from boltzgen.geometry import dihedrals
@@ -59,6 +63,21 @@ def simulation(folder: Path, system: System, phis: list[str]) -> dict[int, tuple
         for code in range(len(names))
         if (labels == code).any()
     }
+
+
+def broad_part(mixture: Distribution, z: torch.Tensor, context: torch.Tensor | None = None) -> float:
+    """Which part of a density at z (1, n) is that of its broad component; nan where it has none."""
+    if not isinstance(mixture, DefensiveMixture):
+        return math.nan
+    return mixture.share * math.exp(float(mixture.broad.log_prob(z) - mixture.log_prob(z, context)))
+
+
+def broad_parts(flow: HierarchicalFlow, y: torch.Tensor) -> tuple[float, float]:
+    """`broad_part` of the torsions and of the rest given them, at flow coordinates y (1, n)."""
+    t, r, rest = y[:, : flow.n_leading], y[:, flow.n_leading :], flow.conditional
+    assert isinstance(rest, Flow)
+    context = flow.features(t)
+    return broad_part(flow.leading, t), broad_part(rest.base, rest.transform.inverse(r, context)[0], context)
 
 
 @torch.no_grad()
@@ -116,9 +135,11 @@ def main() -> None:
         of_torsions = float(torch.logsumexp(inner, 0)) - math.log(_INNER) - float(flow.leading.log_prob(t))
         weight = float(log_w[i])
         where = ", ".join(f"{name} {float(value[k]):.0f}" for name, value in angles.items())
+        of_t, of_rest = broad_parts(flow, y[i : i + 1])
         print(
             f"{math.exp(weight - mean):8.1f}  {of_torsions - float(log_w.median()):6.2f}  "
-            f"{weight - of_torsions:6.2f}  {where}"
+            f"{weight - of_torsions:6.2f}  {100 * sampling_efficiency(inner):5.1f} %  {of_t:5.3f}  "
+            f"{of_rest:5.3f}  {where}"
         )
 
 
