@@ -1,6 +1,6 @@
 """What a trained generator's efficiency would be with other shares of its broad components.
 
-    python benchmarks/broad_shares.py SYSTEM RUN [-n 40960] [--seeds 5] [--torsions 0.05 0.1] [--rest 0.02 0.05]
+    python benchmarks/broad_shares.py SYSTEM RUN [-n 40960] [--seeds 5] [--torsions S ...] [--rest S ...]
 
 No draws are made with these shares: for q with them and draws of the generator itself, w' = p/q', the
 efficiency is (mean w)^2 / mean(w w'), and clipped the same with the largest 1e-4 of w' at the least of them.
