@@ -147,13 +147,16 @@ def _short_round(
         progress=progress,
         ranks=ranks,
     )
-    return _timed(run.run_round, device)  # the first time starts the walkers
+    return _timed(run.run_round, device, ranks)  # the first time starts the walkers
 
 
-def _timed(work: Callable[[], object], device: torch.device) -> float:
-    """Seconds of some work the second time, since the first one compiles; the first time's if it is long."""
+def _timed(work: Callable[[], object], device: torch.device, ranks: Ranks = ALONE) -> float:
+    """Seconds of some work the second time, since the first one compiles; the first time's if it is long.
+
+    Work that `ranks` do together they do as often, by the clock of the first.
+    """
     took = _once(work, device)
-    return took if took > _LONG else _once(work, device)
+    return took if ranks.agree(took > _LONG) else _once(work, device)
 
 
 def _once(work: Callable[[], object], device: torch.device) -> float:

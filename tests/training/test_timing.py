@@ -1,15 +1,20 @@
 """The time that training takes, and what the results page says that it gives."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from boltzgen.molecule.system import System
 from boltzgen.samples.shards import BLOCK
+from boltzgen.training import timing
 from boltzgen.training.measured import MEASURED, MOLECULES, expectation, like
+from boltzgen.training.ranks import Ranks
 from boltzgen.training.settings import Settings
 from boltzgen.training.timing import training_speed
+from tests.helpers.ranks import on_ranks
 
 ROOT = Path(__file__).parents[2]
 
@@ -66,3 +71,27 @@ def test_an_estimate_counts_the_making_of_a_generator(
     # A round is looked at after each of its three steps, and at its end. It begins hot: walkers only descend.
     assert (found.round, found.draw) == (4.0 + (7 - 3), pytest.approx(1.08 / BLOCK + 1.75 * 2 / BLOCK))
     assert found.start == 1.0 + 128 * 2 / BLOCK * 100
+
+
+@pytest.mark.parametrize(("first", "times"), [(9.0, 2), (11.0, 1)], ids=["short", "long"])
+def test_ranks_time_a_round_as_often_as_each_other(
+    monkeypatch: pytest.MonkeyPatch, first: float, times: int
+) -> None:
+    """The first rank's clock decides whether a round took long; the other's says the opposite."""
+
+    def once(work: Callable[[], float], _: torch.device) -> float:
+        return work()
+
+    monkeypatch.setattr("boltzgen.training.timing._once", once)
+    counts = [0, 0]
+
+    def work(ranks: Ranks) -> float:
+        def of_round() -> float:
+            ranks.total(torch.tensor(1))
+            counts[ranks.rank] += 1
+            return first if ranks.rank == 0 else 20.0 - first
+
+        return timing._timed(of_round, torch.device("cpu"), ranks)
+
+    assert on_ranks(2, work) == [first, 20.0 - first]
+    assert counts == [times, times]
