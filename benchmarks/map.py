@@ -194,7 +194,7 @@ def rows(result: dict[str, Any]) -> str:
     worst = max(result["regions"], key=lambda row: abs(row["z"]), default=None)
     z = "" if worst is None else f"{worst['z']:+.1f} ({worst['residue']} {worst['name']})"
     cells = [result["molecule"], result["atoms"], f"{result['energies']:.2e}"]
-    cells += [f"{100 * result['efficiency']:.1f}", f"{100 * result['clipped']:.1f}"]
+    cells += [f"{100 * result[key]:.3g}" for key in ("efficiency", "clipped")]
     cells += forward_cells(result["forward"])
     cells += [f"{n / drawing:.3g}", f"{n / (training + drawing):.3g}", f"{remd:.3g}", f"{md:.3g}"]
     cells += [f"{pays:.1f}" if math.isfinite(pays) else "no", f"{off} of {regions}", z]
