@@ -54,6 +54,10 @@ def test_efficiencies_of_other_shares_are_those_of_draws_from_them() -> None:
         assert plain == pytest.approx(float(sampling_efficiency(there)), abs=0.004)
         assert clipped == pytest.approx(float(sampling_efficiency(clip_log_weights(there))), abs=0.004)
     assert abs(plain - script.efficiencies(own, own)[0]) > 0.05
+    # One draw of e^5 times all the others' weight, with the same share.
+    spike = torch.zeros(20_000, dtype=torch.float64)
+    spike[3] = 5.0
+    assert script.efficiencies(spike, spike) == pytest.approx((0.483, 1.0), abs=1e-3)
 
 
 @pytest.mark.slow
