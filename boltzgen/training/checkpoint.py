@@ -18,6 +18,7 @@ from boltzgen.molecule.names import reason
 from boltzgen.molecule.system import System
 from boltzgen.storage import read_tensors, reading, tensors_under, write_atomically, write_tensors
 from boltzgen.training.data import DATA, Data
+from boltzgen.training.guard import Snapshot
 from boltzgen.training.progress import Progress
 from boltzgen.training.ranks import ALONE, Ranks
 from boltzgen.training.settings import Settings
@@ -28,6 +29,15 @@ METRICS = "metrics.jsonl"
 
 _Count = Annotated[int, Field(ge=0)]
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class _Settled(BaseModel):
+    """Of an earlier round that training would go back to."""
+
+    model_config = ConfigDict(strict=True)
+
+    round_index: _Count
+    norms: dict[str, _Finite]
 
 
 class _Metadata(BaseModel):
@@ -46,6 +56,7 @@ class _Metadata(BaseModel):
     fingerprint: str
     metrics: list[dict[str, Any]]
     norms: dict[str, _Finite]
+    settled: _Settled | None = None
     launch: str = ""
 
 
@@ -71,12 +82,11 @@ def save_run(folder: Path, run: TrainingRun) -> None:
         "norms": run.clipping.norms,
         "launch": launch_id(),
     }
-    parts = {
-        "flow": run.generator.flow.state_dict(),
-        "average": run.average.state,
-        "objective": run.objective.state_dict(),
-        "optimizer": run.optimizer.state_dict(),
-    }
+    parts = run.parts() | {"objective": run.objective.state_dict()}
+    settled = run.settled
+    if settled.round_index != run.round_index:
+        metadata["settled"] = {"round_index": settled.round_index, "norms": settled.norms}
+        parts |= {f"settled.{part}": tensors for part, tensors in settled.parts.items()}
     tensors = {f"{part}.{k}": v for part, state in parts.items() for k, v in state.items()}
     with run.ranks.together():
         if run.ranks.is_writer:
@@ -193,6 +203,11 @@ def _restore(run: TrainingRun, held: _Metadata, tensors: dict[str, Tensor]) -> N
                 _check_like(run.average.state, run.generator.flow.state_dict())
             run.objective.load_state_dict(tensors_under(tensors, "objective."))
     run.optimizer.load_state_dict(tensors_under(tensors, "optimizer."))
+    run.settled = run.snapshot()
+    if held.settled is not None:
+        parts = {part: tensors_under(tensors, f"settled.{part}.") for part in run.settled.parts}
+        _check_like(parts["flow"], run.settled.parts["flow"])
+        run.settled = Snapshot(held.settled.round_index, parts, held.settled.norms)
 
 
 def _check_like(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:

@@ -1,19 +1,20 @@
 """Divergence: how it is seen, and the way back."""
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-
-from boltzgen.generator.generator import BoltzmannGenerator
-from boltzgen.training.fit import AdaptiveClipping, ParameterAverage
-from boltzgen.training.optimizer import MatrixOptimizer
 
 #: Names in a round's metrics.
 SPREAD, WENT_BACK = "log_weight_spread", "went_back"
 #: A round has diverged if the spread of its log-weights is above this many times the least since training
 #: last went back, and above `_LARGE`: smaller ones are made good by training on.
 _FACTOR, _LARGE = 2.0, 1.5
+#: Halfway there, on a logarithmic scale, from the least of so many rounds before it, a round is not settled:
+#: it may be one of a slow divergence, and training does not go back to it.
+_RECENT, _HALFWAY = 5, 0.5**0.5
 #: Halvings of the learning rate after which training gives up.
 MOST_HALVINGS = 10
 
@@ -37,15 +38,34 @@ def diverged(found: dict[str, Any], earlier: list[dict[str, Any]]) -> bool:
     The comparison begins anew from the round to which training went back: where the spread rises because the
     target becomes harder as the temperature falls, not every round is taken for a divergence.
     """
+    return SPREAD in found and not found[SPREAD] <= _limit(_kept(earlier))
+
+
+def settled(found: dict[str, Any], earlier: list[dict[str, Any]]) -> bool:
+    """Whether training may go back to the state after a round: it has not diverged, nor is it on the way."""
+    return SPREAD not in found or _is_settled(found[SPREAD], _kept(earlier))
+
+
+def _limit(spreads: list[float]) -> float:
+    return max(_FACTOR * min(spreads), _LARGE) if spreads else math.inf
+
+
+def _is_settled(spread: float, spreads: list[float]) -> bool:
+    return spread <= min(_HALFWAY * _limit(spreads[-_RECENT:]), _limit(spreads))
+
+
+def _kept(earlier: list[dict[str, Any]]) -> list[float]:
+    """Spreads of the rounds that stand: from the last one to which training went back."""
     kept: list[float] = []
+    last: list[float] = []
     for metrics in earlier:
         if WENT_BACK in metrics:
-            kept = kept[-1:]
+            kept = last[:]
         elif SPREAD in metrics:
+            if _is_settled(metrics[SPREAD], kept):
+                last = [metrics[SPREAD]]
             kept.append(metrics[SPREAD])
-    if SPREAD not in found or not kept:
-        return False
-    return not found[SPREAD] <= max(_FACTOR * min(kept), _LARGE)
+    return kept
 
 
 def n_halvings(stage: list[dict[str, Any]]) -> int:
@@ -53,29 +73,16 @@ def n_halvings(stage: list[dict[str, Any]]) -> int:
     return sum(WENT_BACK in m for m in stage)
 
 
+@dataclass(frozen=True)
 class Snapshot:
-    """What a round of training changes, as it was before the round."""
+    """What rounds of training change, as it was after one of them.
 
-    def __init__(
-        self,
-        generator: BoltzmannGenerator,
-        optimizer: MatrixOptimizer,
-        average: ParameterAverage,
-        clipping: AdaptiveClipping,
-    ) -> None:
-        self._changing = generator.flow, optimizer, average, clipping
-        self._flow = _copy(generator.flow.state_dict())
-        self._moments = _copy(optimizer.state_dict())
-        self._average, self._norms = _copy(average.state), dict(clipping.norms)
+    Attributes:
+        round_index: how many rounds had been done.
+        parts: tensors by name, of the flow, of its average and of the optimizer.
+        norms: running averages of the gradients' norms.
+    """
 
-    def restore(self) -> None:
-        """Put it back."""
-        flow, optimizer, average, clipping = self._changing
-        flow.load_state_dict(self._flow)
-        optimizer.forget()
-        optimizer.load_state_dict(self._moments)
-        average.state, clipping.norms = _copy(self._average), dict(self._norms)
-
-
-def _copy(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in tensors.items()}
+    round_index: int
+    parts: dict[str, dict[str, Tensor]]
+    norms: dict[str, float]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import Module
 
 from boltzgen.energy.base import CountedEnergy, check_energy_of
@@ -18,7 +19,7 @@ from boltzgen.seeding import random_stream
 from boltzgen.training.data import Data
 from boltzgen.training.data_objective import DataObjective
 from boltzgen.training.fit import AdaptiveClipping, ParameterAverage, fit, using
-from boltzgen.training.guard import MOST_HALVINGS, WENT_BACK, Snapshot, diverged, n_halvings
+from boltzgen.training.guard import MOST_HALVINGS, WENT_BACK, Snapshot, diverged, n_halvings, settled
 from boltzgen.training.objective import Metrics
 from boltzgen.training.objectives import objective_named
 from boltzgen.training.optimizer import MatrixOptimizer
@@ -90,6 +91,7 @@ class TrainingRun:
         average: exponential average of the flow's parameters over the stage.
         stage: index of the present stage; `stage_round` counts rounds within it and `round_index` over the
             run.
+        settled: the state that training goes back to where it diverges.
         seconds: spent on training.
         replan: after each round on energies, gives the stage's rounds from those done, those planned and the
             seconds of the last one; None where they are fixed.
@@ -142,6 +144,28 @@ class TrainingRun:
             parts |= {"leading": flow.leading.main, "broad": flow.leading.broad}
         self.clipping = AdaptiveClipping(parts, self.settings.max_norm)
         self.average = ParameterAverage(flow, self.settings.average_decay)
+        self.settled = self.snapshot()
+
+    def parts(self) -> dict[str, dict[str, Tensor]]:
+        """What rounds change of the flow, of its average and of the optimizer: tensors by name, no copies."""
+        return {
+            "flow": self.generator.flow.state_dict(),
+            "average": self.average.state,
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def snapshot(self) -> Snapshot:
+        """The present state, copied."""
+        parts = {part: {k: v.detach().clone() for k, v in t.items()} for part, t in self.parts().items()}
+        return Snapshot(self.round_index, parts, dict(self.clipping.norms))
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Put a copy of an earlier state back; the objective, its temperature and walkers, stays as it is."""
+        parts = {part: {k: v.clone() for k, v in t.items()} for part, t in snapshot.parts.items()}
+        self.generator.flow.load_state_dict(parts["flow"])
+        self.optimizer.forget()
+        self.optimizer.load_state_dict(parts["optimizer"])
+        self.average.state, self.clipping.norms = parts["average"], dict(snapshot.norms)
 
     def count_energies(self) -> int:
         """Energies that all ranks have computed."""
@@ -164,7 +188,6 @@ class TrainingRun:
         # What ranks on unlike machines compute of the same numbers may differ by rounding.
         self.ranks.synchronize(self.generator)
         self.count_energies()
-        before = Snapshot(self.generator, self.optimizer, self.average, self.clipping)
         earlier = self._stage_metrics()
         slower = 0.5 ** n_halvings(earlier)
         if self.round_index == 0:
@@ -201,7 +224,7 @@ class TrainingRun:
         except FloatingPointError:  # no draw is of any use
             found, gone = {}, True
         if self.ranks.agree(gone):
-            before.restore()
+            self.restore(self.settled)
             found[WENT_BACK] = True
             self._warn_of_divergence(n_halvings(earlier) + 1)
         self.generator.temperature = objective.temperature
@@ -219,6 +242,8 @@ class TrainingRun:
         )
         self.round_index += 1
         self.stage_round += 1
+        if not found.get(WENT_BACK) and self.ranks.agree(settled(found, earlier)):
+            self.settled = self.snapshot()
         if self.replan is not None and self.stage == len(self.stages) - 1:
             self._plan(self.ranks.told(self.replan(self.stage_round, stage.rounds, took)))
         if self.stage_round == self.stages[self.stage].rounds or self.ranks.agree(objective.finished):
@@ -240,9 +265,11 @@ class TrainingRun:
                 f"training diverged {n} times, each time with half the learning rate of before; expected it "
                 "to settle: check the molecule (rings that pucker, atoms that overlap) or train on data"
             )
+        back = self.settled.round_index
         logger.warning(
-            "training diverged in round %d: it goes on from before that round with half the learning rate",
+            "training diverged in round %d: it goes on from %s with half the learning rate",
             self.round_index + 1,
+            f"what it was after round {back}" if back else "its start",
         )
 
     def _end_stage(self) -> None:
