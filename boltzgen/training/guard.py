@@ -50,8 +50,8 @@ def _limit(spreads: list[float]) -> float:
     return max(_FACTOR * min(spreads), _LARGE) if spreads else math.inf
 
 
-def _is_settled(spread: float, spreads: list[float]) -> bool:
-    return spread <= min(_HALFWAY * _limit(spreads[-_RECENT:]), _limit(spreads))
+def _is_settled(found: float, spreads: list[float]) -> bool:
+    return found <= min(_HALFWAY * _limit(spreads[-_RECENT:]), _limit(spreads))
 
 
 def _kept(earlier: list[dict[str, Any]]) -> list[float]:

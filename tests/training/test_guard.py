@@ -157,6 +157,7 @@ def test_a_slow_divergence_is_undone_from_where_it_began(
     monkeypatch.setattr("boltzgen.training.annealed.statistics.median", lambda _: next(spreads))
     run.run_round()
     before, norms = parameters(run), dict(run.clipping.norms)
+    rest = {k: v.clone() for k, v in (run.average.state | run.optimizer.state_dict()).items()}
     run.run_round()
     if interrupted:
         save_run(tmp_path, run)
@@ -165,6 +166,9 @@ def test_a_slow_divergence_is_undone_from_where_it_began(
     assert "training diverged in round 3: it goes on from what it was after round 1 with" in caplog.text
     assert torch.equal(parameters(run), before)
     assert run.clipping.norms == norms
+    found = run.average.state | run.optimizer.state_dict()
+    assert found.keys() == rest.keys()
+    assert all(torch.equal(v, rest[k]) for k, v in found.items())
     run.run_round()
     assert [m.get(WENT_BACK, False) for m in run.metrics] == [False, False, True, False]
     assert run.done
