@@ -14,6 +14,9 @@ mean of w^2 (what a state costs is what it has more of that than of the weight),
 there. Where one is short of draws, single torsions decide. Last, the coordinates of the rest whose own forces
 are most at odds: the mean over draws, each with its weight w, of the square of d(log q + u)/dr times the
 standard deviation of r. It is zero where q(r | t) = p(r | t).
+
+Last of all, standard deviations of log|det| of each coupling of the torsions, over 8,192 draws. Torsions that
+come loose have large ones: couplings and base undo each other's work.
 """
 
 import argparse
@@ -23,6 +26,10 @@ import torch
 
 from boltzgen.coordinates.names import coordinate_names
 from boltzgen.energy.choose import energy_for
+from boltzgen.flow.distribution import Distribution
+from boltzgen.flow.flow import Flow
+from boltzgen.flow.mixture import DefensiveMixture
+from boltzgen.flow.transform import Chain, Transform
 from boltzgen.generator.generator import BoltzmannGenerator
 from boltzgen.generator.target import PullbackEnergy
 from boltzgen.molecule.system import System
@@ -43,6 +50,21 @@ def efficiencies(squares: np.ndarray, products: np.ndarray, mean: np.ndarray) ->
     """Of all, of the torsions alone and of the rest: (..., 3), from sums over torsions on the last axis."""
     of_all, of_torsions = mean.mean(-1) ** 2 / squares.mean(-1), mean.mean(-1) ** 2 / products.mean(-1)
     return np.stack([of_all, of_torsions, of_all / of_torsions], -1)
+
+
+def coupling_deviations(torsions: Distribution, n: int, seed: int) -> list[float]:
+    """Standard deviations of the log-determinants of a torsions' flow's layers, over n draws of its base."""
+    flow = torsions.main if isinstance(torsions, DefensiveMixture) else torsions
+    if not isinstance(flow, Flow) or not isinstance(flow.transform, Chain):
+        raise TypeError(f"expected a flow with a chain of layers, got {type(flow).__name__}")
+    found = []
+    with torch.no_grad():
+        z = flow.base.draw((n,), generator=random_stream("cpu", seed))[0]
+        for layer in flow.transform.transforms:
+            assert isinstance(layer, Transform)
+            z, log_det = layer(z)
+            found.append(float(log_det.std()))
+    return found
 
 
 def main() -> None:
@@ -107,6 +129,9 @@ def main() -> None:
     names = coordinate_names(coordinates, system)[flow.n_leading :]
     for k in worst.argsort(descending=True)[: options.top].tolist():
         print(f"{float(worst[k]):8.3f}  {names[k]}")
+
+    deviations = coupling_deviations(flow.leading, 2 * _DRAWS, options.seed)
+    print("\nstandard deviations of log|det| of the torsions' couplings:", *(f"{d:.2f}" for d in deviations))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,13 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
+from boltzgen.flow.elementary import UniformTorus
+from boltzgen.flow.flow import Flow
+from boltzgen.flow.mixture import DefensiveMixture
+from boltzgen.flow.transform import Chain, Transform
 from tests.helpers.scripts import loaded
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "what_limits.py"
@@ -27,6 +33,31 @@ def test_torsions_and_rest_apart(script: ModuleType) -> None:
     np.testing.assert_allclose(found, np.exp([-0.4, -0.1, -0.3]), rtol=0.02)
 
 
+def test_deviations_of_couplings(script: ModuleType) -> None:
+    """Layers whose log-determinants are half the sum of two angles, and the same everywhere."""
+
+    class Scale(Transform):
+        def __init__(self, by: float) -> None:
+            super().__init__()
+            self.by = by
+
+        def forward(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+            log_det = self.by * z.sum(-1) if self.by else torch.full(z.shape[:-1], 3.0)
+            return z, log_det
+
+        def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+            raise AssertionError("no part of this")
+
+    uniform = UniformTorus(2)
+    flow = Flow(uniform, Chain([Scale(0.5), Scale(0.0)]))
+    of_an_angle = 2 * np.pi / 12**0.5
+    for torsions in (flow, DefensiveMixture(flow, uniform, 0.5)):
+        found = script.coupling_deviations(torsions, 20_000, 0)
+        assert found == pytest.approx([of_an_angle / 2**0.5, 0.0], rel=0.02, abs=1e-6)
+    with pytest.raises(TypeError, match="expected a flow"):
+        script.coupling_deviations(uniform, 10, 0)
+
+
 @pytest.mark.slow
 def test_the_script() -> None:
     """The shipped dipeptide, which little limits: shares of each division add up, coordinates have names."""
@@ -35,10 +66,11 @@ def test_the_script() -> None:
         [*command, "--rest", "8", "--top", "3"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    summary, states, forces = done.stdout.split("\n\n")
+    summary, states, forces, deviations = done.stdout.split("\n\n")
     for line, label in zip(summary.splitlines(), ("all", "torsions alone", "rest given them"), strict=True):
         assert line.startswith(label) and float(line[len(label) :].split()[0]) > 98
     rows = [line.split() for line in states.splitlines()[1:] if line.startswith("basin ")]
     for column in (2, 3, 4):
         assert sum(float(row[column]) for row in rows) == pytest.approx(100, abs=0.1)
     assert len(forces.splitlines()) == 4 and " " in forces.splitlines()[1].strip()
+    assert all(0 < float(found) < 2 for found in deviations.split(":")[1].split())
