@@ -203,11 +203,14 @@ def _restore(run: TrainingRun, held: _Metadata, tensors: dict[str, Tensor]) -> N
                 _check_like(run.average.state, run.generator.flow.state_dict())
             run.objective.load_state_dict(tensors_under(tensors, "objective."))
     run.optimizer.load_state_dict(tensors_under(tensors, "optimizer."))
-    run.settled = run.snapshot()
+    present = run.settled = run.snapshot()
     if held.settled is not None:
-        parts = {part: tensors_under(tensors, f"settled.{part}.") for part in run.settled.parts}
-        _check_like(parts["flow"], run.settled.parts["flow"])
+        parts = {part: tensors_under(tensors, f"settled.{part}.") for part in present.parts}
+        if parts["average"]:
+            _check_like(parts["average"], present.parts["flow"])
         run.settled = Snapshot(held.settled.round_index, parts, held.settled.norms)
+        run.restore(run.settled)  # now, not in the midst of training, it must fit
+        run.restore(present)
 
 
 def _check_like(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:

@@ -99,6 +99,20 @@ def drop(prefix: str) -> Callable[[Path], None]:
     return changed(lambda metadata, tensors: tensors.pop(next(n for n in tensors if n.startswith(prefix))))
 
 
+def with_settled(damage: Callable[[Path], None]) -> Callable[[Path], None]:
+    """Damage to a state that holds an earlier round to go back to as well."""
+
+    def add(metadata: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
+        metadata["settled"] = {"round_index": 1, "norms": metadata["norms"]}
+        tensors |= {f"settled.{name}": v.clone() for name, v in tensors.items() if "objective." not in name}
+
+    def apply(folder: Path) -> None:
+        changed(add)(folder)
+        damage(folder)
+
+    return apply
+
+
 def cut(name: str) -> Callable[[Path], None]:
     return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:-9])  # type: ignore[return-value]
 
@@ -133,6 +147,12 @@ def cut(name: str) -> Callable[[Path], None]:
         (reshape("objective.annealing"), "is damaged"),
         (reshape("optimizer.muon"), "is damaged"),
         (reshape("optimizer.adam"), "is damaged"),
+        (with_settled(drop("settled.flow.")), "is damaged"),
+        (with_settled(drop("settled.average.")), "is damaged"),
+        (with_settled(reshape("settled.flow.")), "is damaged"),
+        (with_settled(reshape("settled.average.")), "is damaged"),
+        (with_settled(reshape("settled.optimizer.muon")), "is damaged"),
+        (with_settled(reshape("settled.optimizer.adam")), "is damaged"),
         (cut(STATE), "not a whole boltzgen checkpoint"),
         (cut(CHECKPOINT), "not a whole boltzgen checkpoint"),
     ],

@@ -160,8 +160,14 @@ def test_a_slow_divergence_is_undone_from_where_it_began(
     rest = {k: v.clone() for k, v in (run.average.state | run.optimizer.state_dict()).items()}
     run.run_round()
     if interrupted:
+        present = run.snapshot()
         save_run(tmp_path, run)
         run = load_run(tmp_path, run.generator.system, CountedEnergy(energy_for(run.generator.system)))
+        resumed = run.snapshot()
+        assert resumed.norms == present.norms
+        for part, tensors in present.parts.items():
+            assert resumed.parts[part].keys() == tensors.keys()
+            assert all(torch.equal(resumed.parts[part][k], v) for k, v in tensors.items())
     run.run_round()
     assert "training diverged in round 3: it goes on from what it was after round 1 with" in caplog.text
     assert torch.equal(parameters(run), before)
@@ -174,8 +180,13 @@ def test_a_slow_divergence_is_undone_from_where_it_began(
     assert run.done
 
 
+@pytest.mark.parametrize("interrupted", [False, True])
 def test_a_divergence_from_the_first_round_on(
-    run: TrainingRun, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    run: TrainingRun,
+    interrupted: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     spreads = iter([math.nan, 1.0])
     monkeypatch.setattr("boltzgen.training.annealed.statistics.median", lambda _: next(spreads))
@@ -184,6 +195,9 @@ def test_a_divergence_from_the_first_round_on(
     assert (
         "training diverged in round 1: it goes on from its start with half the learning rate" in caplog.text
     )
+    if interrupted:
+        save_run(tmp_path, run)
+        run = load_run(tmp_path, run.generator.system, CountedEnergy(energy_for(run.generator.system)))
     assert torch.equal(parameters(run), before)
     run.run_round()
     assert run.metrics[1]["learning_rate"] == pytest.approx(5e-5)
