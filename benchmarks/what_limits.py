@@ -11,11 +11,11 @@ torsions.
 
 Then, for each state of each division of the conformations: its share of the draws, of the weight, and of the
 mean of w^2 (what a state costs is what it has more of that than of the weight), and what the rest leaves
-there. Where one is short of draws, single torsions decide. Last, the coordinates of the rest whose own forces
+there. Where one is short of draws, single torsions decide. Then the coordinates of the rest whose own forces
 are most at odds: the mean over draws, each with its weight w, of the square of d(log q + u)/dr times the
 standard deviation of r. It is zero where q(r | t) = p(r | t).
 
-Last of all, standard deviations of log|det| of each coupling of the torsions, over 8,192 draws. Torsions that
+Last, standard deviations of log|det| of each coupling of the torsions, over 8,192 draws. Torsions that
 come loose have large ones: couplings and base undo each other's work.
 """
 

@@ -34,7 +34,7 @@ def test_torsions_and_rest_apart(script: ModuleType) -> None:
 
 
 def test_deviations_of_couplings(script: ModuleType) -> None:
-    """Layers whose log-determinants are half the sum of two angles, and the same everywhere."""
+    """Layers that double two angles; their log-determinants are a multiple of the sum, or 3 everywhere."""
 
     class Scale(Transform):
         def __init__(self, by: float) -> None:
@@ -43,17 +43,17 @@ def test_deviations_of_couplings(script: ModuleType) -> None:
 
         def forward(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
             log_det = self.by * z.sum(-1) if self.by else torch.full(z.shape[:-1], 3.0)
-            return z, log_det
+            return 2 * z, log_det
 
         def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
             raise AssertionError("no part of this")
 
     uniform = UniformTorus(2)
-    flow = Flow(uniform, Chain([Scale(0.5), Scale(0.0)]))
-    of_an_angle = 2 * np.pi / 12**0.5
+    flow = Flow(uniform, Chain([Scale(0.5), Scale(0.0), Scale(0.5)]))
+    a = 2 * np.pi / 12**0.5  # the deviation of an angle
     for torsions in (flow, DefensiveMixture(flow, uniform, 0.5)):
         found = script.coupling_deviations(torsions, 20_000, 0)
-        assert found == pytest.approx([of_an_angle / 2**0.5, 0.0], rel=0.02, abs=1e-6)
+        assert found == pytest.approx([a / 2**0.5, 0.0, 4 * a / 2**0.5], rel=0.02, abs=1e-6)
     with pytest.raises(TypeError, match="expected a flow"):
         script.coupling_deviations(uniform, 10, 0)
 
